@@ -1,0 +1,5 @@
+"""Scalable and efficient speech enhancement."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

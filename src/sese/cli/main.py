@@ -1,0 +1,51 @@
+"""`sese VERB ...`: the table of verbs, and the exit codes.
+
+Verb files import only the standard library and typer at their top, so that `sese --help` is quick; what
+they need to do the work (ONNX Runtime, PyTorch, ...) is imported inside the function.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from sese.cli import data, doctor, enhance, evaluate, export, models, train
+from sese.errors import InputError
+
+VERBS = {
+    "enhance": enhance.enhance,
+    "doctor": doctor.doctor,
+    "evaluate": evaluate.evaluate,
+    "train": train.train,
+    "export": export.export,
+}
+GROUPS = {"models": models.app, "data": data.app}
+
+app = typer.Typer(
+    name="sese",
+    help="Scalable and efficient speech enhancement.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _word, _function in VERBS.items():
+    app.command(_word)(_function)
+for _word, _group in GROUPS.items():
+    app.add_typer(_group, name=_word)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 some files failed, 2 bad usage or input, 130 interrupted."""
+    try:
+        app()
+    except InputError as error:
+        print(f"sese: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("sese: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
