@@ -1,0 +1,1 @@
+"""The networks: features -> policy -> backbone -> head, joined in `enhancer.py`."""

@@ -1,0 +1,125 @@
+"""Slimmable causal DEMUCS (Adaptive Slimming, arXiv 2507.04879, WASPAA 2025; `docs/systems/adaptive_slimming.md`).
+
+Encoder blocks of stride 4 double the channels, a grouped GRU runs at one frame a hop, decoder blocks mirror
+the encoder, and skips are added. Every block is slimmed inside by one shared site, the *width*; what passes
+between blocks keeps its full width.
+
+As in the published DEMUCS the deeper a level, the further it sees ahead of the samples it helps to make:
+skips (and so the output) are held back until the deeper levels have caught up. At 16 kHz that is 21.3 ms
+behind the 16 ms frame.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
+from sese.nn.layers.recurrent import GroupedGRU
+from sese.nn.plan import Plan, Site, resolve
+from sese.nn.state import State, push
+
+
+class Demucs(nn.Module):
+    """Slimmable DEMUCS on samples.
+
+    Args:
+        channels: channels behind the first encoder block (H); they double with each block.
+        depth: encoder and decoder blocks (L).
+        stride: of every block (S); kernels are twice as long (K = 2 S).
+        factors: utilization factors (UF), growing, the last one 1; hidden widths are ceil(factor * width).
+        groups: GRUs side by side (M).
+        layers: GRUs on top of each other.
+    """
+
+    def __init__(
+        self,
+        channels: int = 32,
+        depth: int = 5,
+        stride: int = 4,
+        factors: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0),
+        groups: int = 8,
+        layers: int = 2,
+    ):
+        super().__init__()
+        self.stride, self.depth = stride, depth
+        widths = [1] + [channels * 2**level for level in range(depth)]
+        self.channels = tuple(widths)
+        shares = tuple(b - a for a, b in zip((0.0, *factors), factors, strict=False))
+        self.sites = (Site("width", shares, "prefix"),)
+        self.encoder = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for level in range(depth):
+            outer, inner = widths[level], widths[level + 1]
+            hidden = tuple(math.ceil(factor * inner) for factor in factors)
+            self.encoder.append(SlimEncoderBlock(outer, inner, stride, hidden))
+            self.decoder.insert(0, SlimDecoderBlock(inner, outer, stride, hidden, last=level == 0))
+        self.gru = GroupedGRU(widths[-1], groups, layers)
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples that one frame of the bottleneck, and one decision, stands for."""
+        return self.stride**self.depth
+
+    def delay(self, level: int) -> int:
+        """How far the output of encoder `level` (0: the input) is held back, in its own samples."""
+        return sum(self.stride**power for power in range(1, self.depth - level + 1))
+
+    @property
+    def lookahead_samples(self) -> int:
+        """How late the output is, in the backbone's samples."""
+        return self.delay(0)
+
+    def macs(self) -> tuple[int, dict[str, list[int]]]:
+        """Multiply-accumulates a frame: those that always run, and for each site those each unit adds."""
+        totals = [0]
+        for units in range(1, self.sites[0].units + 1):
+            total = 0
+            for level, encoder in enumerate(self.encoder):
+                total += self.stride ** (self.depth - 1 - level) * encoder.macs(units)
+            for level, decoder in enumerate(self.decoder):
+                total += self.stride**level * decoder.macs(units)
+            totals.append(total)
+        return self.gru.macs(), {"width": [b - a for a, b in zip(totals, totals[1:], strict=False)]}
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state behind the batch axis."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for level in range(self.depth):
+            block = self.stride * self.channels[level]
+            shapes[f"encoder.{level}"] = (1, block)
+            shapes[f"decoder.{self.depth - 1 - level}"] = (1, block)
+            if level + 1 < self.depth:
+                shapes[f"skip.{level}"] = (self.delay(level + 1), self.channels[level + 1])
+        shapes["gru"] = (self.gru.layers, self.channels[-1])
+        return shapes
+
+    def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Enhance samples.
+
+        Args:
+            x: (batch, time), time a multiple of `frame_samples`.
+            plan: for the site ``width``, what runs in each frame.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            (batch, time), late by `lookahead_samples`, and the next state.
+        """
+        batch, frames = x.shape[0], x.shape[1] // self.frame_samples
+        keep = resolve(plan["width"], batch, frames, masked=self.training)
+        after: dict[str, Tensor] = {}
+        skips: list[Tensor] = []
+        h = x.unsqueeze(2)
+        for level, encoder in enumerate(self.encoder):
+            h, after[f"encoder.{level}"] = encoder(h, keep, state[f"encoder.{level}"])
+            skips.append(h)
+        h, after["gru"] = self.gru(h, state["gru"])
+        h = h + skips.pop()
+        for level, decoder in enumerate(self.decoder):
+            if level > 0:
+                name = f"skip.{self.depth - 1 - level}"
+                held, after[name] = push(state[name], skips.pop())
+                h = h + held[:, : h.shape[1]]
+            h, after[f"decoder.{level}"] = decoder(h, keep, state[f"decoder.{level}"])
+        return h.squeeze(2), after

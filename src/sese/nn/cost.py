@@ -1,0 +1,42 @@
+"""Cost: multiply-accumulates (MACs) a frame as a function of the plan, written once.
+
+It is the penalty in training, the x-axis in evaluation and the budget at run time. What is counted: the
+weights' products of convolutions, linear and recurrent layers and of resampling filters; not counted:
+biases, activations, gate products, element-wise scaling.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sese.nn.enhancer import Enhancer
+from sese.nn.plan import Plan
+
+
+def macs_per_frame(model: Enhancer, plan: Plan) -> Tensor:
+    """MACs that each frame runs under a plan; differentiable in relaxed masks.
+
+    Returns:
+        (batch, frame); both of size 1 for a plan of ints.
+    """
+    import torch
+
+    static, units = model.macs()
+    total = torch.tensor([[float(static)]])
+    for name, adds in units.items():
+        keep = plan[name]
+        if isinstance(keep, int):
+            total = total + sum(adds[:keep])
+        else:
+            total = total.to(keep.device) + (keep * keep.new_tensor([float(a) for a in adds])).sum(-1)
+    return total
+
+
+def macs_per_sample(model: Enhancer, plan: Plan) -> float:
+    """Mean MACs for each sample of audio under a plan."""
+    return float(macs_per_frame(model, plan).mean()) / model.hop_length
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of weights."""
+    return sum(parameter.numel() for parameter in module.parameters())

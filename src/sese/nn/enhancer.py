@@ -1,0 +1,130 @@
+"""The main path: audio -> features -> policy -> backbone -> head -> audio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sese.errors import InputError
+from sese.nn.plan import Plan, check, full
+from sese.nn.state import State, fresh
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """What an enhancer returns.
+
+    Attributes:
+        audio: (batch, 1, time), late by the enhancer's `lookahead_samples`.
+        plan: what ran.
+        state: hand it back with the next chunk.
+    """
+
+    audio: Tensor
+    plan: Plan
+    state: dict[str, Tensor]
+
+
+class Enhancer(nn.Module):
+    """Features, backbone and head of one system, at one sample rate, streamed by its state.
+
+    Args:
+        features, backbone, head: the parts; each declares `state_shapes`, `macs`, and what it delays.
+        sample_rate: in Hz, of the audio that comes and goes.
+        hop_length: samples a frame; chunks are multiples of it.
+        lookahead_samples: how late the output is against the input.
+    """
+
+    def __init__(
+        self,
+        features: nn.Module,
+        backbone: nn.Module,
+        head: nn.Module,
+        sample_rate: int,
+        hop_length: int,
+        lookahead_samples: int,
+    ):
+        super().__init__()
+        self.features, self.backbone, self.head = features, backbone, head
+        self.sample_rate, self.hop_length = sample_rate, hop_length
+        self.lookahead_samples = lookahead_samples
+
+    @property
+    def latency_samples(self) -> int:
+        """From a sample's arrival to the moment its enhanced version can leave: lookahead and one frame."""
+        return self.lookahead_samples + self.hop_length
+
+    @property
+    def sites(self) -> tuple:
+        """Where compute can be left out."""
+        return self.backbone.sites
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the whole state behind the batch axis; names start with the part's name."""
+        return {
+            f"{part}.{name}": shape
+            for part, module in self._parts().items()
+            for name, shape in module.state_shapes().items()
+        }
+
+    def forward(self, audio: Tensor, plan: Plan | None = None, state: State | None = None) -> Enhanced:
+        """Enhance a chunk; a whole clip is one long chunk.
+
+        Args:
+            audio: (batch, 1, time) in [-1, 1] at `sample_rate`, time a multiple of `hop_length`.
+            plan: what runs; everything when None.
+            state: what the chunk before returned; None starts afresh.
+
+        Raises:
+            InputError: wrong shape, or a plan that does not fit.
+        """
+        if audio.ndim != 3 or audio.shape[1] != 1 or audio.shape[2] == 0 or audio.shape[2] % self.hop_length:
+            raise InputError(
+                f"audio has shape {tuple(audio.shape)}; expected (batch, channel=1, time) with time a positive "
+                f"multiple of the hop of {self.hop_length} samples (pad the end, or use `enhance_clip`)"
+            )
+        batch, frames = audio.shape[0], audio.shape[2] // self.hop_length
+        plan = full(self.sites) if plan is None else plan
+        check(plan, self.sites, batch, frames)
+        state = fresh(self.state_shapes(), batch, audio) if state is None else state
+
+        signal, level, after_features = self.features(audio.squeeze(1), _part(state, "features"))
+        hidden, after_backbone = self.backbone(signal, plan, _part(state, "backbone"))
+        output, after_head = self.head(hidden.float(), level, _part(state, "head"))
+
+        after = {
+            f"{part}.{name}": value
+            for part, values in zip(self._parts(), (after_features, after_backbone, after_head), strict=True)
+            for name, value in values.items()
+        }
+        return Enhanced(output.unsqueeze(1), plan, after)
+
+    def enhance_clip(self, audio: Tensor, plan: Plan | None = None) -> Tensor:
+        """Enhance whole clips of any length: (batch, 1, time) -> the same shape, aligned with the input."""
+        time = audio.shape[-1]
+        padded = F.pad(audio, (0, self.padding(time)))
+        return self(padded, plan).audio[..., self.lookahead_samples : self.lookahead_samples + time]
+
+    def padding(self, time: int) -> int:
+        """Zeros to append to a clip so that its last sample comes out and whole frames result."""
+        return self.lookahead_samples + (-time - self.lookahead_samples) % self.hop_length
+
+    def frames(self, time: int) -> int:
+        """Frames that `enhance_clip` runs for a clip of `time` samples: the frame axis of its plan."""
+        return (time + self.padding(time)) // self.hop_length
+
+    def macs(self) -> tuple[int, dict[str, list[int]]]:
+        """Multiply-accumulates a frame: those that always run, and for each site those each unit adds."""
+        static, units = self.backbone.macs()
+        return static + self.features.macs() + self.head.macs(), units
+
+    def _parts(self) -> Mapping[str, nn.Module]:
+        return {"features": self.features, "backbone": self.backbone, "head": self.head}
+
+
+def _part(state: State, part: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(part + "."): value for name, value in state.items() if name.startswith(part + ".")}

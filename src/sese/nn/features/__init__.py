@@ -1,0 +1,1 @@
+"""Audio in: what a backbone sees of the waveform."""

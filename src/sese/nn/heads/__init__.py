@@ -1,0 +1,1 @@
+"""Audio out: from what a backbone makes to the waveform."""

@@ -1,0 +1,177 @@
+"""Slimmable causal convolution blocks of DEMUCS, as matrix products on blocks of samples.
+
+Adaptive Slimming (arXiv 2507.04879, figures of the slimmable encoder and decoder): only the hidden width
+inside a block is slimmed; the block's input and output keep their full width. With kernel size twice the
+stride, a strided convolution is one matrix product on (the block before, the block now), and a transposed
+one adds each frame's second half to the next frame's first half. The state of either is one block at full
+width, so a change of level needs no hand-over.
+
+Weights are laid out hidden unit first, so that the first k hidden units are the first bytes of each matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sese.nn.plan import Slices
+from sese.nn.state import push
+
+
+class SlimEncoderBlock(nn.Module):
+    """Conv1d(kernel 2 * stride) -> ReLU -> pointwise -> GLU, causal, with a slimmable hidden width.
+
+    Args:
+        channels_in, channels_out: full widths of the block's input and output.
+        stride: samples a frame; the kernel is twice as long.
+        widths: hidden channels that are kept for each number of units, growing; the last is the full width.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, widths: tuple[int, ...]):
+        super().__init__()
+        self.stride, self.widths = stride, widths
+        hidden, kernel = widths[-1], 2 * stride
+        self.conv_weight = nn.Parameter(torch.empty(hidden, kernel * channels_in))
+        self.conv_bias = nn.Parameter(torch.empty(hidden))
+        self.pointwise_weight = nn.Parameter(torch.empty(hidden, 2 * channels_out))
+        self.pointwise_bias = nn.Parameter(torch.empty(2 * channels_out))
+        reset_uniform(self.conv_weight, self.conv_bias, fan_in=kernel * channels_in)
+        reset_uniform(self.pointwise_weight, self.pointwise_bias, fan_in=hidden)
+
+    def macs(self, units: int) -> int:
+        """Multiply-accumulates of one output frame with `units` units kept; biases not counted."""
+        return self.widths[units - 1] * (self.conv_weight.shape[1] + self.pointwise_weight.shape[1])
+
+    def forward(self, x: Tensor, keep: Tensor | Slices, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode.
+
+        Args:
+            x: (batch, time, channel), time a multiple of the stride.
+            keep: what runs.
+            block: (batch, 1, stride * channel) the last block before x.
+
+        Returns:
+            (batch, time / stride, channel), and the next block.
+        """
+        batch = x.shape[0]
+        blocks, block = push(block, x.reshape(batch, -1, self.stride * x.shape[2]))
+        windows = torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=2)
+        return run_slim(windows, keep, self.widths, self._inner, self._outer), block
+
+    def _inner(self, windows: Tensor, hidden: int) -> Tensor:
+        return F.relu(F.linear(windows, self.conv_weight[:hidden], self.conv_bias[:hidden]))
+
+    def _outer(self, h: Tensor) -> Tensor:
+        return F.glu(torch.matmul(h, self.pointwise_weight[: h.shape[-1]]) + self.pointwise_bias, dim=-1)
+
+
+class SlimDecoderBlock(nn.Module):
+    """Pointwise -> GLU -> ConvTranspose1d(kernel 2 * stride) [-> ReLU], causal, with a slimmable hidden width.
+
+    The two GLU halves are two matrices, so that values and gates stay matched at every width.
+
+    Args:
+        channels_in, channels_out: full widths of the block's input and output.
+        stride: samples a frame; the kernel is twice as long.
+        widths: hidden channels that are kept for each number of units, growing; the last is the full width.
+        last: the last block of a decoder has no ReLU.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, widths: tuple[int, ...], last: bool):
+        super().__init__()
+        self.stride, self.widths, self.last = stride, widths, last
+        hidden, kernel = widths[-1], 2 * stride
+        self.value_weight = nn.Parameter(torch.empty(hidden, channels_in))
+        self.value_bias = nn.Parameter(torch.empty(hidden))
+        self.gate_weight = nn.Parameter(torch.empty(hidden, channels_in))
+        self.gate_bias = nn.Parameter(torch.empty(hidden))
+        self.conv_weight = nn.Parameter(torch.empty(hidden, kernel * channels_out))
+        self.conv_bias = nn.Parameter(torch.empty(channels_out))
+        reset_uniform(self.value_weight, self.value_bias, fan_in=channels_in)
+        reset_uniform(self.gate_weight, self.gate_bias, fan_in=channels_in)
+        # PyTorch's rule for transposed convolutions counts output channels, not input channels.
+        reset_uniform(self.conv_weight, self.conv_bias, fan_in=kernel * channels_out)
+
+    def macs(self, units: int) -> int:
+        """Multiply-accumulates of one input frame with `units` units kept; biases not counted."""
+        return self.widths[units - 1] * (2 * self.value_weight.shape[1] + self.conv_weight.shape[1])
+
+    def forward(self, x: Tensor, keep: Tensor | Slices, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode.
+
+        Args:
+            x: (batch, frame, channel).
+            keep: what runs.
+            tail: (batch, 1, stride * channel) the second half of the last frame before x.
+
+        Returns:
+            (batch, frame * stride, channel), and the next tail.
+        """
+        batch = x.shape[0]
+        halves = run_slim(x, keep, self.widths, self._inner, self._outer)
+        first, second = halves.chunk(2, dim=2)
+        tails, tail = push(tail, second)
+        channels = self.conv_bias.shape[0]
+        y = (first + tails[:, :-1]).reshape(batch, -1, channels) + self.conv_bias
+        return (y if self.last else F.relu(y)), tail
+
+    def _inner(self, x: Tensor, hidden: int) -> Tensor:
+        value = F.linear(x, self.value_weight[:hidden], self.value_bias[:hidden])
+        return value * F.linear(x, self.gate_weight[:hidden], self.gate_bias[:hidden]).sigmoid()
+
+    def _outer(self, h: Tensor) -> Tensor:
+        return torch.matmul(h, self.conv_weight[: h.shape[-1]])
+
+
+def run_slim(
+    x: Tensor,
+    keep: Tensor | Slices,
+    widths: tuple[int, ...],
+    inner: Callable[[Tensor, int], Tensor],
+    outer: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Run `outer(inner(x, hidden))` with the hidden width that each frame keeps.
+
+    Args:
+        x: (batch, time, feature); time is a multiple of the number of frames that `keep` decides for.
+        keep: a mask (batch, frame, unit), or slices.
+        widths: hidden width for each number of units kept.
+        inner: makes the first `hidden` hidden channels from x.
+        outer: consumes however many hidden channels it is given.
+    """
+    if isinstance(keep, Tensor):
+        hidden = inner(x, widths[-1])
+        # Unit i of the mask covers the hidden channels from widths[i - 1] to widths[i].
+        spans = torch.tensor([b - a for a, b in zip((0, *widths), widths, strict=False)], device=x.device)
+        mask = keep.repeat_interleave(spans, dim=2, output_size=widths[-1]).to(hidden.dtype)
+        batch, frames = keep.shape[:2]
+        masked = hidden.view(batch, frames, -1, widths[-1]) * mask.unsqueeze(2)
+        return outer(masked.view(hidden.shape))
+    if len(keep.groups) == 1:
+        return outer(inner(x, widths[keep.groups[0][0] - 1]))
+    rows = sum(index.shape[0] for _, index in keep.groups if index is not None)
+    by_frame = x.reshape(rows, -1, x.shape[2])
+    parts = [outer(inner(by_frame[index], widths[count - 1])) for count, index in keep.groups]
+    y = parts[0].new_empty(rows, *parts[0].shape[1:])
+    for (_, index), part in zip(keep.groups, parts, strict=True):
+        y[index] = part
+    return y.view(x.shape[0], x.shape[1], -1)
+
+
+def reset_uniform(weight: Tensor, bias: Tensor, fan_in: int) -> None:
+    """PyTorch's default initialisation, followed by DEMUCS' rescaling of convolutions.
+
+    DEMUCS divides weight and bias by sqrt(std(weight) / 0.1), which narrows the spread of scales between
+    layers (Défossez et al., arXiv 1911.13254, section on weight rescaling).
+    """
+    bound = 1 / math.sqrt(fan_in)
+    nn.init.uniform_(weight, -bound, bound)
+    nn.init.uniform_(bias, -bound, bound)
+    scale = math.sqrt(bound / math.sqrt(3) / 0.1)
+    with torch.no_grad():
+        weight /= scale
+        bias /= scale

@@ -1,0 +1,68 @@
+"""Grouped GRU: the channels are split into groups, each with a GRU of its own."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class GroupedGRU(nn.Module):
+    """`groups` independent GRUs side by side, in one batched product per step.
+
+    Adaptive Slimming (arXiv 2507.04879) puts it between encoder and decoder in place of DEMUCS' LSTM.
+    Gates follow PyTorch's `nn.GRU` (reset, update, new).
+
+    Args:
+        channels: full width, split evenly over the groups.
+        groups: number of GRUs side by side.
+        layers: GRUs on top of each other.
+    """
+
+    def __init__(self, channels: int, groups: int, layers: int):
+        super().__init__()
+        self.groups, self.layers, self.size = groups, layers, channels // groups
+        shape = (layers, groups, self.size, 3 * self.size)
+        self.input_weight = nn.Parameter(torch.empty(shape))
+        self.hidden_weight = nn.Parameter(torch.empty(shape))
+        self.input_bias = nn.Parameter(torch.empty(layers, groups, 1, 3 * self.size))
+        self.hidden_bias = nn.Parameter(torch.empty(layers, groups, 1, 3 * self.size))
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -1 / math.sqrt(self.size), 1 / math.sqrt(self.size))
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one frame; biases and gate products not counted."""
+        return self.input_weight.numel() + self.hidden_weight.numel()
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Run over frames.
+
+        Args:
+            x: (batch, frame, channel).
+            hidden: (batch, layer, channel) the state of every layer.
+
+        Returns:
+            (batch, frame, channel), and the next hidden state.
+        """
+        batch, frames, channels = x.shape
+        dtype = x.dtype
+        x = x.reshape(batch * frames, self.groups, self.size).transpose(0, 1)
+        lasts = []
+        for layer in range(self.layers):
+            h = hidden[:, layer].reshape(batch, self.groups, self.size).transpose(0, 1)
+            projected = torch.bmm(x, self.input_weight[layer]) + self.input_bias[layer]
+            steps = projected.view(self.groups, batch, frames, 3 * self.size).unbind(2)
+            outputs = []
+            for step in steps:
+                reset, update, new = step.chunk(3, dim=-1)
+                recurrent = torch.bmm(h, self.hidden_weight[layer]) + self.hidden_bias[layer]
+                reset_h, update_h, new_h = recurrent.chunk(3, dim=-1)
+                update = torch.sigmoid(update + update_h)
+                new = torch.tanh(new + torch.sigmoid(reset + reset_h) * new_h)
+                h = (new + update * (h - new)).to(hidden.dtype)
+                outputs.append(h)
+            lasts.append(h.transpose(0, 1).reshape(batch, channels))
+            x = torch.stack(outputs, dim=2).reshape(self.groups, batch * frames, self.size)
+        y = x.transpose(0, 1).reshape(batch, frames, channels)
+        return y.to(dtype), torch.stack(lasts, dim=1)

@@ -1,0 +1,137 @@
+"""What runs: sites, and plans over them.
+
+A *site* is a named place in a backbone where compute can be left out; its *units* are what can be left
+out. A *plan* says for each site which units are kept. How much runs is an argument of every forward call
+and is never stored on a module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sese.errors import InputError
+
+Keep = int | Tensor
+"""How one site is kept: an int keeps that many first units everywhere; a tensor (batch, frame, unit) of
+0/1 (relaxed values in training) decides for each row and frame. Rows or frames of size 1 broadcast."""
+
+Plan = Mapping[str, Keep]
+"""For each site name, what is kept."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place where compute can be left out.
+
+    Args:
+        name: name of the site, unique in its backbone.
+        shares: for each unit, the fraction of the site's scalable compute that it adds; sums to 1.
+        kind: the masks that are legal: ``prefix`` (the first k units, k >= 1), ``any`` (any subset),
+            ``one_hot`` (exactly one).
+    """
+
+    name: str
+    shares: tuple[float, ...]
+    kind: Literal["prefix", "any", "one_hot"] = "prefix"
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return len(self.shares)
+
+
+def full(sites: Sequence[Site]) -> dict[str, Keep]:
+    """The plan that keeps everything."""
+    return {site.name: site.units for site in sites}
+
+
+def one_hot_to_prefix(choice: Tensor) -> Tensor:
+    """Masks from choices of a level.
+
+    Args:
+        choice: (batch, frame, level), one-hot (or relaxed) choice of how many units to keep.
+
+    Returns:
+        (batch, frame, unit) prefix mask: unit i is kept by every level j >= i, so its value is the sum of
+        the choices from i on.
+    """
+    return choice.flip(-1).cumsum(-1).flip(-1)
+
+
+def counts_to_mask(counts: Tensor, units: int) -> Tensor:
+    """Prefix masks from unit counts: (batch, frame) integers in 1..units -> (batch, frame, unit) of 0/1."""
+    return (torch.arange(units, device=counts.device) < counts.unsqueeze(-1)).float()
+
+
+def check(plan: Plan, sites: Sequence[Site], batch: int, frames: int) -> None:
+    """Refuse a plan that does not fit the sites.
+
+    Raises:
+        InputError: a site is missing or unknown, a count is out of range, a mask has a wrong shape.
+    """
+    names = [site.name for site in sites]
+    if set(plan) != set(names):
+        raise InputError(f"the plan names the sites {sorted(plan)}, the backbone has {sorted(names)}")
+    for site in sites:
+        keep = plan[site.name]
+        if isinstance(keep, int):
+            if site.kind != "prefix" or not 1 <= keep <= site.units:
+                raise InputError(
+                    f"site '{site.name}' ({site.kind}) cannot keep {keep} units; it has 1 to {site.units}"
+                )
+        elif keep.ndim != 3 or keep.shape[0] not in (1, batch) or keep.shape[1] not in (1, frames):
+            raise InputError(
+                f"the mask of site '{site.name}' has shape {tuple(keep.shape)}; expected "
+                f"(batch={batch} or 1, frame={frames} or 1, unit={site.units})"
+            )
+        elif keep.shape[2] != site.units:
+            raise InputError(f"the mask of site '{site.name}' has {keep.shape[2]} units, not {site.units}")
+
+
+def utilization(plan: Plan, sites: Sequence[Site]) -> Tensor:
+    """Fraction of the scalable compute that the plan uses.
+
+    Returns:
+        (batch, frame) in (0, 1]; both of size 1 for a plan of ints. Sites weigh the same.
+    """
+    used = []
+    for site in sites:
+        keep = plan[site.name]
+        if isinstance(keep, int):
+            used.append(torch.tensor([[sum(site.shares[:keep])]]))
+        else:
+            used.append((keep * keep.new_tensor(site.shares)).sum(-1))
+    return torch.stack(torch.broadcast_tensors(*used)).mean(0) if len(used) > 1 else used[0]
+
+
+@dataclass(frozen=True)
+class Slices:
+    """A prefix keep made ready to run without masks: for each unit count, the (row, frame) pairs it serves.
+
+    Attributes:
+        groups: (count, flat indices into batch * frame, or None where the count serves all of them).
+    """
+
+    groups: tuple[tuple[int, Tensor | None], ...]
+
+
+def resolve(keep: Keep, batch: int, frames: int, masked: bool) -> Tensor | Slices:
+    """Choose how a prefix site is run: by masks (training) or by slices (inference).
+
+    Both give the same result to rounding; slices leave the arithmetic out, masks let gradients through.
+    """
+    if isinstance(keep, int):
+        return Slices(((keep, None),))
+    keep = keep.expand(batch, frames, -1)
+    if masked:
+        return keep
+    counts = keep.sum(-1).round().long().flatten()
+    present = counts.unique().tolist()
+    if len(present) == 1:
+        return Slices(((present[0], None),))
+    return Slices(tuple((count, (counts == count).nonzero().squeeze(1)) for count in present))

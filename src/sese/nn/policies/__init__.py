@@ -1,0 +1,1 @@
+"""Who decides how much runs."""

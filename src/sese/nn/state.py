@@ -1,0 +1,53 @@
+"""Streaming state: named tensors, apart from the weights, passed in and returned.
+
+A backbone declares `state_shapes()`: for each name the shape behind the batch axis. A fresh state is all
+zeros, so that every runtime can make one. The batch axis is always the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+State = Mapping[str, Tensor]
+"""Name -> (batch, ...) float32."""
+
+
+def fresh(shapes: Mapping[str, tuple[int, ...]], batch: int, like: Tensor) -> dict[str, Tensor]:
+    """The state before the first sample, on the device and in the precision of `like`."""
+    return {name: like.new_zeros((batch, *shape)) for name, shape in shapes.items()}
+
+
+def reset_rows(state: State, rows: Tensor) -> dict[str, Tensor]:
+    """Make some streams of a batch fresh again.
+
+    Args:
+        state: state of `batch` streams.
+        rows: (batch,) bool, true where the stream starts anew.
+    """
+    return {name: torch.where(_column(rows, value), 0.0, value) for name, value in state.items()}
+
+
+def freeze_rows(before: State, after: State, rows: Tensor) -> dict[str, Tensor]:
+    """Let some streams of a batch not advance: (batch,) bool, true where the state stays as it was."""
+    return {name: torch.where(_column(rows, value), before[name], value) for name, value in after.items()}
+
+
+def _column(rows: Tensor, value: Tensor) -> Tensor:
+    return rows.view(-1, *[1] * (value.ndim - 1))
+
+
+def push(history: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+    """Append to a signal's history and cut it back to its length.
+
+    Args:
+        history: (batch, past, ...) the last `past` steps.
+        new: (batch, time, ...) the steps that follow.
+
+    Returns:
+        (batch, past + time, ...) all of them, and the last `past` of them: the next history.
+    """
+    joined = torch.cat([history.to(new.dtype), new], dim=1)
+    return joined, joined[:, joined.shape[1] - history.shape[1] :].to(history.dtype)
