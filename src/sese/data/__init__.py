@@ -1,0 +1,1 @@
+"""Corpora on disk, decoded banks of recordings, and noisy mixtures made from them on the fly."""

@@ -1,0 +1,145 @@
+"""Endless training batches that resume where they stopped, fixed validation sets, and banks from folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import IterableDataset, get_worker_info
+
+from sese.data.bank import Bank, load_bank
+from sese.data.corpora import Corpus, Problem, Split, check_disjoint, scan
+from sese.data.mixing import MixConfig, Mixer, Mixture
+from sese.errors import InputError
+
+__all__ = ["Banks", "TrainBatches", "build", "check_disjoint", "stratified", "validation_set"]
+
+
+@dataclass(frozen=True, eq=False)
+class Banks:
+    """What a mixer needs, where it came from, and the files that could not be used."""
+
+    speech: Bank
+    noise: Bank
+    rir: Bank | None
+    corpus: Corpus
+    problems: tuple[Problem, ...]
+
+
+def build(
+    roots: Sequence[Path | str] = (),
+    *,
+    speech: Sequence[Path | str] = (),
+    noise: Sequence[Path | str] = (),
+    rir: Sequence[Path | str] = (),
+    sample_rate: int = 16000,
+    cache_dir: Path | str | None = None,
+    split: Split | None = "train",
+) -> Banks:
+    """Banks from corpus roots (any layout of `scan`) and from folders that hold one role each.
+
+    split: the half to take of folders in the VoiceBank+DEMAND layout, so that its test set never trains.
+    Raises InputError if there is no speech or no noise.
+    """
+    corpus = Corpus()
+    for root in roots:
+        corpus += scan(root, split=split)
+    for kind, folders in (("speech", speech), ("noise", noise), ("rir", rir)):
+        for folder in folders:
+            corpus += scan(folder, role=kind)  # type: ignore[arg-type]
+    given = ", ".join(str(f) for f in (*roots, *speech, *noise, *rir)) or "no folders"
+    for kind, found in (("speech", corpus.speech), ("noise", corpus.noise)):
+        if not found:
+            raise InputError(
+                f"training data: no {kind} in {given}; name a folder of it, or see `sese data describe`"
+            )
+    voices = load_bank(corpus.speech, sample_rate, cache_dir)
+    noises = load_bank(corpus.noise, sample_rate, cache_dir)
+    rooms = load_bank(corpus.rir, sample_rate, cache_dir) if corpus.rir else None
+    banks = (voices, noises) if rooms is None else (voices, noises, rooms)
+    problems = corpus.problems + tuple(problem for bank in banks for problem in bank.problems)
+    return Banks(voices, noises, rooms, corpus, problems)
+
+
+class TrainBatches(IterableDataset):
+    """Endless batches of a mixer, in an order that a resumed run continues exactly.
+
+    Process `rank` of `world_size` gets in its step n the examples
+
+        start + (n * world_size + rank) * batch_size + (0 ... batch_size - 1)
+
+    It is its own iterator. Under a DataLoader (`batch_size=None`) with workers, the order is the same, but
+    the position advances in the workers only: then `state_dict(consumed)` takes the number of batches that
+    the consumer has had.
+    """
+
+    def __init__(self, mixer: Mixer, batch_size: int, start: int = 0, rank: int = 0, world_size: int = 1):
+        if batch_size < 1 or start < 0 or not 0 <= rank < world_size:
+            raise InputError(
+                f"batches: got batch_size {batch_size}, start {start}, rank {rank} of {world_size}; "
+                "give a batch of 1 or more, a start from 0 and a rank below the world size"
+            )
+        self.mixer, self.batch_size, self.rank, self.world_size = mixer, batch_size, rank, world_size
+        self.next_example = start
+
+    def __iter__(self) -> Iterator[Mixture]:
+        worker = get_worker_info()
+        if worker is None:
+            return self
+        return self._share(worker.id, worker.num_workers)
+
+    def __next__(self) -> Mixture:
+        first = self.next_example + self.rank * self.batch_size
+        self.next_example += self._stride
+        return self.mixer(range(first, first + self.batch_size))
+
+    @property
+    def _stride(self) -> int:
+        return self.batch_size * self.world_size
+
+    def _share(self, worker: int, workers: int) -> Iterator[Mixture]:
+        """Every `workers`-th batch: the DataLoader takes from its workers in turn."""
+        self.next_example += worker * self._stride
+        while True:
+            yield next(self)
+            self.next_example += (workers - 1) * self._stride
+
+    def state_dict(self, consumed: int = 0) -> dict[str, Any]:
+        """The position, plus `consumed` batches that were taken from copies in workers."""
+        return {"next_example": self.next_example + consumed * self._stride}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a position. Another batch or world size continues from the same example."""
+        self.next_example = int(state["next_example"])
+
+
+def validation_set(
+    config: MixConfig,
+    speech: Bank,
+    noise: Bank,
+    rir: Bank | None = None,
+    clips: int = 240,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> list[Mixture]:
+    """A fixed list of batches, `clips` examples in all, with the SNRs spread evenly over their range.
+
+    The last batch may be smaller. Use at least 200 clips: with fewer, the noise of the estimate hides small
+    differences. `config.plain()` leaves the augmentation out.
+    """
+    mixer = Mixer(config, speech, noise, rir, seed)
+    snr = stratified(*config.snr_db, clips, seed)
+    return [
+        mixer(range(first, min(first + batch_size, clips)), snr[first : first + batch_size].tolist())
+        for first in range(0, clips, batch_size)
+    ]
+
+
+def stratified(low: float, high: float, count: int, seed: int) -> np.ndarray:
+    """`count` values in shuffled order, one in the middle of each of as many equal parts of [low, high]."""
+    if count < 1:
+        raise InputError(f"clips: got {count}; give 1 or more")
+    return low + (high - low) * (np.random.default_rng(seed).permutation(count) + 0.5) / count

@@ -1,0 +1,183 @@
+"""Noisy mixtures with their clean targets, made on the fly, a batch at a time, on any device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sese.data.bank import Bank
+from sese.data.laying import Shelf
+from sese.data.plans import MixConfig, Plan, Planner
+from sese.errors import InputError
+
+__all__ = ["MixConfig", "Mixer", "Mixture", "Plan", "active_power"]
+
+PEAK = 0.99
+FADE_S = 0.005  # at the ends of an utterance, where digital silence follows
+SPEECH_FLOOR = 1e-6  # -60 dBFS: what is weaker is a pause, and is not raised to the level of speech
+NOISE_FLOOR = 1e-8  # -80 dBFS: what is weaker is a gap of the recording
+
+
+class Mixture(NamedTuple):
+    """noisy, clean: float32 [batch, 1, time] in [-1, 1]. snr_db: float32 [batch], -inf without speech."""
+
+    noisy: Tensor
+    clean: Tensor
+    snr_db: Tensor
+
+
+class Mixer:
+    """Makes examples by their number.
+
+    Example i depends on (seed, i) and the banks alone: not on the batch it is in, nor (to rounding) on the
+    device. Utterances
+    begin and end with fades of 5 ms; short noises loop. The reported SNR is that of the
+    active part of the clean side (`active_power`) over the noise of the whole clip, before any clipping.
+
+    Raises InputError if a bank has another sample rate than the configuration, or the seed is negative.
+    """
+
+    def __init__(
+        self,
+        config: MixConfig,
+        speech: Bank,
+        noise: Bank,
+        rir: Bank | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ):
+        for name, bank in (("speech", speech), ("noise", noise), ("rir", rir)):
+            if bank is not None and bank.sample_rate != config.sample_rate:
+                raise InputError(
+                    f"{name} bank: got {bank.sample_rate} Hz, configured {config.sample_rate} Hz; "
+                    "load the bank at that rate"
+                )
+        if not 0 <= seed < 2**63:
+            raise InputError(f"mix seed: got {seed}; give a whole number from 0")
+        self.config, self.seed, self.device = config, seed, torch.device(device)
+        self.plan = Planner(config, speech, noise, rir, seed)
+        self.speech, self.noise = Shelf(speech, self.device), Shelf(noise, self.device)
+        self.rir = Shelf(rir, self.device) if rir is not None else None
+        self.fade = round(FADE_S * config.sample_rate)
+        longest = int(rir.lengths.max()) if rir is not None else 0
+        self.fft = _fast_length(config.time + max(longest, config.sample_rate // 10))
+        self.frequencies = torch.fft.rfftfreq(self.fft, 1.0 / config.sample_rate, device=self.device)
+
+    @torch.no_grad()
+    def __call__(self, indices: Sequence[int] | Tensor, snr_db: Sequence[float] | None = None) -> Mixture:
+        """The examples of these numbers (each 0 or more); snr_db: set the SNRs instead of drawing them."""
+        plans = [self.plan(int(i)) for i in indices]
+        snr = self._values(snr_db if snr_db is not None else [p.snr_db for p in plans])
+        clean = self._speech(plans)
+        noise = self._noise(plans)
+        clean, reverberant, noise = self._filter(plans, clean, noise)
+
+        # Gains. Below its floor, speech keeps the gain that the floor would get: the true SNR is then lower.
+        level = 10.0 ** (self._values([p.level_dbfs for p in plans]) / 20)
+        power = active_power(clean, self.config.sample_rate)
+        noise_power = noise.square().mean(1)
+        speech_gain = level / power.clamp(min=SPEECH_FLOOR).sqrt()
+        noise_gain = level * 10.0 ** (-snr / 20) / noise_power.clamp(min=NOISE_FLOOR).sqrt()
+        # Without noise the SNR is large but finite, so that silence in silence is -inf and not a NaN.
+        noise_level = (noise_power * noise_gain**2).clamp(min=1e-20)
+        true_snr = 10 * (torch.log10(power * speech_gain**2) - torch.log10(noise_level))
+        clean = clean * speech_gain[:, None]
+        noisy = reverberant * speech_gain[:, None] + noise * noise_gain[:, None]
+
+        limit = self._values([p.clip for p in plans]) * noisy.abs().amax(1)
+        noisy = torch.minimum(torch.maximum(noisy, -limit[:, None]), limit[:, None])
+        peak = torch.maximum(limit, clean.abs().amax(1))
+        scale = (PEAK / peak.clamp(min=PEAK))[:, None]
+        return Mixture((noisy * scale)[:, None], (clean * scale)[:, None], true_snr)
+
+    def _values(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=self.device)
+
+    def _speech(self, plans: Sequence[Plan]) -> Tensor:
+        """Utterances at their places: [batch, time]."""
+        clips = self.speech.lay([p.speech for p in plans], self.config.time, self.fade)
+        return clips * self._values([0.0 if p.silent else 1.0 for p in plans])[:, None]
+
+    def _noise(self, plans: Sequence[Plan]) -> Tensor:
+        """The first noise at unit power, and where there is one the second, weaker: [batch, time]."""
+        drawn = [part for p in plans for part in p.noise]
+        parts = self.noise.lay([self._loop(*part[:2]) for part in drawn], self.config.time, self.fade)
+        power = parts.square().mean(1).clamp(min=NOISE_FLOOR)
+        parts *= (10.0 ** (self._values([d[2] for d in drawn]) / 20) / power.sqrt())[:, None]
+        if len(drawn) == len(plans):
+            return parts
+        row = torch.tensor([row for row, p in enumerate(plans) for _ in p.noise], device=self.device)
+        return torch.zeros(len(plans), self.config.time, device=self.device).index_add_(0, row, parts)
+
+    def _loop(self, recording: int, offset: int) -> list[tuple[int, int]]:
+        length = int(self.plan.noise.lengths[recording])
+        return [(recording, begin) for begin in range(-offset, self.config.time, length)]
+
+    def _filter(self, plans: Sequence[Plan], speech: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(target, speech as heard, noise), each [batch, time], with the rooms and filters of the plans."""
+        target = heard = speech
+        filtered = [row for row, p in enumerate(plans) if p.filtered]
+        if filtered:
+            response = self._response([plans[row] for row in filtered])
+            for clips in (speech, noise):
+                clips[filtered] = self._back(torch.fft.rfft(clips[filtered], self.fft) * response)
+        rooms = [row for row, p in enumerate(plans) if p.rir >= 0]
+        if rooms:
+            dry = torch.fft.rfft(speech[rooms], self.fft)
+            early, full = self._rooms([plans[row].rir for row in rooms])
+            target, heard = speech, speech.clone()
+            target[rooms] = self._back(dry * early)
+            heard[rooms] = self._back(dry * full)
+        return target, heard, noise
+
+    def _back(self, spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft(spectrum, self.fft)[:, : self.config.time]
+
+    def _response(self, plans: Sequence[Plan]) -> Tensor:
+        """Zero-phase gain of the shelves and the low-pass: [row, frequency]."""
+        low_db, low_hz, high_db, high_hz = (
+            self._values(column)[:, None] for column in zip(*(p.shelves for p in plans), strict=True)
+        )
+        cutoff = self._values([p.cutoff_hz for p in plans])[:, None]
+        f = self.frequencies
+        decibels = low_db / (1 + (f / low_hz) ** 2) + high_db / (1 + (high_hz / f.clamp(min=1.0)) ** 2)
+        # The low-pass falls by some 50 dB in 500 Hz, smoothly: its response stays short.
+        return torch.exp(decibels * (math.log(10) / 20)) * torch.sigmoid((cutoff - f) / 80.0)
+
+    def _rooms(self, recordings: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Spectra of the early part and of all of these room responses: [row, frequency] each."""
+        assert self.rir is not None
+        longest = int(self.rir.bank.lengths[list(recordings)].max())
+        room = self.rir.lay([[(recording, 0)] for recording in recordings], longest)
+        direct = room.abs().argmax(1, keepdim=True)
+        t = torch.arange(longest, device=self.device)
+        rate = self.config.sample_rate
+        last = direct + self.config.early_ms * rate / 1000
+        kept = ((last - t) / (0.002 * rate) + 1.0).clamp(0.0, 1.0)  # 2 ms of fade after the early part
+        return torch.fft.rfft(room * kept, self.fft), torch.fft.rfft(room, self.fft)
+
+
+def active_power(clips: Tensor, sample_rate: int) -> Tensor:
+    """Mean square of clips [batch, time] over the 20 ms frames within 40 dB of the loudest: [batch]."""
+    frame = sample_rate // 50
+    power = clips[:, : clips.shape[1] // frame * frame].unflatten(1, (-1, frame)).square().mean(2)
+    active = power >= power.amax(1, keepdim=True) * 1e-4
+    return (power * active).sum(1) / active.sum(1)
+
+
+def _fast_length(at_least: int) -> int:
+    """The next length that is a product of twos, threes and fives: quick to transform."""
+    best = 1 << (at_least - 1).bit_length()
+    fives = 1
+    while fives < best:
+        threes = fives
+        while threes < best:
+            quotient = -(-at_least // threes)
+            best = min(best, threes * (1 << (quotient - 1).bit_length()))
+            threes *= 3
+        fives *= 5
+    return best if best % 2 == 0 else best + best
