@@ -1,5 +1,79 @@
-"""Scalable and efficient speech enhancement."""
+"""Scalable and efficient speech enhancement.
+
+    import sese
+
+    clean = sese.enhance(noisy, 16000)                    # NumPy array in, array like it out
+    enhancer = sese.load("demucs-slim", budget=0.25)      # a quarter of the compute
+    report = enhancer.enhance_file("noisy.wav", "clean.wav")
+
+Importing this package loads nothing else; ONNX Runtime comes with the first use, PyTorch never.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from sese.runtime.enhancer import Enhancer
+
 __version__ = "0.1.0"
+__all__ = ["Enhancer", "__version__", "enhance", "load"]
+
+
+def load(model: str | os.PathLike[str] | None = None, budget: float | str = 1.0) -> Enhancer:
+    """Open a model. See `sese.runtime.enhancer.Enhancer`.
+
+    Args:
+        model: Name of a bundled model, a model folder, or an ``.onnx`` file; None for the default model.
+        budget: Share of the compute that may be used, from the lowest level of the model to 1.
+
+    Raises:
+        InputError: The model cannot be found or opened, or has no such budget.
+    """
+    from sese.runtime.enhancer import Enhancer
+
+    return Enhancer(model, budget)
+
+
+def enhance(
+    audio: NDArray[Any],
+    sample_rate: int,
+    *,
+    budget: float | str = 1.0,
+    model: str | os.PathLike[str] | None = None,
+    mix: float = 1.0,
+    max_attenuation_db: float | None = None,
+) -> NDArray[Any]:
+    """Enhance an array; the model stays open for the next call. See `sese.runtime.enhancer.Enhancer.enhance`.
+
+    Args:
+        audio: Floating point samples, ``[time]`` or ``[channel, time]``, full scale being [-1, 1].
+        sample_rate: In Hz, 8000 to 192000.
+        budget: Share of the compute that may be used, from the lowest level of the model to 1.
+        model: Name of a bundled model, a model folder, or an ``.onnx`` file; None for the default model.
+        mix: 0 returns the input, 1 the enhanced audio.
+        max_attenuation_db: Most that anything may be attenuated by, in dB; None for no limit.
+
+    Returns:
+        Array of the same shape and dtype.
+
+    Raises:
+        InputError: An argument cannot be used.
+    """
+    from sese.runtime.enhancer import opened
+
+    return opened(model).enhance(
+        audio, sample_rate, budget=budget, mix=mix, max_attenuation_db=max_attenuation_db
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Enhancer":
+        from sese.runtime.enhancer import Enhancer
+
+        return Enhancer
+    raise AttributeError(f"module 'sese' has no attribute {name!r}")

@@ -1,0 +1,146 @@
+"""Reading audio files: what is in one, and its samples block by block."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from sese.errors import InputError
+
+LOWEST_RATE_HZ = 8_000
+HIGHEST_RATE_HZ = 192_000
+FORMAT_OF = {  # what libsndfile calls the format of each extension
+    ".wav": "WAV", ".wave": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".oga": "OGG", ".opus": "OGG",
+    ".mp3": "MP3", ".aif": "AIFF", ".aiff": "AIFF", ".aifc": "AIFF", ".au": "AU", ".snd": "AU",
+    ".caf": "CAF", ".w64": "W64", ".rf64": "RF64", ".voc": "VOC", ".sph": "NIST",
+}  # fmt: skip
+FORMATS_THAT_WORK = "give WAV, FLAC, OGG, MP3, AIFF, AU or CAF"
+
+# libsndfile reads a file whose data chunk is cut short without a word, but notes it in its log.
+_CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNKNOWN_SIZE = 0x7FFF_0000  # programs that write into a pipe put the largest number here: not an error
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What an audio file holds. `sample_rate` is in Hz; `format` and `subtype` are libsndfile's words."""
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+
+def probe(path: str | os.PathLike[str]) -> AudioInfo:
+    """Say what an audio file holds, without reading its samples.
+
+    Raises:
+        InputError: The file is missing, no file, empty, not audio, cut short, holds no samples, or has a
+            sample rate outside 8 to 192 kHz.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        info = AudioInfo(
+            path=path,
+            sample_rate=file.samplerate,
+            channels=file.channels,
+            frames=file.frames,
+            format=file.format,
+            subtype=file.subtype,
+            tags=file.copy_metadata(),
+        )
+        cut = _CUT_SHORT.search(file.extra_info)
+    if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_SIZE:
+        raise _truncated(path, f"{cut[2]} of {cut[1]} bytes of audio are there")
+    if info.frames == 0:
+        raise InputError(f"{path} holds no audio (0 samples); remove it or record it again")
+    if not LOWEST_RATE_HZ <= info.sample_rate <= HIGHEST_RATE_HZ:
+        raise InputError(
+            f"{path} has a sample rate of {info.sample_rate} Hz, outside {LOWEST_RATE_HZ} to "
+            f"{HIGHEST_RATE_HZ} Hz; resample it first"
+        )
+    return info
+
+
+def read_blocks(path: str | os.PathLike[str], block_frames: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the samples of a file as ``[frame, channel]`` blocks of at most `block_frames` frames.
+
+    Integer files are scaled to [-1, 1). Only one block is held in memory.
+
+    Raises:
+        InputError: The file cannot be opened (see `probe`), ends too early, or holds NaN or infinity.
+    """
+    path = Path(path)
+    count = 0
+    with _open(path) as file:
+        while True:
+            try:
+                block = file.read(block_frames, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise _truncated(path, f"after {count} samples: {error.error_string}") from error
+            if not len(block):
+                break
+            require_finite(block, str(path), count, file.samplerate)
+            count += len(block)
+            yield block
+        if count < file.frames:
+            raise _truncated(path, f"{count} of {file.frames} samples are there")
+
+
+def require_finite(block: NDArray[np.floating], name: str, start: int, sample_rate: int) -> None:
+    """Raise InputError when ``[frame, channel]`` audio holds NaN or infinity, and say where.
+
+    Args:
+        block: Samples.
+        name: What to call the audio in the message.
+        start: Position of the first frame of the block in the whole signal.
+        sample_rate: In Hz, to give the position in seconds.
+    """
+    finite = np.isfinite(block)
+    if finite.all():
+        return
+    frame, channel = (int(index) for index in np.argwhere(~finite)[0])
+    position = start + frame
+    raise InputError(
+        f"{name} holds {block[frame, channel]} at sample {position} ({position / sample_rate:.3f} s), "
+        f"channel {channel}; replace NaN and infinity before enhancing"
+    )
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not an audio file; name a file in it")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the name")
+    if not path.is_file():
+        raise InputError(f"{path} is not a regular file; save the audio to a file first")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} cannot be read (permission denied); change its permissions")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is an empty file (0 bytes); remove it or copy it again")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: `.raw` is taken for headerless audio
+        reason = getattr(error, "error_string", "no header").rstrip(". ")
+        raise InputError(
+            f"{path} is damaged or not audio that can be read ({reason}); {FORMATS_THAT_WORK}"
+        ) from error
+
+
+def _truncated(path: Path, detail: str) -> InputError:
+    return InputError(f"{path} is cut short or damaged ({detail.rstrip('. ')}); copy or record it again")

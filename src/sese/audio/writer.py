@@ -1,0 +1,186 @@
+"""Writing audio files: whole or not at all."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from sese.audio.files import FORMAT_OF, AudioInfo
+from sese.errors import InputError
+
+# Everything else is stored as integers (or made from them), where what exceeds full scale must be clipped.
+_UNCLIPPED = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
+_PART = re.compile(r"\.(\d+)\.part(\.[^.]*)?$")
+
+
+class AtomicWriter:
+    """A context that writes an audio file beside its destination and renames it when it is complete.
+
+    The destination appears whole or not at all: after an error or an interrupt the temporary file
+    ``.<stem>.<process>.part<extension>`` is removed, and one that a killed process left is removed by the
+    next writer of the same destination.
+
+    Args:
+        target: Destination. An existing file is replaced.
+        like: Sample rate, channels, tags, format and subtype to write. A destination with another
+            extension gets that extension's format, and the same subtype if it exists there.
+
+    Attributes:
+        clipped_samples: Samples that were beyond [-1, 1] and had to be clipped for an integer subtype.
+
+    Raises:
+        InputError: The destination cannot be written, or not in this format, or the disk is full.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], like: AudioInfo) -> None:
+        self.target = Path(target)
+        self.like = like
+        self.format, self.subtype = encoding(self.target, like)
+        self.clipped_samples = 0
+        self._frames = 0
+        # A link is written through, not replaced.
+        self._place = Path(os.path.realpath(self.target))
+        self._part = self._place.with_name(f".{self._place.stem}.{os.getpid()}.part{self._place.suffix}")
+
+    def __enter__(self) -> AtomicWriter:
+        if not self._place.parent.is_dir():
+            raise InputError(
+                f"{self.target} cannot be written: there is no folder {self._place.parent}; make it"
+            )
+        if self._place.is_dir():
+            raise InputError(f"{self.target} is a folder; name a file in it")
+        _remove_leftovers(self._place)
+        try:
+            self._file = soundfile.SoundFile(
+                self._part, "w", self.like.sample_rate, self.like.channels, self.subtype, format=self.format
+            )
+            for tag, text in self.like.tags.items():
+                with suppress(soundfile.LibsndfileError):  # not every format has every tag
+                    setattr(self._file, tag, text)
+        except (soundfile.LibsndfileError, ValueError, OSError) as error:
+            self._remove_part()
+            raise self._open_error(error) from error
+        return self
+
+    def write(self, block: NDArray[np.float32]) -> None:
+        """Append ``[frame, channel]`` samples, full scale being [-1, 1]."""
+        if self.subtype not in _UNCLIPPED:
+            beyond = np.count_nonzero(np.abs(block) > 1.0)
+            if beyond:
+                self.clipped_samples += int(beyond)
+                block = np.clip(block, -1.0, 1.0)
+        try:
+            self._file.write(block)
+        except (soundfile.LibsndfileError, OSError, AssertionError) as error:
+            raise self._write_error(error) from error
+        self._frames += len(block)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            with suppress(soundfile.LibsndfileError):
+                self._file.close()
+            self._remove_part()
+
+    def _finish(self) -> None:
+        try:
+            self._file.close()
+            # Encoders swallow some write errors: see that everything arrived. (Block codecs round up.)
+            if soundfile.info(self._part).frames < self._frames:
+                raise OSError("the file is shorter than what was written")
+            os.replace(self._part, self._place)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise self._write_error(error) from error
+
+    def _remove_part(self) -> None:
+        with suppress(OSError):
+            self._part.unlink()
+
+    def _open_error(self, error: Exception) -> InputError:
+        if not os.access(self._place.parent, os.W_OK):
+            return InputError(
+                f"{self.target} cannot be written: no permission in {self._place.parent}; choose another"
+            )
+        return InputError(
+            f"{self.target} cannot be written as {self.format} {self.subtype} with {self.like.channels} "
+            f"channel(s) at {self.like.sample_rate} Hz ({_reason(error)}); choose another output, "
+            f"such as {self.target.stem}.wav"
+        )
+
+    def _write_error(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self.target} could not be written to its end ({_reason(error)}: is the disk full?); "
+            "make space or choose another folder"
+        )
+
+
+def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
+    """The libsndfile format and subtype in which `target` keeps as much as it can of `like`.
+
+    Raises:
+        InputError: The extension is unknown, or the format can be read but not written.
+    """
+    kind = target.suffix.lower()
+    if kind == like.path.suffix.lower():
+        name, subtype = like.format, like.subtype
+    elif kind not in FORMAT_OF:
+        known = " ".join(sorted(FORMAT_OF))
+        raise InputError(f"{target} has an extension that is no audio format, {kind!r}; use one of {known}")
+    else:
+        name = FORMAT_OF[kind]
+        keep = like.subtype if soundfile.check_format(name, like.subtype) else soundfile.default_subtype(name)
+        subtype = "OPUS" if kind == ".opus" else keep
+    if not soundfile.check_format(name, subtype):
+        raise InputError(
+            f"{target} cannot be written: {name} {subtype} can be read but not written; "
+            f"choose another output, such as {target.stem}.wav"
+        )
+    return name, subtype
+
+
+def is_part(path: Path) -> bool:
+    """Whether a path is a temporary file of an `AtomicWriter`."""
+    return path.name.startswith(".") and _PART.search(path.name) is not None
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove temporary files of processes that were killed while they wrote `place`."""
+    if os.name != "posix":  # elsewhere one cannot ask whether a process lives without touching it
+        return
+    for name in glob.glob(
+        f".{glob.escape(place.stem)}.*.part{glob.escape(place.suffix)}", root_dir=place.parent
+    ):
+        match = _PART.search(name)
+        if match and not _alive(int(match[1])):
+            with suppress(OSError):
+                (place.parent / name).unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _reason(error: Exception) -> str:
+    return (
+        str(getattr(error, "error_string", None) or error or type(error).__name__)
+        .splitlines()[0]
+        .rstrip(". ")
+    )
