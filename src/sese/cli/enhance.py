@@ -1,0 +1,151 @@
+"""`sese enhance`: audio files and folders."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sese.errors import InputError
+
+if TYPE_CHECKING:
+    from sese.runtime.jobs import Job, Outcome, Settings
+
+
+def enhance(
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Audio files, and folders of them.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write the one input file.")
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the outputs, laid out as the inputs; without it, NAME_enhanced beside each."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of a bundled model, a model folder or an .onnx file.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="Share of the compute to use, up to 1; or 'auto' if the model can decide.")
+    ] = "1",
+    mix: Annotated[float, typer.Option(help="0: the input; 1: the enhanced audio; or in between.")] = 1.0,
+    max_attenuation_db: Annotated[
+        float | None, typer.Option(help="Attenuate nothing by more than this many dB.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing outputs.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(help="Files to enhance at a time; one per core if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a report of each file as JSON.")] = False,
+) -> None:
+    """Enhance audio files. Rate, channels, length and encoding are kept; inputs are never overwritten."""
+    from sese.runtime.jobs import Settings, plan_jobs
+
+    # Asked to stop, stop as on Ctrl-C: leave no half-written file and no worker behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    settings = Settings(model, _number_or_word(budget), mix, max_attenuation_db, force)
+    planned = plan_jobs(inputs, output, out_dir, force)
+    outcomes = _run(planned, settings, jobs)
+    if as_json:
+        print(json.dumps([outcome.as_dict() for outcome in outcomes], indent=2))
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if failed and len(outcomes) == 1:
+        raise InputError(failed[0].error)
+    if not as_json:
+        _summarize(outcomes)
+    for outcome in failed:
+        print(f"sese: error: {outcome.error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _run(planned: list[Job], settings: Settings, workers: int | None) -> list[Outcome]:
+    """Do the jobs and return their outcomes in the order of the jobs."""
+    from sese.runtime.jobs import run_jobs
+
+    place = {job: index for index, job in enumerate(planned)}
+    with _progress(planned) as (heard, done):
+        outcomes = []
+        for outcome in run_jobs(planned, settings, workers, heard):
+            outcomes.append(outcome)
+            done(len(outcomes))
+    return sorted(outcomes, key=lambda outcome: place[outcome.job])
+
+
+@contextmanager
+def _progress(
+    planned: list[Job],
+) -> Iterator[tuple[Callable[[float], object] | None, Callable[[float], object]]]:
+    """A bar on a terminal: seconds of audio for one file, else files. Yields what to call with each."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from sese.audio.files import probe
+
+    def nothing(_: float) -> None: ...
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None, nothing
+        return
+    if len(planned) > 1:
+        count: TextColumn | MofNCompleteColumn = MofNCompleteColumn()
+    else:
+        count = TextColumn("{task.completed:.0f}/{task.total:.0f} s")
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        count,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        if len(planned) > 1:
+            task = bar.add_task("files", total=len(planned))
+            yield None, lambda files: bar.update(task, completed=files)
+        else:
+            try:
+                total = probe(planned[0].source).duration
+            except InputError:
+                total = 0.0  # told when its turn comes
+            task = bar.add_task(planned[0].source.name, total=total)
+            yield (lambda seconds: bar.update(task, completed=seconds)), nothing
+
+
+def _summarize(outcomes: list[Outcome]) -> None:
+    """One line: what was done, how fast, with how much compute."""
+    reports = [outcome.report for outcome in outcomes if outcome.report]
+    skipped = sum(outcome.status == "skipped" for outcome in outcomes)
+    if len(outcomes) == 1 and skipped:
+        print(f"{outcomes[0].job.target} exists: skipped (--force replaces it)")
+        return
+    if len(outcomes) == 1:
+        words = [f"{outcomes[0].job.source} -> {outcomes[0].job.target}"]
+    else:
+        words = [f"{len(reports)} done, {skipped} skipped, {len(outcomes) - len(reports) - skipped} failed"]
+    if reports:
+        seconds = sum(report.seconds for report in reports)
+        spent = sum(report.processing_seconds for report in reports)
+        used = sum(report.utilization * report.seconds for report in reports) / seconds
+        words.append(f"{seconds:.1f} s of audio in {spent:.1f} s (real-time factor {spent / seconds:.3f})")
+        words.append(f"utilization {used:.3g}")
+    clipped = sum(report.clipped_samples for report in reports)
+    if clipped:
+        words.append(f"{clipped} samples clipped")
+    print("; ".join(words))

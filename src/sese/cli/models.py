@@ -1,0 +1,110 @@
+"""`sese models`: which there are, and what each can do."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(help="List the bundled models, and show the levels of one.")
+
+
+@app.callback(invoke_without_command=True)
+def list_models(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """List the bundled models, and show the levels of one."""
+    if context.invoked_subcommand is not None:
+        return
+    from sese.runtime.artefact import bundled_models, describe, open_artefact
+
+    models = [describe(open_artefact(name)) for name in bundled_models()]
+    if as_json:
+        print(json.dumps(models, indent=2))
+        return
+    if not models:
+        print("no models come with this installation; name a model folder or file with --model")
+        return
+    table = _table("name", "rate (Hz)", "latency (ms)", "levels", "parameters", "weights", "description")
+    for facts in models:
+        levels = " ".join(f"{level['utilization']:g}" for level in facts["levels"])
+        table.add_row(
+            facts["name"],
+            str(facts["sample_rate"]),
+            f"{facts['latency_ms']:.1f}",
+            levels,
+            f"{facts['parameters']:,}",
+            facts["licence"].get("weights", "?"),
+            facts["description"],
+        )
+    _print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a bundled model, a model folder or an .onnx file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the levels of a model: compute, parameters, quality; its latency and its licences."""
+    from sese.runtime.artefact import describe, open_artefact
+
+    facts = describe(open_artefact(name))
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{facts['name']} {facts['version']}: {facts['description']}")
+    print(f"file        {facts['path']}")
+    print(f"rate        {facts['sample_rate']} Hz (files and streams of other rates are resampled)")
+    print(f"latency     {facts['latency_ms']:.1f} ms ({facts['latency_samples']} samples)")
+    print(f"parameters  {facts['parameters']:,}")
+    print(f"budget auto {'yes' if facts['router'] else 'no (this model has no router)'}")
+    for part, licence in facts["licence"].items():
+        print(f"licence     {part}: {licence}")
+    _print(_levels(facts))
+
+
+def _levels(facts: dict[str, Any]) -> Table:
+    """A row for each level, and one for the noisy input if its quality is known."""
+    quality = {_level_of(key): row for key, row in facts["quality"].items()}
+    metrics = list(dict.fromkeys(metric for row in quality.values() for metric in row))
+    table = _table("budget", "MMACs/s", "parameters", *metrics)
+    rows = [
+        (level["utilization"], f"{level['macs_per_second'] / 1e6:,.1f}", f"{level['parameters']:,}")
+        for level in facts["levels"]
+    ]
+    if "noisy" in quality:
+        rows.insert(0, ("noisy", "", ""))
+    for level, macs, parameters in rows:
+        scores = quality.get(level, {})
+        shown = [f"{scores[metric]:.2f}" if metric in scores else "" for metric in metrics]
+        table.add_row("noisy input" if level == "noisy" else f"{level:g}", macs, parameters, *shown)
+    return table
+
+
+def _level_of(key: str) -> float | str:
+    try:
+        return float(key)
+    except ValueError:
+        return key
+
+
+def _table(*headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for heading in headings:
+        table.add_column(
+            heading, justify="left" if heading in ("name", "weights", "description") else "right"
+        )
+    return table
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console().print(table)

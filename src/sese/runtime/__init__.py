@@ -1,0 +1,1 @@
+"""Running models without PyTorch: NumPy and ONNX Runtime only."""

@@ -1,0 +1,251 @@
+"""The model file: find it, open it, check that it is what it says, describe it.
+
+A model is one ONNX file that computes one step of a stream:
+
+    audio [batch, 1, hop], level, state.<name>...
+    -> enhanced [batch, 1, hop], utilization [batch], next_state.<name>...
+
+All-zero state is the beginning of a signal. `enhanced` lags behind `audio` by `lookahead_samples`. The facts
+about the model travel inside the file, as JSON under the metadata key ``sese``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from sese.errors import InputError
+
+DEFAULT_MODEL = "demucs-slim"
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+FORMAT = 1
+ROUTER = -1  # the level that leaves the choice to the router inside the graph
+
+
+@dataclass(frozen=True)
+class Level:
+    """One way to run a model: how much of its compute it uses, in (0, 1], and what that costs."""
+
+    utilization: float
+    macs_per_second: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts about a model. `levels` are sorted, cheapest first; `sample_rate` is in Hz."""
+
+    name: str
+    version: str
+    sample_rate: int
+    hop_length: int
+    lookahead_samples: int
+    latency_samples: int
+    levels: tuple[Level, ...]
+    parameters: int
+    router: bool
+    licence: dict[str, str]
+    quality: dict[str, dict[str, float]]
+    description: str
+
+    @property
+    def latency_ms(self) -> float:
+        """Algorithmic latency in milliseconds: one hop and the lookahead."""
+        return 1000 * self.latency_samples / self.sample_rate
+
+
+@dataclass(frozen=True)
+class StateSpec:
+    """Shape of one state, with 1 in place of the batch, and the axis on which the batch lies."""
+
+    shape: tuple[int, ...]
+    batch_axis: int
+
+    def zeros(self, batch: int) -> NDArray[np.float32]:
+        """A fresh state for `batch` signals."""
+        before, after = self.shape[: self.batch_axis], self.shape[self.batch_axis + 1 :]
+        return np.zeros((*before, batch, *after), np.float32)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An opened and checked model. `state` maps ``<name>`` to the shape of ``state.<name>``."""
+
+    path: Path
+    card: Card
+    session: onnxruntime.InferenceSession
+    state: dict[str, StateSpec]
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/model.onnx"))
+
+
+def find_model(model: str | os.PathLike[str] | None = None) -> Path:
+    """The ONNX file that a name of a bundled model, a model folder or a file stands for.
+
+    None stands for the default model.
+
+    Raises:
+        InputError: There is no such model.
+    """
+    names = bundled_models()
+    if model is None:
+        if not names:
+            raise InputError(
+                "no model comes with this installation; name a model folder or file with --model"
+            )
+        model = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
+    if str(model) in names:
+        return PRETRAINED / model / "model.onnx"
+    path = Path(model)
+    if path.is_dir():
+        if not (path / "model.onnx").is_file():
+            raise InputError(f"model folder {path} holds no model.onnx; make one with `sese export`")
+        return path / "model.onnx"
+    if path.is_file():
+        return path
+    known = ", ".join(names) or "none"
+    raise InputError(
+        f"unknown model {str(model)!r}; bundled are: {known}; or name a model folder or .onnx file"
+    )
+
+
+def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
+    """Open a model for one thread, and check its metadata, its inputs and outputs, and one step.
+
+    Args:
+        model: See `find_model`.
+
+    Raises:
+        InputError: There is no such model, or the file is no model that this package can run.
+    """
+    path = find_model(model)
+    onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised; nothing is to be printed besides
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # Levels share their weights; packing them for each level would hold them several times.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a dozen kinds, without a common base
+        raise _unusable(path, "it cannot be opened as ONNX", error) from error
+    card = _read_card(path, session)
+    artefact = Artefact(path, card, session, _read_state(path, card, session))
+    check(artefact)
+    return artefact
+
+
+def check(artefact: Artefact) -> None:
+    """Run one step on silence and see that every output has the shape it must have.
+
+    Raises:
+        InputError: The step fails or breaks the contract of the module's docstring.
+    """
+    state = {name: spec.zeros(2) for name, spec in artefact.state.items()}
+    audio = np.zeros((2, 1, artefact.card.hop_length), np.float32)
+    feeds = {"audio": audio, "level": np.array(0, np.int64)} | {f"state.{n}": s for n, s in state.items()}
+    shapes = {"enhanced": audio.shape, "utilization": (2,)} | {
+        f"next_state.{n}": s.shape for n, s in state.items()
+    }
+    try:
+        outputs = artefact.session.run(list(shapes), feeds)
+    except Exception as error:
+        raise _unusable(artefact.path, "it cannot run a step", error) from error
+    for (name, shape), output in zip(shapes.items(), outputs, strict=True):
+        if output.shape != shape or output.dtype != np.float32 or not np.isfinite(output).all():
+            raise _unusable(
+                artefact.path,
+                f"output {name!r} is {output.dtype} {list(output.shape)}, not finite float32 {list(shape)}",
+            )
+
+
+def describe(artefact: Artefact) -> dict[str, Any]:
+    """The facts about a model as plain values, ready for JSON."""
+    return {"path": str(artefact.path)} | asdict(artefact.card) | {"latency_ms": artefact.card.latency_ms}
+
+
+def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
+    text = session.get_modelmeta().custom_metadata_map.get("sese")
+    if text is None:
+        raise _unusable(path, "it carries no `sese` metadata, so it was not made by `sese export`")
+    try:
+        facts = json.loads(text)
+        if facts["format"] != FORMAT:
+            raise _unusable(
+                path,
+                f"its format is {facts['format']!r} and this version reads {FORMAT}",
+                remedy="update sese",
+            )
+        card = Card(
+            name=str(facts["name"]),
+            version=str(facts["version"]),
+            sample_rate=int(facts["sample_rate"]),
+            hop_length=int(facts["hop_length"]),
+            lookahead_samples=int(facts["lookahead_samples"]),
+            latency_samples=int(facts["latency_samples"]),
+            levels=tuple(
+                Level(float(row["utilization"]), float(row["macs_per_second"]), int(row["parameters"]))
+                for row in facts["levels"]
+            ),
+            parameters=int(facts["parameters"]),
+            router=bool(facts["router"]),
+            licence=dict(facts["licence"]),
+            quality=dict(facts.get("quality") or {}),
+            description=str(facts.get("description", "")),
+        )
+    except InputError:
+        raise
+    except KeyError as error:
+        raise _unusable(path, f"its metadata lacks {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _unusable(path, "its metadata is damaged", error) from error
+    used = [level.utilization for level in card.levels]
+    if not used or used != sorted(set(used)) or not 0 < used[0] <= used[-1] <= 1:
+        raise _unusable(path, f"its levels {used} do not rise within (0, 1]")
+    if card.sample_rate < 1 or card.hop_length < 1 or card.lookahead_samples < 0:
+        raise _unusable(path, "its sample rate, hop or lookahead is out of range")
+    return card
+
+
+def _read_state(path: Path, card: Card, session: onnxruntime.InferenceSession) -> dict[str, StateSpec]:
+    inputs = {value.name: value for value in session.get_inputs()}
+    outputs = {value.name for value in session.get_outputs()}
+    for name, kind, shape in [
+        ("audio", "tensor(float)", [1, card.hop_length]),
+        ("level", "tensor(int64)", []),
+    ]:
+        value = inputs.pop(name, None)
+        if value is None or value.type != kind or value.shape[1 if name == "audio" else 0 :] != shape:
+            raise _unusable(path, f"it has no input {name!r} of type {kind} and the shape its metadata says")
+    state = {}
+    for name, value in inputs.items():
+        axes = [axis for axis, size in enumerate(value.shape) if size == "batch"]
+        sizes = [size for size in value.shape if isinstance(size, int)]
+        if not name.startswith("state.") or len(axes) != 1 or len(sizes) != len(value.shape) - 1:
+            raise _unusable(path, f"input {name!r} with shape {value.shape} is no state with one batch axis")
+        dimensions = tuple(1 if size == "batch" else size for size in value.shape)
+        state[name.removeprefix("state.")] = StateSpec(dimensions, axes[0])
+    missing = {"enhanced", "utilization", *(f"next_state.{name}" for name in state)} - outputs
+    if missing:
+        raise _unusable(path, f"it lacks the output {min(missing)!r}")
+    return state
+
+
+def _unusable(path: Path, what: str, error: Exception | None = None, remedy: str | None = None) -> InputError:
+    detail = (
+        f" ({str(error).strip().splitlines()[0][:200]})" if error is not None and str(error).strip() else ""
+    )
+    return InputError(
+        f"{path} is not a model that sese can run: {what}{detail}; "
+        + (remedy or "make it anew with `sese export`, or name another model")
+    )

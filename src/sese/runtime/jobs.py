@@ -1,0 +1,274 @@
+"""Enhancing many files: which, where to, in parallel, and what became of each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sese.audio.files import FORMAT_OF
+from sese.errors import InputError
+from sese.runtime.enhancer import Budget, Enhancer, Report, require_separate
+
+SUFFIX = "_enhanced"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to enhance. A job with an `error` cannot be done."""
+
+    source: Path
+    target: Path
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to enhance, the same for all files. See `sese.runtime.enhancer.Enhancer`."""
+
+    model: str | None = None
+    budget: Budget = 1.0
+    mix: float = 1.0
+    max_attenuation_db: float | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: "done" has a report, "failed" an error, "skipped" had its output already."""
+
+    job: Job
+    status: Literal["done", "skipped", "failed"]
+    report: Report | None = None
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        facts = {"input": str(self.job.source), "output": str(self.job.target), "status": self.status}
+        return facts | {"error": self.error} | (asdict(self.report) if self.report else {})
+
+
+def plan_jobs(
+    inputs: Sequence[Path], output: Path | None = None, out_dir: Path | None = None, force: bool = False
+) -> list[Job]:
+    """Turn files and folders into jobs, each with its own output.
+
+    Folders are searched for audio files, by extension; hidden files, outputs of former runs and everything
+    under `out_dir` are passed over. The output is ``<stem>_enhanced<ext>`` beside the input, or lies under
+    `out_dir` as the input lies under its folder.
+
+    Args:
+        inputs: Files and folders.
+        output: Where to write the one input file.
+        out_dir: Folder to write to.
+        force: Whether existing outputs will be replaced.
+
+    Raises:
+        InputError: `output` is given with a folder, several inputs, or `out_dir`.
+    """
+    if output is not None:
+        return [_single(inputs, output, out_dir)]
+    jobs: dict[Path, Job] = {}
+    for path in inputs:
+        for job in _expand(path, out_dir):
+            jobs.setdefault(Path(os.path.realpath(job.source)), job)
+    sources = set(jobs)
+    taken: dict[Path, Path] = {}
+    return [_without_clash(job, sources, taken, force) for job in jobs.values()]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    settings: Settings,
+    workers: int | None = None,
+    progress: Callable[[float], object] | None = None,
+) -> Iterator[Outcome]:
+    """Do jobs and yield the outcome of each as it is ready, in any order.
+
+    A job that fails does not stop the others. Closing the iterator, or an interrupt, stops everything and
+    leaves no half-written output.
+
+    Args:
+        jobs: From `plan_jobs`.
+        settings: How to enhance.
+        workers: Processes to use, one thread each; None for one per core.
+        progress: Called with the seconds of audio read of the current file, when no processes are used.
+
+    Raises:
+        InputError: The settings cannot be used with any file.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"jobs is {workers}; give a number of processes from 1 up")
+    enhancer = Enhancer(settings.model, settings.budget)
+    enhancer.stream(
+        mix=settings.mix, max_attenuation_db=settings.max_attenuation_db
+    )  # fail now, not in each file
+    pending = []
+    for job in jobs:
+        if job.error is not None:
+            yield Outcome(job, "failed", error=job.error)
+        elif job.target.exists() and not settings.force and job.target.resolve() != job.source.resolve():
+            yield Outcome(job, "skipped")
+        else:
+            pending.append(job)
+    workers = min(workers or available_cores(), len(pending))
+    if workers > 1:
+        yield from _in_parallel(pending, settings, workers)
+    else:
+        for job in pending:
+            yield _enhance(enhancer, job, settings, progress)
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _single(inputs: Sequence[Path], output: Path, out_dir: Path | None) -> Job:
+    if out_dir is not None:
+        raise InputError(f"--output {output} and --out-dir {out_dir} are both given; give one of them")
+    if len(inputs) != 1 or inputs[0].is_dir():
+        what = f"{inputs[0]} is a folder" if len(inputs) == 1 else f"there are {len(inputs)} inputs"
+        raise InputError(f"--output {output} names one file, but {what}; use --out-dir")
+    if output.is_dir():
+        raise InputError(f"--output {output} is a folder; use --out-dir {output}, or name a file in it")
+    return Job(inputs[0], output)
+
+
+def _expand(path: Path, out_dir: Path | None) -> Iterator[Job]:
+    if not path.is_dir():
+        yield Job(path, out_dir / path.name if out_dir else path.with_name(path.stem + SUFFIX + path.suffix))
+        return
+    found = False
+    for source in _audio_files(path, out_dir):
+        found = True
+        beside = source.with_name(source.stem + SUFFIX + source.suffix)
+        yield Job(source, out_dir / source.relative_to(path) if out_dir else beside)
+    if not found:
+        yield Job(
+            path,
+            path,
+            f"{path} is a folder without audio files; name one with {' '.join(FORMAT_OF)}",
+        )
+
+
+def _audio_files(folder: Path, out_dir: Path | None) -> Iterator[Path]:
+    outputs = out_dir.resolve() if out_dir else None
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != outputs
+        )
+        for name in sorted(names):
+            path = Path(place) / name
+            if not name.startswith(".") and path.suffix.lower() in FORMAT_OF and not _is_output(path):
+                yield path
+
+
+def _is_output(path: Path) -> bool:
+    """Whether a file lies beside the input that it was made from."""
+    stem = path.stem.removesuffix(SUFFIX)
+    return stem not in ("", path.stem) and path.with_name(stem + path.suffix).exists()
+
+
+def _without_clash(job: Job, sources: set[Path], taken: dict[Path, Path], force: bool) -> Job:
+    target = Path(os.path.realpath(job.target))
+    if job.error is None and target in taken:
+        error = f"{job.source} and {taken[target]} would both be written to {job.target}; enhance them apart"
+        return Job(job.source, job.target, error)
+    taken[target] = job.source
+    if job.error is None and target in sources and (force or target == Path(os.path.realpath(job.source))):
+        error = f"{job.source} would be written over the input {job.target}; use --out-dir for another folder"
+        return Job(job.source, job.target, error)
+    return job
+
+
+def _enhance(
+    enhancer: Enhancer, job: Job, settings: Settings, progress: Callable[[float], object] | None = None
+) -> Outcome:
+    try:
+        require_separate(job.source, job.target)
+        if job.source.exists():  # or there is nothing to make a folder for
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+        report = enhancer.enhance_file(
+            job.source,
+            job.target,
+            mix=settings.mix,
+            max_attenuation_db=settings.max_attenuation_db,
+            force=settings.force,
+            progress=progress,
+        )
+    except (InputError, OSError) as error:
+        return Outcome(job, "failed", error=str(error))
+    return Outcome(job, "done", report)
+
+
+def _in_parallel(jobs: Sequence[Job], settings: Settings, workers: int) -> Iterator[Outcome]:
+    strangers = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(settings,)
+    )
+    try:
+        with _InterruptsHeld():  # workers are started here, and inherit that they are not interrupted
+            futures = {pool.submit(_work, job): job for job in jobs}
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenExecutor:
+                job = futures[future]
+                error = f"{job.source} was not enhanced: a worker died (out of memory?); use fewer --jobs"
+                yield Outcome(job, "failed", error=error)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - strangers:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown()
+
+
+class _InterruptsHeld:
+    """A context in which Ctrl-C waits, also for the processes that are started in it, for all their life."""
+
+    def __enter__(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+
+_worker: tuple[Enhancer, Settings]  # of a worker process
+
+
+def _start_worker(settings: Settings) -> None:
+    """Open the model, and see to it that the worker ends with its parent and leaves no half-written file."""
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and sends SIGTERM
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    _worker = Enhancer(settings.model, settings.budget), settings
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _work(job: Job) -> Outcome:
+    enhancer, settings = _worker
+    try:
+        return _enhance(enhancer, job, settings)
+    except SystemExit:  # told to stop: the pool would go on with the next job
+        os._exit(143)
+    except Exception as error:
+        return Outcome(job, "failed", error=f"{job.source} was not enhanced: {type(error).__name__}: {error}")

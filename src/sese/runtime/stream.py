@@ -1,0 +1,255 @@
+"""Enhancing a signal that arrives in chunks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from sese.audio.files import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, require_finite
+from sese.audio.resample import Resampler
+from sese.errors import InputError
+from sese.runtime.artefact import Artefact
+
+HIGHEST_CHANNELS = 64
+
+
+class Stream:
+    """A stream through a model: feed chunks of any length, get enhanced samples as they become ready.
+
+    What comes out is as long as what went in, aligned with it to the sample, and does not depend on how it
+    was divided into chunks. Channels are enhanced independently, side by side on the batch axis.
+
+    Args:
+        artefact: The model.
+        level: Index into the model's levels, cheapest first; -1 for the router inside the model.
+        sample_rate: In Hz, 8000 to 192000, of what is fed and returned; None for the model's own.
+        channels: Number of channels.
+        wet: Share of the enhanced signal in the output, in [0, 1]; the rest is the input.
+
+    Attributes:
+        level: May be changed between chunks.
+    """
+
+    def __init__(
+        self,
+        artefact: Artefact,
+        level: int,
+        sample_rate: int | None = None,
+        channels: int = 1,
+        wet: float = 1.0,
+    ) -> None:
+        card = artefact.card
+        self.artefact = artefact
+        self.level = level
+        self.sample_rate = require_rate(card.sample_rate if sample_rate is None else sample_rate)
+        if not isinstance(channels, int | np.integer) or not 1 <= channels <= HIGHEST_CHANNELS:
+            raise InputError(f"channels is {channels!r}; give a whole number from 1 to {HIGHEST_CHANNELS}")
+        self.channels = int(channels)
+        self.wet = wet
+        self._step = _Step(artefact, self.channels)
+        self._to_model = Resampler(self.sample_rate, card.sample_rate, self.channels)
+        self._from_model = Resampler(card.sample_rate, self.sample_rate, self.channels)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the signal and the statistics."""
+        self._restart()
+        self._frames = 0
+        self._used = 0.0
+        self._busy_seconds = 0.0
+        self._heard = 0
+
+    def feed(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
+        """Take a chunk and return the enhanced samples that are ready.
+
+        Args:
+            chunk: ``[channel, time]``, or ``[time]`` for one channel; floating point, any length.
+
+        Returns:
+            ``[channel, time]`` or ``[time]``, like the chunk, of whatever length is ready.
+
+        Raises:
+            InputError: The chunk has another shape or type, or holds NaN or infinity; it is not taken then.
+        """
+        audio = np.asarray(chunk)
+        self._flat = audio.ndim == 1
+        audio = self._checked(audio)
+        started = perf_counter()
+        self._fed += audio.shape[1]
+        self._heard += audio.shape[1]
+        enhanced = self._through_model(self._to_model.feed(audio.T).T)
+        ready = self._blend(self._from_model.feed(enhanced.T).T, audio)
+        self._busy_seconds += perf_counter() - started
+        return ready[0] if self._flat else ready
+
+    def flush(self) -> NDArray[np.float32]:
+        """End the signal: return exactly the samples that are missing. The next chunk begins a new signal."""
+        started = perf_counter()
+        lookahead, hop = self.artefact.card.lookahead_samples, self.artefact.card.hop_length
+        last = self._through_model(self._to_model.flush().T)
+        missing = self._entered - self._left
+        silence = np.zeros((self.channels, lookahead + hop), np.float32)
+        tail = self._through_model(silence)[:, :missing]
+        resampled = [self._from_model.feed(part.T) for part in (last, tail)]
+        resampled.append(self._from_model.flush(total=self._fed))
+        ready = self._blend(np.concatenate(resampled).T, np.zeros((self.channels, 0), np.float32))
+        self._restart()
+        self._busy_seconds += perf_counter() - started
+        return ready[0] if self._flat else ready
+
+    @property
+    def latency_samples(self) -> int:
+        """Most samples that a sample waits for before it is returned, at the stream's own rate.
+
+        At the model's rate this is one hop and the lookahead; at others the resampling filters add theirs.
+        """
+        card = self.artefact.card
+        if self.sample_rate == card.sample_rate:
+            return card.latency_samples
+        return _latency_samples(self.sample_rate, card.sample_rate, card.hop_length, card.lookahead_samples)
+
+    @property
+    def utilization(self) -> float:
+        """Mean share of the model's compute used since the last `reset`, in (0, 1]; NaN before any frame."""
+        return self._used / self._frames if self._frames else float("nan")
+
+    @property
+    def real_time_factor(self) -> float:
+        """Processing time over the duration of what was fed since the last `reset`; NaN before any."""
+        return self._busy_seconds * self.sample_rate / self._heard if self._heard else float("nan")
+
+    def _restart(self) -> None:
+        self._step.reset()
+        self._to_model.reset()
+        self._from_model.reset()
+        self._pending = np.zeros((self.channels, 0), np.float32)  # less than a hop, at the model's rate
+        self._dry = np.zeros((self.channels, 0), np.float32)  # input that awaits its enhanced counterpart
+        self._skip = self.artefact.card.lookahead_samples  # enhanced samples from before the signal
+        self._fed = 0  # samples, at the stream's rate
+        self._entered = self._left = 0  # samples, at the model's rate
+        self._flat = self.channels == 1
+
+    def _checked(self, audio: NDArray[Any]) -> NDArray[np.float32]:
+        if not np.issubdtype(audio.dtype, np.floating):
+            raise InputError(
+                f"audio has dtype {audio.dtype}; give floating point samples in [-1, 1] "
+                "(divide 16-bit ones by 32768)"
+            )
+        if audio.ndim == 1 and self.channels == 1:
+            audio = audio[np.newaxis]
+        if audio.ndim != 2 or audio.shape[0] != self.channels:
+            raise InputError(
+                f"audio has shape {audio.shape}; this stream takes [channel, time] with "
+                f"{self.channels} channel(s)"
+            )
+        audio = audio.astype(np.float32, copy=False)
+        require_finite(audio.T, "audio", self._fed, self.sample_rate)
+        return audio
+
+    def _through_model(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``[channel, time]`` at the model's rate, any length -> what is ready, aligned with the input."""
+        hop = self.artefact.card.hop_length
+        self._entered += audio.shape[1]
+        audio = np.concatenate([self._pending, audio], axis=1)
+        whole = audio.shape[1] // hop * hop
+        enhanced = np.empty((self.channels, whole), np.float32)
+        for start in range(0, whole, hop):
+            frame = slice(start, start + hop)
+            enhanced[:, frame], used = self._step(audio[:, frame], self.level)
+            self._used += used
+            self._frames += 1
+        self._pending = audio[:, whole:].copy()
+        if not np.isfinite(enhanced).all():
+            raise InputError(
+                f"model {self.artefact.card.name} gave NaN or infinity for audio with peak "
+                f"{np.abs(audio).max():.3g}; scale the audio to [-1, 1]"
+            )
+        early = min(self._skip, whole)
+        self._skip -= early
+        self._left += whole - early
+        return enhanced[:, early:]
+
+    def _blend(self, enhanced: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.wet == 1:
+            return enhanced
+        self._dry = np.concatenate([self._dry, audio], axis=1)
+        dry, self._dry = np.split(self._dry, [enhanced.shape[1]], axis=1)
+        return self.wet * enhanced + (1 - self.wet) * dry
+
+
+class _Step:
+    """One step of the model on arrays that are made once.
+
+    State goes from one set of arrays into another, and the two change places: nothing is copied.
+    """
+
+    def __init__(self, artefact: Artefact, batch: int) -> None:
+        hop = artefact.card.hop_length
+        self._session = artefact.session
+        self._audio = np.zeros((batch, 1, hop), np.float32)
+        self._level = np.zeros((), np.int64)
+        self._enhanced = np.zeros((batch, 1, hop), np.float32)
+        self._utilization = np.zeros(batch, np.float32)
+        self._states = [
+            {name: spec.zeros(batch) for name, spec in artefact.state.items()} for _ in ("now", "next")
+        ]
+        self._bindings = [self._bind(*self._states), self._bind(*reversed(self._states))]
+        self._turn = 0
+
+    def __call__(self, audio: NDArray[np.float32], level: int) -> tuple[NDArray[np.float32], float]:
+        """``[batch, hop]`` -> enhanced ``[batch, hop]``, valid until the next call, and mean utilization."""
+        self._audio[:, 0] = audio
+        self._level[...] = level
+        self._session.run_with_iobinding(self._bindings[self._turn])
+        self._turn = 1 - self._turn
+        return self._enhanced[:, 0], float(self._utilization.mean())
+
+    def reset(self) -> None:
+        for array in self._states[self._turn].values():
+            array[...] = 0
+
+    def _bind(self, now: dict[str, NDArray[np.float32]], after: dict[str, NDArray[np.float32]]) -> Any:
+        binding = self._session.io_binding()
+        inputs = {"audio": self._audio, "level": self._level} | {f"state.{n}": a for n, a in now.items()}
+        outputs = {"enhanced": self._enhanced, "utilization": self._utilization}
+        outputs |= {f"next_state.{n}": a for n, a in after.items()}
+        for name, array in inputs.items():
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        for name, array in outputs.items():
+            binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        return binding
+
+
+def require_rate(sample_rate: Any) -> int:
+    """A sample rate in Hz as an int, or InputError when it is no whole number from 8000 to 192000."""
+    try:
+        rate = int(sample_rate)
+    except (TypeError, ValueError, OverflowError):
+        rate = 0
+    if rate != sample_rate or not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+        raise InputError(
+            f"sample_rate is {sample_rate!r}; give a whole number of Hz from {LOWEST_RATE_HZ} to "
+            f"{HIGHEST_RATE_HZ}"
+        )
+    return rate
+
+
+@lru_cache
+def _latency_samples(rate_hz: int, model_hz: int, hop: int, lookahead: int) -> int:
+    """Longest wait in a stream, found by sending a second of silence through its resamplers alone."""
+    to_model, from_model = Resampler(rate_hz, model_hz, 1), Resampler(model_hz, rate_hz, 1)
+    chunk = np.zeros((max(1, rate_hz // 2000), 1), np.float32)
+    entered = passed = fed = returned = longest = 0
+    while fed < rate_hz:
+        fed += len(chunk)
+        longest = max(longest, fed - returned)
+        entered += len(to_model.feed(chunk))
+        ready = max(passed, entered // hop * hop - lookahead)
+        returned += len(from_model.feed(np.zeros((ready - passed, 1), np.float32)))
+        passed = ready
+    return longest
