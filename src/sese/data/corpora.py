@@ -12,6 +12,7 @@ about a second for ten thousand files. Four layouts are understood:
 
 from __future__ import annotations
 
+import filecmp
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -104,7 +105,7 @@ def scan(folder: Path | str, role: Kind | None = None, split: Split | None = Non
 
 
 def check_disjoint(train: Corpus, val: Corpus) -> None:
-    """Raise InputError if a speaker, or a recording (same file name and size), is in both corpora.
+    """Raise InputError if a speaker, or a recording (same file name, size and bytes), is in both corpora.
 
     Speakers are compared by name; those called "unknown" can only be compared by recording.
     """
@@ -115,17 +116,24 @@ def check_disjoint(train: Corpus, val: Corpus) -> None:
             "keep each speaker in one of the two, or validation measures memory"
         )
     for kind in KINDS:
-        shared = _identities(getattr(train, kind)) & _identities(getattr(val, kind))
+        known: dict[tuple[str, int], list[Path]] = defaultdict(list)
+        for record in getattr(train, kind):
+            known[_name_and_size(record)].append(record.path)
+        shared = {
+            record.path.name
+            for record in getattr(val, kind)
+            for twin in known.get(_name_and_size(record), ())
+            if filecmp.cmp(record.path, twin, shallow=False)
+        }
         if shared:
-            names = {name for name, _ in shared}
             raise InputError(
-                f"validation {kind}: {_some(names)} in the training {kind} too (same name and size); "
+                f"validation {kind}: {_some(shared)} in the training {kind} too (the same file); "
                 "keep each recording in one of the two"
             )
 
 
-def _identities(recordings: Iterable[Recording]) -> set[tuple[str, int]]:
-    return {(r.path.name, r.path.stat().st_size) for r in recordings}
+def _name_and_size(record: Recording) -> tuple[str, int]:
+    return record.path.name, record.path.stat().st_size
 
 
 def _some(names: Iterable[str], most: int = 3) -> str:

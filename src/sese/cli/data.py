@@ -1,0 +1,141 @@
+"""`sese data describe` and `sese data mix`: what a corpus holds, and fixed noisy sets made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sese.data.corpora import Corpus, Recording
+
+app = typer.Typer(help="Look into corpora and make noisy sets from them.", no_args_is_help=True)
+
+
+@app.command()
+def describe(
+    folder: Path = typer.Argument(..., metavar="DIR", help="A corpus, paired set, or folder of audio."),
+    role: str | None = typer.Option(None, help="Take all files as speech, noise or rir."),
+    json_: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Show hours, speakers, noise categories, sample rates and pairs, and what could not be read."""
+    import json
+
+    from sese.data.corpora import scan
+
+    corpus = scan(folder, role=role)  # type: ignore[arg-type]
+    facts = _facts(folder, corpus)
+    if json_:
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        _print(facts)
+
+
+@app.command()
+def mix(
+    folder: Path = typer.Argument(..., metavar="DIR", help="A corpus with speech and noise."),
+    out: Path = typer.Argument(..., metavar="OUT", help="Folder to make; it must be new or empty."),
+    clips: int = typer.Option(240, min=1, help="How many clips."),
+    seconds: float = typer.Option(5.0, help="Length of a clip."),
+    seed: int = typer.Option(1, min=0, help="Another seed gives other clips."),
+    snr: tuple[float, float] = typer.Option((-5.0, 20.0), help="Lowest and highest SNR, dB; spread evenly."),
+    level: tuple[float, float] = typer.Option((-38.0, -12.0), help="Lowest and highest speech level, dBFS."),
+    reverb: float = typer.Option(0.0, help="Chance that speech is put into a room of the corpus."),
+    cache: Path | None = typer.Option(None, help="Where decoded audio is kept (default: ~/.cache/sese)."),
+) -> None:
+    """Write a fixed paired set: OUT/clean/*.wav, OUT/noisy/*.wav (16 kHz, 16 bits) and OUT/manifest.csv."""
+    import csv
+
+    import soundfile
+
+    from sese.data.loaders import build, stratified
+    from sese.data.mixing import MixConfig, Mixer
+    from sese.errors import InputError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"mix: {out} exists and is not an empty folder; name a new one")
+    config = MixConfig(seconds=seconds, snr_db=snr, level_dbfs=level).plain(reverb)
+    banks = build([folder], cache_dir=cache, split=None)
+    if reverb > 0 and banks.rir is None:
+        raise InputError(f"mix --reverb {reverb}: {folder} has no room responses; add rir/ or leave it out")
+    mixer = Mixer(config, banks.speech, banks.noise, banks.rir, seed)
+    for side in ("clean", "noisy"):
+        (out / side).mkdir(parents=True)
+    with open(out / "manifest.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "snr_db", "speaker", "noise", "speech_files", "noise_file", "rir_file"])
+        for i, value in enumerate(stratified(*config.snr_db, clips, seed)):
+            mixture, plan, name = mixer([i], [float(value)]), mixer.plan(i), f"{i:05d}.wav"
+            for side, sound in (("clean", mixture.clean), ("noisy", mixture.noisy)):
+                soundfile.write(out / side / name, sound[0, 0].numpy(), config.sample_rate, subtype="PCM_16")
+            speech, noise = [piece[0] for piece in plan.speech], plan.noise[0][0]
+            table.writerow(
+                [
+                    name,
+                    f"{float(mixture.snr_db[0]):.2f}",
+                    banks.speech.group_names[banks.speech.groups[speech[0]]],
+                    banks.noise.group_names[banks.noise.groups[noise]],
+                    ";".join(_short(banks.speech.paths[s], folder) for s in speech),
+                    _short(banks.noise.paths[noise], folder),
+                    _short(banks.rir.paths[plan.rir], folder) if banks.rir and plan.rir >= 0 else "",
+                ]
+            )
+    for problem in banks.problems:
+        typer.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+    typer.echo(f"{clips} clips in {out}")
+
+
+def _short(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _facts(folder: Path, corpus: Corpus) -> dict[str, Any]:
+    facts: dict[str, Any] = {"folder": str(folder)}
+    for kind in ("speech", "noise", "rir"):
+        facts[kind] = _summary(getattr(corpus, kind))
+    facts["pairs"] = len(corpus.pairs)
+    facts["licences"] = [str(path) for path in corpus.licences]
+    facts["problems"] = [{"file": str(p.path), "reason": p.reason} for p in corpus.problems]
+    return facts
+
+
+def _summary(recordings: tuple[Recording, ...]) -> dict[str, Any]:
+    from collections import Counter
+
+    hours: Counter[str] = Counter()
+    for record in recordings:
+        hours[record.group] += record.seconds / 3600  # type: ignore[assignment]
+    return {
+        "files": len(recordings),
+        "hours": round(sum(hours.values()), 4),
+        "groups": {name: round(value, 4) for name, value in hours.most_common()},
+        "sample_rates": dict(sorted(Counter(str(r.sample_rate) for r in recordings).items())),
+    }
+
+
+def _print(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=escape(facts["folder"]))
+    for column in ("", "files", "hours", "groups", "sample rates (Hz)", "largest groups"):
+        table.add_column(column, justify="right" if column in ("files", "hours") else "left")
+    words = {"speech": "speakers", "noise": "categories", "rir": "folders"}
+    for kind, word in words.items():
+        facts_of = facts[kind]
+        if facts_of["files"]:
+            largest = ", ".join(list(facts_of["groups"])[:4])
+            rates = ", ".join(f"{rate} ({count})" for rate, count in facts_of["sample_rates"].items())
+            cells = (f"{facts_of['files']}", f"{facts_of['hours']:.2f}", f"{len(facts_of['groups'])} {word}")
+            table.add_row(kind, *cells, rates, escape(largest))
+    console.print(table)
+    console.print(f"pairs of clean and noisy: {facts['pairs']}")
+    for path in facts["licences"]:
+        console.print(f"licence: {escape(path)}", soft_wrap=True)
+    if facts["problems"]:
+        console.print(f"could not be used: {len(facts['problems'])}")
+        for problem in facts["problems"]:
+            console.print(f"  {escape(problem['file'])}: {escape(problem['reason'])}", soft_wrap=True)
