@@ -1,0 +1,1 @@
+"""How well an enhancer does: metrics, their evaluation over a paired corpus at every level, and reports."""

@@ -1,0 +1,117 @@
+"""DNSMOS: quality predicted without a clean reference, from the two networks that `speechmos` ships.
+
+The `speechmos` package imports librosa (and with it numba and more) for one mel spectrogram. Only its
+model files are used here, and the mel spectrogram is the twenty lines below.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from sese.errors import InputError
+
+SAMPLE_RATE = 16_000
+SECONDS = 9.01
+SEGMENT = int(SECONDS * SAMPLE_RATE)  # samples that the networks take; segments start one second apart
+
+# Published polynomials from the raw outputs of the P.835 network to opinion scores, highest power first.
+POLYNOMIALS = {
+    "sig": (-0.08397278, 1.22083953, 0.0052439),
+    "bak": (-0.13166888, 1.60915514, -0.39604546),
+    "ovrl": (-0.06766283, 1.11546468, 0.04602535),
+}
+
+FFT, HOP, BANDS = 321, 160, 120
+
+
+def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
+    """Opinion scores of `audio` [time] at 16 kHz: `ovrl`, `sig`, `bak` (P.835) and `p808`, each 1 to 5.
+
+    Shorter audio is repeated up to 9.01 s; longer audio is scored in segments of 9.01 s, one second
+    apart, and averaged: both as in the reference implementation. Samples beyond -1..1 are clipped, as a
+    16-bit file would have them.
+
+    Source: Reddy, Gopal, Cutler, "DNSMOS P.835", ICASSP 2022; and "DNSMOS", ICASSP 2021 (P.808).
+
+    Raises:
+        InputError: the `speechmos` package is not installed.
+    """
+    p835, p808 = _networks()
+    audio = np.clip(np.asarray(audio, dtype=np.float32), -1.0, 1.0)
+    while len(audio) < SEGMENT:
+        audio = np.append(audio, audio)
+    hops = int(len(audio) // SAMPLE_RATE - SECONDS) + 1
+    scores: dict[str, list[float]] = {"ovrl": [], "sig": [], "bak": [], "p808": []}
+    for hop in range(hops):
+        # The end is computed as the reference does it: where its rounding makes a segment one sample
+        # short, the reference leaves that segment out, and published scores are means without it.
+        segment = audio[hop * SAMPLE_RATE : int((hop + SECONDS) * SAMPLE_RATE)]
+        if len(segment) < SEGMENT:
+            continue
+        sig, bak, ovrl = p835.run(None, {"input_1": segment[None]})[0][0]
+        for name, raw in (("sig", sig), ("bak", bak), ("ovrl", ovrl)):
+            scores[name].append(float(np.polyval(POLYNOMIALS[name], raw)))
+        bands = log_mel(segment[:-HOP])[None]
+        scores["p808"].append(float(p808.run(None, {"input_1": bands})[0][0][0]))
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def log_mel(audio: np.ndarray) -> np.ndarray:
+    """Input of the P.808 network: `audio` [time] at 16 kHz -> [frame, band], (dB below the peak + 40) / 40.
+
+    The numbers of librosa's `melspectrogram` (Slaney mel scale and area normalization, periodic Hann
+    window, frames centred on zero-padded audio) and of its `power_to_db` with the floor at -80 dB.
+    """
+    padded = np.pad(audio.astype(np.float32), FFT // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FFT)[::HOP]
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)
+    power = np.abs(np.fft.rfft(frames * window, axis=-1)) ** 2 @ _mel_filters().T
+    decibels = 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
+    return ((np.maximum(decibels, -80.0) + 40) / 40).astype(np.float32)
+
+
+@cache
+def _mel_filters() -> np.ndarray:
+    """Triangles [band, bin], equally spaced on the Slaney mel scale from 0 to 8 kHz, of equal area."""
+
+    def hertz(mel: np.ndarray) -> np.ndarray:  # linear below 1 kHz (15 mel), logarithmic above
+        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+
+    top = 15 + 27 * np.log(8) / np.log(6.4)
+    edges = hertz(np.linspace(0, top, BANDS + 2))
+    bins = np.arange(FFT // 2 + 1) * SAMPLE_RATE / FFT
+    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.maximum(0, np.minimum(rise, fall)) * 2 / (edges[2:] - edges[:-2])[:, None]
+
+
+def model_folder() -> Path:
+    """The folder of the DNSMOS networks inside the installed `speechmos`, found without importing it.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    spec = importlib.util.find_spec("speechmos")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            'metric dnsmos: package "speechmos" is not installed; run: pip install "sese[metrics]"'
+        )
+    return Path(spec.submodule_search_locations[0]) / "dnsmos_models"
+
+
+@cache
+def _networks() -> tuple:
+    """ONNX sessions of the P.835 and the P.808 network, one thread each: files are scored in parallel."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    folder = model_folder()
+    return tuple(
+        onnxruntime.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])
+        for name in ("sig_bak_ovr.onnx", "model_v8.onnx")
+    )
