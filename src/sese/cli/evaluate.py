@@ -1,0 +1,64 @@
+"""`sese evaluate`: quality of a model at every level, over pairs of clean and noisy files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model: a name, a folder or an .onnx file.")],
+    data: Annotated[
+        Path, typer.Argument(help="Folder with clean/ and noisy/, or the VoiceBank+DEMAND test set.")
+    ],
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(help="Compute budget in (0, 1], or auto; may be repeated. Default: all of the model."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes. Default: one per core.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Of pesq,stoi,estoi,si_sdr,dnsmos, joined by commas. Default: all.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out-dir", "-o", help="Write evaluation.json, .csv and .md there.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+) -> None:
+    """Score a model at each of its levels against clean references, beside the noisy input itself.
+
+    Exit code 1 when a score of some file is missing; those are counted in the report and left out of means.
+    """
+    from sese.evaluation import report
+    from sese.evaluation.pairs import find_pairs
+    from sese.evaluation.suite import evaluate as run
+
+    if out is not None:
+        report.make_folder(out)
+    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    progress = _show if sys.stderr.isatty() else None
+    budgets = [_number(text) for text in budget or ()]
+    result = run(model, find_pairs(data, limit), budgets, metrics=names, jobs=jobs, progress=progress)
+    result["data"] = str(data)
+    typer.echo(report.to_json(result) if as_json else report.to_markdown(result), nl=False)
+    if out is not None:
+        for path in report.write_report(result, out):
+            typer.echo(f"wrote {path}", err=True)
+    if result["failures"]:
+        typer.echo(f"sese: {len(result['failures'])} scores have no finite value; see the report", err=True)
+        raise typer.Exit(1)
+
+
+def _show(done: int, total: int) -> None:
+    print(f"\r{done}/{total} files", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def _number(text: str) -> float | str:
+    """The text as a number where it is one; the model says what else it takes."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,122 @@
+"""Test material: pairs of a clean and a noisy file, found in a folder and read at 16 kHz."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sese.errors import InputError
+
+SAMPLE_RATE = 16_000  # Hz, at which everything is enhanced and scored: what PESQ-WB and DNSMOS are defined at
+LAYOUTS = (("clean", "noisy"), ("clean_testset_wav", "noisy_testset_wav"))  # ours, VoiceBank+DEMAND test
+SUFFIXES = {".wav", ".flac", ".ogg", ".opus"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A clean and a noisy file of one utterance; `snr_db` is the input SNR where a manifest gives it."""
+
+    name: str
+    clean: Path
+    noisy: Path
+    snr_db: float | None = None
+
+
+def find_pairs(folder: str | Path, limit: int | None = None) -> list[Pair]:
+    """The pairs below `folder`, by name, from `clean/` and `noisy/` or from the VoiceBank+DEMAND test set.
+
+    Files pair by equal path inside the two folders. A `manifest.csv` beside them with the columns `file`
+    and `snr_db` gives the input SNRs. `limit` takes that many pairs, spread evenly over the sorted names,
+    so that a corpus sorted by speaker is not cut down to its first speaker.
+
+    Raises:
+        InputError: no such folder or layout, no pairs, a file without its counterpart, a bad manifest.
+    """
+    folder = Path(folder)
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit: {limit} files asked for; give 1 or more")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give one with clean/ and noisy/ in it")
+    for clean_name, noisy_name in LAYOUTS:
+        if (folder / clean_name).is_dir() and (folder / noisy_name).is_dir():
+            break
+    else:
+        raise InputError(
+            f"{folder}: no clean/ and noisy/ (or clean_testset_wav/ and noisy_testset_wav/) in it"
+        )
+    clean, noisy = (_audio_files(folder / name) for name in (clean_name, noisy_name))
+    if alone := sorted(clean.keys() ^ noisy.keys()):
+        raise InputError(
+            f"{folder}: {len(alone)} file(s) without a counterpart of the same name, first {alone[0]};"
+            " remove them or add their counterparts"
+        )
+    if not clean:
+        raise InputError(
+            f"{folder}: no audio files in {clean_name}/; put {', '.join(sorted(SUFFIXES))} there"
+        )
+    snrs = _read_snrs(folder / "manifest.csv")
+    names = sorted(clean)
+    if limit is not None and limit < len(names):
+        names = [names[index * len(names) // limit] for index in range(limit)]
+    return [Pair(name, clean[name], noisy[name], snrs.get(name)) for name in names]
+
+
+def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """Clean and noisy audio of `pair`, float32 [time] at 16 kHz (resampled where the files are not).
+
+    Raises:
+        InputError: a file cannot be read or is not mono and finite, or the two differ in length or rate.
+    """
+    (clean, clean_rate), (noisy, noisy_rate) = _read(pair.clean), _read(pair.noisy)
+    if (len(clean), clean_rate) != (len(noisy), noisy_rate):
+        raise InputError(
+            f"{pair.noisy}: {len(noisy)} samples at {noisy_rate} Hz, but its clean file has {len(clean)} at"
+            f" {clean_rate} Hz; make the two equal"
+        )
+    if clean_rate != SAMPLE_RATE:
+        import soxr
+
+        clean, noisy = (soxr.resample(audio, clean_rate, SAMPLE_RATE) for audio in (clean, noisy))
+    return clean, noisy
+
+
+def _audio_files(folder: Path) -> dict[str, Path]:
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return {path.relative_to(folder).as_posix(): path for path in files}
+
+
+def _read(path: Path) -> tuple[np.ndarray, int]:
+    import soundfile
+
+    try:
+        audio, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as audio ({error}); convert it to WAV or FLAC") from error
+    if audio.shape[1] != 1:
+        raise InputError(f"{path}: {audio.shape[1]} channels; evaluation takes mono files")
+    if not np.isfinite(audio).all():
+        raise InputError(f"{path}: samples that are not finite; repair or remove the file")
+    return audio[:, 0], sample_rate
+
+
+def _read_snrs(manifest: Path) -> dict[str, float]:
+    """Input SNRs in dB by file name; none where the manifest or its columns are missing."""
+    if not manifest.is_file():
+        return {}
+    with manifest.open(newline="", encoding="utf-8") as lines:
+        rows = csv.DictReader(lines)
+        if not {"file", "snr_db"} <= set(rows.fieldnames or ()):
+            return {}
+        snrs = {}
+        for row in rows:
+            try:
+                if row["snr_db"]:
+                    snrs[row["file"]] = float(row["snr_db"])
+            except ValueError:
+                raise InputError(
+                    f"{manifest}: snr_db of {row['file']} is {row['snr_db']!r}; give a number in dB"
+                ) from None
+    return snrs

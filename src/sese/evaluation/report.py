@@ -1,0 +1,176 @@
+"""Write an evaluation: JSON with everything, CSV with a line per file and level, Markdown for reading."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sese.errors import InputError
+
+HEADINGS = {  # column of the result -> heading and decimals of the Markdown table
+    "pesq_wb": ("PESQ-WB", 2),
+    "stoi": ("STOI", 3),
+    "estoi": ("ESTOI", 3),
+    "si_sdr": ("SI-SDR (dB)", 1),
+    "dnsmos_ovrl": ("DNSMOS OVRL", 2),
+    "dnsmos_sig": ("SIG", 2),
+    "dnsmos_bak": ("BAK", 2),
+    "dnsmos_p808": ("P808", 2),
+}
+
+
+def write_report(result: dict[str, Any], folder: str | Path) -> list[Path]:
+    """Write `evaluation.json`, `evaluation.csv` and `evaluation.md` into `folder`, made where missing.
+
+    Each file appears whole or not at all. Scores that are not finite are null in JSON, empty in CSV.
+
+    Args:
+        result: what `sese.evaluation.suite.evaluate` returns.
+
+    Returns:
+        The three paths.
+    """
+    folder = make_folder(folder)
+    texts = {"json": to_json(result), "csv": to_csv(result), "md": to_markdown(result)}
+    paths = []
+    for suffix, text in texts.items():
+        paths.append(folder / f"evaluation.{suffix}")
+        _write_atomic(paths[-1], text)
+    return paths
+
+
+def make_folder(folder: str | Path) -> Path:
+    """The folder, made where missing: before the work, so that hours of it cannot end in a bad path.
+
+    Raises:
+        InputError: it cannot be made or written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); name another folder") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder}: cannot be written to; name another folder")
+    return folder
+
+
+def to_json(result: dict[str, Any]) -> str:
+    """The whole result as JSON text; numbers that are not finite become null."""
+    return json.dumps(_plain(result), indent=1, allow_nan=False) + "\n"
+
+
+def to_csv(result: dict[str, Any]) -> str:
+    """One line per file and level, with every column."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(result["files"][0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_plain(result["files"]))
+    return text.getvalue()
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """A table of levels, what it was measured on, and, where known, a table per metric of input SNRs.
+
+    A cell is the mean and, after ±, half the width of its 95% interval.
+    """
+    columns = list(result["levels"][0]["mean"])
+    header = ["level", *(HEADINGS[column][0] for column in columns), "utilization", "MMAC/s", "RTF"]
+    lines = [*_table(header, [_level_cells(level, columns) for level in result["levels"]]), ""]
+    lines += [
+        f"Model `{result['model']}`; means over {result['file_count']} files ({result['audio_s'] / 60:.1f}"
+        f" min) at {result['sample_rate'] / 1000:g} kHz; ± half of the interval ({result['interval']})."
+        f" RTF: time to enhance over duration, {result['jobs']} process(es) at once.",
+        "",
+    ]
+    for metric in result["metrics"].values():
+        lines.append(f"- {metric['definition']}: {metric['package']} {metric['version']}")
+    lines += ["", *_failure_lines(result), *_snr_lines(result, columns)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _level_cells(level: dict[str, Any], columns: list[str]) -> list[str]:
+    macs = level.get("macs_per_second")
+    return [
+        level["level"],
+        *(_interval(level["mean"][column], HEADINGS[column][1]) for column in columns),
+        _number(level.get("utilization"), 3),
+        _number(None if macs is None else macs / 1e6, 1),
+        _number(level.get("real_time_factor"), 3),
+    ]
+
+
+def _failure_lines(result: dict[str, Any]) -> list[str]:
+    counts: dict[str, int] = {}
+    for failure in result["failures"]:
+        name = f"{failure['column']} at {failure['level']}"
+        counts[name] = counts.get(name, 0) + 1
+    if not counts:
+        return []
+    listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    return [f"Scores without a finite value, left out of the means: {listed}.", ""]
+
+
+def _snr_lines(result: dict[str, Any], columns: list[str]) -> list[str]:
+    groups = result["levels"][0]["by_input_snr"]
+    if not groups:
+        return []
+    header = ["level", *(_snr_heading(group) for group in groups)]
+    lines = []
+    for column in columns:
+        heading, decimals = HEADINGS[column]
+        cells = [
+            [level["level"], *(_number(group["mean"][column], decimals) for group in level["by_input_snr"])]
+            for level in result["levels"]
+        ]
+        lines += [f"{heading} by input SNR", "", *_table(header, cells), ""]
+    return lines
+
+
+def _snr_heading(group: dict[str, Any]) -> str:
+    low, width = group["snr_db"], group["width_db"]
+    span = f"{low:g} to {low + width:g}" if width else f"{low:g}"
+    return f"{span} dB ({group['files']})"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    ruler = ["---", *["---:"] * (len(header) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, ruler, *rows)]
+
+
+def _interval(value: dict[str, float], decimals: int) -> str:
+    if not math.isfinite(value["mean"]):
+        return "–"
+    return f"{value['mean']:.{decimals}f} ±{(value['high'] - value['low']) / 2:.{decimals}f}"
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_atomic(path: Path, text: str) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
