@@ -28,7 +28,7 @@ def test_describe_as_json_and_table(corpus: Path, tmp_path: Path):
 
 
 def test_mix_writes_a_fixed_paired_set(corpus: Path, tmp_path: Path):
-    options = "--clips 6 --seconds 1 --snr -5 20 --reverb 0.5 --cache".split()
+    options = ["--clips", "6", "--seconds", "1", "--snr", "-5", "20", "--reverb", "0.5", "--cache"]
     for name in ("one", "two"):
         result = run("mix", corpus, tmp_path / name, *options, tmp_path / "cache")
         assert result.exit_code == 0, result.output

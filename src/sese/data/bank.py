@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -73,7 +72,7 @@ def load_bank(
     data = folder / f"{_key(recordings, sample_rate)}.i16"
     index = data.with_suffix(".json")
     try:
-        if not index.exists():
+        if not (index.exists() and data.exists()):
             folder.mkdir(parents=True, exist_ok=True)
             _decode_all(recordings, sample_rate, data, index)
         held = json.loads(index.read_text())
@@ -152,9 +151,9 @@ def _decode_all(recordings: Sequence[Recording], sample_rate: int, data: Path, i
         except (OSError, RuntimeError, ValueError) as error:
             return " ".join(str(error).split())
 
-    descriptor, temporary = tempfile.mkstemp(dir=data.parent, suffix=".part")
+    temporary = data.with_suffix(f".{os.getpid()}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file, ThreadPoolExecutor() as pool:
+        with open(temporary, "wb") as file, ThreadPoolExecutor() as pool:
             for first in range(0, len(recordings), _AT_ONCE):
                 part = recordings[first : first + _AT_ONCE]
                 for i, result in enumerate(pool.map(attempt, part), start=first):
@@ -166,8 +165,7 @@ def _decode_all(recordings: Sequence[Recording], sample_rate: int, data: Path, i
                         file.write(result.tobytes())
         os.replace(temporary, data)
         held = {"kept": kept, "lengths": lengths, "problems": problems}
-        with open(temporary, "w") as file_:
-            json.dump(held, file_)
+        temporary.write_text(json.dumps(held))
         os.replace(temporary, index)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
