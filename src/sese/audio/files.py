@@ -80,7 +80,8 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
 def read_blocks(path: str | os.PathLike[str], block_frames: int) -> Iterator[NDArray[np.float32]]:
     """Yield the samples of a file as ``[frame, channel]`` blocks of at most `block_frames` frames.
 
-    Integer files are scaled to [-1, 1). Only one block is held in memory.
+    Integer files are scaled to [-1, 1). Only one block is held in memory. An Ogg file that was cut off
+    cannot be told from a whole one, and is read as far as it goes.
 
     Raises:
         InputError: The file cannot be opened (see `probe`), ends too early, or holds NaN or infinity.
@@ -88,6 +89,9 @@ def read_blocks(path: str | os.PathLike[str], block_frames: int) -> Iterator[NDA
     path = Path(path)
     count = 0
     with _open(path) as file:
+        # Between reads soundfile seeks to where it is already, which upsets MP3 and Opus decoders: they lose
+        # samples. It does not where it believes that it cannot.
+        file.seekable = lambda: False
         while True:
             try:
                 block = file.read(block_frames, dtype="float32", always_2d=True)

@@ -51,6 +51,7 @@ class Stream:
             raise InputError(f"channels is {channels!r}; give a whole number from 1 to {HIGHEST_CHANNELS}")
         self.channels = int(channels)
         self.wet = wet
+        self._flat = self.channels == 1  # whether to return [time], as the last chunk was
         self._step = _Step(artefact, self.channels)
         self._to_model = Resampler(self.sample_rate, card.sample_rate, self.channels)
         self._from_model = Resampler(card.sample_rate, self.sample_rate, self.channels)
@@ -76,9 +77,8 @@ class Stream:
         Raises:
             InputError: The chunk has another shape or type, or holds NaN or infinity; it is not taken then.
         """
-        audio = np.asarray(chunk)
-        self._flat = audio.ndim == 1
-        audio = self._checked(audio)
+        audio = self._checked(np.asarray(chunk))
+        self._flat = np.ndim(chunk) == 1
         started = perf_counter()
         self._fed += audio.shape[1]
         self._heard += audio.shape[1]
@@ -88,7 +88,10 @@ class Stream:
         return ready[0] if self._flat else ready
 
     def flush(self) -> NDArray[np.float32]:
-        """End the signal: return exactly the samples that are missing. The next chunk begins a new signal."""
+        """End the signal: return exactly the samples that are missing, in the shape of the last chunk.
+
+        The next chunk begins a new signal.
+        """
         started = perf_counter()
         lookahead, hop = self.artefact.card.lookahead_samples, self.artefact.card.hop_length
         last = self._through_model(self._to_model.flush().T)
@@ -132,7 +135,6 @@ class Stream:
         self._skip = self.artefact.card.lookahead_samples  # enhanced samples from before the signal
         self._fed = 0  # samples, at the stream's rate
         self._entered = self._left = 0  # samples, at the model's rate
-        self._flat = self.channels == 1
 
     def _checked(self, audio: NDArray[Any]) -> NDArray[np.float32]:
         if not np.issubdtype(audio.dtype, np.floating):

@@ -1,0 +1,197 @@
+"""Writing audio files: like the input, and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import tone
+from sese.audio.files import probe, read_blocks
+from sese.audio.writer import AtomicWriter, is_part
+from sese.errors import InputError
+
+KEPT = [
+    *[("wav", "WAV", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")],
+    *[("wav", "WAV", s) for s in ("IMA_ADPCM", "MS_ADPCM", "GSM610")],
+    *[("flac", "FLAC", s) for s in ("PCM_S8", "PCM_16", "PCM_24")],
+    *[("aiff", "AIFF", s) for s in ("PCM_S8", "PCM_24", "DOUBLE")],
+    *[("caf", "CAF", s) for s in ("PCM_16", "ALAC_16", "FLOAT")],
+    ("wav", "WAVEX", "PCM_24"),
+    ("w64", "W64", "PCM_16"),
+    ("rf64", "RF64", "PCM_16"),
+    ("au", "AU", "ULAW"),
+    ("ogg", "OGG", "VORBIS"),
+    ("opus", "OGG", "OPUS"),
+    ("mp3", "MP3", "MPEG_LAYER_III"),
+]
+
+
+def copy(source: Path, target: Path) -> AtomicWriter:
+    with AtomicWriter(target, probe(source)) as writer:
+        for block in read_blocks(source, 1000):
+            writer.write(block)
+    return writer
+
+
+def make(path: Path, **changes: object) -> Path:
+    soundfile.write(path, tone(4000), 16000, **changes)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize(("extension", "kind", "subtype"), KEPT)
+def test_format_subtype_length_kept(tmp_path: Path, extension: str, kind: str, subtype: str) -> None:
+    source = make(tmp_path / f"in.{extension}", format=kind, subtype=subtype)
+    copy(source, tmp_path / f"out.{extension}")
+    before, after = probe(source), probe(tmp_path / f"out.{extension}")
+    assert after == replace(before, path=after.path)
+    first, second = (np.concatenate(list(read_blocks(info.path, 4000))) for info in (before, after))
+    assert np.linalg.norm(first - second) < 0.2 * np.linalg.norm(first)  # some lose a little each time
+
+
+def test_tags_kept(tmp_path: Path) -> None:
+    source = tmp_path / "in.flac"
+    with soundfile.SoundFile(source, "w", 16000, 1) as file:
+        file.title, file.artist = "Street", "Me"
+        file.write(tone(4000))
+    copy(source, tmp_path / "out.flac")
+    tags = probe(tmp_path / "out.flac").tags
+    assert (tags["title"], tags["artist"]) == ("Street", "Me")
+
+
+def test_other_extension_other_format(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.wav", subtype="PCM_24")
+    copy(source, tmp_path / "out.flac")
+    assert (probe(tmp_path / "out.flac").format, probe(tmp_path / "out.flac").subtype) == ("FLAC", "PCM_24")
+    copy(source, tmp_path / "out.ogg")
+    assert probe(tmp_path / "out.ogg").subtype == "VORBIS"
+    copy(source, tmp_path / "out.opus")
+    assert probe(tmp_path / "out.opus").subtype == "OPUS"
+
+
+@pytest.mark.parametrize(("subtype", "clipped"), [("PCM_16", 3), ("PCM_U8", 3), ("FLOAT", 0), ("DOUBLE", 0)])
+def test_clipping_is_counted(tmp_path: Path, subtype: str, clipped: int) -> None:
+    source = make(tmp_path / "in.wav", subtype=subtype)
+    block = np.array([[0.5], [1.5], [-2.0], [1.0], [-1.0], [1.01]], np.float32)
+    with AtomicWriter(tmp_path / "out.wav", probe(source)) as writer:
+        writer.write(block)
+    assert writer.clipped_samples == clipped
+    written, _ = soundfile.read(tmp_path / "out.wav", always_2d=True)
+    np.testing.assert_allclose(written, np.clip(block, -1, 1) if clipped else block, atol=0.01)
+
+
+@pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt, SystemExit])
+def test_nothing_left_after_an_error(tmp_path: Path, stop: type[BaseException]) -> None:
+    info = probe(make(tmp_path / "in.wav"))
+
+    def write_and_stop() -> None:
+        with AtomicWriter(tmp_path / "out.wav", info) as writer:
+            writer.write(np.zeros((100, 1), np.float32))
+            assert any(is_part(path) for path in tmp_path.iterdir())
+            raise stop
+
+    with pytest.raises(stop):
+        write_and_stop()
+    assert os.listdir(tmp_path) == ["in.wav"]
+
+
+def test_leftover_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.wav")
+    killed = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    )
+    leftover = tmp_path / f".out.{killed.stdout.strip()}.part.wav"
+    leftover.touch()
+    of_a_living_one = tmp_path / f".out.{os.getppid()}.part.wav"
+    of_a_living_one.touch()
+    copy(source, tmp_path / "out.wav")
+    assert not leftover.exists()
+    assert of_a_living_one.exists()
+
+
+def test_written_through_a_link(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.wav")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.wav").symlink_to(tmp_path / "there" / "out.wav")
+    copy(source, tmp_path / "link.wav")
+    assert (tmp_path / "link.wav").is_symlink()
+    assert probe(tmp_path / "there" / "out.wav").frames == 4000
+
+
+def refusal(source: Path, target: Path) -> str:
+    before = sorted(os.listdir(source.parent))
+    with pytest.raises(InputError) as caught:
+        copy(source, target)
+    message = str(caught.value)
+    assert target.name in message
+    assert "\n" not in message
+    assert ";" in message, "a remedy follows the problem"
+    assert sorted(os.listdir(source.parent)) == before
+    return message
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    assert "no folder" in refusal(make(tmp_path / "in.wav"), tmp_path / "none" / "out.wav")
+
+
+def test_parent_is_a_file(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.wav")
+    assert "no folder" in refusal(source, source / "out.wav")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_not_permitted(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.wav")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert "permission" in refusal(source, tmp_path / "locked" / "out.wav")
+
+
+def test_unknown_extension(tmp_path: Path) -> None:
+    assert "'.xyz'" in refusal(make(tmp_path / "in.wav"), tmp_path / "out.xyz")
+
+
+def test_readable_but_not_writable(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.wav")
+    info = replace(probe(source), path=tmp_path / "in.mp3", format="MP3", subtype="MPEG_LAYER_II")
+    with pytest.raises(InputError, match=r"MPEG_LAYER_II.*out\.wav") as caught:
+        AtomicWriter(tmp_path / "out.mp3", info).__enter__()
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == ["in.wav"]
+
+
+def test_rate_or_channels_unknown_to_the_format(tmp_path: Path) -> None:
+    source = tmp_path / "in.wav"
+    soundfile.write(source, tone(4000, 6), 96000)
+    assert "6 channel(s) at 96000 Hz" in refusal(source, tmp_path / "out.mp3")
+
+
+@pytest.mark.parametrize("name", ["out.wav", "out.flac", "out.ogg", "out.opus", "out.mp3", "out.aiff"])
+def test_disk_full(tmp_path: Path, name: str) -> None:
+    """A limit on the size of files stands in for a full disk."""
+    soundfile.write(tmp_path / "in.wav", np.random.default_rng(0).normal(0, 0.1, 480000), 48000)
+    code = f"""
+import resource, signal
+from pathlib import Path
+from sese.audio.files import probe, read_blocks
+from sese.audio.writer import AtomicWriter
+from sese.errors import InputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
+try:
+    with AtomicWriter({str(tmp_path / name)!r}, probe({str(tmp_path / "in.wav")!r})) as writer:
+        for block in read_blocks({str(tmp_path / "in.wav")!r}, 48000):
+            writer.write(block)
+except InputError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "disk full" in ran.stdout, ran
+    assert name in ran.stdout
+    assert ran.stdout.count("\n") == 1
+    assert os.listdir(tmp_path) == ["in.wav"]
