@@ -1,8 +1,11 @@
-"""Signals and enhancers that the tests of the evaluation share."""
+"""Signals, a corpus and enhancers that the tests of the evaluation share."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import soundfile
 
 RATE = 16_000
 
@@ -18,6 +21,18 @@ def speech_like(seconds: float = 2.0, seed: int = 0) -> np.ndarray:
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
     return (0.03 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def write_corpus(folder: Path) -> Path:
+    """Three pairs of two seconds in clean/ and noisy/, with a manifest of input SNRs."""
+    for part in ("clean", "noisy"):
+        (folder / part).mkdir(parents=True)
+    for index in range(3):
+        clean = speech_like(seed=index)
+        soundfile.write(folder / "clean" / f"{index}.wav", clean, RATE)
+        soundfile.write(folder / "noisy" / f"{index}.wav", clean + noise(len(clean), index), RATE)
+    (folder / "manifest.csv").write_text("file,snr_db\n0.wav,5\n1.wav,5\n2.wav,10\n")
+    return folder
 
 
 class Identity:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import soundfile
 import typer
-from evaluation_signals import RATE, noise
+from evaluation_signals import RATE, noise, write_corpus
 from typer.testing import CliRunner
 
 from sese.cli.evaluate import evaluate
@@ -16,6 +16,11 @@ from sese.evaluation import suite
 
 app = typer.Typer()
 app.command()(evaluate)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus")
 
 
 @pytest.fixture(autouse=True)

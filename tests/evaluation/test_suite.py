@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from evaluation_signals import RATE, noise, speech_like
+from evaluation_signals import RATE, noise, speech_like, write_corpus
 
 from sese.errors import InputError
 from sese.evaluation import report
@@ -18,6 +18,11 @@ from sese.evaluation.suite import evaluate, score_pairs
 FAST = ["pesq", "stoi", "estoi", "si_sdr"]
 IDENTITY, SCALED = "evaluation_signals:Identity", "evaluation_signals:Scaled"
 COLUMNS = ["pesq_wb", "stoi", "estoi", "si_sdr"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus")
 
 
 def test_identity_equals_the_noisy_row(corpus: Path) -> None:
@@ -31,6 +36,18 @@ def test_identity_equals_the_noisy_row(corpus: Path) -> None:
         assert level["utilization"] is None  # a plain callable does not tell
     assert result["failures"] == []
     assert len(result["files"]) == 9
+
+
+def test_real_models_tell_what_they_used(corpus: Path, tiny: Path, remembering: Path) -> None:
+    result = evaluate(tiny, find_pairs(corpus, 1), metrics=["stoi", "si_sdr"], jobs=1)
+    noisy, *levels = result["levels"]
+    assert [level["utilization"] for level in levels] == pytest.approx([0.125, 0.25, 0.5, 1.0])
+    assert [level["macs_per_second"] for level in levels] == pytest.approx([0.125e6, 0.25e6, 0.5e6, 1e6])
+    # The tiny model returns its input at the full budget, aligned in spite of its delay.
+    assert levels[-1]["mean"]["si_sdr"]["mean"] == pytest.approx(noisy["mean"]["si_sdr"]["mean"], abs=1e-4)
+    routed = evaluate(remembering, find_pairs(corpus, 1), ["auto"], metrics=["stoi"], jobs=1)["levels"][1]
+    assert routed["level"] == "budget auto"
+    assert 0.125 <= routed["utilization"] <= 1
 
 
 def test_processes_give_what_one_process_gives(corpus: Path) -> None:

@@ -51,7 +51,7 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Wide-band PESQ as a listening-quality opinion score (MOS-LQO), 1.04 to 4.64.
+    """Wide-band PESQ as a listening-quality opinion score (MOS-LQO), about 1.0 to 4.64.
 
     NaN when PESQ finds no utterance or less than a quarter of a second. Meant for utterances, not for
     recordings of many minutes: the ITU-T code holds 50 utterances.
