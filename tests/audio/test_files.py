@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import tone
+from runtime.tiny_model import tone
 from sese.audio.files import probe, read_blocks
 from sese.errors import InputError
 

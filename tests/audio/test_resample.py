@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conftest import tone
+from runtime.tiny_model import tone
 from sese.audio.resample import Resampler
 
 RATES = (8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000)

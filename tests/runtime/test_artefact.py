@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import HOP, LOOKAHEAD, UTILIZATIONS, metadata, write_model
+from runtime.tiny_model import HOP, LOOKAHEAD, UTILIZATIONS, metadata, write_model
 from sese.errors import InputError
 from sese.runtime import artefact
 from sese.runtime.artefact import bundled_models, describe, find_model, open_artefact
@@ -90,7 +90,9 @@ def test_foreign(tmp_path: Path) -> None:
     assert "`sese` metadata" in refusal(write_model(tmp_path / "model.onnx"))
 
 
-@pytest.mark.parametrize("key", ["format", "name", "sample_rate", "levels", "router", "licence", "parameters"])
+@pytest.mark.parametrize(
+    "key", ["format", "name", "sample_rate", "levels", "router", "licence", "parameters"]
+)
 def test_fact_missing(tmp_path: Path, key: str) -> None:
     facts = {name: value for name, value in metadata().items() if name != key}
     assert f"lacks '{key}'" in refusal(write_model(tmp_path / "model.onnx", facts=facts))
@@ -105,7 +107,10 @@ def test_fact_missing(tmp_path: Path, key: str) -> None:
         ({"sample_rate": None}, "damaged"),
         ({"sample_rate": 0}, "out of range"),
         ({"levels": []}, "levels"),
-        ({"levels": [{"utilization": u, "macs_per_second": 1.0, "parameters": 1} for u in (1.0, 0.5)]}, "rise"),
+        (
+            {"levels": [{"utilization": u, "macs_per_second": 1.0, "parameters": 1} for u in (1.0, 0.5)]},
+            "rise",
+        ),
         ({"levels": [{"utilization": 2.0, "macs_per_second": 1.0, "parameters": 1}]}, "within (0, 1]"),
         ({"levels": [{"utilization": 1.0}]}, "lacks 'macs_per_second'"),
     ],

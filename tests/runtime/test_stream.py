@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import GAINS, HOP, LOOKAHEAD, UTILIZATIONS, tone
+from runtime.tiny_model import GAINS, HOP, LOOKAHEAD, UTILIZATIONS, tone
 from sese.errors import InputError
 from sese.runtime.artefact import open_artefact
 from sese.runtime.stream import Stream

@@ -29,7 +29,7 @@ class AtomicWriter:
     next writer of the same destination.
 
     Args:
-        target: Destination. An existing file is replaced.
+        target: Destination. An existing file is replaced, a missing folder is made.
         like: Sample rate, channels, tags, format and subtype to write. A destination with another
             extension gets that extension's format, and the same subtype if it exists there.
 
@@ -51,10 +51,13 @@ class AtomicWriter:
         self._part = self._place.with_name(f".{self._place.stem}.{os.getpid()}.part{self._place.suffix}")
 
     def __enter__(self) -> AtomicWriter:
-        if not self._place.parent.is_dir():
+        try:
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             raise InputError(
-                f"{self.target} cannot be written: there is no folder {self._place.parent}; make it"
-            )
+                f"{self.target} cannot be written: there can be no folder {self._place.parent} "
+                f"({error.strerror}); choose another output"
+            ) from error
         if self._place.is_dir():
             raise InputError(f"{self.target} is a folder; name a file in it")
         _remove_leftovers(self._place)

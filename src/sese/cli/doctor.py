@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import platform
-from importlib import metadata
 from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
+
+from sese import __version__
 
 EXTRAS = {  # extra -> the modules that it brings
     "train": ("torch", "lightning", "tensorboard", "safetensors", "yaml", "onnx"),
@@ -19,7 +20,7 @@ EXTRAS = {  # extra -> the modules that it brings
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check the installation: versions, models, speed on one thread. Exits with 1 if it cannot enhance."""
-    versions = {"sese": metadata.version("sese"), "python": platform.python_version()}
+    versions = {"sese": __version__, "python": platform.python_version()}
     problems = []
     for name in ("numpy", "onnxruntime", "soundfile", "soxr"):
         try:

@@ -194,8 +194,6 @@ def _enhance(
 ) -> Outcome:
     try:
         require_separate(job.source, job.target)
-        if job.source.exists():  # or there is nothing to make a folder for
-            job.target.parent.mkdir(parents=True, exist_ok=True)
         report = enhancer.enhance_file(
             job.source,
             job.target,
@@ -204,7 +202,7 @@ def _enhance(
             force=settings.force,
             progress=progress,
         )
-    except (InputError, OSError) as error:
+    except InputError as error:
         return Outcome(job, "failed", error=str(error))
     return Outcome(job, "done", report)
 

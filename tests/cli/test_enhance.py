@@ -1,0 +1,213 @@
+"""`sese enhance`: exit codes, one line for each error, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from cli.conftest import Run
+from runtime.tiny_model import GAINS, tone, write_model
+
+
+def test_beside_the_input(sese: Run, tiny: Path, noisy: Path) -> None:
+    ran = sese("enhance", noisy, "--model", tiny, "--budget", "0.25")
+    assert ran.code == 0
+    assert ran.err == ""
+    assert "0.5 s of audio" in ran.out
+    assert "real-time factor" in ran.out
+    assert "utilization 0.25" in ran.out
+    assert ran.out.count("\n") == 1
+    written, rate = soundfile.read(noisy.with_name("noisy_enhanced.wav"), always_2d=True)
+    assert rate == 16000
+    np.testing.assert_allclose(written, GAINS[1] * tone(8000), atol=1e-4)
+
+
+def test_options(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.flac"
+    blend = ("--mix", "0.5", "--max-attenuation-db", "6.0206")
+    ran = sese("enhance", noisy, "-o", out, "--model", tiny / "model.onnx", "--budget", "0.125", *blend)
+    assert ran.code == 0
+    written, _ = soundfile.read(out, always_2d=True)
+    np.testing.assert_allclose(written, (0.25 * GAINS[0] + 0.75) * tone(8000), atol=1e-4)
+
+
+def test_existing_output_is_skipped(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    out.write_text("mine")
+    ran = sese("enhance", noisy, "-o", out, "--model", tiny)
+    assert (ran.code, ran.err) == (0, "")
+    assert "skipped" in ran.out
+    assert out.read_text() == "mine"
+    assert sese("enhance", noisy, "-o", out, "--model", tiny, "--force").code == 0
+    assert soundfile.info(out).frames == 8000
+
+
+def test_json(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
+    ran = sese("enhance", noisy, tmp_path / "none.wav", "--model", tiny, "--json", "--budget", "0.5")
+    assert ran.code == 1
+    done, failed = json.loads(ran.out)
+    assert done["status"] == "done"
+    assert done["utilization"] == done["budget"] == 0.5
+    assert done["seconds"] == 0.5
+    assert done["output"] == str(tmp_path / "noisy_enhanced.wav")
+    assert {"processing_seconds", "real_time_factor", "level", "sample_rate", "channels"} < set(done)
+    assert failed["status"] == "failed"
+    assert "does not exist" in failed["error"]
+
+
+def test_json_of_one_failure(sese: Run, tiny: Path, tmp_path: Path) -> None:
+    ran = sese("enhance", tmp_path / "none.wav", "--model", tiny, "--json")
+    assert ran.code == 2
+    assert json.loads(ran.out)[0]["status"] == "failed"
+    assert ran.err.count("\n") == 1
+
+
+def test_some_fail(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no audio here")
+    ran = sese("enhance", noisy, tmp_path / "text.wav", tmp_path / "none.wav", "--model", tiny)
+    assert ran.code == 1
+    assert "1 done, 0 skipped, 2 failed" in ran.out
+    lines = ran.err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("sese: error: ") for line in lines)
+    assert "text.wav" in lines[0]
+    assert "none.wav" in lines[1]
+    assert noisy.with_name("noisy_enhanced.wav").exists()
+
+
+# Each kind of bad input, alone: exit code 2, one line that names it.
+
+
+def test_missing(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "none.wav does not exist" in refused(tmp_path, tmp_path / "none.wav")
+
+
+def test_directory_with_output_file(refused: Callable[..., str], noisy: Path) -> None:
+    folder = noisy.parent
+    assert "is a folder; use --out-dir" in refused(folder, folder, "-o", folder / "out.wav")
+
+
+def test_directory_as_output_file(refused: Callable[..., str], noisy: Path) -> None:
+    assert "is a folder; use --out-dir" in refused(noisy.parent, noisy, "-o", noisy.parent)
+
+
+def test_directory_without_audio(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "without audio files" in refused(tmp_path, tmp_path)
+
+
+def test_empty_file(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    assert "empty.wav is an empty file (0 bytes)" in refused(tmp_path, tmp_path / "empty.wav")
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_truncated(refused: Callable[..., str], tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 48000), 16000)
+    path.write_bytes(path.read_bytes()[:40000])
+    assert f"{name} is cut short or damaged" in refused(tmp_path, path)
+
+
+def test_text_named_wav(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no audio here")
+    assert "text.wav is damaged or not audio" in refused(tmp_path, tmp_path / "text.wav")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite(refused: Callable[..., str], tmp_path: Path, value: float) -> None:
+    audio = np.zeros(40000)
+    audio[20000] = value  # in the second block: the output was begun
+    soundfile.write(tmp_path / "bad.wav", audio, 16000, subtype="FLOAT")
+    assert f"bad.wav holds {value} at sample 20000 (1.250 s)" in refused(tmp_path, tmp_path / "bad.wav")
+
+
+def test_no_samples(refused: Callable[..., str], tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "short.wav", np.zeros(0), 16000)
+    assert "short.wav holds no audio" in refused(tmp_path, tmp_path / "short.wav")
+
+
+def test_rate_out_of_range(refused: Callable[..., str], tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "slow.wav", np.zeros(4000), 4000)
+    assert "slow.wav has a sample rate of 4000 Hz" in refused(tmp_path, tmp_path / "slow.wav")
+
+
+def test_unwritable_output(refused: Callable[..., str], noisy: Path) -> None:
+    target = noisy / "out.wav"  # a file where a folder should be
+    message = refused(noisy.parent, noisy, "-o", target)
+    assert str(target) in message
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_locked_output(refused: Callable[..., str], noisy: Path, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert "no permission" in refused(tmp_path, noisy, "-o", tmp_path / "locked" / "out.wav")
+
+
+def test_unknown_extension(refused: Callable[..., str], noisy: Path) -> None:
+    assert "'.xyz'" in refused(noisy.parent, noisy, "-o", noisy.with_name("out.xyz"))
+
+
+@pytest.mark.parametrize("name", ["out.wav", "out.mp3"])
+def test_disk_full(tiny: Path, tmp_path: Path, name: str) -> None:
+    soundfile.write(tmp_path / "in.wav", np.random.default_rng(0).normal(0, 0.1, 480000), 48000)
+    code = """
+import resource
+from sese.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
+main()
+"""
+    arguments = ["enhance", tmp_path / "in.wav", "-o", tmp_path / name, "--model", tiny]
+    ran = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert "disk full" in ran.stderr
+    assert name in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["in.wav"]
+
+
+def test_output_is_the_input(refused: Callable[..., str], noisy: Path) -> None:
+    before = noisy.read_bytes()
+    assert "never overwritten" in refused(noisy.parent, noisy, "-o", noisy, "--force")
+    assert "never overwritten" in refused(noisy.parent, noisy, "-o", noisy)
+    link = noisy.with_name("link.wav")
+    link.symlink_to(noisy)
+    assert "never overwritten" in refused(noisy.parent, noisy, "-o", link)
+    assert noisy.read_bytes() == before
+
+
+def test_unknown_model(refused: Callable[..., str], noisy: Path) -> None:
+    assert "unknown model 'gpt'" in refused(noisy.parent, noisy, model="gpt")
+
+
+@pytest.mark.parametrize("budget", ["0", "0.1", "2", "nan", "lots", "auto"])
+def test_bad_budget(refused: Callable[..., str], noisy: Path, budget: str) -> None:
+    message = refused(noisy.parent, noisy, "--budget", budget)
+    assert "0.125, 0.25, 0.5, 1" in message
+    assert budget in message
+
+
+@pytest.mark.parametrize("option", ["--mix=2", "--mix=nan", "--max-attenuation-db=-3", "--jobs=0"])
+def test_bad_option(refused: Callable[..., str], noisy: Path, option: str) -> None:
+    name, value = option.removeprefix("--").replace("-", "_", 2 if "db" in option else 0).split("=")
+    message = refused(noisy.parent, noisy, option)
+    assert name in message
+    assert value in message
+
+
+def test_corrupt_model(refused: Callable[..., str], noisy: Path, tmp_path: Path, tiny: Path) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes((tiny / "model.onnx").read_bytes()[:500])
+    assert "bad.onnx is not a model" in refused(tmp_path, noisy, model=path)
+
+
+def test_foreign_model(refused: Callable[..., str], noisy: Path, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "foreign.onnx")
+    assert "foreign.onnx is not a model" in refused(tmp_path, noisy, model=path)

@@ -1,0 +1,111 @@
+"""`sese models` and `sese doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sese.cli.main import app
+from sese.runtime import artefact
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def sese(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process, with the tiny model as the only bundled one."""
+    monkeypatch.setattr(artefact, "PRETRAINED", tiny.parent)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, arguments)
+
+    return run
+
+
+def test_list(sese: Run) -> None:
+    ran = sese("models")
+    assert ran.exit_code == 0
+    row = next(line for line in ran.stdout.splitlines() if "tiny" in line)
+    for word in ("16000", "6.5", "0.125 0.25 0.5 1", "1,000", "CC0-1.0", "A delay line"):
+        assert word in row
+    assert [model["name"] for model in json.loads(sese("models", "--json").stdout)] == ["tiny"]
+
+
+def test_list_of_nothing(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artefact, "PRETRAINED", tmp_path)
+    assert "--model" in sese("models").stdout
+    assert json.loads(sese("models", "--json").stdout) == []
+
+
+def test_show(sese: Run, tiny: Path) -> None:
+    for name in ("tiny", str(tiny), str(tiny / "model.onnx")):
+        ran = sese("models", "show", name)
+        assert ran.exit_code == 0
+        for words in (
+            "6.5 ms (104 samples)",
+            "weights: CC0-1.0",
+            "code: MIT",
+            "pesq",
+            "15.00",
+            "noisy input",
+        ):
+            assert words in ran.stdout
+    facts = json.loads(sese("models", "show", "tiny", "--json").stdout)
+    assert facts["latency_ms"] == 6.5
+    assert len(facts["levels"]) == 4
+
+
+def test_show_unknown(sese: Run) -> None:
+    ran = sese("models", "show", "gpt")
+    assert "unknown model 'gpt'; bundled are: tiny" in str(ran.exception)
+
+
+def test_doctor(sese: Run) -> None:
+    ran = sese("doctor")
+    assert ran.exit_code == 0
+    for word in (
+        "sese",
+        "python",
+        "numpy",
+        "onnxruntime",
+        "libsndfile",
+        "soxr",
+        "cores",
+        "tiny",
+        "all is well",
+    ):
+        assert word in ran.stdout
+    report = json.loads(sese("doctor", "--json").stdout)
+    assert report["ok"]
+    assert set(report["models"][0]["real_time_factor"]) == {"0.125", "1"}
+    assert set(report["extras"]) == {"train", "metrics"}
+
+
+def test_doctor_names_the_missing_extra(sese: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sese.cli import doctor
+
+    monkeypatch.setitem(doctor.EXTRAS, "metrics", ("no_such_module",))
+    ran = sese("doctor")
+    assert ran.exit_code == 0
+    assert "pip install 'sese[metrics]'" in ran.stdout
+
+
+def test_doctor_finds_a_broken_model(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "model.onnx").write_text("damaged")
+    monkeypatch.setattr(artefact, "PRETRAINED", tmp_path)
+    ran = sese("doctor", "--json")
+    assert ran.exit_code == 1
+    assert "bad/model.onnx" in json.loads(ran.stdout)["problems"][0]
+
+
+def test_doctor_finds_no_model(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artefact, "PRETRAINED", tmp_path)
+    ran = sese("doctor")
+    assert ran.exit_code == 1
+    assert "PROBLEM" in ran.stdout
