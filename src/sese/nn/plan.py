@@ -120,15 +120,15 @@ class Slices:
     groups: tuple[tuple[int, Tensor | None], ...]
 
 
-def resolve(keep: Keep, batch: int, frames: int, masked: bool) -> Tensor | Slices:
-    """Choose how a prefix site is run: by masks (training) or by slices (inference).
+def resolve(keep: Keep, batch: int, frames: int) -> Tensor | Slices:
+    """Choose how a prefix site is run: by masks where a gradient has to reach the choice, else by slices.
 
-    Both give the same result to rounding; slices leave the arithmetic out, masks let gradients through.
+    Both give the same result to rounding; slices leave the arithmetic out.
     """
     if isinstance(keep, int):
         return Slices(((keep, None),))
     keep = keep.expand(batch, frames, -1)
-    if masked:
+    if keep.requires_grad:
         return keep
     counts = keep.sum(-1).round().long().flatten()
     present = counts.unique().tolist()

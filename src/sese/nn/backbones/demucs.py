@@ -107,7 +107,7 @@ class Demucs(nn.Module):
             (batch, time), late by `lookahead_samples`, and the next state.
         """
         batch, frames = x.shape[0], x.shape[1] // self.frame_samples
-        keep = resolve(plan["width"], batch, frames, masked=self.training)
+        keep = resolve(plan["width"], batch, frames)
         after: dict[str, Tensor] = {}
         skips: list[Tensor] = []
         h = x.unsqueeze(2)

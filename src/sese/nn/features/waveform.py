@@ -43,7 +43,7 @@ class WaveformFeatures(nn.Module):
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state behind the batch axis."""
-        shapes: dict[str, tuple[int, ...]] = {"power": (2,), "gain": (1,)}
+        shapes: dict[str, tuple[int, ...]] = {"power": (1,), "weight": (1,), "gain": (1,)}
         return shapes | {f"upsample.{stage}": (TAPS - 1,) for stage in range(self.stages)}
 
     def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -60,13 +60,14 @@ class WaveformFeatures(nn.Module):
         power = frames.square().mean(2)
         # The average of the ones is the weight that the frames so far have: dividing by it makes the
         # average exact from the first frame on, with a state that starts at zero.
-        averages = smooth(torch.stack([power, torch.ones_like(power)], dim=2), state["power"], self.decay)
-        gain = 1 / ((averages[..., 0] / averages[..., 1]).sqrt() + LEVEL_FLOOR)
+        average = smooth(power, state["power"], self.decay)
+        weight = smooth(torch.ones_like(power), state["weight"], self.decay)
+        gain = 1 / ((average / weight).sqrt() + LEVEL_FLOOR)
         before = torch.where(state["gain"] > 0, state["gain"], gain[:, :1])
         previous = torch.cat([before, gain[:, :-1]], dim=1)
         ramp = torch.arange(1, self.hop_length + 1, device=audio.device, dtype=audio.dtype) / self.hop_length
-        gains = torch.lerp(previous.unsqueeze(2), gain.unsqueeze(2), ramp).flatten(1)
-        after = {"power": averages[:, -1], "gain": gain[:, -1:]}
+        gains = (previous.unsqueeze(2) + (gain - previous).unsqueeze(2) * ramp).flatten(1)
+        after = {"power": average[:, -1:], "weight": weight[:, -1:], "gain": gain[:, -1:]}
         signal = audio * gains
         for stage in range(self.stages):
             name = f"upsample.{stage}"
@@ -81,12 +82,12 @@ def smooth(x: Tensor, before: Tensor, decay: float) -> Tensor:
     so nothing overflows however long the signal is.
 
     Args:
-        x: (batch, frame, channel).
-        before: (batch, channel) the average before the first frame.
+        x: (batch, frame).
+        before: (batch, 1) the average before the first frame.
         decay: weight of the past, in (0, 1).
     """
     y = x * (1 - decay)
-    y = torch.cat([y[:, :1] + decay * before.unsqueeze(1), y[:, 1:]], dim=1)
+    y = torch.cat([y[:, :1] + decay * before, y[:, 1:]], dim=1)
     span = 1
     while span < x.shape[1]:
         y = torch.cat([y[:, :span], y[:, span:] + decay**span * y[:, :-span]], dim=1)

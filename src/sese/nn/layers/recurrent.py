@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -50,19 +51,25 @@ class GroupedGRU(nn.Module):
         x = x.reshape(batch * frames, self.groups, self.size).transpose(0, 1)
         lasts = []
         for layer in range(self.layers):
-            h = hidden[:, layer].reshape(batch, self.groups, self.size).transpose(0, 1)
             projected = torch.bmm(x, self.input_weight[layer]) + self.input_bias[layer]
-            steps = projected.view(self.groups, batch, frames, 3 * self.size).unbind(2)
-            outputs = []
-            for step in steps:
-                reset, update, new = step.chunk(3, dim=-1)
-                recurrent = torch.bmm(h, self.hidden_weight[layer]) + self.hidden_bias[layer]
-                reset_h, update_h, new_h = recurrent.chunk(3, dim=-1)
-                update = torch.sigmoid(update + update_h)
-                new = torch.tanh(new + torch.sigmoid(reset + reset_h) * new_h)
-                h = (new + update * (h - new)).to(hidden.dtype)
-                outputs.append(h)
-            lasts.append(h.transpose(0, 1).reshape(batch, channels))
+            steps = projected.view(self.groups, batch, frames, 3 * self.size).to(hidden.dtype).unbind(2)
+            h = hidden[:, layer].reshape(batch, self.groups, self.size).transpose(0, 1)
+            # The recurrence stays in full precision: casts of its weights at every step cost more than they save.
+            with torch.autocast(x.device.type, enabled=False):
+                outputs = self._recur(steps, h, self.hidden_weight[layer], self.hidden_bias[layer])
+            lasts.append(outputs[-1].transpose(0, 1).reshape(batch, channels))
             x = torch.stack(outputs, dim=2).reshape(self.groups, batch * frames, self.size)
         y = x.transpose(0, 1).reshape(batch, frames, channels)
         return y.to(dtype), torch.stack(lasts, dim=1)
+
+    def _recur(self, steps: Sequence[Tensor], h: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
+        """One layer over frames: projected inputs (group, batch, 3 * size) each -> outputs (group, batch, size)."""
+        outputs = []
+        for step in steps:
+            recurrent = torch.baddbmm(bias, h, weight)
+            gates = torch.sigmoid(step[..., : 2 * self.size] + recurrent[..., : 2 * self.size])
+            reset, update = gates.chunk(2, dim=-1)
+            new = torch.tanh(torch.addcmul(step[..., 2 * self.size :], reset, recurrent[..., 2 * self.size :]))
+            h = new + update * (h - new)
+            outputs.append(h)
+        return outputs

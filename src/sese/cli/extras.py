@@ -1,0 +1,18 @@
+"""Optional parts: a clear word where one is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from sese.errors import InputError
+
+
+def require(extra: str, *modules: str) -> None:
+    """Check that an extra's modules are installed.
+
+    Raises:
+        InputError: names what is missing and the command that installs it.
+    """
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise InputError(f'this command needs {", ".join(missing)}; run: pip install "sese[{extra}]"')

@@ -1,0 +1,39 @@
+"""`sese train CONFIG [key=value ...]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A configuration file, or with --resume a run folder.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Values to change: key.path=value, and max_minutes=N.")
+    ] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+) -> None:
+    """Train a model. Stops cleanly after max_minutes=N; --resume goes on."""
+    from sese.cli.extras import require
+    from sese.errors import InputError
+
+    require("train", "torch", "lightning", "yaml")
+    from sese.training.config import read
+    from sese.training.run import RESOLVED
+    from sese.training.run import train as run
+
+    changes = list(overrides or [])
+    minutes = None
+    for change in [c for c in changes if c.startswith("max_minutes=")]:
+        changes.remove(change)
+        try:
+            minutes = float(change.removeprefix("max_minutes="))
+        except ValueError:
+            raise InputError(f"{change}: give a number of minutes") from None
+    if config.is_dir():
+        config, run_dir = config / RESOLVED, run_dir or config
+    resolved = read(config, changes)
+    run(resolved, run_dir or Path("runs") / resolved.name, resume, minutes)

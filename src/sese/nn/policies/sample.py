@@ -1,0 +1,32 @@
+"""Levels drawn for training a slimmable backbone; used in training only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def deal(rows: int, shares: Sequence[float], generator: torch.Generator) -> Tensor:
+    """Deal the rows of a batch out to levels, in shuffled order, as near to the shares as whole rows allow.
+
+    Args:
+        rows: rows in the batch.
+        shares: for each level the share of the rows; sums to 1.
+        generator: source of the shuffle.
+
+    Returns:
+        (rows,) level of each row.
+    """
+    # A random offset makes the shares right on average where the rows do not divide evenly.
+    bounds = torch.cumsum(torch.tensor(shares, dtype=torch.float64), 0)
+    places = (torch.arange(rows, dtype=torch.float64) + torch.rand((), generator=generator).double()) / rows
+    levels = torch.searchsorted(bounds, places % bounds[-1], right=True).clamp_max(len(shares) - 1)
+    return levels[torch.randperm(rows, generator=generator)]
+
+
+def sandwich(levels: int, generator: torch.Generator) -> list[int]:
+    """The sandwich rule (Yu and Huang, arXiv 1903.05134): the widest, the narrowest, and one between them."""
+    between = torch.randint(1, levels - 1, (), generator=generator).item() if levels > 2 else 0
+    return sorted({levels - 1, int(between), 0}, reverse=True)

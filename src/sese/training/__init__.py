@@ -1,0 +1,1 @@
+"""Training: configuration, losses, one Lightning module, runs that stop and resume."""

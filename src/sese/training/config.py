@@ -1,0 +1,230 @@
+"""The configuration of a run: YAML files that build on a base, and dotted overrides.
+
+Every value has its home in a dataclass, which checks it; an unknown key is an error, never ignored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from sese.data.plans import MixConfig
+from sese.errors import InputError
+from sese.nn.build import SYSTEMS
+from sese.training.losses import LOSSES
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to train on.
+
+    Attributes:
+        train, validation: corpus folders in any layout that `sese data describe` understands.
+        speech, noise, rir: folders that hold one role each, for training.
+        synthetic: make speech-like and noise-like signals instead of reading folders (tests, trials).
+        cache_dir: where decoded corpora are kept; the user's cache folder when empty.
+        mix: how noisy mixtures are made.
+        validation_clips, validation_seconds: size of the fixed validation set.
+        pesq_clips: of these, how many are also scored by PESQ (needs the extra `metrics`).
+    """
+
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    speech: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
+    rir: tuple[str, ...] = ()
+    synthetic: bool = False
+    cache_dir: str = ""
+    mix: MixConfig = field(default_factory=MixConfig)
+    validation_clips: int = 200
+    validation_seconds: float = 4.0
+    pesq_clips: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train.
+
+    Attributes:
+        levels: how a step trains the levels: ``deal`` (each row of the batch at one level), ``all`` (the
+            whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
+            between), ``full`` (the widest only).
+        level_shares: for ``deal``, the share of the rows that each level gets; even when empty.
+        distill: for ``all`` and ``sandwich``, weight in [0, 1] of the widest level's output as the target
+            of the others, against the clean speech.
+        losses: name -> weight.
+        batch_size: clips in a step, on each device.
+        steps: optimiser steps of the whole schedule.
+        learning_rate, weight_decay, betas: of AdamW.
+        warmup_steps: linear warm-up; then a cosine falls to `final_learning_rate` times the peak.
+        clip_norm: gradients are scaled down to this norm.
+        ema_decay: of the averaged weights that are validated and exported.
+        precision: of Lightning, for instance ``bf16-mixed`` or ``32-true``.
+        validate_steps, checkpoint_steps, log_steps: how often.
+        devices, strategy: of Lightning; several processes run DDP.
+        threads: CPU threads of PyTorch; 0 leaves its choice.
+    """
+
+    levels: Literal["deal", "all", "sandwich", "full"] = "all"
+    level_shares: tuple[float, ...] = ()
+    distill: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "multi_resolution_stft": 0.1})
+    batch_size: int = 16
+    steps: int = 100_000
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup_steps: int = 500
+    final_learning_rate: float = 0.01
+    clip_norm: float = 5.0
+    ema_decay: float = 0.999
+    precision: str = "bf16-mixed"
+    validate_steps: int = 1000
+    checkpoint_steps: int = 500
+    log_steps: int = 50
+    devices: int = 1
+    strategy: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = set(self.losses) - set(LOSSES)
+        if unknown or not self.losses:
+            raise InputError(f"training.losses names {sorted(unknown)}; choose from {sorted(LOSSES)}")
+        if not 0 <= self.distill <= 1:
+            raise InputError(f"training.distill is {self.distill}; use a weight from 0 to 1")
+        for name in ("batch_size", "steps", "validate_steps", "checkpoint_steps", "log_steps", "devices"):
+            if getattr(self, name) < 1:
+                raise InputError(f"training.{name} is {getattr(self, name)}; use 1 or more")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run.
+
+    Attributes:
+        name: of the run's folder, and of the model.
+        seed: of the initial weights, the data order and the levels drawn.
+        system: key of `sese.nn.build.SYSTEMS`.
+        model: that system's values.
+    """
+
+    name: str = "run"
+    seed: int = 0
+    system: str = "demucs"
+    model: Any = None
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a configuration file, the files it builds on (`base: other.yaml`), and `key.path=value` overrides.
+
+    Raises:
+        InputError: missing file, bad YAML, unknown key or unusable value.
+    """
+    values = _read_yaml(path)
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign:
+            raise InputError(f"override '{override}' has no '='; write key.path=value")
+        node = values
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise InputError(f"override '{override}': '{parent}' is a value, not a section")
+        node[leaf] = yaml.safe_load(text)
+    return parse(values)
+
+
+def parse(values: Mapping[str, Any]) -> RunConfig:
+    """Plain nested values -> a checked configuration."""
+    values = dict(values)
+    system = values.get("system", RunConfig.system)
+    if system not in SYSTEMS:
+        raise InputError(f"system is {system!r}; choose from {sorted(SYSTEMS)}")
+    model = _build(SYSTEMS[system], values.pop("model", None) or {}, "model")
+    return dataclasses.replace(_build(RunConfig, values, ""), model=model)
+
+
+def dump(config: RunConfig) -> str:
+    """The configuration as YAML that `read` reads back."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; give a configuration file such as configs/*.yaml") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds a {type(values).__name__}, not sections of key: value")
+    base = values.pop("base", None)
+    return _merge(_read_yaml(path.parent / base), values) if base else values
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        # Losses are replaced as a whole: a term of the base must not linger unseen.
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "losses"
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where or 'the configuration'} is {values!r}; expected a section of key: value")
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(
+            f"unknown key '{'.'.join(filter(None, (where, unknown[0])))}'; known here: {sorted(known)}"
+        )
+    made = {
+        key: _convert(hints[key], value, ".".join(filter(None, (where, key)))) for key, value in values.items()
+    }
+    return kind(**made)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, where)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        items = [value] if isinstance(value, str | int | float) else value
+        inner = typing.get_args(hint)[0]
+        return tuple(_convert(inner, item, where) for item in items)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise InputError(f"{where} is {value!r}; choose from {list(typing.get_args(hint))}")
+        return value
+    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            raise InputError(f"{where} is {value!r}; expected a number") from None
+    plain = hint in (int, str, bool)
+    if plain and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
+        raise InputError(f"{where} is {value!r}; expected {hint.__name__}")
+    if origin in (Mapping, dict) or isinstance(origin, types.GenericAlias):
+        return dict(value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,104 @@
+"""Losses between an estimate and its clean target; each is a function of two waveforms.
+
+All take (batch, time) and return a scalar. `total` weighs them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
+"""(n_fft, hop_length, win_length) of the multi-resolution STFT loss of DEMUCS (arXiv 2006.12847)."""
+
+MIX_RESOLUTIONS = (320, 512, 768)
+"""n_fft, with half as hop, of the loss family of FTF-Net as given in arXiv 2608.30739."""
+
+FLOOR = 1e-8
+
+
+def l1(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Mean absolute error of the samples."""
+    return (estimate - clean).abs().mean()
+
+
+def multi_resolution_stft(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Spectral convergence plus log-magnitude distance, mean over resolutions (arXiv 2006.12847, section 2.2)."""
+    total = estimate.new_zeros(())
+    for n_fft, hop_length, win_length in RESOLUTIONS:
+        estimated = _magnitude(_stft(estimate, n_fft, hop_length, win_length))
+        target = _magnitude(_stft(clean, n_fft, hop_length, win_length))
+        convergence = (target - estimated).norm(dim=(1, 2)) / target.norm(dim=(1, 2)).clamp_min(1e-3)
+        total = total + convergence.mean() + (target.log() - estimated.log()).abs().mean()
+    return total / len(RESOLUTIONS)
+
+
+def compressed_complex(
+    estimate: Tensor, clean: Tensor, power: float = 0.3, complex_share: float = 0.3
+) -> Tensor:
+    """Compressed magnitude and compressed complex error (house loss of arXiv 2412.17121's authors).
+
+    (1 - a) * mean((|E|^c - |S|^c)^2) + a * mean(|E|^c e^{j arg E} - |S|^c e^{j arg S}|^2), averaged over
+    several STFT sizes as in arXiv 2608.30739.
+    """
+    total = estimate.new_zeros(())
+    for n_fft in MIX_RESOLUTIONS:
+        estimated, target = (_stft(x, n_fft, n_fft // 2, n_fft) for x in (estimate, clean))
+        # One squared magnitude serves both: |X|^c = (|X|^2)^(c/2), and X |X|^(c-1) is the compressed spectrum.
+        estimated_power, target_power = (x.real.square() + x.imag.square() + FLOOR for x in (estimated, target))
+        magnitude = (estimated_power ** (power / 2) - target_power ** (power / 2)).square().mean()
+        compressed = estimated * estimated_power ** ((power - 1) / 2) - target * target_power ** ((power - 1) / 2)
+        spectrum = compressed.real.square() + compressed.imag.square()
+        total = total + (1 - complex_share) * magnitude + complex_share * spectrum.mean()
+    return total / len(MIX_RESOLUTIONS)
+
+
+def negative_si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Minus the scale-invariant SDR in units of 10 dB, clips without speech left out (arXiv 1811.02508)."""
+    ratio = si_sdr(estimate, clean)
+    active = clean.square().mean(-1) > 1e-7
+    return -(ratio.clamp(max=30.0) * active).sum() / active.sum().clamp_min(1) / 10
+
+
+def si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Scale-invariant SDR in dB: (batch, time) -> (batch,)."""
+    estimate, clean = (x - x.mean(-1, keepdim=True) for x in (estimate, clean))
+    energy = clean.square().sum(-1, keepdim=True)
+    target = (estimate * clean).sum(-1, keepdim=True) / (energy + FLOOR) * clean
+    error = (estimate - target).square().sum(-1)
+    return 10 * torch.log10((target.square().sum(-1) + FLOOR) / (error + FLOOR))
+
+
+LOSSES = {
+    "l1": l1,
+    "multi_resolution_stft": multi_resolution_stft,
+    "compressed_complex": compressed_complex,
+    "si_sdr": negative_si_sdr,
+}
+"""Name in a configuration -> function."""
+
+
+def total(estimate: Tensor, clean: Tensor, noisy: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """The weighted losses, each by name.
+
+    All signals are scaled by the noisy input's level first, so that a loss does not depend on how loud a
+    clip is, nor on how much of it is speech.
+
+    Args:
+        estimate, clean, noisy: (batch, time).
+        weights: name of a loss -> its weight.
+    """
+    scale = 0.1 / noisy.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
+    estimate, clean = estimate * scale, clean * scale
+    return {name: weight * LOSSES[name](estimate, clean) for name, weight in weights.items() if weight}
+
+
+def _stft(x: Tensor, n_fft: int, hop_length: int, win_length: int) -> Tensor:
+    window = torch.hann_window(win_length, device=x.device, dtype=x.dtype)
+    return torch.stft(x, n_fft, hop_length, win_length, window, return_complex=True)
+
+
+def _magnitude(spectrum: Tensor) -> Tensor:
+    return (spectrum.real.square() + spectrum.imag.square()).clamp_min(1e-7).sqrt()

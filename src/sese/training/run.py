@@ -1,0 +1,214 @@
+"""A run: its folder, its stops and its resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import soundfile
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
+from lightning.pytorch.utilities import rank_zero_only
+
+from sese.errors import InputError
+from sese.nn import checkpoint
+from sese.nn.policies.fixed import level_plan
+from sese.training.config import RunConfig, dump
+from sese.training.data import MixtureData
+from sese.training.task import EnhancementTask
+
+LAST = "checkpoints/last.ckpt"
+RESOLVED = "config.yaml"
+
+
+def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: float | None = None) -> None:
+    """Train, or go on training.
+
+    The folder gets `config.yaml` (resolved), `metrics.jsonl`, `tensorboard/`, `samples/`,
+    `checkpoints/last.ckpt` (to resume from), and the averaged weights as models: `last/` and `best/`.
+
+    Args:
+        config: the run.
+        folder: of the run.
+        resume: go on from the last checkpoint: weights, averages, optimiser, schedule and data order.
+        max_minutes: stop cleanly with a checkpoint after this long.
+
+    Raises:
+        InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
+    """
+    last = folder / LAST
+    if resume and not last.exists():
+        raise InputError(f"{last} does not exist; leave --resume out to start the run")
+    if not resume and last.exists():
+        raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
+    settings = config.training
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")
+    lightning.seed_everything(config.seed, verbose=False)
+    _quieten()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESOLVED).write_text(dump(config))
+    keeper = Keeper(config, folder, max_minutes)
+    trainer = lightning.Trainer(
+        default_root_dir=folder,
+        max_steps=settings.steps,
+        precision=settings.precision,  # type: ignore[arg-type]
+        gradient_clip_val=settings.clip_norm,
+        devices=settings.devices,
+        strategy=settings.strategy,
+        val_check_interval=settings.validate_steps,
+        check_val_every_n_epoch=None,
+        log_every_n_steps=settings.log_steps,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,
+        logger=[JsonLines(folder), TensorBoardLogger(folder, name="tensorboard", version="")],
+        # The average is updated before the keeper saves it.
+        callbacks=[EMAWeightAveraging(decay=settings.ema_decay), keeper],
+    )
+    trainer.fit(
+        EnhancementTask(config), MixtureData(config), ckpt_path=last if resume else None, weights_only=True
+    )
+
+
+class Keeper(lightning.Callback):
+    """Speed on screen, checkpoints, models, samples, and the stop when time is up."""
+
+    def __init__(self, config: RunConfig, folder: Path, max_minutes: float | None):
+        self.config, self.folder = config, folder
+        self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+        self.best = float("inf")
+        self.seconds = 0.0
+        self.since = (0, time.monotonic())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to know."""
+        return {"best": self.best, "audio_seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what was known."""
+        self.best, self.seconds = state_dict["best"], state_dict["audio_seconds"]
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the clock."""
+        self.since = (trainer.global_step, time.monotonic())
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the speed, save when it is time, stop when time is up."""
+        settings, step = self.config.training, trainer.global_step
+        audio = batch.noisy.shape[0] * batch.noisy.shape[2] / self.config.model.sample_rate
+        self.seconds += audio * trainer.world_size
+        if step % settings.log_steps == 0:
+            steps, elapsed = step - self.since[0], time.monotonic() - self.since[1]
+            speed = steps * audio * trainer.world_size / elapsed
+            self.since = (step, time.monotonic())
+            pl_module.log("audio_seconds_per_second", speed)
+            pl_module.log("audio_hours", self.seconds / 3600)
+            pl_module.log("learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
+            loss = float(trainer.callback_metrics.get("train/loss", float("nan")))
+            if trainer.is_global_zero:
+                print(f"step {step}  loss {loss:.4f}  {speed:.1f} audio-s/s", flush=True)
+        stop = self.deadline is not None and time.monotonic() > self.deadline
+        stop = bool(trainer.strategy.broadcast(stop)) if trainer.world_size > 1 else stop
+        if stop or step >= settings.steps or step % settings.checkpoint_steps == 0:
+            self._save(trainer)
+        if stop:
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Print the scores and keep the best averaged weights."""
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if "val/" in name}
+        if not trainer.is_global_zero or not scores:
+            return
+        text = "  ".join(f"{name.removeprefix('val/')} {value:.3f}" for name, value in sorted(scores.items()))
+        print(f"step {trainer.global_step}  {text}", flush=True)
+        if scores["val/score"] < self.best:
+            self.best = scores["val/score"]
+            self._write_model(self._averaged(trainer), "best")
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Leave a few enhanced clips to listen to."""
+        if trainer.is_global_zero:
+            self._write_samples(trainer, pl_module)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        last = self.folder / LAST
+        partial = last.with_suffix(".part")
+        trainer.save_checkpoint(partial)  # every process takes part
+        if trainer.is_global_zero:
+            os.replace(partial, last)
+            self._write_model(self._averaged(trainer), "last")
+
+    def _averaged(self, trainer: lightning.Trainer) -> dict[str, torch.Tensor]:
+        average = next(c for c in trainer.callbacks if isinstance(c, EMAWeightAveraging))  # type: ignore[attr-defined]
+        assert average._average_model is not None
+        return average._average_model.module.model.state_dict()  # type: ignore[union-attr, operator, return-value]
+
+    def _write_model(self, weights: dict[str, torch.Tensor], name: str) -> None:
+        checkpoint.save(self.folder / name, self.config.system, self.config.model, weights)
+
+    @torch.no_grad()
+    def _write_samples(self, trainer: lightning.Trainer, task: EnhancementTask, clips: int = 3) -> None:
+        batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
+        folder = self.folder / "samples" / f"step_{trainer.global_step}"
+        folder.mkdir(parents=True, exist_ok=True)
+        noisy = batch.noisy[:clips].to(task.device)
+        signals = {"noisy": noisy, "clean": batch.clean[:clips]}
+        for level in range(task.levels):
+            signals[f"level_{level}"] = task.model.enhance_clip(noisy, level_plan(task.model.sites, level))
+        for name, audio in signals.items():
+            for number, clip in enumerate(audio.float().cpu().clamp(-1, 1)):
+                soundfile.write(folder / f"{number}_{name}.wav", clip[0].numpy(), self.config.model.sample_rate)
+
+
+class JsonLines(Logger):
+    """Metrics as JSON lines in `metrics.jsonl`, one object a call."""
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.path = folder / "metrics.jsonl"
+
+    @property
+    def name(self) -> str:
+        """For Lightning."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """For Lightning."""
+        return ""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> None:
+        """For Lightning."""
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: `config.yaml` has them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append a line."""
+        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def _quieten() -> None:
+    """Lightning's advice about workers does not fit data that is made on the device."""
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")

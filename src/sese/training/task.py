@@ -1,0 +1,146 @@
+"""The one Lightning module: a scalable model, its losses over levels, and its validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from sese.data.mixing import Mixture
+from sese.nn.plan import Plan, counts_to_mask
+from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.sample import deal, sandwich
+from sese.training.config import RunConfig
+from sese.training.losses import si_sdr, total
+
+
+class EnhancementTask(lightning.LightningModule):
+    """Train a model over its levels.
+
+    Args:
+        config: the run.
+    """
+
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        self.config = config
+        self.model = config.model.build()
+        self.validated: dict[str, list[Tensor]] = {}
+
+    @property
+    def levels(self) -> int:
+        """Number of levels; level 0 is the cheapest."""
+        return max(site.units for site in self.model.sites)
+
+    def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
+        """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""
+        noisy, clean, _ = batch
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        settings = self.config.training
+        if settings.levels == "deal":
+            shares = settings.level_shares or (1 / self.levels,) * self.levels
+            counts = deal(noisy.shape[0], shares, generator).to(noisy.device) + 1
+            plan = {
+                site.name: counts_to_mask(counts.clamp_max(site.units).unsqueeze(1), site.units)
+                for site in self.model.sites
+            }
+            losses = self._losses(self._enhance(noisy, plan), clean, noisy)
+        else:
+            choices: Iterable[int] = {
+                "all": range(self.levels - 1, -1, -1),
+                "sandwich": sandwich(self.levels, generator),
+                "full": [self.levels - 1],
+            }[settings.levels]
+            losses = self._over_levels(list(choices), noisy, clean)
+        loss = torch.stack(list(losses.values())).sum()
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        return loss
+
+    def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """Mean loss over levels, the widest first; the others may learn from its output as well."""
+        sums: dict[str, Tensor] = {}
+        teacher = None
+        for level in levels:
+            estimate = self._enhance(noisy, level_plan(self.model.sites, level))
+            share = self.config.training.distill if teacher is not None else 0.0
+            targets = [(clean, 1 - share)] + ([(teacher, share)] if share else [])
+            for target, weight in targets:
+                for name, value in self._losses(estimate, target, noisy).items():
+                    sums[name] = sums.get(name, 0.0) + weight * value / len(levels)
+            if teacher is None:
+                teacher = estimate.detach()
+        return sums
+
+    def _enhance(self, noisy: Tensor, plan: Plan) -> Tensor:
+        return self.model.enhance_clip(noisy, plan)
+
+    def _losses(self, estimate: Tensor, target: Tensor, noisy: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(noisy.device.type, enabled=False):
+            signals = (x.squeeze(1).float() for x in (estimate, target, noisy))
+            return total(*signals, weights=self.config.training.losses)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave a step out whose gradients are not finite, rather than lose the weights to it."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.log("train/gradient_norm", norm)
+        if not torch.isfinite(norm):
+            for gradient in gradients:
+                gradient.zero_()
+
+    def validation_step(self, batch: Mixture, batch_idx: int) -> None:
+        """Loss and SI-SDR of every level on the fixed set; PESQ on its first clips where asked for."""
+        noisy, clean, _ = batch
+        self._note("si_sdr/noisy", si_sdr(noisy.squeeze(1), clean.squeeze(1)))
+        wanted = self.config.data.pesq_clips - batch_idx * noisy.shape[0]
+        for level in range(self.levels):
+            estimate = self._enhance(noisy, level_plan(self.model.sites, level)).float()
+            losses = self._losses(estimate, clean, noisy)
+            self._note(f"loss/{level}", torch.stack(list(losses.values())).sum().view(1))
+            self._note(f"si_sdr/{level}", si_sdr(estimate.squeeze(1), clean.squeeze(1)))
+            if wanted > 0:
+                self._note(f"pesq/{level}", self._pesq(clean[:wanted], estimate[:wanted]))
+                if level == 0:
+                    self._note("pesq/noisy", self._pesq(clean[:wanted], noisy[:wanted]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log means; `val/score`, lower is better, chooses the best checkpoint."""
+        means = {f"val/{name}": torch.cat(values).nanmean() for name, values in self.validated.items()}
+        self.validated = {}
+        means["val/score"] = torch.stack([means[f"val/loss/{level}"] for level in range(self.levels)]).mean()
+        self.log_dict(means, sync_dist=True)
+
+    def _note(self, name: str, values: Tensor) -> None:
+        self.validated.setdefault(name, []).append(values.detach().float().to(self.device))
+
+    def _pesq(self, clean: Tensor, estimate: Tensor) -> Tensor:
+        from sese.evaluation.metrics import pesq_wb
+
+        pairs = zip(clean.squeeze(1).cpu().numpy(), estimate.squeeze(1).cpu().numpy(), strict=True)
+        rate = self.model.sample_rate
+        return torch.tensor([pesq_wb(reference, tested, rate) for reference, tested in pairs])
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a linear warm-up and a cosine."""
+        settings = self.config.training
+        # Biases are not decayed: they carry levels, not complexity.
+        groups = [
+            {"params": [p for p in self.model.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in self.model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+
+        def factor(step: int) -> float:
+            if step < settings.warmup_steps:
+                return (step + 1) / settings.warmup_steps
+            done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+            cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+            return settings.final_learning_rate + (1 - settings.final_learning_rate) * cosine
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
