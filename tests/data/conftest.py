@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny import RATE, make_corpus
 
+from data.tiny import RATE, make_corpus
 from sese.data.bank import load_bank
 from sese.data.corpora import scan
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import RATE, sound, write
 
+from data.tiny import RATE, sound, write
 from sese.data import bank as bank_module
 from sese.data.bank import load_bank
 from sese.data.corpora import Problem, Recording, scan

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import make_corpus, sound, write
 
+from data.tiny import make_corpus, sound, write
 from sese.data.corpora import check_disjoint, scan
 from sese.errors import InputError
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import sound, write
 from torch.utils.data import DataLoader
 
+from data.tiny import sound, write
 from sese.data.loaders import TrainBatches, build, stratified, validation_set
 from sese.data.mixing import MixConfig, Mixer
 from sese.errors import InputError

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import RATE
 
+from data.tiny import RATE
 from sese.data.laying import copied, gathered
 from sese.data.mixing import MixConfig, Mixer, active_power
 from sese.data.plans import Urn
