@@ -20,11 +20,11 @@ from runtime.tiny_model import tone
 
 @pytest.fixture
 def long_files(tmp_path: Path) -> Path:
-    """Six files of 40 s, some tenths of a second of work each."""
+    """Ten files of 30 s, some tenths of a second of work each."""
     folder = tmp_path / "in"
     folder.mkdir()
-    audio = np.tile(tone(16000), (40, 1))
-    for name in "abcdef":
+    audio = np.tile(tone(16000), (30, 1))
+    for name in "abcdefghij":
         soundfile.write(folder / f"{name}.wav", audio, 16000)
     return folder
 
@@ -70,14 +70,14 @@ def test_stopped_run_resumes(
     elif jobs == "2":
         wait_until(lambda: not parts(long_files))  # the workers see that their parent is gone, and clean up
     before = {path: path.stat().st_mtime_ns for path in finished(long_files)}
-    assert 0 < len(before) < 6
-    assert all(soundfile.info(path).frames == 640000 for path in before)
+    assert 0 < len(before) < 10
+    assert all(soundfile.info(path).frames == 480000 for path in before)
 
     ran = sese("enhance", long_files, "--model", tiny, "--jobs", jobs)
     assert ran.code == 0
-    assert f"{6 - len(before)} done, {len(before)} skipped, 0 failed" in ran.out
-    assert len(finished(long_files)) == 6
-    assert all(soundfile.info(path).frames == 640000 for path in finished(long_files))
+    assert f"{10 - len(before)} done, {len(before)} skipped, 0 failed" in ran.out
+    assert len(finished(long_files)) == 10
+    assert all(soundfile.info(path).frames == 480000 for path in finished(long_files))
     assert all(path.stat().st_mtime_ns == written for path, written in before.items())
     assert parts(long_files) == []
 
@@ -91,3 +91,16 @@ def test_interrupted_file(tiny: Path, tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Traceback" not in err
     assert os.listdir(tmp_path) == ["in.wav"]
+
+
+def test_worker_dies(sese: Run, tiny: Path, long_files: Path) -> None:
+    process = start(long_files, tiny, "--jobs", "2")
+    wait_until(lambda: finished(long_files) and parts(long_files))
+    os.kill(int(parts(long_files)[0].name.split(".")[-3]), signal.SIGKILL)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "failed" in out
+    assert all(line.startswith("sese: error: ") and "a worker died" in line for line in err.splitlines())
+    assert sese("enhance", long_files, "--model", tiny).code == 0
+    assert len(finished(long_files)) == 10
+    assert parts(long_files) == []

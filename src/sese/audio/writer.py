@@ -71,6 +71,9 @@ class AtomicWriter:
         except (soundfile.LibsndfileError, ValueError, OSError) as error:
             self._remove_part()
             raise self._open_error(error) from error
+        except BaseException:  # interrupted before the context was entered
+            self._remove_part()
+            raise
         return self
 
     def write(self, block: NDArray[np.float32]) -> None:
@@ -93,9 +96,11 @@ class AtomicWriter:
             if kind is None:
                 self._finish()
         finally:
-            with suppress(soundfile.LibsndfileError):
-                self._file.close()
-            self._remove_part()
+            try:
+                with suppress(soundfile.LibsndfileError):
+                    self._file.close()
+            finally:
+                self._remove_part()
 
     def _finish(self) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,10 +47,9 @@ def enhance(
     as_json: Annotated[bool, typer.Option("--json", help="Print a report of each file as JSON.")] = False,
 ) -> None:
     """Enhance audio files. Rate, channels, length and encoding are kept; inputs are never overwritten."""
-    from sese.runtime.jobs import Settings, plan_jobs
+    from sese.runtime.jobs import Settings, plan_jobs, stop_when_told
 
-    # Asked to stop, stop as on Ctrl-C: leave no half-written file and no worker behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop_when_told()
     settings = Settings(model, _number_or_word(budget), mix, max_attenuation_db, force)
     planned = plan_jobs(inputs, output, out_dir, force)
     outcomes = _run(planned, settings, jobs)

@@ -131,6 +131,16 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def stop_when_told() -> None:
+    """Answer SIGTERM as an interrupt is answered: clean up, then exit with code 143."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # being told again is not to disturb the cleaning up
+        sys.exit(143)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
 def _single(inputs: Sequence[Path], output: Path, out_dir: Path | None) -> Job:
     if out_dir is not None:
         raise InputError(f"--output {output} and --out-dir {out_dir} are both given; give one of them")
@@ -243,16 +253,36 @@ class _InterruptsHeld:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
-_worker: tuple[Enhancer, Settings]  # of a worker process
+@dataclass
+class _Worker:
+    """What a worker process knows."""
+
+    enhancer: Enhancer
+    settings: Settings
+    busy: bool = False
+    told_to_stop: bool = False
+
+    def stop(self, *_: object) -> None:
+        """Answer SIGTERM: now if idle, else between two blocks, where nothing is half done."""
+        self.told_to_stop = True
+        if not self.busy:
+            os._exit(143)
+
+    def stop_if_told(self, _: float) -> None:
+        if self.told_to_stop:
+            sys.exit(143)
+
+
+_worker: _Worker  # of a worker process
 
 
 def _start_worker(settings: Settings) -> None:
     """Open the model, and see to it that the worker ends with its parent and leaves no half-written file."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and sends SIGTERM
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _worker = _Worker(Enhancer(settings.model, settings.budget), settings)
+    signal.signal(signal.SIGTERM, _worker.stop)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    _worker = Enhancer(settings.model, settings.budget), settings
 
 
 def _follow_parent() -> None:
@@ -263,10 +293,12 @@ def _follow_parent() -> None:
 
 
 def _work(job: Job) -> Outcome:
-    enhancer, settings = _worker
+    _worker.busy = True
     try:
-        return _enhance(enhancer, job, settings)
-    except SystemExit:  # told to stop: the pool would go on with the next job
-        os._exit(143)
+        return _enhance(_worker.enhancer, job, _worker.settings, _worker.stop_if_told)
     except Exception as error:
         return Outcome(job, "failed", error=f"{job.source} was not enhanced: {type(error).__name__}: {error}")
+    finally:
+        _worker.busy = False
+        if _worker.told_to_stop:  # leave here: the pool would go on with the next job
+            os._exit(143)
