@@ -114,10 +114,13 @@ class Slices:
     """A prefix keep made ready to run without masks: for each unit count, the (row, frame) pairs it serves.
 
     Attributes:
-        groups: (count, flat indices into batch * frame, or None where the count serves all of them).
+        rows: batch * frame.
+        groups: (count, flat indices into batch * frame, or None where the count serves all of them). Where
+            each count serves a run of them, the indices are slices, in order, which need no gathering.
     """
 
-    groups: tuple[tuple[int, Tensor | None], ...]
+    rows: int
+    groups: tuple[tuple[int, Tensor | slice | None], ...]
 
 
 def resolve(keep: Keep, batch: int, frames: int) -> Tensor | Slices:
@@ -126,12 +129,17 @@ def resolve(keep: Keep, batch: int, frames: int) -> Tensor | Slices:
     Both give the same result to rounding; slices leave the arithmetic out.
     """
     if isinstance(keep, int):
-        return Slices(((keep, None),))
+        return Slices(batch * frames, ((keep, None),))
     keep = keep.expand(batch, frames, -1)
     if keep.requires_grad:
         return keep
     counts = keep.sum(-1).round().long().flatten()
+    runs, sizes = counts.unique_consecutive(return_counts=True)
     present = counts.unique().tolist()
     if len(present) == 1:
-        return Slices(((present[0], None),))
-    return Slices(tuple((count, (counts == count).nonzero().squeeze(1)) for count in present))
+        return Slices(len(counts), ((present[0], None),))
+    if len(runs) == len(present):
+        stops = sizes.cumsum(0).tolist()
+        spans = zip(runs.tolist(), [0, *stops], stops, strict=False)
+        return Slices(len(counts), tuple((count, slice(start, stop)) for count, start, stop in spans))
+    return Slices(len(counts), tuple((count, (counts == count).nonzero().squeeze(1)) for count in present))

@@ -153,12 +153,14 @@ def run_slim(
         return outer(masked.view(hidden.shape))
     if len(keep.groups) == 1:
         return outer(inner(x, widths[keep.groups[0][0] - 1]))
-    rows = sum(index.shape[0] for _, index in keep.groups if index is not None)
-    by_frame = x.reshape(rows, -1, x.shape[2])
+    by_frame = x.reshape(keep.rows, -1, x.shape[2])
     parts = [outer(inner(by_frame[index], widths[count - 1])) for count, index in keep.groups]
-    y = parts[0].new_empty(rows, *parts[0].shape[1:])
-    for (_, index), part in zip(keep.groups, parts, strict=True):
-        y[index] = part
+    if isinstance(keep.groups[0][1], slice):
+        y = torch.cat(parts)
+    else:
+        y = parts[0].new_empty(keep.rows, *parts[0].shape[1:])
+        for (_, index), part in zip(keep.groups, parts, strict=True):
+            y[index] = part
     return y.view(x.shape[0], x.shape[1], -1)
 
 
