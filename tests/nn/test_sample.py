@@ -1,0 +1,44 @@
+"""Levels drawn for training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sese.nn.policies.sample import deal, sandwich
+
+
+@pytest.mark.parametrize("rows", [1, 3, 16, 17])
+def test_deal_keeps_the_shares(rows: int):
+    shares, draws = (0.2, 0.2, 0.2, 0.4), 400
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.stack(
+        [torch.bincount(deal(rows, shares, generator), minlength=4) for _ in range(draws)]
+    ).double()
+    assert (counts.sum(1) == rows).all()
+    assert ((counts - rows * torch.tensor(shares)).abs() < 1 + 1e-6).all(), "each as near as whole rows allow"
+    assert (counts.mean(0) / rows - torch.tensor(shares)).abs().max() < 0.05, "right on average"
+
+
+def test_deal_repeats_and_keeps_levels_together():
+    first, again, other = (
+        deal(5, (0.5, 0.5), torch.Generator().manual_seed(seed)).tolist() for seed in (1, 1, 3)
+    )
+    assert first == again
+    assert {tuple(first), tuple(other)} == {(0, 0, 1, 1, 1), (0, 0, 0, 1, 1)}
+
+
+def test_deal_leaves_out_a_share_of_zero():
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        assert set(deal(5, (0.0, 1.0, 0.0), generator).tolist()) == {1}
+
+
+def test_sandwich_is_widest_one_between_and_narrowest():
+    generator = torch.Generator().manual_seed(0)
+    drawn = [sandwich(5, generator) for _ in range(50)]
+    assert all((choice[0], choice[-1], len(choice)) == (4, 0, 3) for choice in drawn)
+    assert {choice[1] for choice in drawn} == {1, 2, 3}
+    assert sandwich(3, generator) == [2, 1, 0]
+    assert sandwich(2, generator) == [1, 0]
+    assert sandwich(1, generator) == [0]
