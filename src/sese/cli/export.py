@@ -9,11 +9,14 @@ import typer
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a folder with config.json and model.safetensors.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or a model folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")],
-    name: Annotated[str | None, typer.Option(help="Name of the model. [default: the output folder's]")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model. [default: the output folder's]")
+    ] = None,
     evaluation: Annotated[
-        Path | None, typer.Option(help="Report folder of `sese evaluate`, for the card and the levels' quality.")
+        Path | None,
+        typer.Option(help="Report folder of `sese evaluate`, for the card and the levels' quality."),
     ] = None,
     notes: Annotated[
         Path | None, typer.Option(help="Markdown for the card: data, licences, what it is for.")

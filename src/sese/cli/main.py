@@ -7,13 +7,14 @@ they need to do the work (ONNX Runtime, PyTorch, ...) is imported inside the fun
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
 from sese.cli import data, doctor, enhance, evaluate, export, models, train
 from sese.errors import InputError
 
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "enhance": enhance.enhance,
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,
@@ -36,7 +37,7 @@ for _word, _group in GROUPS.items():
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 some files failed, 2 bad usage or input, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 some failed, 2 bad usage or input, 130 interrupted."""
     try:
         app()
     except InputError as error:

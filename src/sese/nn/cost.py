@@ -7,6 +7,7 @@ biases, activations, gate products, element-wise scaling.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from sese.nn.enhancer import Enhancer
@@ -19,8 +20,6 @@ def macs_per_frame(model: Enhancer, plan: Plan) -> Tensor:
     Returns:
         (batch, frame); both of size 1 for a plan of ints.
     """
-    import torch
-
     static, units = model.macs()
     total = torch.tensor([[float(static)]])
     for name, adds in units.items():
@@ -40,3 +39,9 @@ def macs_per_sample(model: Enhancer, plan: Plan) -> float:
 def parameters(module: nn.Module) -> int:
     """Number of weights."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def parameters_used(model: Enhancer, units: int) -> int:
+    """Number of weights that a level with `units` units kept touches."""
+    unused = (getattr(module, "parameters_unused", None) for module in model.modules())
+    return parameters(model) - sum(count(units) for count in unused if count is not None)

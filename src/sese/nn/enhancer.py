@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.errors import InputError
-from sese.nn.plan import Plan, check, full
+from sese.nn.plan import Plan, Site, check, full
 from sese.nn.state import State, fresh
 
 
@@ -49,7 +50,10 @@ class Enhancer(nn.Module):
         lookahead_samples: int,
     ):
         super().__init__()
-        self.features, self.backbone, self.head = features, backbone, head
+        # Any: what the three share (state_shapes, macs) is no part of nn.Module's type.
+        self.features: Any = features
+        self.backbone: Any = backbone
+        self.head: Any = head
         self.sample_rate, self.hop_length = sample_rate, hop_length
         self.lookahead_samples = lookahead_samples
 
@@ -59,7 +63,7 @@ class Enhancer(nn.Module):
         return self.lookahead_samples + self.hop_length
 
     @property
-    def sites(self) -> tuple:
+    def sites(self) -> tuple[Site, ...]:
         """Where compute can be left out."""
         return self.backbone.sites
 
@@ -84,8 +88,8 @@ class Enhancer(nn.Module):
         """
         if audio.ndim != 3 or audio.shape[1] != 1 or audio.shape[2] == 0 or audio.shape[2] % self.hop_length:
             raise InputError(
-                f"audio has shape {tuple(audio.shape)}; expected (batch, channel=1, time) with time a positive "
-                f"multiple of the hop of {self.hop_length} samples (pad the end, or use `enhance_clip`)"
+                f"audio has shape {tuple(audio.shape)}; expected (batch, channel=1, time) with time a "
+                f"positive multiple of the hop of {self.hop_length} samples (pad it, or use `enhance_clip`)"
             )
         batch, frames = audio.shape[0], audio.shape[2] // self.hop_length
         plan = full(self.sites) if plan is None else plan
@@ -122,9 +126,11 @@ class Enhancer(nn.Module):
         static, units = self.backbone.macs()
         return static + self.features.macs() + self.head.macs(), units
 
-    def _parts(self) -> Mapping[str, nn.Module]:
+    def _parts(self) -> Mapping[str, Any]:
         return {"features": self.features, "backbone": self.backbone, "head": self.head}
 
 
 def _part(state: State, part: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(part + "."): value for name, value in state.items() if name.startswith(part + ".")}
+    return {
+        name.removeprefix(part + "."): value for name, value in state.items() if name.startswith(part + ".")
+    }

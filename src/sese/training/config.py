@@ -192,7 +192,8 @@ def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
             f"unknown key '{'.'.join(filter(None, (where, unknown[0])))}'; known here: {sorted(known)}"
         )
     made = {
-        key: _convert(hints[key], value, ".".join(filter(None, (where, key)))) for key, value in values.items()
+        key: _convert(hints[key], value, ".".join(filter(None, (where, key))))
+        for key, value in values.items()
     }
     return kind(**made)
 

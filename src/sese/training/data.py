@@ -50,7 +50,8 @@ class MixtureData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches from the trainer's step on."""
-        assert self.banks is not None and self.trainer is not None
+        assert self.banks is not None
+        assert self.trainer is not None
         banks, size = self.banks[0], self.config.training.batch_size
         device = self.trainer.strategy.root_device
         mix = replace(self.config.data.mix, sample_rate=self.config.model.sample_rate)

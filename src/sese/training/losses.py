@@ -25,7 +25,7 @@ def l1(estimate: Tensor, clean: Tensor) -> Tensor:
 
 
 def multi_resolution_stft(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Spectral convergence plus log-magnitude distance, mean over resolutions (arXiv 2006.12847, section 2.2)."""
+    """Spectral convergence plus log-magnitude distance, averaged (arXiv 2006.12847, 2.2)."""
     total = estimate.new_zeros(())
     for n_fft, hop_length, win_length in RESOLUTIONS:
         estimated = _magnitude(_stft(estimate, n_fft, hop_length, win_length))
@@ -46,10 +46,14 @@ def compressed_complex(
     total = estimate.new_zeros(())
     for n_fft in MIX_RESOLUTIONS:
         estimated, target = (_stft(x, n_fft, n_fft // 2, n_fft) for x in (estimate, clean))
-        # One squared magnitude serves both: |X|^c = (|X|^2)^(c/2), and X |X|^(c-1) is the compressed spectrum.
-        estimated_power, target_power = (x.real.square() + x.imag.square() + FLOOR for x in (estimated, target))
+        # One squared magnitude serves both: |X|^c = (|X|^2)^(c/2), and X |X|^(c-1) is compressed.
+        estimated_power, target_power = (
+            x.real.square() + x.imag.square() + FLOOR for x in (estimated, target)
+        )
         magnitude = (estimated_power ** (power / 2) - target_power ** (power / 2)).square().mean()
-        compressed = estimated * estimated_power ** ((power - 1) / 2) - target * target_power ** ((power - 1) / 2)
+        compressed = estimated * estimated_power ** ((power - 1) / 2) - target * target_power ** (
+            (power - 1) / 2
+        )
         spectrum = compressed.real.square() + compressed.imag.square()
         total = total + (1 - complex_share) * magnitude + complex_share * spectrum.mean()
     return total / len(MIX_RESOLUTIONS)

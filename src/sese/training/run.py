@@ -155,7 +155,7 @@ class Keeper(lightning.Callback):
     def _averaged(self, trainer: lightning.Trainer) -> dict[str, torch.Tensor]:
         average = next(c for c in trainer.callbacks if isinstance(c, EMAWeightAveraging))  # type: ignore[attr-defined]
         assert average._average_model is not None
-        return average._average_model.module.model.state_dict()  # type: ignore[union-attr, operator, return-value]
+        return average._average_model.module.model.state_dict()  # type: ignore[union-attr, return-value]
 
     def _write_model(self, weights: dict[str, torch.Tensor], name: str) -> None:
         checkpoint.save(self.folder / name, self.config.system, self.config.model, weights)
@@ -165,13 +165,14 @@ class Keeper(lightning.Callback):
         batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
         folder = self.folder / "samples" / f"step_{trainer.global_step}"
         folder.mkdir(parents=True, exist_ok=True)
+        rate = self.config.model.sample_rate
         noisy = batch.noisy[:clips].to(task.device)
         signals = {"noisy": noisy, "clean": batch.clean[:clips]}
         for level in range(task.levels):
             signals[f"level_{level}"] = task.model.enhance_clip(noisy, level_plan(task.model.sites, level))
         for name, audio in signals.items():
             for number, clip in enumerate(audio.float().cpu().clamp(-1, 1)):
-                soundfile.write(folder / f"{number}_{name}.wav", clip[0].numpy(), self.config.model.sample_rate)
+                soundfile.write(folder / f"{number}_{name}.wav", clip[0].numpy(), rate)
 
 
 class JsonLines(Logger):

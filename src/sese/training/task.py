@@ -64,11 +64,13 @@ class EnhancementTask(lightning.LightningModule):
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Mean loss over levels, the widest first; the others may learn from its output as well."""
         sums: dict[str, Tensor] = {}
-        teacher = None
+        teacher: Tensor | None = None
         for level in levels:
             estimate = self._enhance(noisy, level_plan(self.model.sites, level))
-            share = self.config.training.distill if teacher is not None else 0.0
-            targets = [(clean, 1 - share)] + ([(teacher, share)] if share else [])
+            targets = [(clean, 1.0)]
+            if teacher is not None and self.config.training.distill:
+                share = self.config.training.distill
+                targets = [(clean, 1 - share), (teacher, share)]
             for target, weight in targets:
                 for name, value in self._losses(estimate, target, noisy).items():
                     sums[name] = sums.get(name, 0.0) + weight * value / len(levels)
@@ -81,8 +83,8 @@ class EnhancementTask(lightning.LightningModule):
 
     def _losses(self, estimate: Tensor, target: Tensor, noisy: Tensor) -> dict[str, Tensor]:
         with torch.autocast(noisy.device.type, enabled=False):
-            signals = (x.squeeze(1).float() for x in (estimate, target, noisy))
-            return total(*signals, weights=self.config.training.losses)
+            signals = [x.squeeze(1).float() for x in (estimate, target, noisy)]
+            return total(signals[0], signals[1], signals[2], self.config.training.losses)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave a step out whose gradients are not finite, rather than lose the weights to it."""
@@ -130,7 +132,10 @@ class EnhancementTask(lightning.LightningModule):
         settings = self.config.training
         # Biases are not decayed: they carry levels, not complexity.
         groups = [
-            {"params": [p for p in self.model.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {
+                "params": [p for p in self.model.parameters() if p.ndim > 1],
+                "weight_decay": settings.weight_decay,
+            },
             {"params": [p for p in self.model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)

@@ -1,4 +1,4 @@
-"""Slimmable causal DEMUCS (Adaptive Slimming, arXiv 2507.04879, WASPAA 2025; `docs/systems/adaptive_slimming.md`).
+"""Slimmable causal DEMUCS (Adaptive Slimming, arXiv 2507.04879, WASPAA 2025).
 
 Encoder blocks of stride 4 double the channels, a grouped GRU runs at one frame a hop, decoder blocks mirror
 the encoder, and skips are added. Every block is slimmed inside by one shared site, the *width*; what passes
@@ -12,6 +12,8 @@ behind the 16 ms frame.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -48,13 +50,14 @@ class Demucs(nn.Module):
         self.channels = tuple(widths)
         shares = tuple(b - a for a, b in zip((0.0, *factors), factors, strict=False))
         self.sites = (Site("width", shares, "prefix"),)
-        self.encoder = nn.ModuleList()
-        self.decoder = nn.ModuleList()
+        encoder: list[Any] = []
+        decoder: list[Any] = []
         for level in range(depth):
             outer, inner = widths[level], widths[level + 1]
             hidden = tuple(math.ceil(factor * inner) for factor in factors)
-            self.encoder.append(SlimEncoderBlock(outer, inner, stride, hidden))
-            self.decoder.insert(0, SlimDecoderBlock(inner, outer, stride, hidden, last=level == 0))
+            encoder.append(SlimEncoderBlock(outer, inner, stride, hidden))
+            decoder.insert(0, SlimDecoderBlock(inner, outer, stride, hidden, last=level == 0))
+        self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
         self.gru = GroupedGRU(widths[-1], groups, layers)
 
     @property
@@ -76,12 +79,12 @@ class Demucs(nn.Module):
         totals = [0]
         for units in range(1, self.sites[0].units + 1):
             total = 0
-            for level, encoder in enumerate(self.encoder):
-                total += self.stride ** (self.depth - 1 - level) * encoder.macs(units)
-            for level, decoder in enumerate(self.decoder):
-                total += self.stride**level * decoder.macs(units)
+            for level in range(self.depth):
+                encoder: Any = self.encoder[self.depth - 1 - level]
+                decoder: Any = self.decoder[level]
+                total += self.stride**level * (encoder.macs(units) + decoder.macs(units))
             totals.append(total)
-        return self.gru.macs(), {"width": [b - a for a, b in zip(totals, totals[1:], strict=False)]}
+        return self.gru.macs(), {"width": [b - a for a, b in pairwise(totals)]}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state behind the batch axis."""

@@ -25,6 +25,8 @@ class WaveformFeatures(nn.Module):
         level_frames: time constant of the running level, in frames.
     """
 
+    kernel: Tensor
+
     def __init__(self, hop_length: int, oversampling: int, level_frames: int):
         super().__init__()
         self.hop_length = hop_length

@@ -19,6 +19,8 @@ class WaveformHead(nn.Module):
             by as much, so that each sample gets back the level it was divided by.
     """
 
+    kernel: Tensor
+
     def __init__(self, hop_length: int, oversampling: int, lookahead_samples: int):
         super().__init__()
         self.hop_length = hop_length

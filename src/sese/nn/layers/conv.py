@@ -46,6 +46,11 @@ class SlimEncoderBlock(nn.Module):
         """Multiply-accumulates of one output frame with `units` units kept; biases not counted."""
         return self.widths[units - 1] * (self.conv_weight.shape[1] + self.pointwise_weight.shape[1])
 
+    def parameters_unused(self, units: int) -> int:
+        """Weights that are left out with `units` units kept."""
+        cut = self.widths[-1] - self.widths[units - 1]
+        return cut * (self.conv_weight.shape[1] + 1 + self.pointwise_weight.shape[1])
+
     def forward(self, x: Tensor, keep: Tensor | Slices, block: Tensor) -> tuple[Tensor, Tensor]:
         """Encode.
 
@@ -70,7 +75,7 @@ class SlimEncoderBlock(nn.Module):
 
 
 class SlimDecoderBlock(nn.Module):
-    """Pointwise -> GLU -> ConvTranspose1d(kernel 2 * stride) [-> ReLU], causal, with a slimmable hidden width.
+    """Pointwise -> GLU -> ConvTranspose1d(kernel 2 * stride) [-> ReLU], causal, slimmable in hidden width.
 
     The two GLU halves are two matrices, so that values and gates stay matched at every width.
 
@@ -99,6 +104,11 @@ class SlimDecoderBlock(nn.Module):
     def macs(self, units: int) -> int:
         """Multiply-accumulates of one input frame with `units` units kept; biases not counted."""
         return self.widths[units - 1] * (2 * self.value_weight.shape[1] + self.conv_weight.shape[1])
+
+    def parameters_unused(self, units: int) -> int:
+        """Weights that are left out with `units` units kept."""
+        cut = self.widths[-1] - self.widths[units - 1]
+        return cut * (2 * self.value_weight.shape[1] + 2 + self.conv_weight.shape[1])
 
     def forward(self, x: Tensor, keep: Tensor | Slices, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Decode.

@@ -54,7 +54,7 @@ class GroupedGRU(nn.Module):
             projected = torch.bmm(x, self.input_weight[layer]) + self.input_bias[layer]
             steps = projected.view(self.groups, batch, frames, 3 * self.size).to(hidden.dtype).unbind(2)
             h = hidden[:, layer].reshape(batch, self.groups, self.size).transpose(0, 1)
-            # The recurrence stays in full precision: casts of its weights at every step cost more than they save.
+            # The recurrence stays in full precision: casts of its weights at every step cost too much.
             with torch.autocast(x.device.type, enabled=False):
                 outputs = self._recur(steps, h, self.hidden_weight[layer], self.hidden_bias[layer])
             lasts.append(outputs[-1].transpose(0, 1).reshape(batch, channels))
@@ -63,13 +63,14 @@ class GroupedGRU(nn.Module):
         return y.to(dtype), torch.stack(lasts, dim=1)
 
     def _recur(self, steps: Sequence[Tensor], h: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
-        """One layer over frames: projected inputs (group, batch, 3 * size) each -> outputs (group, batch, size)."""
+        """One layer over frames: projected inputs (group, batch, 3 * size) -> (group, batch, size)."""
         outputs = []
+        both = 2 * self.size  # the reset and update gates come first
         for step in steps:
             recurrent = torch.baddbmm(bias, h, weight)
-            gates = torch.sigmoid(step[..., : 2 * self.size] + recurrent[..., : 2 * self.size])
+            gates = torch.sigmoid(step[..., :both] + recurrent[..., :both])
             reset, update = gates.chunk(2, dim=-1)
-            new = torch.tanh(torch.addcmul(step[..., 2 * self.size :], reset, recurrent[..., 2 * self.size :]))
+            new = torch.tanh(torch.addcmul(step[..., both:], reset, recurrent[..., both:]))
             h = new + update * (h - new)
             outputs.append(h)
         return outputs

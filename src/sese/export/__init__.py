@@ -1,0 +1,1 @@
+"""From a trained network to the one artefact that the runtime takes."""

@@ -1,0 +1,91 @@
+"""The model card: what the model is, how it was made, what it scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sese.training.run import RESOLVED
+
+HEADINGS = {
+    "pesq_wb": ("PESQ-WB", 2),
+    "stoi": ("STOI", 3),
+    "estoi": ("ESTOI", 3),
+    "si_sdr": ("SI-SDR, dB", 1),
+    "dnsmos_ovrl": ("DNSMOS OVRL", 2),
+    "dnsmos_sig": ("SIG", 2),
+    "dnsmos_bak": ("BAK", 2),
+    "dnsmos_p808": ("P808", 2),
+}
+
+
+def write_card(
+    path: Path, metadata: dict[str, Any], run: Path, notes: Path | None, difference: float
+) -> None:
+    """Write a card in the layout of the Hugging Face Hub.
+
+    Args:
+        path: of the card.
+        metadata: the facts that travel in the ONNX file.
+        run: the run folder, for the recipe and the curve; a bare model folder has none.
+        notes: Markdown on data, licences and use.
+        difference: largest difference between the ONNX file and PyTorch.
+    """
+    rate, hop, latency = (metadata[key] for key in ("sample_rate", "hop_length", "latency_samples"))
+    parts = [
+        "---\nlicense: mit\nlibrary_name: sese\npipeline_tag: audio-to-audio\n"
+        "tags: [speech-enhancement, noise-suppression, slimmable, streaming]\n---",
+        f"# {metadata['name']}",
+        metadata["description"],
+        f"- {rate} Hz, mono; more channels are enhanced side by side\n"
+        f"- one step is {hop} samples ({1000 * hop / rate:.0f} ms); latency {latency} samples "
+        f"({1000 * latency / rate:.1f} ms), of which {metadata['lookahead_samples']} look ahead\n"
+        f"- {metadata['parameters']:,} parameters; the ONNX file agrees with PyTorch to {difference:.1e}\n"
+        f"- made by sese {metadata['version']}",
+        "## Levels",
+        _levels(metadata),
+    ]
+    if notes is not None:
+        parts.append(notes.read_text().strip())
+    if (run / RESOLVED).is_file():
+        parts += ["## Training", _curve(run), f"```yaml\n{(run / RESOLVED).read_text().strip()}\n```"]
+    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+
+
+def _levels(metadata: dict[str, Any]) -> str:
+    quality = metadata["quality"]
+    shown = [name for name in HEADINGS if any(name in row for row in quality.values())]
+    rows = [["level", "MMAC/s", "parameters", *(HEADINGS[name][0] for name in shown)]]
+    rows.append(["---"] * len(rows[0]))
+    if "noisy" in quality:
+        rows.append(["noisy", "", "", *(_number(quality["noisy"], name) for name in shown)])
+    for level in metadata["levels"]:
+        scores = quality.get(f"{level['utilization']:g}", {})
+        cost = [f"{level['macs_per_second'] / 1e6:.1f}", f"{level['parameters']:,}"]
+        rows.append([f"{level['utilization']:g}", *cost, *(_number(scores, name) for name in shown)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _number(scores: dict[str, float], name: str) -> str:
+    return f"{scores[name]:.{HEADINGS[name][1]}f}" if name in scores else ""
+
+
+def _curve(run: Path) -> str:
+    """How much was heard, and the validation scores on the way."""
+    hours, rows = 0.0, []
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        values = json.loads(line)
+        hours = values.get("audio_hours", hours)
+        if "val/score" in values:
+            levels = sorted(name for name in values if name.startswith("val/si_sdr/"))
+            cells = [f"{values[name]:.1f}" for name in levels]
+            rows.append([f"{values['step'] + 1}", f"{hours:.1f}", f"{values['val/score']:.4f}", *cells])
+            header = ["step", "audio-hours", "loss", *(f"SI-SDR {name.rsplit('/', 1)[1]}" for name in levels)]
+    if not rows:
+        return ""
+    table = [header, ["---"] * len(header), *rows]
+    return (
+        f"{hours:.1f} hours of mixtures. On the run's validation clips (SI-SDR by level, 0 the cheapest):\n\n"
+        + "\n".join(f"| {' | '.join(row)} |" for row in table)
+    )

@@ -1,0 +1,124 @@
+"""A model folder: the ONNX file, the weights, the configuration and the card."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+import sese
+from sese.errors import InputError
+from sese.export.card import write_card
+from sese.export.check import check_export
+from sese.export.onnx import to_onnx
+from sese.nn import checkpoint
+from sese.nn.cost import macs_per_frame, parameters, parameters_used
+from sese.nn.enhancer import Enhancer
+from sese.nn.plan import utilization
+from sese.nn.policies.fixed import level_plan
+
+LARGEST_OVERHEAD = 1.15
+
+
+def export_folder(
+    run: Path,
+    output: Path,
+    *,
+    name: str | None = None,
+    evaluation: Path | None = None,
+    notes: Path | None = None,
+    force: bool = False,
+) -> None:
+    """Export a run's best weights as a model folder; it appears whole or not at all.
+
+    Args:
+        run: a run folder, or a folder with `config.json` and `model.safetensors`.
+        output: folder to make.
+        name: of the model; the output folder's name if None.
+        evaluation: report folder of `sese evaluate`, for the quality of the levels.
+        notes: Markdown for the card.
+        force: replace an existing folder.
+
+    Raises:
+        InputError: no model there, the output exists, or the export differs from PyTorch.
+    """
+    source = next((folder for folder in (run / "best", run / "last") if folder.is_dir()), run)
+    model = checkpoint.load(source)
+    if output.exists() and not force:
+        raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
+    if notes is not None and not notes.is_file():
+        raise InputError(f"{notes} does not exist; give a Markdown file with --notes")
+    quality = read_quality(evaluation) if evaluation else {}
+    metadata = describe(model, name or output.name, quality)
+    used = [level["utilization"] for level in metadata["levels"]]
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as made:
+        folder = Path(made) / output.name
+        folder.mkdir()
+        proto = to_onnx(model, metadata, used)
+        onnx.save(proto, folder / "model.onnx")
+        difference = check_export(folder / "model.onnx", model, len(used))
+        for file in (checkpoint.CONFIG, checkpoint.WEIGHTS):
+            shutil.copyfile(source / file, folder / file)
+        sizes = [(folder / file).stat().st_size for file in ("model.onnx", checkpoint.WEIGHTS)]
+        write_card(folder / "README.md", metadata, run, notes, difference)
+        if force and output.exists():
+            shutil.rmtree(output)
+        os.replace(folder, output)
+    print(
+        f"{output}: {len(used)} levels, {sizes[0] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.2f} of the weights), "
+        f"largest difference from PyTorch {difference:.1e}"
+    )
+
+
+def describe(model: Enhancer, name: str, quality: dict[str, Any]) -> dict[str, Any]:
+    """The facts that travel in the ONNX file."""
+    levels = []
+    for level in range(max(site.units for site in model.sites)):
+        plan = level_plan(model.sites, level)
+        frames_per_second = model.sample_rate / model.hop_length
+        levels.append(
+            {
+                "utilization": float(utilization(plan, model.sites).mean()),
+                "macs_per_second": float(macs_per_frame(model, plan).mean()) * frames_per_second,
+                "parameters": parameters_used(model, level + 1),
+            }
+        )
+    return {
+        "format": 1,
+        "name": name,
+        "version": sese.__version__,
+        "sample_rate": model.sample_rate,
+        "hop_length": model.hop_length,
+        "lookahead_samples": model.lookahead_samples,
+        "latency_samples": model.latency_samples,
+        "levels": levels,
+        "parameters": parameters(model),
+        "router": False,
+        "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
+        "quality": quality,
+        "description": "Causal slimmable DEMUCS that removes noise from speech.",
+    }
+
+
+def read_quality(report: Path) -> dict[str, dict[str, float]]:
+    """Mean scores by level from a report of `sese evaluate`, the noisy input's under ``noisy``."""
+    path = report / "evaluation.json" if report.is_dir() else report
+    try:
+        levels = json.loads(path.read_text())["levels"]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(f"{path} is no report of `sese evaluate`; make one with its option -o") from None
+    return {
+        str(level["level"]).removeprefix("budget "): {
+            metric: round(value["mean"], 4)
+            for metric, value in level["mean"].items()
+            if value["mean"] is not None
+        }
+        for level in levels
+    }
