@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 import soundfile
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
@@ -75,11 +75,22 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         use_distributed_sampler=False,
         logger=[JsonLines(folder), TensorBoardLogger(folder, name="tensorboard", version="")],
         # The average is updated before the keeper saves it.
-        callbacks=[EMAWeightAveraging(decay=settings.ema_decay), keeper],
+        callbacks=[Average(settings.ema_decay), keeper],
     )
     trainer.fit(
         EnhancementTask(config), MixtureData(config), ckpt_path=last if resume else None, weights_only=True
     )
+
+
+class Average(WeightAveraging):
+    """Exponential average of the weights, quick to forget the first steps: its decay grows to `decay`."""
+
+    def __init__(self, decay: float):
+        def average(averaged: torch.Tensor, current: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:
+            now = torch.clamp((1 + updates) / (10 + updates), max=decay).to(averaged)
+            return torch.lerp(current, averaged, now)
+
+        super().__init__(use_buffers=False, avg_fn=average)
 
 
 class Keeper(lightning.Callback):
@@ -153,9 +164,9 @@ class Keeper(lightning.Callback):
             self._write_model(self._averaged(trainer), "last")
 
     def _averaged(self, trainer: lightning.Trainer) -> dict[str, torch.Tensor]:
-        average = next(c for c in trainer.callbacks if isinstance(c, EMAWeightAveraging))  # type: ignore[attr-defined]
+        average = next(c for c in trainer.callbacks if isinstance(c, Average))  # type: ignore[attr-defined]
         assert average._average_model is not None
-        return average._average_model.module.model.state_dict()  # type: ignore[union-attr, return-value]
+        return average._average_model.module.model.state_dict()  # type: ignore[union-attr]
 
     def _write_model(self, weights: dict[str, torch.Tensor], name: str) -> None:
         checkpoint.save(self.folder / name, self.config.system, self.config.model, weights)
