@@ -1,0 +1,136 @@
+"""The exported file is the network: same numbers at every level, each weight once, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from sese.errors import InputError
+from sese.export import check, folder
+from sese.export.folder import export_folder
+from sese.nn import checkpoint
+from sese.nn.build import DemucsConfig
+from sese.nn.cost import macs_per_frame
+from sese.nn.policies.fixed import level_plan
+from sese.runtime.artefact import open_artefact
+from sese.runtime.enhancer import Enhancer
+
+CONFIG = DemucsConfig(channels=16, depth=3, oversampling=1, factors=(0.25, 1.0), groups=2, layers=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network with lively weights: a fresh one is so quiet that any error would hide below 1e-4."""
+    torch.manual_seed(3)
+    model = CONFIG.build().eval()
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter *= 2.5
+    path = tmp_path_factory.mktemp("run")
+    checkpoint.save(path, "demucs", CONFIG, model.state_dict())
+    return path, model
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    export_folder(trained[0], path)
+    return path
+
+
+def test_streams_what_the_network_computes(exported, trained):
+    model = trained[1]
+    audio = 0.1 * torch.randn(1, 1, 5000, generator=torch.Generator().manual_seed(1))
+    for level, budget in enumerate((0.25, 1.0)):
+        with torch.no_grad():
+            expected = model.enhance_clip(audio, level_plan(model.sites, level))[0, 0].numpy()
+        assert np.abs(expected).max() > 0.01
+        enhanced = Enhancer(exported, budget=budget).enhance(audio[0, 0].numpy(), 16000)
+        np.testing.assert_allclose(enhanced, expected, atol=1e-4)
+
+
+def test_batches_run_as_single_streams(exported):
+    artefact = open_artefact(exported)
+    rng = np.random.default_rng(0)
+    audio = rng.standard_normal((3, 1, artefact.card.hop_length)).astype(np.float32)
+
+    def step(batch: np.ndarray) -> np.ndarray:
+        state = {f"state.{n}": spec.zeros(len(batch)) for n, spec in artefact.state.items()}
+        feeds = {"audio": batch, "level": np.array(1, np.int64), **state}
+        enhanced, used = artefact.session.run(["enhanced", "utilization"], feeds)
+        assert used.tolist() == [1.0] * len(batch)
+        return enhanced
+
+    together = step(audio)
+    for row in range(3):
+        np.testing.assert_allclose(together[row : row + 1], step(audio[row : row + 1]), atol=1e-6)
+
+
+def test_holds_each_weight_once(exported):
+    graph = onnx.load(exported / "model.onnx").graph
+    stored = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
+    weights = sum(p.numel() for p in checkpoint.load(exported).parameters())
+    # Small slices are folded when traced; the full-size networks stay within 1.03.
+    assert weights <= stored <= 1.15 * weights
+    nested = [node for node in graph.node if node.op_type == "If"]
+    assert all(not branch.g.initializer for node in nested for branch in node.attribute)
+
+
+def test_states_the_facts(exported, trained):
+    model, card = trained[1], open_artefact(exported).card
+    assert (card.sample_rate, card.hop_length) == (16000, 64)
+    assert card.lookahead_samples == model.lookahead_samples
+    for level, facts in enumerate(card.levels):
+        macs = float(macs_per_frame(model, level_plan(model.sites, level)))
+        assert facts.macs_per_second == pytest.approx(macs * 16000 / 64)
+    assert [level.utilization for level in card.levels] == [0.25, 1.0]
+    assert card.levels[1].parameters == card.parameters == sum(p.numel() for p in model.parameters())
+    # The narrow level: a network of a quarter of the hidden width, at full width between the blocks.
+    cut = sum(
+        (block.widths[1] - block.widths[0]) * per_unit
+        for block, per_unit in [
+            *((b, b.conv_weight.shape[1] + 1 + b.pointwise_weight.shape[1]) for b in model.backbone.encoder),
+            *((b, 2 * b.value_weight.shape[1] + 2 + b.conv_weight.shape[1]) for b in model.backbone.decoder),
+        ]
+    )
+    assert card.levels[0].parameters == card.parameters - cut
+    assert "# tiny" in (exported / "README.md").read_text()
+
+
+def test_a_difference_from_pytorch_stops_the_export(trained, tmp_path, monkeypatch):
+    def wrong(path: Path, audio: np.ndarray, levels: list[int]) -> np.ndarray:
+        return right(path, audio, levels) + (2e-4 if set(levels) == {1} else 0)
+
+    right = check._run
+    monkeypatch.setattr(check, "_run", wrong)
+    with pytest.raises(InputError, match=r"at level 1 the exported model differs from PyTorch by 2\.\de-04"):
+        export_folder(trained[0], tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_kept(trained, tmp_path):
+    (tmp_path / "model").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        export_folder(trained[0], tmp_path / "model")
+
+
+def test_quality_comes_from_the_evaluation(tmp_path):
+    score = {"mean": 2.5, "low": 2.4, "high": 2.6}
+    levels = [
+        {"level": "noisy", "mean": {"pesq_wb": {**score, "mean": 1.5}}},
+        {"level": "budget 0.25", "mean": {"pesq_wb": score, "stoi": {"mean": None}}},
+    ]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"levels": levels}))
+    assert folder.read_quality(tmp_path) == {"noisy": {"pesq_wb": 1.5}, "0.25": {"pesq_wb": 2.5}}
+    with pytest.raises(InputError, match="no report of"):
+        folder.read_quality(tmp_path / "missing")
+
+
+def test_a_missing_run_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"config\.json does not exist"):
+        export_folder(tmp_path / "nothing", tmp_path / "model")
