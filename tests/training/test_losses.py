@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from sese.evaluation import metrics
+from sese.training.losses import (
+    LOSSES,
+    compressed_complex,
+    l1,
+    multi_resolution_stft,
+    negative_si_sdr,
+    si_sdr,
+    total,
+)
+
+
+def noise(rows: int = 2, time: int = 4096, seed: int = 0) -> Tensor:
+    return 0.1 * torch.randn(rows, time, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", ["l1", "multi_resolution_stft", "compressed_complex"])
+def test_nothing_is_lost_on_the_clean_signal(name: str):
+    assert LOSSES[name](noise(), noise()) == 0
+    assert LOSSES[name](noise(seed=1), noise()) > 0.01
+
+
+def test_l1():
+    assert l1(torch.tensor([[0.5, -0.5, 0.0, 1.0]]), torch.zeros(1, 4)) == 0.5
+
+
+def test_multi_resolution_stft_of_twice_the_signal():
+    # The spectra differ by the target itself, their logarithms by log 2.
+    assert multi_resolution_stft(2 * noise(), noise()).item() == pytest.approx(1 + math.log(2), rel=1e-3)
+
+
+def test_compressed_complex_of_scaled_and_of_turned_signals():
+    clean = noise()
+    # Magnitudes |S|^0.3 alike, spectra opposed: 0.3 * |2 S^0.3|^2. At twice the level: (2^0.3 - 1)^2 |S|^0.6.
+    turned, twice = compressed_complex(-clean, clean), compressed_complex(2 * clean, clean)
+    assert (twice / turned).item() == pytest.approx((2**0.3 - 1) ** 2 / 1.2, rel=1e-3)
+
+
+def test_si_sdr_is_that_of_the_evaluation():
+    clean, estimate = noise(3), 0.3 * noise(3) + 0.5 * noise(3, seed=1) + 0.01
+    expected = [metrics.si_sdr(c.numpy(), e.numpy()) for c, e in zip(clean, estimate, strict=True)]
+    torch.testing.assert_close(si_sdr(estimate, clean), torch.tensor(expected).float(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("factor", [0.1, 7.0, -1.0])
+def test_si_sdr_does_not_depend_on_scale_or_offset(factor: float):
+    clean, estimate = noise(), noise() + 0.5 * noise(seed=1)
+    expected = si_sdr(estimate, clean)
+    torch.testing.assert_close(si_sdr(factor * estimate, clean), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(si_sdr(estimate, factor * clean), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(si_sdr(estimate + 0.2, clean - 0.3), expected, atol=1e-3, rtol=0)
+
+
+def test_negative_si_sdr():
+    t = torch.arange(4000) / 4000
+    clean, other = torch.sin(2 * torch.pi * 40 * t), torch.sin(2 * torch.pi * 100 * t)  # orthogonal
+    estimate = (clean + 10**-0.5 * other).unsqueeze(0)
+    assert negative_si_sdr(estimate, clean.unsqueeze(0)).item() == pytest.approx(-1, abs=1e-3), "10 dB"
+    assert negative_si_sdr(clean.unsqueeze(0), clean.unsqueeze(0)).item() == pytest.approx(-3), (
+        "at most 30 dB"
+    )
+    # A clip without speech neither counts nor divides.
+    with_silence = negative_si_sdr(estimate.expand(2, -1), torch.stack([clean, torch.zeros_like(clean)]))
+    assert with_silence.item() == pytest.approx(-1, abs=1e-3)
+    assert negative_si_sdr(estimate, torch.zeros(1, 4000)) == 0
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("clean", ["noise", "silence", "half"])
+@pytest.mark.parametrize("estimate", ["noise", "silence", "clean"])
+def test_gradients_are_finite(name: str, clean: str, estimate: str):
+    target = {
+        "noise": noise(),
+        "silence": torch.zeros(2, 4096),
+        "half": noise() * torch.tensor([[1.0], [0.0]]),
+    }
+    made = {"noise": noise(seed=1), "silence": torch.zeros(2, 4096), "clean": target[clean]}[estimate].clone()
+    made.requires_grad_()
+    loss = LOSSES[name](made, target[clean])
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(made.grad).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_lead_downhill(name: str):
+    clean = noise()
+    estimate = (0.5 * clean + 0.5 * noise(seed=1)).requires_grad_()
+    loss = LOSSES[name](estimate, clean)
+    loss.backward()
+    step = 1e-3 * estimate.detach().norm() / estimate.grad.norm()
+    assert LOSSES[name](estimate.detach() - step * estimate.grad, clean) < loss
+
+
+def test_total_weighs_by_name_at_the_level_of_the_noisy_input():
+    estimate, clean = noise(), noise(seed=1)
+    noisy = 0.2 * torch.tensor([1.0, -1.0]).repeat(2, 2048)  # a level of 0.2 is brought to 0.1
+    losses = total(estimate, clean, noisy, {"l1": 2.0, "si_sdr": 0.5, "multi_resolution_stft": 0.0})
+    assert set(losses) == {"l1", "si_sdr"}
+    torch.testing.assert_close(losses["l1"], 2 * 0.5 * l1(estimate, clean))
+    torch.testing.assert_close(losses["si_sdr"], 0.5 * negative_si_sdr(0.5 * estimate, 0.5 * clean))
+
+
+def test_total_does_not_depend_on_how_loud_a_clip_is():
+    estimate, clean, noisy = noise(), noise(seed=1), noise(seed=2)
+    gains = torch.tensor([[0.05], [3.0]])
+    weights = dict.fromkeys(LOSSES, 1.0)
+    quiet_and_loud = total(gains * estimate, gains * clean, gains * noisy, weights)
+    for name, value in total(estimate, clean, noisy, weights).items():
+        torch.testing.assert_close(quiet_and_loud[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_total_of_silence_is_finite():
+    silence = torch.zeros(1, 4096)
+    assert all(
+        torch.isfinite(value)
+        for value in total(silence, silence, silence, dict.fromkeys(LOSSES, 1.0)).values()
+    )
