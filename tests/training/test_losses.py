@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -42,6 +43,33 @@ def test_compressed_complex_of_scaled_and_of_turned_signals():
     # Magnitudes |S|^0.3 alike, spectra opposed: 0.3 * |2 S^0.3|^2. At twice the level: (2^0.3 - 1)^2 |S|^0.6.
     turned, twice = compressed_complex(-clean, clean), compressed_complex(2 * clean, clean)
     assert (twice / turned).item() == pytest.approx((2**0.3 - 1) ** 2 / 1.2, rel=1e-3)
+
+
+def spectra(x: np.ndarray, n_fft: int, hop: int, window: int) -> np.ndarray:
+    """Centred frames of [time], periodic Hann window in the middle of each: [frame, frequency]."""
+    padded = np.pad(x, n_fft // 2, mode="reflect")
+    hann = np.zeros(n_fft)
+    first = (n_fft - window) // 2
+    hann[first : first + window] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    starts = range(0, len(padded) - n_fft + 1, hop)
+    return np.stack([np.fft.rfft(padded[start : start + n_fft] * hann) for start in starts])
+
+
+def test_spectral_losses_are_what_their_papers_say():
+    estimate, clean = noise(1), noise(1, seed=1)
+    pair = [x[0].double().numpy() for x in (estimate, clean)]
+    expected = []
+    for sizes in ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200)):
+        e, s = (np.abs(spectra(x, *sizes)) for x in pair)
+        expected.append(np.linalg.norm(s - e) / np.linalg.norm(s) + np.abs(np.log(s) - np.log(e)).mean())
+    assert multi_resolution_stft(estimate, clean).item() == pytest.approx(np.mean(expected), rel=1e-3)
+    expected = []
+    for n_fft in (320, 512, 768):
+        e, s = (spectra(x, n_fft, n_fft // 2, n_fft) for x in pair)
+        magnitude = ((np.abs(e) ** 0.3 - np.abs(s) ** 0.3) ** 2).mean()
+        both = np.abs(e * np.abs(e) ** -0.7 - s * np.abs(s) ** -0.7) ** 2
+        expected.append(0.7 * magnitude + 0.3 * both.mean())
+    assert compressed_complex(estimate, clean).item() == pytest.approx(np.mean(expected), rel=1e-3)
 
 
 def test_si_sdr_is_that_of_the_evaluation():
