@@ -146,7 +146,6 @@ def test_a_file_that_is_not_there(tmp_path: Path):
     [
         "data.train=",
         "data.mix.snr_db=[1]",
-        "data.validation_clips=0",
         "model.groups=0",
         "model.channels=0",
         "model.stride=0",
