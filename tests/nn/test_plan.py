@@ -87,3 +87,9 @@ def test_resolved_to_masks_only_for_gradients():
     runs = resolve(counts_to_mask(torch.tensor([[3], [1]]), 4), 2, 3)
     assert runs == Slices(6, ((3, slice(0, 3)), (1, slice(3, 6))))
     assert resolve(mask[:, :1], 2, 3) == resolve(1, 2, 3) == Slices(6, ((1, None),))
+
+
+@pytest.mark.parametrize("units", [[0.0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0.5, 0.5, 0, 0]])
+def test_a_mask_that_is_no_prefix_is_not_sliced(units: list[float]):
+    with pytest.raises(InputError, match="no prefix"):
+        resolve(torch.tensor([[units]]), batch=1, frames=1)

@@ -126,7 +126,6 @@ def test_optimiser_holds_all_weights_once():
     assert len(held) == len({id(parameter) for parameter in held}) == len(list(training.parameters()))
 
 
-@pytest.mark.xfail(strict=True, reason="the GRU's biases have four axes and are taken for weights")
 def test_biases_do_not_decay():
     training = task("training.weight_decay=0.5")
     groups = training.configure_optimizers()["optimizer"].param_groups

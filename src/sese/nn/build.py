@@ -39,6 +39,11 @@ class DemucsConfig:
             InputError: a value that no DEMUCS can have.
         """
         object.__setattr__(self, "factors", tuple(float(factor) for factor in self.factors))
+        for name in ("sample_rate", "channels", "depth", "groups", "layers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        if self.stride < 2:
+            raise InputError(f"model.stride is {self.stride}; use 2 or more")
         if self.oversampling not in (1, 2, 4):
             raise InputError(f"model.oversampling is {self.oversampling}; use 1, 2 or 4")
         if self.stride**self.depth % self.oversampling:
@@ -53,6 +58,11 @@ class DemucsConfig:
                 f"model.groups is {self.groups}; it must divide the bottleneck's "
                 f"{self.channels * 2 ** (self.depth - 1)} channels"
             )
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return len(self.factors)
 
     def build(self) -> Enhancer:
         """The network, freshly initialised."""

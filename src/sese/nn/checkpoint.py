@@ -51,7 +51,9 @@ def read_config(folder: Path) -> tuple[str, Any]:
         return system, SYSTEMS[system](**values)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; give a folder with {CONFIG} and {WEIGHTS}") from None
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a configuration of this version: {error!r}") from None
 
 

@@ -6,7 +6,6 @@ Every value has its home in a dataclass, which checks it; an unknown key is an e
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,6 +96,12 @@ class TrainingConfig:
         unknown = set(self.losses) - set(LOSSES)
         if unknown or not self.losses:
             raise InputError(f"training.losses names {sorted(unknown)}; choose from {sorted(LOSSES)}")
+        if not any(weight > 0 for weight in self.losses.values()):
+            raise InputError(f"training.losses is {dict(self.losses)}; give one of them a weight above 0")
+        if self.level_shares and abs(sum(self.level_shares) - 1) > 1e-6:
+            raise InputError(f"training.level_shares is {list(self.level_shares)}; shares sum to 1")
+        if not self.learning_rate > 0:
+            raise InputError(f"training.learning_rate is {self.learning_rate}; use a number above 0")
         if not 0 <= self.distill <= 1:
             raise InputError(f"training.distill is {self.distill}; use a weight from 0 to 1")
         for name in ("batch_size", "steps", "validate_steps", "checkpoint_steps", "log_steps", "devices"):
@@ -122,6 +127,10 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; use a whole number from 0")
+
 
 def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a configuration file, the files it builds on (`base: other.yaml`), and `key.path=value` overrides.
@@ -140,7 +149,10 @@ def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise InputError(f"override '{override}': '{parent}' is a value, not a section")
-        node[leaf] = yaml.safe_load(text)
+        try:
+            node[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"override '{override}': {str(error).splitlines()[0]}") from None
     return parse(values)
 
 
@@ -148,10 +160,16 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     """Plain nested values -> a checked configuration."""
     values = dict(values)
     system = values.get("system", RunConfig.system)
-    if system not in SYSTEMS:
+    if not isinstance(system, str) or system not in SYSTEMS:
         raise InputError(f"system is {system!r}; choose from {sorted(SYSTEMS)}")
     model = _build(SYSTEMS[system], values.pop("model", None) or {}, "model")
-    return dataclasses.replace(_build(RunConfig, values, ""), model=model)
+    config = dataclasses.replace(_build(RunConfig, values, ""), model=model)
+    shares = config.training.level_shares
+    if shares and len(shares) != model.levels:
+        raise InputError(
+            f"training.level_shares has {len(shares)} shares; the model has {model.levels} levels"
+        )
+    return config
 
 
 def dump(config: RunConfig) -> str:
@@ -159,7 +177,9 @@ def dump(config: RunConfig) -> str:
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise InputError(f"{path} builds on itself by way of its base; name another base")
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except FileNotFoundError:
@@ -169,7 +189,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path} holds a {type(values).__name__}, not sections of key: value")
     base = values.pop("base", None)
-    return _merge(_read_yaml(path.parent / base), values) if base else values
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise InputError(f"{path}: base is {base!r}; expected the name of one file")
+    return _merge(_read_yaml(path.parent / base, (*above, path.resolve())), values)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -201,25 +225,32 @@ def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)
-    origin = typing.get_origin(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         items = [value] if isinstance(value, str | int | float) else value
-        inner = typing.get_args(hint)[0]
-        return tuple(_convert(inner, item, where) for item in items)
+        if not isinstance(items, list | tuple):
+            raise InputError(f"{where} is {value!r}; expected a list")
+        if Ellipsis not in arguments and len(items) != len(arguments):
+            raise InputError(f"{where} is {value!r}; expected {len(arguments)} values")
+        return tuple(_convert(arguments[0], item, where) for item in items)
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where} is {value!r}; expected a section of key: value")
+        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise InputError(f"{where} is {value!r}; choose from {list(typing.get_args(hint))}")
+        if value not in arguments:
+            raise InputError(f"{where} is {value!r}; choose from {list(arguments)}")
         return value
-    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+    if hint is float:
         try:
-            return float(value)
-        except ValueError:
+            # YAML 1.1 reads 1e-4 as text.
+            return float(str(value) if isinstance(value, bool) else value)
+        except (TypeError, ValueError):
             raise InputError(f"{where} is {value!r}; expected a number") from None
-    plain = hint in (int, str, bool)
-    if plain and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
+    if hint in (int, str, bool) and (
+        not isinstance(value, hint) or (hint is int and isinstance(value, bool))
+    ):
         raise InputError(f"{where} is {value!r}; expected {hint.__name__}")
-    if origin in (Mapping, dict) or isinstance(origin, types.GenericAlias):
-        return dict(value)
     return value
 
 

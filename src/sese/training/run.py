@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 import warnings
@@ -99,17 +100,16 @@ class Keeper(lightning.Callback):
     def __init__(self, config: RunConfig, folder: Path, max_minutes: float | None):
         self.config, self.folder = config, folder
         self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-        self.best = float("inf")
         self.seconds = 0.0
         self.since = (0, time.monotonic())
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to know."""
-        return {"best": self.best, "audio_seconds": self.seconds}
+        return {"audio_seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what was known."""
-        self.best, self.seconds = state_dict["best"], state_dict["audio_seconds"]
+        self.seconds = state_dict["audio_seconds"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock."""
@@ -134,7 +134,9 @@ class Keeper(lightning.Callback):
                 print(f"step {step}  loss {loss:.4f}  {speed:.1f} audio-s/s", flush=True)
         stop = self.deadline is not None and time.monotonic() > self.deadline
         stop = bool(trainer.strategy.broadcast(stop)) if trainer.world_size > 1 else stop
-        if stop or step >= settings.steps or step % settings.checkpoint_steps == 0:
+        due = stop or step >= settings.steps or step % settings.checkpoint_steps == 0
+        # Where a validation follows, the checkpoint is written behind it: a resumed run takes it as done.
+        if due and step % settings.validate_steps:
             self._save(trainer)
         if stop:
             trainer.should_stop = True
@@ -142,13 +144,16 @@ class Keeper(lightning.Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Print the scores and keep the best averaged weights."""
         scores = {name: float(value) for name, value in trainer.callback_metrics.items() if "val/" in name}
-        if not trainer.is_global_zero or not scores:
-            return
-        text = "  ".join(f"{name.removeprefix('val/')} {value:.3f}" for name, value in sorted(scores.items()))
-        print(f"step {trainer.global_step}  {text}", flush=True)
-        if scores["val/score"] < self.best:
-            self.best = scores["val/score"]
-            self._write_model(self._averaged(trainer), "best")
+        if trainer.is_global_zero:
+            text = "  ".join(f"{name.removeprefix('val/')} {scores[name]:.3f}" for name in sorted(scores))
+            print(f"step {trainer.global_step}  {text}", flush=True)
+            record = self.folder / "best" / "score.json"
+            best = json.loads(record.read_text())["score"] if record.exists() else float("inf")
+            if scores["val/score"] < best:
+                self._write_model(self._averaged(trainer), "best")
+                record.write_text(json.dumps({"step": trainer.global_step, "score": scores["val/score"]}))
+        if trainer.global_step % self.config.training.validate_steps == 0:
+            self._save(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Leave a few enhanced clips to listen to."""
@@ -221,6 +226,8 @@ class JsonLines(Logger):
 
 
 def _quieten() -> None:
-    """Lightning's advice about workers does not fit data that is made on the device."""
+    """Hold back Lightning's advertisements, and its advice about workers, which does not fit data made here."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")

@@ -131,12 +131,13 @@ class EnhancementTask(lightning.LightningModule):
         """AdamW with a linear warm-up and a cosine."""
         settings = self.config.training
         # Biases are not decayed: they carry levels, not complexity.
+        named = list(self.model.named_parameters())
         groups = [
             {
-                "params": [p for p in self.model.parameters() if p.ndim > 1],
+                "params": [p for name, p in named if not name.endswith("bias")],
                 "weight_decay": settings.weight_decay,
             },
-            {"params": [p for p in self.model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for name, p in named if name.endswith("bias")], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
 
