@@ -79,3 +79,12 @@ def test_build_from_roots_and_folders(corpus: Path, tmp_path: Path):
     assert [p.path.name for p in parts.problems] == ["bad.wav"]
     with pytest.raises(InputError, match="no noise in"):
         build(speech=[corpus / "clean"], cache_dir=tmp_path / "cache")
+
+
+def test_the_noise_of_pairs_is_what_they_differ_by(tmp_path: Path):
+    clean, noise = sound(1.0, 1), sound(1.0, 2)
+    write(tmp_path / "clean_trainset_28spk_wav" / "p226_001.wav", clean, subtype="FLOAT")
+    write(tmp_path / "noisy_trainset_28spk_wav" / "p226_001.wav", clean + noise, subtype="FLOAT")
+    banks = build([tmp_path], cache_dir=tmp_path / "cache")
+    assert banks.noise.audio(0) == pytest.approx(noise, abs=1e-4)
+    assert banks.speech.audio(0) == pytest.approx(clean, abs=1e-4)

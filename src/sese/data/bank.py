@@ -107,12 +107,16 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "sese"
 
 
-def decode(path: Path, sample_rate: int) -> np.ndarray:
+def decode(path: Path, sample_rate: int, minus: Path | None = None) -> np.ndarray:
     """One file as int16 [sample], mono at `sample_rate` Hz; scaled down if it would exceed full scale.
+
+    minus: a file of the same rate and length to subtract.
 
     Raises ValueError (or soundfile's errors) if there is nothing to use in the file.
     """
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    if minus is not None:
+        samples = samples - soundfile.read(minus, dtype="float32", always_2d=True)[0]
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if not np.isfinite(mono).all():
         raise ValueError("not-a-number or infinite samples")
@@ -136,6 +140,8 @@ def _key(recordings: Sequence[Recording], sample_rate: int) -> str:
         except OSError as error:
             raise InputError(f"bank: {recording.path} is gone ({error.strerror}); scan again") from None
         digest.update(f"\n{recording.path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode())
+        if recording.minus is not None:
+            digest.update(f" - {recording.minus.resolve()}".encode())
     return digest.hexdigest()[:32]
 
 
@@ -147,7 +153,7 @@ def _decode_all(recordings: Sequence[Recording], sample_rate: int, data: Path, i
 
     def attempt(recording: Recording) -> np.ndarray | str:
         try:
-            return decode(recording.path, sample_rate)
+            return decode(recording.path, sample_rate, recording.minus)
         except (OSError, RuntimeError, ValueError) as error:
             return " ".join(str(error).split())
 

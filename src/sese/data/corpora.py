@@ -40,13 +40,17 @@ _VOICEBANK_SPEAKER = re.compile(r"^(p\d{3})_\d")
 
 @dataclass(frozen=True)
 class Recording:
-    """A readable audio file: `group` is the speaker or the noise category, `frames` samples per channel."""
+    """A readable audio file: `group` is the speaker or the noise category, `frames` samples per channel.
+
+    minus: a file of the same rate and length to subtract: noisy speech minus its clean side is the noise.
+    """
 
     path: Path
     group: str
     frames: int
     sample_rate: int
     kind: Kind
+    minus: Path | None = None
 
     @property
     def seconds(self) -> float:

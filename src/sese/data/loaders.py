@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from sese.data.bank import Bank, load_bank
-from sese.data.corpora import Corpus, Problem, Split, check_disjoint, scan
+from sese.data.corpora import Corpus, Problem, Recording, Split, check_disjoint, scan
 from sese.data.mixing import MixConfig, Mixer, Mixture
 from sese.errors import InputError
 
@@ -42,6 +42,7 @@ def build(
     """Banks from corpus roots (any layout of `scan`) and from folders that hold one role each.
 
     split: the half to take of folders in the VoiceBank+DEMAND layout, so that its test set never trains.
+    Where there are pairs of clean and noisy speech but no noise, the noise is what they differ by.
     Raises InputError if there is no speech or no noise.
     """
     corpus = Corpus()
@@ -50,6 +51,8 @@ def build(
     for kind, folders in (("speech", speech), ("noise", noise), ("rir", rir)):
         for folder in folders:
             corpus += scan(folder, role=kind)  # type: ignore[arg-type]
+    if corpus.pairs and not corpus.noise:
+        corpus += Corpus(noise=noise_of_pairs(corpus.pairs))
     given = ", ".join(str(f) for f in (*roots, *speech, *noise, *rir)) or "no folders"
     for kind, found in (("speech", corpus.speech), ("noise", corpus.noise)):
         if not found:
@@ -62,6 +65,11 @@ def build(
     banks = (voices, noises) if rooms is None else (voices, noises, rooms)
     problems = corpus.problems + tuple(problem for bank in banks for problem in bank.problems)
     return Banks(voices, noises, rooms, corpus, problems)
+
+
+def noise_of_pairs(pairs: Sequence[tuple[Recording, Recording]]) -> tuple[Recording, ...]:
+    """The noise in (clean, noisy) pairs, as in VoiceBank+DEMAND: each noisy file minus its clean one."""
+    return tuple(replace(noisy, kind="noise", group="pairs", minus=clean.path) for clean, noisy in pairs)
 
 
 class TrainBatches(IterableDataset):

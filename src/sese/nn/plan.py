@@ -135,9 +135,7 @@ def resolve(keep: Keep, batch: int, frames: int) -> Tensor | Slices:
         return keep
     counts = keep.sum(-1).round().long().flatten()
     if not torch.equal(keep.flatten(0, 1), counts_to_mask(counts, keep.shape[-1])) or not counts.all():
-        raise InputError(
-            "the plan's mask keeps units that are no prefix; keep the first k, k >= 1"
-        )
+        raise InputError("the plan's mask keeps units that are no prefix; keep the first k, k >= 1")
     runs, sizes = counts.unique_consecutive(return_counts=True)
     present = counts.unique().tolist()
     if len(present) == 1:
