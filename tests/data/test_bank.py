@@ -39,7 +39,7 @@ def test_cache_is_reused_and_rebuilt_when_a_file_changes(tmp_path: Path, monkeyp
     path = write(tmp_path / "in" / "x.wav", sound(0.1, 1))
     decoded: list[Path] = []
     original = bank_module.decode
-    monkeypatch.setattr(bank_module, "decode", lambda p, rate: decoded.append(p) or original(p, rate))
+    monkeypatch.setattr(bank_module, "decode", lambda p, *rest: decoded.append(p) or original(p, *rest))
 
     def load():
         return load_bank(scan(tmp_path / "in").speech, RATE, tmp_path / "cache")

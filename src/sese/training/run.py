@@ -226,7 +226,7 @@ class JsonLines(Logger):
 
 
 def _quieten() -> None:
-    """Hold back Lightning's advertisements, and its advice about workers, which does not fit data made here."""
+    """Hold back Lightning's advertisements, and its advice on workers that data made here do not need."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
