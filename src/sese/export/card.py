@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sese.training.run import RESOLVED
 
 HEADINGS = {
@@ -49,7 +51,7 @@ def write_card(
     if notes is not None:
         parts.append(notes.read_text().strip())
     if (run / RESOLVED).is_file():
-        parts += ["## Training", _curve(run), f"```yaml\n{(run / RESOLVED).read_text().strip()}\n```"]
+        parts += ["## Training", _curve(run), f"```yaml\n{_recipe(run)}\n```"]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
@@ -69,6 +71,15 @@ def _levels(metadata: dict[str, Any]) -> str:
 
 def _number(scores: dict[str, float], name: str) -> str:
     return f"{scores[name]:.{HEADINGS[name][1]}f}" if name in scores else ""
+
+
+def _recipe(run: Path) -> str:
+    """The run's configuration; of the corpora only the names, since their places are the trainer's own."""
+    values = yaml.safe_load((run / RESOLVED).read_text())
+    for role in ("train", "validation", "speech", "noise", "rir"):
+        values["data"][role] = [Path(folder).name for folder in values["data"][role]]
+    values["data"].pop("cache_dir")
+    return yaml.safe_dump(values, sort_keys=False).strip()
 
 
 def _curve(run: Path) -> str:

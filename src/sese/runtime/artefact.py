@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sese.errors import InputError
 
-DEFAULT_MODEL = "demucs-slim"
+DEFAULT_MODEL = "demucs-slim-small"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 FORMAT = 1
 ROUTER = -1  # the level that leaves the choice to the router inside the graph
