@@ -59,7 +59,7 @@ def main() -> None:
         f"{options.model.name}: a frame is {frame_ms:.0f} ms; medians of {options.rounds} rounds, one thread\n"
     )
     print(
-        "| level | MACs / MACs(1) | PyTorch ms | ONNX ms | ONNX / ONNX(1) | PyTorch / ONNX | real-time factor |"
+        "| level | MACs / MACs(1) | PyTorch ms | ONNX ms | ONNX / ONNX(1) | PyTorch / ONNX | RTF |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for number, level in enumerate(levels):
