@@ -56,11 +56,9 @@ def main() -> None:
     frame_ms = 1000 * model.hop_length / model.sample_rate
     top = len(levels) - 1
     print(
-        f"{options.model.name}: a frame is {frame_ms:.0f} ms; medians of {options.rounds} rounds, one thread\n"
+        f"{options.model.name}: frames of {frame_ms:.0f} ms; medians of {options.rounds} rounds, one thread\n"
     )
-    print(
-        "| level | MACs / MACs(1) | PyTorch ms | ONNX ms | ONNX / ONNX(1) | PyTorch / ONNX | RTF |"
-    )
+    print("| level | MACs, share | torch ms | ONNX ms | ONNX, share | torch / ONNX | RTF |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for number, level in enumerate(levels):
         onnx, pytorch = median["onnx", number], median["torch", number]
