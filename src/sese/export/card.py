@@ -8,18 +8,8 @@ from typing import Any
 
 import yaml
 
+from sese.evaluation.report import HEADINGS
 from sese.training.run import RESOLVED
-
-HEADINGS = {
-    "pesq_wb": ("PESQ-WB", 2),
-    "stoi": ("STOI", 3),
-    "estoi": ("ESTOI", 3),
-    "si_sdr": ("SI-SDR, dB", 1),
-    "dnsmos_ovrl": ("DNSMOS OVRL", 2),
-    "dnsmos_sig": ("SIG", 2),
-    "dnsmos_bak": ("BAK", 2),
-    "dnsmos_p808": ("P808", 2),
-}
 
 
 def write_card(
