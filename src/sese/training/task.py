@@ -88,12 +88,10 @@ class EnhancementTask(lightning.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave a step out whose gradients are not finite, rather than lose the weights to it."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         self.log("train/gradient_norm", norm)
         if not torch.isfinite(norm):
-            for gradient in gradients:
-                gradient.zero_()
+            optimizer.zero_grad(set_to_none=True)  # zeros would still be a step, by momentum
 
     def validation_step(self, batch: Mixture, batch_idx: int) -> None:
         """Loss and SI-SDR of every level on the fixed set; PESQ on its first clips where asked for."""
