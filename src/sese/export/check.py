@@ -11,8 +11,7 @@ import torch
 
 from sese.errors import InputError
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import counts_to_mask
-from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.fixed import levels_plan
 from sese.runtime.artefact import open_artefact
 
 TOLERANCE = 1e-4
@@ -40,12 +39,7 @@ def check_export(path: Path, model: Enhancer, levels: int) -> float:
     for name, chosen in [(f"level {n}", torch.full((frames,), n)) for n in range(levels)] + [
         ("changing levels", changing)
     ]:
-        if len(set(chosen.tolist())) == 1:
-            plan = level_plan(model.sites, int(chosen[0]))
-        else:
-            plan = {
-                s.name: counts_to_mask(chosen.clamp_max(s.units - 1)[None] + 1, s.units) for s in model.sites
-            }
+        plan = levels_plan(model.sites, chosen[None])
         with torch.no_grad():
             expected = model(audio, plan).audio.numpy()
         difference = float(np.abs(_run(path, audio.numpy(), chosen.tolist()) - expected).max())

@@ -22,8 +22,6 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.plan import utilization
 from sese.nn.policies.fixed import level_plan
 
-LARGEST_OVERHEAD = 1.15
-
 
 def export_folder(
     run: Path,
@@ -49,12 +47,13 @@ def export_folder(
     """
     source = next((folder for folder in (run / "best", run / "last") if folder.is_dir()), run)
     model = checkpoint.load(source)
+    _, config = checkpoint.read_config(source)
     if output.exists() and not force:
         raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
     if notes is not None and not notes.is_file():
         raise InputError(f"{notes} does not exist; give a Markdown file with --notes")
     quality = read_quality(evaluation) if evaluation else {}
-    metadata = describe(model, name or output.name, quality)
+    metadata = describe(model, name or output.name, config.description, quality)
     used = [level["utilization"] for level in metadata["levels"]]
 
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +76,7 @@ def export_folder(
     )
 
 
-def describe(model: Enhancer, name: str, quality: dict[str, Any]) -> dict[str, Any]:
+def describe(model: Enhancer, name: str, description: str, quality: dict[str, Any]) -> dict[str, Any]:
     """The facts that travel in the ONNX file."""
     levels = []
     for level in range(max(site.units for site in model.sites)):
@@ -103,7 +102,7 @@ def describe(model: Enhancer, name: str, quality: dict[str, Any]) -> dict[str, A
         "router": False,
         "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
         "quality": quality,
-        "description": "Causal slimmable DEMUCS that removes noise from speech.",
+        "description": description,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sese.errors import InputError
 from sese.nn.backbones.demucs import Demucs
@@ -21,6 +22,8 @@ class DemucsConfig:
         oversampling: 1, 2 or 4 (U).
         level_seconds: time constant of the running level.
     """
+
+    description: ClassVar[str] = "Causal slimmable DEMUCS that removes noise from speech."
 
     sample_rate: int = 16000
     channels: int = 32

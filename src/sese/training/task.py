@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sese.data.mixing import Mixture
-from sese.nn.plan import Plan, counts_to_mask
-from sese.nn.policies.fixed import level_plan
+from sese.nn.plan import Plan
+from sese.nn.policies.fixed import level_plan, levels_plan
 from sese.nn.policies.sample import deal, sandwich
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
@@ -43,11 +43,8 @@ class EnhancementTask(lightning.LightningModule):
         settings = self.config.training
         if settings.levels == "deal":
             shares = settings.level_shares or (1 / self.levels,) * self.levels
-            counts = deal(noisy.shape[0], shares, generator).to(noisy.device) + 1
-            plan = {
-                site.name: counts_to_mask(counts.clamp_max(site.units).unsqueeze(1), site.units)
-                for site in self.model.sites
-            }
+            levels = deal(noisy.shape[0], shares, generator).to(noisy.device)
+            plan = levels_plan(self.model.sites, levels.unsqueeze(1))
             losses = self._losses(self._enhance(noisy, plan), clean, noisy)
         else:
             choices: Iterable[int] = {
@@ -58,7 +55,7 @@ class EnhancementTask(lightning.LightningModule):
             losses = self._over_levels(list(choices), noisy, clean)
         loss = torch.stack(list(losses.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
-        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log("train/loss", loss.detach())
         return loss
 
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:

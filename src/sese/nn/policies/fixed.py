@@ -1,12 +1,19 @@
-"""The policy of every static model: the same level everywhere."""
+"""Plans from given levels: the same one everywhere, as every static model has it, or one a row and frame."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sese.nn.plan import Keep, Site
+from torch import Tensor
+
+from sese.nn.plan import Keep, Site, counts_to_mask
 
 
 def level_plan(sites: Sequence[Site], level: int) -> dict[str, Keep]:
     """Keep the first `level + 1` units of every prefix site; level 0 is the cheapest."""
     return {site.name: min(level + 1, site.units) for site in sites}
+
+
+def levels_plan(sites: Sequence[Site], levels: Tensor) -> dict[str, Keep]:
+    """A level for each row and frame: (batch, frame) integers, 0 the cheapest; axes of size 1 broadcast."""
+    return {site.name: counts_to_mask((levels + 1).clamp_max(site.units), site.units) for site in sites}
