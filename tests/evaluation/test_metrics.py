@@ -9,7 +9,7 @@ import pytest
 from evaluation_signals import RATE, noise, speech_like
 
 from sese.errors import InputError
-from sese.evaluation import metrics
+from sese.evaluation import dnsmos, metrics
 from sese.evaluation.dnsmos import log_mel
 
 needs_speechmos = pytest.mark.skipif(
@@ -99,6 +99,25 @@ def test_dnsmos_equals_the_reference_implementation() -> None:
     audio = (0.3 * np.sin(2 * np.pi * 440 * np.arange(11 * RATE) / RATE)).astype(np.float32)
     expected = {"ovrl": 1.276261, "sig": 1.641345, "bak": 1.822174, "p808": 2.111444}
     assert metrics.dnsmos(audio, RATE) == pytest.approx(expected, abs=1e-4)
+
+
+@needs_speechmos
+@pytest.mark.parametrize("seconds", [4.0, 5.3, 11.2])  # repeated in step, repeated out of step, long
+def test_dnsmos_shares_work_without_changing_the_scores(seconds: float) -> None:
+    """Against the plain way: the whole network over every segment, one after the other."""
+    audio = speech_like(seconds) + noise(int(seconds * RATE))
+    repeated = audio
+    while len(repeated) < 9.01 * RATE:
+        repeated = np.append(repeated, repeated)
+    whole = dnsmos.open_session(dnsmos.model_folder() / "sig_bak_ovr.onnx")
+    raw = []
+    for start in range(int(len(repeated) // RATE - 9.01) + 1):
+        segment = repeated[start * RATE : int((start + 9.01) * RATE)]
+        if len(segment) == int(9.01 * RATE):
+            raw.append(whole.run(None, {"input_1": segment[None]})[0][0])
+    assert len(raw) > (1 if seconds != 5.3 else 0)
+    expected = np.polyval(dnsmos.POLYNOMIALS["sig"], np.array(raw)[:, 0]).mean()
+    assert metrics.dnsmos(audio, RATE)["sig"] == pytest.approx(expected, abs=1e-5)
 
 
 @needs_speechmos

@@ -7,12 +7,14 @@ model files are used here, and the mel spectrogram is the twenty lines below.
 from __future__ import annotations
 
 import importlib.util
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sese.errors import InputError
+from sese.evaluation.dnsmos_network import open_session, raw_scores
 
 SAMPLE_RATE = 16_000
 SECONDS = 9.01
@@ -38,26 +40,30 @@ def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
     Source: Reddy, Gopal, Cutler, "DNSMOS P.835", ICASSP 2022; and "DNSMOS", ICASSP 2021 (P.808).
 
     Raises:
-        InputError: the `speechmos` package is not installed.
+        InputError: the package `speechmos` or `onnx` is not installed.
     """
-    p835, p808 = _networks()
+    folder = model_folder()
     audio = np.clip(np.asarray(audio, dtype=np.float32), -1.0, 1.0)
     while len(audio) < SEGMENT:
         audio = np.append(audio, audio)
-    hops = int(len(audio) // SAMPLE_RATE - SECONDS) + 1
-    scores: dict[str, list[float]] = {"ovrl": [], "sig": [], "bak": [], "p808": []}
-    for hop in range(hops):
-        # The end is computed as the reference does it: where its rounding makes a segment one sample
-        # short, the reference leaves that segment out, and published scores are means without it.
-        segment = audio[hop * SAMPLE_RATE : int((hop + SECONDS) * SAMPLE_RATE)]
-        if len(segment) < SEGMENT:
-            continue
-        sig, bak, ovrl = p835.run(None, {"input_1": segment[None]})[0][0]
-        for name, raw in (("sig", sig), ("bak", bak), ("ovrl", ovrl)):
-            scores[name].append(float(np.polyval(POLYNOMIALS[name], raw)))
-        bands = log_mel(segment[:-HOP])[None]
-        scores["p808"].append(float(p808.run(None, {"input_1": bands})[0][0][0]))
-    return {name: float(np.mean(values)) for name, values in scores.items()}
+    # The end of a segment is computed as the reference does it: where its rounding makes one a sample
+    # short, the reference leaves that segment out, and published scores are means without it.
+    starts = [
+        hop
+        for hop in range(int(len(audio) // SAMPLE_RATE - SECONDS) + 1)
+        if int((hop + SECONDS) * SAMPLE_RATE) - hop * SAMPLE_RATE >= SEGMENT
+    ]
+    raw = raw_scores(folder / "sig_bak_ovr.onnx", audio, starts)
+    scores = {name: np.polyval(POLYNOMIALS[name], raw[:, column]) for column, name in enumerate(POLYNOMIALS)}
+    segments = (audio[hop * SAMPLE_RATE :][:SEGMENT] for hop in starts)
+    scores["p808"] = np.array([_p808(segment.tobytes()) for segment in segments])
+    return {name: float(np.mean(scores[name])) for name in ("ovrl", "sig", "bak", "p808")}
+
+
+@lru_cache(maxsize=16)  # a short file is repeated, and its segments with it
+def _p808(segment: bytes) -> float:
+    bands = log_mel(np.frombuffer(segment, np.float32)[:-HOP])[None]
+    return float(_p808_network().run(None, {"input_1": bands})[0][0][0])
 
 
 def log_mel(audio: np.ndarray) -> np.ndarray:
@@ -104,14 +110,5 @@ def model_folder() -> Path:
 
 
 @cache
-def _networks() -> tuple:
-    """ONNX sessions of the P.835 and the P.808 network, one thread each: files are scored in parallel."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    folder = model_folder()
-    return tuple(
-        onnxruntime.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])
-        for name in ("sig_bak_ovr.onnx", "model_v8.onnx")
-    )
+def _p808_network() -> Any:
+    return open_session(model_folder() / "model_v8.onnx")

@@ -114,7 +114,7 @@ def dnsmos(estimate: np.ndarray, sample_rate: int) -> dict[str, float]:
         sample_rate: must be 16000.
 
     Raises:
-        InputError: not [time], not 16 kHz, or `speechmos` is not installed.
+        InputError: not [time], not 16 kHz, or `speechmos` or `onnx` is not installed.
     """
     estimate, _ = _checked(estimate, estimate)
     _check_wideband("dnsmos", sample_rate)
@@ -135,6 +135,7 @@ class Metric:
     score: Callable[[np.ndarray, np.ndarray, int], tuple[float, ...]]
     package: str
     definition: str
+    also_needs: tuple[str, ...] = ()
 
 
 def _dnsmos_columns(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> tuple[float, ...]:
@@ -173,6 +174,7 @@ METRICS = {
         "speechmos",
         "DNSMOS P.835 overall, speech, background (Reddy et al. 2022) and P.808 (2021), 1 to 5; "
         "networks of speechmos, features and averaging of sese",
+        also_needs=("onnx",),
     ),
 }
 
@@ -278,8 +280,8 @@ def _check_wideband(name: str, sample_rate: int) -> None:
 
 
 def _check_package(name: str) -> None:
-    package = METRICS[name].package
-    if importlib.util.find_spec(package) is None:
-        raise InputError(
-            f'metric {name}: package "{package}" is not installed; run: pip install "sese[metrics]"'
-        )
+    for package in (METRICS[name].package, *METRICS[name].also_needs):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f'metric {name}: package "{package}" is not installed; run: pip install "sese[metrics]"'
+            )

@@ -10,6 +10,7 @@ from sese.nn.backbones.demucs import Demucs
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.waveform import WaveformFeatures
 from sese.nn.heads.waveform import WaveformHead
+from sese.nn.policies.router import Router
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class DemucsConfig:
         channels, depth, stride, factors, groups, layers: see `Demucs`.
         oversampling: 1, 2 or 4 (U).
         level_seconds: time constant of the running level.
+        router_channels: channels of the router that picks the levels, 16 in the paper; 0 has no router.
     """
 
     description: ClassVar[str] = "Causal slimmable DEMUCS that removes noise from speech."
@@ -34,6 +36,7 @@ class DemucsConfig:
     groups: int = 8
     layers: int = 2
     level_seconds: float = 2.0
+    router_channels: int = 0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -45,6 +48,8 @@ class DemucsConfig:
         for name in ("sample_rate", "channels", "depth", "groups", "layers"):
             if getattr(self, name) < 1:
                 raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        if self.router_channels < 0:
+            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
         if self.stride < 2:
             raise InputError(f"model.stride is {self.stride}; use 2 or more")
         if self.oversampling not in (1, 2, 4):
@@ -79,7 +84,8 @@ class DemucsConfig:
             + WaveformHead.lookahead_of(self.oversampling)
         )
         head = WaveformHead(hop_length, self.oversampling, lookahead)
-        return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead)
+        router = Router(hop_length, self.levels, self.router_channels) if self.router_channels else None
+        return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead, router)
 
 
 SYSTEMS = {"demucs": DemucsConfig}

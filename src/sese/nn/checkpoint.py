@@ -64,13 +64,30 @@ def load(folder: Path) -> Enhancer:
         InputError: missing or corrupt files, or weights of another network.
     """
     _, config = read_config(folder)
-    path = folder / WEIGHTS
     model = config.build()
+    load_into(model, folder)
+    return model.eval()
+
+
+def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> None:
+    """Give a network the weights of a folder.
+
+    Args:
+        model: the network.
+        folder: holds the weights.
+        new: beginnings of names of weights that may be missing there; they stay as they are.
+
+    Raises:
+        InputError: missing or corrupt file, or weights of another network.
+    """
+    path = folder / WEIGHTS
     try:
-        model.load_state_dict(load_file(path))
+        weights = load_file(path)
+        own = model.state_dict()
+        fresh = {name: own[name] for name in own if name not in weights and name.startswith(new)} if new else {}
+        model.load_state_dict(weights | fresh)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; give a folder with {CONFIG} and {WEIGHTS}") from None
     except (SafetensorError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
-        raise InputError(f"{path} does not hold the weights of its {CONFIG}: {first}") from None
-    return model.eval()
+        raise InputError(f"{path} does not hold the weights of this network: {first}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.errors import InputError
-from sese.nn.plan import Plan, Site, check, full
+from sese.nn.plan import Plan, Site, check, full, one_hot_to_prefix
+from sese.nn.policies.router import Choose, best
 from sese.nn.state import State, fresh
 
 
@@ -23,21 +24,27 @@ class Enhanced:
         audio: (batch, 1, time), late by the enhancer's `lookahead_samples`.
         plan: what ran.
         state: hand it back with the next chunk.
+        scores: (batch, frame, level) of the policy, where it decided.
     """
 
     audio: Tensor
     plan: Plan
     state: dict[str, Tensor]
+    scores: Tensor | None = None
 
 
 class Enhancer(nn.Module):
-    """Features, backbone and head of one system, at one sample rate, streamed by its state.
+    """Features, policy, backbone and head of one system, at one sample rate, streamed by its state.
 
     Args:
         features, backbone, head: the parts; each declares `state_shapes`, `macs`, and what it delays.
         sample_rate: in Hz, of the audio that comes and goes.
         hop_length: samples a frame; chunks are multiples of it.
         lookahead_samples: how late the output is against the input.
+        policy: scores the levels of each frame; None where a model has levels and nobody to pick them.
+
+    Raises:
+        InputError: a policy on a backbone whose sites have not the same number of units.
     """
 
     def __init__(
@@ -48,12 +55,16 @@ class Enhancer(nn.Module):
         sample_rate: int,
         hop_length: int,
         lookahead_samples: int,
+        policy: nn.Module | None = None,
     ):
         super().__init__()
         # Any: what the three share (state_shapes, macs) is no part of nn.Module's type.
         self.features: Any = features
         self.backbone: Any = backbone
         self.head: Any = head
+        self.policy: Any = policy
+        if policy is not None and len({site.units for site in self.sites}) != 1:
+            raise InputError("a policy needs a backbone whose sites all have the same number of units")
         self.sample_rate, self.hop_length = sample_rate, hop_length
         self.lookahead_samples = lookahead_samples
 
@@ -75,13 +86,20 @@ class Enhancer(nn.Module):
             for name, shape in module.state_shapes().items()
         }
 
-    def forward(self, audio: Tensor, plan: Plan | None = None, state: State | None = None) -> Enhanced:
+    def forward(
+        self,
+        audio: Tensor,
+        plan: Plan | None = None,
+        state: State | None = None,
+        choose: Choose = best,
+    ) -> Enhanced:
         """Enhance a chunk; a whole clip is one long chunk.
 
         Args:
             audio: (batch, 1, time) in [-1, 1] at `sample_rate`, time a multiple of `hop_length`.
-            plan: what runs; everything when None.
+            plan: what runs; when None the policy decides, and without a policy everything runs.
             state: what the chunk before returned; None starts afresh.
+            choose: makes a choice of the policy's scores.
 
         Raises:
             InputError: wrong shape, or a plan that does not fit.
@@ -92,26 +110,37 @@ class Enhancer(nn.Module):
                 f"positive multiple of the hop of {self.hop_length} samples (pad it, or use `enhance_clip`)"
             )
         batch, frames = audio.shape[0], audio.shape[2] // self.hop_length
+        state = fresh(self.state_shapes(), batch, audio) if state is None else state
+        after: dict[str, dict[str, Tensor]] = {}
+        scores = None
+
+        audio = audio.squeeze(1)
+        signal, level, after["features"] = self.features(audio, _part(state, "features"))
+        if self.policy is not None:
+            after["policy"] = _part(state, "policy")
+        if plan is None and self.policy is not None:
+            scores, after["policy"]["gru"] = self.policy(audio / level, after["policy"])
+            choice, after["policy"]["memory"] = choose(scores, after["policy"]["memory"])
+            plan = dict.fromkeys((site.name for site in self.sites), one_hot_to_prefix(choice))
         plan = full(self.sites) if plan is None else plan
         check(plan, self.sites, batch, frames)
-        state = fresh(self.state_shapes(), batch, audio) if state is None else state
+        hidden, after["backbone"] = self.backbone(signal, plan, _part(state, "backbone"))
+        output, after["head"] = self.head(hidden.float(), level, _part(state, "head"))
 
-        signal, level, after_features = self.features(audio.squeeze(1), _part(state, "features"))
-        hidden, after_backbone = self.backbone(signal, plan, _part(state, "backbone"))
-        output, after_head = self.head(hidden.float(), level, _part(state, "head"))
+        merged = {f"{part}.{name}": after[part][name] for part in self._parts() for name in after[part]}
+        return Enhanced(output.unsqueeze(1), plan, merged, scores)
 
-        after = {
-            f"{part}.{name}": value
-            for part, values in zip(self._parts(), (after_features, after_backbone, after_head), strict=True)
-            for name, value in values.items()
-        }
-        return Enhanced(output.unsqueeze(1), plan, after)
+    def run_clip(self, audio: Tensor, plan: Plan | None = None, choose: Choose = best) -> Enhanced:
+        """Enhance whole clips of any length; the audio has the input's shape and is aligned with it."""
+        time = audio.shape[-1]
+        whole = self(F.pad(audio, (0, self.padding(time))), plan, None, choose)
+        return replace(
+            whole, audio=whole.audio[..., self.lookahead_samples : self.lookahead_samples + time]
+        )
 
     def enhance_clip(self, audio: Tensor, plan: Plan | None = None) -> Tensor:
         """Enhance whole clips of any length: (batch, 1, time) -> the same shape, aligned with the input."""
-        time = audio.shape[-1]
-        padded = F.pad(audio, (0, self.padding(time)))
-        return self(padded, plan).audio[..., self.lookahead_samples : self.lookahead_samples + time]
+        return self.run_clip(audio, plan).audio
 
     def padding(self, time: int) -> int:
         """Zeros to append to a clip so that its last sample comes out and whole frames result."""
@@ -124,10 +153,12 @@ class Enhancer(nn.Module):
     def macs(self) -> tuple[int, dict[str, list[int]]]:
         """Multiply-accumulates a frame: those that always run, and for each site those each unit adds."""
         static, units = self.backbone.macs()
-        return static + self.features.macs() + self.head.macs(), units
+        policy = 0 if self.policy is None else self.policy.macs()
+        return static + self.features.macs() + policy + self.head.macs(), units
 
     def _parts(self) -> Mapping[str, Any]:
-        return {"features": self.features, "backbone": self.backbone, "head": self.head}
+        policy = {} if self.policy is None else {"policy": self.policy}
+        return {"features": self.features, **policy, "backbone": self.backbone, "head": self.head}
 
 
 def _part(state: State, part: str) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ from sese.data.plans import MixConfig
 from sese.errors import InputError
 from sese.nn.build import SYSTEMS
 from sese.training.losses import LOSSES
+from sese.training.routing import RoutingConfig
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,12 @@ class TrainingConfig:
     Attributes:
         levels: how a step trains the levels: ``deal`` (each row of the batch at one level), ``all`` (the
             whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
-            between), ``full`` (the widest only).
-        level_shares: for ``deal``, the share of the rows that each level gets; even when empty.
+            between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to).
+        routing: for ``routed``.
+        initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
+            new.
+        train_only: ``policy`` freezes all but the router.
+        level_shares: for dealt rows, the share of them that each level gets; even when empty.
         distill: for ``all`` and ``sandwich``, weight in [0, 1] of the widest level's output as the target
             of the others, against the clean speech.
         losses: name -> weight.
@@ -71,7 +76,10 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal["deal", "all", "sandwich", "full"] = "all"
+    levels: Literal["deal", "all", "sandwich", "full", "routed"] = "all"
+    routing: RoutingConfig = field(default_factory=RoutingConfig)
+    initial: str = ""
+    train_only: Literal["all", "policy"] = "all"
     level_shares: tuple[float, ...] = ()
     distill: float = 0.0
     losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "multi_resolution_stft": 0.1})
@@ -169,6 +177,10 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             f"training.level_shares has {len(shares)} shares; the model has {model.levels} levels"
         )
+    if config.training.levels == "routed" and not getattr(model, "router_channels", 0):
+        raise InputError("training.levels is 'routed' and the model has no router; set model.router_channels")
+    if config.training.train_only == "policy" and config.training.levels != "routed":
+        raise InputError("training.train_only is 'policy'; that needs training.levels=routed")
     return config
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sese.data.mixing import Mixture
-from sese.nn.plan import Plan
+from sese.nn import checkpoint
+from sese.nn.plan import Plan, utilization
 from sese.nn.policies.fixed import level_plan, levels_plan
+from sese.nn.policies.router import gumbel
 from sese.nn.policies.sample import deal, sandwich
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
+from sese.training.routing import balance, efficiency
 
 
 class EnhancementTask(lightning.LightningModule):
@@ -29,6 +34,11 @@ class EnhancementTask(lightning.LightningModule):
         super().__init__()
         self.config = config
         self.model = config.model.build()
+        if config.training.initial:
+            checkpoint.load_into(self.model, Path(config.training.initial), new=("policy.",))
+        if config.training.train_only == "policy":
+            self.model.requires_grad_(False)
+            self.model.policy.requires_grad_(True)
         self.validated: dict[str, list[Tensor]] = {}
 
     @property
@@ -41,10 +51,10 @@ class EnhancementTask(lightning.LightningModule):
         noisy, clean, _ = batch
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
         settings = self.config.training
-        if settings.levels == "deal":
-            shares = settings.level_shares or (1 / self.levels,) * self.levels
-            levels = deal(noisy.shape[0], shares, generator).to(noisy.device)
-            plan = levels_plan(self.model.sites, levels.unsqueeze(1))
+        if settings.levels == "routed":
+            losses = self._routed(noisy, clean, generator)
+        elif settings.levels == "deal":
+            plan = levels_plan(self.model.sites, self._deal(noisy.shape[0], generator).unsqueeze(1))
             losses = self._losses(self._enhance(noisy, plan), clean, noisy)
         else:
             choices: Iterable[int] = {
@@ -57,6 +67,33 @@ class EnhancementTask(lightning.LightningModule):
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
         self.log("train/loss", loss.detach())
         return loss
+
+    def _deal(self, rows: int, generator: torch.Generator) -> Tensor:
+        shares = self.config.training.level_shares or (1 / self.levels,) * self.levels
+        return deal(rows, shares, generator).to(self.device)
+
+    def _routed(self, noisy: Tensor, clean: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """The router draws the levels of most rows; the rest run at dealt ones. Only the former cost."""
+        settings = self.config.training
+        routing = settings.routing
+        fixed = round(routing.fixed_share * noisy.shape[0])
+        dealt = F.one_hot(self._deal(fixed, generator), self.levels).unsqueeze(1) if fixed else None
+        draw = gumbel(routing.temperature_at(self.global_step / settings.steps), generator)
+
+        def choose(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+            choice, memory = draw(scores, memory)
+            if dealt is not None:
+                choice = torch.cat([dealt.expand(-1, choice.shape[1], -1).to(choice), choice[fixed:]])
+            return choice, memory
+
+        enhanced = self.model.run_clip(noisy, None, choose)
+        assert enhanced.scores is not None
+        used = utilization(enhanced.plan, self.model.sites)[fixed:]
+        self.log("train/utilization", used.detach().mean())
+        return self._losses(enhanced.audio, clean, noisy) | {
+            "efficiency": routing.efficiency_weight * efficiency(used, routing),
+            "balance": routing.balance_weight * balance(enhanced.scores[fixed:], routing),
+        }
 
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Mean loss over levels, the widest first; the others may learn from its output as well."""
@@ -95,22 +132,37 @@ class EnhancementTask(lightning.LightningModule):
         noisy, clean, _ = batch
         self._note("si_sdr/noisy", si_sdr(noisy.squeeze(1), clean.squeeze(1)))
         wanted = self.config.data.pesq_clips - batch_idx * noisy.shape[0]
-        for level in range(self.levels):
-            estimate = self._enhance(noisy, level_plan(self.model.sites, level)).float()
+        if wanted > 0:
+            self._note("pesq/noisy", self._pesq(clean[:wanted], noisy[:wanted]))
+        plans: dict[str, Plan | None] = {
+            str(level): level_plan(self.model.sites, level) for level in range(self.levels)
+        }
+        if self.model.policy is not None:
+            plans["routed"] = None
+        for name, plan in plans.items():
+            enhanced = self.model.run_clip(noisy, plan)
+            estimate = enhanced.audio.float()
             losses = self._losses(estimate, clean, noisy)
-            self._note(f"loss/{level}", torch.stack(list(losses.values())).sum().view(1))
-            self._note(f"si_sdr/{level}", si_sdr(estimate.squeeze(1), clean.squeeze(1)))
+            self._note(f"loss/{name}", torch.stack(list(losses.values())).sum().view(1))
+            self._note(f"si_sdr/{name}", si_sdr(estimate.squeeze(1), clean.squeeze(1)))
+            if plan is None:
+                self._note("utilization", utilization(enhanced.plan, self.model.sites).mean().view(1))
             if wanted > 0:
-                self._note(f"pesq/{level}", self._pesq(clean[:wanted], estimate[:wanted]))
-                if level == 0:
-                    self._note("pesq/noisy", self._pesq(clean[:wanted], noisy[:wanted]))
+                self._note(f"pesq/{name}", self._pesq(clean[:wanted], estimate[:wanted]))
 
     def on_validation_epoch_end(self) -> None:
         """Log means; `val/score`, lower is better, chooses the best checkpoint."""
         means = {f"val/{name}": torch.cat(values).nanmean() for name, values in self.validated.items()}
         self.validated = {}
-        means["val/score"] = torch.stack([means[f"val/loss/{level}"] for level in range(self.levels)]).mean()
-        self.log_dict(means, sync_dist=True)
+        settings = self.config.training
+        losses = [means[f"val/loss/{level}"] for level in range(self.levels)]
+        score = losses[-1] if settings.levels == "full" else torch.stack(losses).mean()
+        if settings.levels == "routed":
+            routing = settings.routing
+            share = routing.fixed_share
+            cost = routing.efficiency_weight * efficiency(means["val/utilization"], routing)
+            score = share * score + (1 - share) * (means["val/loss/routed"] + cost)
+        self.log_dict(means | {"val/score": score}, sync_dist=True)
 
     def _note(self, name: str, values: Tensor) -> None:
         self.validated.setdefault(name, []).append(values.detach().float().to(self.device))
@@ -126,14 +178,17 @@ class EnhancementTask(lightning.LightningModule):
         """AdamW with a linear warm-up and a cosine."""
         settings = self.config.training
         # Biases are not decayed: they carry levels, not complexity.
-        named = list(self.model.named_parameters())
-        groups = [
-            {
-                "params": [p for name, p in named if not name.endswith("bias")],
-                "weight_decay": settings.weight_decay,
-            },
-            {"params": [p for name, p in named if name.endswith("bias")], "weight_decay": 0.0},
-        ]
+        groups = []
+        for part, rate in (("", 1.0), ("policy.", settings.routing.learning_rate)):
+            named = [
+                (name, parameter)
+                for name, parameter in self.model.named_parameters()
+                if parameter.requires_grad and name.startswith("policy.") == bool(part)
+            ]
+            for bias, decay in ((False, settings.weight_decay), (True, 0.0)):
+                parameters = [parameter for name, parameter in named if name.endswith("bias") == bias]
+                values = {"weight_decay": decay, "lr": rate * settings.learning_rate}
+                groups += [{"params": parameters, **values}] if parameters else []
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
 
         def factor(step: int) -> float:

@@ -1,0 +1,67 @@
+"""Hold an average utilization: a price on compute, moved by what was spent so far.
+
+Wrapped around a policy's scores: level j is worth `score[j] - price * utilization[j]`, and the best is
+taken. The price follows the running mean of the utilization in closed loop. Early on every frame counts
+and the price swings; the longer the stream, the smaller the swing, so that within the average's slack the
+policy spends where the input needs it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MEMORY = 4
+"""What is remembered of a stream: frames seen (up to `window`), their mean utilization, the standing price,
+and the mean square of the scores."""
+
+SLACK = 0.04
+"""Relative error of the mean utilization at which the price takes over from the scores."""
+
+WALL, INTEGRAL, HIGHEST = 20.0, 0.02, 60.0
+"""Price at an error of SLACK; growth of the standing price a frame, there; bound of the standing price.
+Prices are in units of the scores' root mean square."""
+
+FLOOR = 1e-6
+
+
+def budget(target: float | Tensor, utilizations: Tensor, window: int):
+    """A choice that holds an average.
+
+    Args:
+        target: mean utilization to hold, in (0, 1]; a tensor has no axes.
+        utilizations: (level,) growing, the last one 1.
+        window: frames over which the average counts.
+
+    Returns:
+        A `Choose` (see `policies.router`); its memory is (batch, MEMORY), zeros at the start.
+    """
+
+    def choose(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = []
+        for score in scores.unbind(1):
+            choice, memory = step(score, memory, target, utilizations, window)
+            chosen.append(choice)
+        return torch.stack(chosen, dim=1), memory
+
+    return choose
+
+
+def step(
+    score: Tensor, memory: Tensor, target: float | Tensor, utilizations: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    """One frame: score (batch, level), memory (batch, MEMORY) -> one-hot (batch, level), next memory."""
+    count, mean, standing, power = memory.unbind(1)
+    ahead = (count + 1).clamp_max(float(window))
+    score = score - score.mean(1, keepdim=True)
+    power = power + (score.square().mean(1) - power) / ahead
+    score = score / (power.sqrt() + FLOOR).unsqueeze(1)
+    # In units of the slack; its cube is gentle within the slack, where the scores are to decide, and steep
+    # beyond it.
+    error = torch.where(count > 0, (mean / target - 1) / SLACK, 0.0).clamp(-3.0, 3.0)
+    price = standing + WALL * error**3
+    choice = F.one_hot((score - price.unsqueeze(1) * utilizations).argmax(-1), utilizations.shape[0])
+    mean = mean + ((choice * utilizations).sum(-1) - mean) / ahead
+    standing = (standing + INTEGRAL * error).clamp(-HIGHEST, HIGHEST)
+    return choice.to(score.dtype), torch.stack([ahead, mean, standing, power], dim=1)

@@ -1,0 +1,119 @@
+"""The router of Adaptive Slimming (arXiv 2507.04879): a small network that picks a level for every frame.
+
+Conv1d -> ReLU -> diagonal GRU -> pointwise Conv1d gives a score for each level. In training a level is drawn
+by Gumbel-softmax, straight through (Jang et al., arXiv 1611.01144); else the best score decides. A policy is
+such a network; who turns its scores into a choice is an argument, since training, inference and a held
+budget (`policies.budget`) differ in that alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sese.nn.policies.budget import MEMORY
+from sese.nn.state import State
+
+Choose = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(scores (batch, frame, level), memory (batch, MEMORY)) -> one-hot choice (batch, frame, level), memory."""
+
+
+class Router(nn.Module):
+    """Scores for the levels, one decision a frame, causal, from the samples of the frame and before.
+
+    The paper's figure gives the parts; sizes follow its MAC count (kernel and stride of 128 samples, 16
+    channels). Ours: the samples come at a steady level, so that loudness decides nothing, and the two
+    convolution steps of a frame are averaged before the GRU, which then runs once a frame.
+
+    Args:
+        hop_length: samples a frame.
+        levels: number of levels.
+        channels: of convolution and GRU.
+    """
+
+    def __init__(self, hop_length: int, levels: int, channels: int = 16):
+        super().__init__()
+        steps = 1 if hop_length % 2 else 2
+        self.steps, self.channels = steps, channels
+        self.conv = nn.Linear(hop_length // steps, channels)
+        self.gru = DiagonalGRU(channels)
+        self.pointwise = nn.Linear(channels, levels)
+
+    def macs(self) -> int:
+        """Multiply-accumulates a frame."""
+        return self.steps * self.conv.weight.numel() + self.gru.macs() + self.pointwise.weight.numel()
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state behind the batch axis; ``memory`` belongs to whoever chooses."""
+        return {"gru": (self.channels,), "memory": (MEMORY,)}
+
+    def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """Score the levels.
+
+        Args:
+            audio: (batch, time) at a steady level, time a multiple of the hop.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            (batch, frame, level) scores, and the next state of the GRU.
+        """
+        windows = audio.unflatten(1, (-1, self.steps, self.conv.in_features))
+        hidden, last = self.gru(F.relu(self.conv(windows)).mean(2), state["gru"])
+        return self.pointwise(hidden).float(), last
+
+
+class DiagonalGRU(nn.Module):
+    """A GRU whose recurrent matrices are diagonal: each channel remembers itself alone.
+
+    Args:
+        channels: of input and state.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.input = nn.Linear(channels, 3 * channels)
+        self.recurrent_weight = nn.Parameter(torch.empty(3, channels))
+        nn.init.uniform_(self.recurrent_weight, -1 / math.sqrt(channels), 1 / math.sqrt(channels))
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one frame; the diagonal products are element-wise and not counted."""
+        return self.input.weight.numel()
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Run over frames: x (batch, frame, channel), hidden (batch, channel) -> the same, next hidden."""
+        reset_weight, update_weight, new_weight = self.recurrent_weight.unbind(0)
+        outputs = []
+        for step in self.input(x).to(hidden.dtype).unbind(1):
+            reset, update, new = step.chunk(3, dim=-1)
+            reset = torch.sigmoid(reset + reset_weight * hidden)
+            update = torch.sigmoid(update + update_weight * hidden)
+            new = torch.tanh(new + reset * (new_weight * hidden))
+            hidden = new + update * (hidden - new)
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=1), hidden
+
+
+def best(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """Choose the level of the best score in every frame."""
+    return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype), memory
+
+
+def gumbel(temperature: float, generator: torch.Generator | None = None) -> Choose:
+    """Draw levels for training: hard choices forward, the gradient of the relaxed ones backward.
+
+    Args:
+        temperature: of the softmax, above 0; lower is closer to the hard choice.
+        generator: on the CPU; decides the draw.
+    """
+
+    def choose(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        uniform = torch.rand(scores.shape, generator=generator).clamp(1e-9, 1 - 1e-7).to(scores.device)
+        soft = torch.softmax((scores - torch.log(-torch.log(uniform))) / temperature, dim=-1)
+        hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
+        return hard - soft.detach() + soft, memory
+
+    return choose

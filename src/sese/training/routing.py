@@ -1,0 +1,90 @@
+"""What makes a router save compute and use its levels: the two losses of Adaptive Slimming's training.
+
+arXiv 2507.04879 trains with `L_SE + beta * L_Eff + gamma * L_Bal` (beta = 1, gamma = 0.1); it gives neither
+formula. The candidates here are compared in docs/systems/adaptive_slimming.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sese.errors import InputError
+
+
+@dataclass(frozen=True)
+class RoutingConfig:
+    """How a router is trained.
+
+    Attributes:
+        target: mean utilization that the efficiency loss pulls towards.
+        efficiency_weight, balance_weight: beta and gamma.
+        efficiency: ``square``, ``absolute`` or ``one_sided`` (no pull from below).
+        balance: ``switch`` (load balancing of Switch Transformers, arXiv 2101.03961) or ``kl`` (divergence
+            of the mean probabilities from even shares).
+        temperature, final_temperature: of the Gumbel-softmax, at the first and the last step; between
+            them it changes by the same factor in every step.
+        fixed_share: share of a batch's rows that run at dealt levels (`level_shares`) rather than routed, so
+            that every level stays good on its own.
+        learning_rate: of the router, times that of the rest.
+    """
+
+    target: float = 0.25
+    efficiency_weight: float = 1.0
+    balance_weight: float = 0.1
+    efficiency: Literal["square", "absolute", "one_sided"] = "square"
+    balance: Literal["switch", "kl"] = "switch"
+    temperature: float = 1.0
+    final_temperature: float = 1.0
+    fixed_share: float = 0.0
+    learning_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: a value out of its range.
+        """
+        if not 0 < self.target <= 1:
+            raise InputError(f"training.routing.target is {self.target}; use a utilization above 0, up to 1")
+        for name in ("efficiency_weight", "balance_weight"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"training.routing.{name} is {getattr(self, name)}; use 0 or more")
+        for name in ("temperature", "final_temperature", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"training.routing.{name} is {getattr(self, name)}; use a number above 0")
+        if not 0 <= self.fixed_share < 1:
+            raise InputError(f"training.routing.fixed_share is {self.fixed_share}; use a share below 1")
+
+    def temperature_at(self, done: float) -> float:
+        """Temperature when `done`, in [0, 1], of the steps are behind."""
+        return self.temperature * (self.final_temperature / self.temperature) ** done
+
+
+def efficiency(utilization: Tensor, config: RoutingConfig) -> Tensor:
+    """Distance of the mean utilization, (batch, frame) of them, from the target."""
+    distance = utilization.mean() - config.target
+    if config.efficiency == "absolute":
+        return distance.abs()
+    if config.efficiency == "one_sided":
+        return distance.clamp_min(0.0)
+    return distance.square()
+
+
+def balance(scores: Tensor, config: RoutingConfig) -> Tensor:
+    """How unevenly the levels are used; lowest for even shares.
+
+    ``switch``: levels * sum of (share of the frames whose best score it is) * (mean probability), 1 when even.
+
+    Args:
+        scores: (batch, frame, level).
+        config: names the formula.
+    """
+    probability = torch.softmax(scores, dim=-1).flatten(0, -2).mean(0)
+    if config.balance == "kl":
+        return (probability * (probability * len(probability)).clamp_min(1e-9).log()).sum()
+    chosen = torch.bincount(scores.detach().argmax(-1).flatten(), minlength=len(probability))
+    return len(probability) * (chosen / chosen.sum() * probability).sum()
