@@ -7,13 +7,13 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from sese.audio.files import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, require_finite
 from sese.audio.resample import Resampler
 from sese.errors import InputError
 from sese.runtime.artefact import Artefact
+from sese.runtime.step import Step
 
 HIGHEST_CHANNELS = 64
 
@@ -52,7 +52,7 @@ class Stream:
         self.channels = int(channels)
         self.wet = wet
         self._flat = self.channels == 1  # whether to return [time], as the last chunk was
-        self._step = _Step(artefact, self.channels)
+        self._step = Step(artefact, self.channels)
         self._to_model = Resampler(self.sample_rate, card.sample_rate, self.channels)
         self._from_model = Resampler(card.sample_rate, self.sample_rate, self.channels)
         self.reset()
@@ -163,7 +163,7 @@ class Stream:
         for start in range(0, whole, hop):
             frame = slice(start, start + hop)
             enhanced[:, frame], used = self._step(audio[:, frame], self.level)
-            self._used += used
+            self._used += float(used.sum())
             self._frames += 1
         self._pending = audio[:, whole:].copy()
         if not np.isfinite(enhanced).all():
@@ -182,49 +182,6 @@ class Stream:
         self._dry = np.concatenate([self._dry, audio], axis=1)
         dry, self._dry = np.split(self._dry, [enhanced.shape[1]], axis=1)
         return self.wet * enhanced + (1 - self.wet) * dry
-
-
-class _Step:
-    """One step of the model on arrays that are made once.
-
-    State goes from one set of arrays into another, and the two change places: nothing is copied.
-    """
-
-    def __init__(self, artefact: Artefact, batch: int) -> None:
-        hop = artefact.card.hop_length
-        self._session = artefact.session
-        self._audio = np.zeros((batch, 1, hop), np.float32)
-        self._level = np.zeros((), np.int64)
-        self._enhanced = np.zeros((batch, 1, hop), np.float32)
-        self._utilization = np.zeros(batch, np.float32)
-        self._states = [
-            {name: spec.zeros(batch) for name, spec in artefact.state.items()} for _ in ("now", "next")
-        ]
-        self._bindings = [self._bind(*self._states), self._bind(*reversed(self._states))]
-        self._turn = 0
-
-    def __call__(self, audio: NDArray[np.float32], level: int) -> tuple[NDArray[np.float32], float]:
-        """``[batch, hop]`` -> enhanced ``[batch, hop]``, valid until the next call, and mean utilization."""
-        self._audio[:, 0] = audio
-        self._level[...] = level
-        self._session.run_with_iobinding(self._bindings[self._turn])
-        self._turn = 1 - self._turn
-        return self._enhanced[:, 0], float(self._utilization.mean())
-
-    def reset(self) -> None:
-        for array in self._states[self._turn].values():
-            array[...] = 0
-
-    def _bind(self, now: dict[str, NDArray[np.float32]], after: dict[str, NDArray[np.float32]]) -> Any:
-        binding = self._session.io_binding()
-        inputs = {"audio": self._audio, "level": self._level} | {f"state.{n}": a for n, a in now.items()}
-        outputs = {"enhanced": self._enhanced, "utilization": self._utilization}
-        outputs |= {f"next_state.{n}": a for n, a in after.items()}
-        for name, array in inputs.items():
-            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        for name, array in outputs.items():
-            binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        return binding
 
 
 def require_rate(sample_rate: Any) -> int:
