@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import soundfile
@@ -51,3 +52,41 @@ class Scaled(Identity):
     def enhance(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         audio *= self.budget
         return audio
+
+
+class Switching(Identity):
+    """A model with a router, as the evaluation sees it; its MACs do not lie on a line.
+
+    Levels cost 1, 4 and 6 million MACs a second for a quarter, a half and all of its compute. Told
+    "fixed:U" it stays at a level; else half of the frames run the first and half the last. What comes out
+    has an error that is smaller the more it costs.
+    """
+
+    card = SimpleNamespace(
+        name="switching",
+        router=True,
+        sample_rate=RATE,
+        hop_length=160,
+        levels=[
+            SimpleNamespace(utilization=u, macs_per_second=m, parameters=1)
+            for u, m in ((0.25, 1e6), (0.5, 4e6), (1.0, 6e6))
+        ],
+    )
+
+    def stream(self, sample_rate: int | None = None) -> Switching:
+        word = str(self.budget)
+        self.pattern = [float(word.removeprefix("fixed:"))] if word.startswith("fixed:") else [0.25, 1.0]
+        self.trace = np.zeros(0, np.float32)
+        return self
+
+    def feed(self, audio: np.ndarray) -> np.ndarray:
+        frames = len(audio) // 160
+        self.trace = np.append(self.trace, np.resize(np.float32(self.pattern), frames))
+        return audio + 0.02 * (1.1 - np.mean(self.pattern)) * noise(len(audio), 99) / 0.03
+
+    def flush(self) -> np.ndarray:
+        return np.zeros(0, np.float32)
+
+    @property
+    def utilization(self) -> float:
+        return float(self.trace.mean())

@@ -17,6 +17,7 @@ from sese.evaluation.suite import evaluate, score_pairs
 
 FAST = ["pesq", "stoi", "estoi", "si_sdr"]
 IDENTITY, SCALED = "evaluation_signals:Identity", "evaluation_signals:Scaled"
+SWITCHING = "evaluation_signals:Switching"
 COLUMNS = ["pesq_wb", "stoi", "estoi", "si_sdr"]
 
 
@@ -48,6 +49,17 @@ def test_real_models_tell_what_they_used(corpus: Path, tiny: Path, remembering: 
     routed = evaluate(remembering, find_pairs(corpus, 1), ["auto"], metrics=["stoi"], jobs=1)["levels"][1]
     assert routed["level"] == "budget auto"
     assert 0.125 <= routed["utilization"] <= 1
+
+
+def test_levels_of_a_routed_model_are_fixed_and_its_macs_those_of_the_frames(corpus: Path) -> None:
+    result = evaluate("none", find_pairs(corpus, 1), metrics=["stoi"], jobs=1, enhancer=SWITCHING)
+    _, *levels = result["levels"]
+    budgets = ["fixed:0.25", "fixed:0.5", "fixed:1", "auto"]
+    assert [level["budget"] for level in levels] == budgets
+    # Half of the frames cost 1 and half 6; at its mean utilization of 0.625 a line would say 4.5.
+    assert [level["macs_per_second"] for level in levels] == pytest.approx([1e6, 4e6, 6e6, 3.5e6])
+    assert levels[-1]["utilization"] == pytest.approx(0.625)
+    assert result["files"][-1]["macs_per_second"] == pytest.approx(3.5e6)
 
 
 def test_processes_give_what_one_process_gives(corpus: Path) -> None:

@@ -80,7 +80,7 @@ def open_parts(network: Path) -> tuple[onnxruntime.InferenceSession, onnxruntime
     import onnx.utils
 
     model = onnx.load(network)
-    sizes = {
+    sizes: dict[str, list[str | int | None]] = {
         FRAMES: ["batch", "frame", WINDOW],
         ROWS: ["batch", 32, "row", 40],
         SCORES: ["batch", 3],

@@ -1,0 +1,141 @@
+"""The scores of one pair of files: of the noisy input itself, and of a model at each budget.
+
+A model is reached by a path "module:attribute", so that every process can make its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sese.errors import InputError
+from sese.evaluation.metrics import score
+from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
+
+ENHANCER = "sese.runtime.enhancer:Enhancer"
+NOISY = "noisy"  # the name of the row that is the input itself
+
+Budget = float | str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an enhancer made of one signal, and what that took; None where it does not tell.
+
+    Attributes:
+        audio: enhanced, [time] at 16 kHz.
+        seconds: of processing.
+        utilization: mean share of the compute, in (0, 1].
+        macs_per_second: mean multiply-accumulates a second of audio.
+        trace: utilization of each frame, [frame].
+    """
+
+    audio: np.ndarray
+    seconds: float
+    utilization: float | None = None
+    macs_per_second: float | None = None
+    trace: np.ndarray | None = None
+
+
+def run(enhancer: Any, noisy: np.ndarray) -> Run:
+    """Enhance `noisy` [time] at 16 kHz, as a stream where the enhancer has streams.
+
+    MACs are looked up frame by frame, so that they are those of the levels that ran, whatever the line
+    through the levels; only a stream without a trace has its mean utilization looked up.
+    """
+    noisy = noisy.copy()  # so that no enhancer can change what the next one hears
+    if not hasattr(enhancer, "stream"):
+        start = time.perf_counter()
+        return Run(enhancer.enhance(noisy, SAMPLE_RATE), time.perf_counter() - start)
+    stream = enhancer.stream(SAMPLE_RATE)
+    start = time.perf_counter()
+    audio = np.concatenate([stream.feed(noisy), stream.flush()])
+    seconds = time.perf_counter() - start
+    trace = getattr(stream, "trace", None)
+    trace = None if trace is None else np.asarray(trace, np.float32)
+    used = np.array([stream.utilization]) if trace is None or not len(trace) else trace
+    return Run(audio, seconds, float(stream.utilization), macs_of(enhancer.card, used), trace)
+
+
+def macs_of(card: Any, trace: np.ndarray) -> float:
+    """Mean MACs a second of frames that used `trace` [frame] of the compute; between levels, a line."""
+    utilizations = [level.utilization for level in card.levels]
+    macs = [level.macs_per_second for level in card.levels]
+    return float(np.interp(trace, utilizations, macs).mean())
+
+
+class Scorer:
+    """What a process keeps between files: one enhancer per budget."""
+
+    def __init__(self, enhancer: str, model: Any, budgets: Sequence[Budget], metrics: list[str]) -> None:
+        make = resolve(enhancer)
+        self.enhancers = {budget: make(model, budget=budget) for budget in budgets}
+        self.metrics = metrics
+        for each in self.enhancers.values():  # the first call pays for set-up that is not the model's time
+            run(each, np.zeros(SAMPLE_RATE // 2, np.float32))
+
+    def rows(self, pair: Pair) -> Iterator[dict[str, Any]]:
+        """Of one file: the row of the noisy input, then one per budget."""
+        clean, noisy = read_pair(pair)
+        about = {"file": pair.name, "snr_db": pair.snr_db, "audio_s": len(noisy) / SAMPLE_RATE}
+        nothing = dict.fromkeys(("utilization", "macs_per_second", "enhance_s"))
+        yield {**about, "level": NOISY, **nothing, **score(clean, noisy, SAMPLE_RATE, self.metrics)}
+        for budget, enhancer in self.enhancers.items():
+            made = run(enhancer, noisy)
+            spent = {
+                "utilization": made.utilization,
+                "macs_per_second": made.macs_per_second,
+                "enhance_s": made.seconds,
+            }
+            values = score(clean, made.audio, SAMPLE_RATE, self.metrics)
+            yield {**about, "level": label(budget), **spent, **values}
+
+
+_scorer: Scorer | None = None  # one per process
+
+
+def start(*arguments: Any) -> None:
+    """Make this process's scorer; arguments as of `Scorer`."""
+    global _scorer
+    _scorer = Scorer(*arguments)
+
+
+def score_file(pair: Pair) -> list[dict[str, Any]]:
+    """The rows of one file, in a process where `start` was called.
+
+    Raises:
+        InputError: the files cannot be read or scored.
+    """
+    assert _scorer is not None
+    try:
+        return list(_scorer.rows(pair))
+    except InputError as error:
+        # Metrics know shapes but not files.
+        raise error if str(pair.noisy) in str(error) else InputError(f"{pair.noisy}: {error}") from None
+
+
+def resolve(path: str) -> Callable[..., Any]:
+    """What "module:attribute" names.
+
+    Raises:
+        InputError: there is no such thing.
+    """
+    module, separator, attribute = path.partition(":")
+    if not separator:
+        raise InputError(f"enhancer: {path!r} is no path of the form module:attribute")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"enhancer: {path!r} cannot be imported ({error})") from error
+
+
+def label(budget: Budget | None) -> str:
+    """The name of a row: its budget, or the input itself for None."""
+    if budget is None:
+        return NOISY
+    return f"budget {budget}" if isinstance(budget, str) else f"budget {budget:g}"
