@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from sese.cli.evaluate import evaluate
 from sese.errors import InputError
-from sese.evaluation import suite
+from sese.evaluation import examples, suite
 
 app = typer.Typer()
 app.command()(evaluate)
@@ -25,7 +25,8 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(suite.evaluate.__kwdefaults__, "enhancer", "evaluation_signals:Identity")
+    for function in (suite.evaluate, examples.make_examples):
+        monkeypatch.setitem(function.__kwdefaults__, "enhancer", "evaluation_signals:Identity")
 
 
 def run(*arguments: object) -> Any:
@@ -46,6 +47,7 @@ def test_table_json_and_files(corpus: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "| budget 0.5 |" in result.stdout
     assert (tmp_path / "out" / "evaluation.json").is_file()
+    assert "median improvement" in (tmp_path / "out" / "evaluation.html").read_text()
     result = run("none", corpus, *options, "--json")
     assert json.loads(result.stdout)["file_count"] == 2
 

@@ -89,8 +89,8 @@ def test_failures_are_counted_and_reported(corpus: Path, tmp_path: Path) -> None
 
 def test_report_files(corpus: Path, tmp_path: Path) -> None:
     result = evaluate("none", find_pairs(corpus), metrics=["stoi"], jobs=1, enhancer=IDENTITY)
-    paths = report.write_report(result, tmp_path / "new" / "report")
-    assert [path.name for path in paths] == ["evaluation.json", "evaluation.csv", "evaluation.md"]
+    paths = report.write_report(result, tmp_path / "new" / "report", "<p>page</p>")
+    assert [path.name for path in paths] == [f"evaluation.{end}" for end in ("json", "csv", "md", "html")]
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
     assert json.loads(paths[0].read_text())["levels"][0]["level"] == "noisy"
     rows = list(csv.DictReader(paths[1].open()))

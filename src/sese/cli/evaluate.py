@@ -16,7 +16,10 @@ def evaluate(
     ],
     budget: Annotated[
         list[str] | None,
-        typer.Option(help="Compute budget in (0, 1], or auto; may be repeated. Default: all of the model."),
+        typer.Option(
+            help="Compute budget: a number up to 1, auto, fixed:LEVEL or threshold:DB; may be repeated."
+            " Default: every level, and auto where the model has a router."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes. Default: one per core.")] = None,
@@ -24,8 +27,11 @@ def evaluate(
         str | None, typer.Option(help="Of pesq,stoi,estoi,si_sdr,dnsmos, joined by commas. Default: all.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out-dir", "-o", help="Write evaluation.json, .csv and .md there.")
+        Path | None, typer.Option("--out-dir", "-o", help="Write evaluation.json, .csv, .md and .html there.")
     ] = None,
+    examples: Annotated[
+        int, typer.Option(min=0, max=4, help="Clips to show in the .html: worst, median, best, lowest SNR.")
+    ] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Score a model at each of its levels against clean references, beside the noisy input itself.
@@ -33,6 +39,8 @@ def evaluate(
     Exit code 1 when a score of some file is missing; those are counted in the report and left out of means.
     """
     from sese.evaluation import report
+    from sese.evaluation.examples import make_examples
+    from sese.evaluation.page import to_html
     from sese.evaluation.pairs import find_pairs
     from sese.evaluation.suite import evaluate as run
 
@@ -41,11 +49,13 @@ def evaluate(
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     progress = _show if sys.stderr.isatty() else None
     budgets = [_number(text) for text in budget or ()]
-    result = run(model, find_pairs(data, limit), budgets, metrics=names, jobs=jobs, progress=progress)
+    pairs = find_pairs(data, limit)
+    result = run(model, pairs, budgets, metrics=names, jobs=jobs, progress=progress)
     result["data"] = str(data)
     typer.echo(report.to_json(result) if as_json else report.to_markdown(result), nl=False)
     if out is not None:
-        for path in report.write_report(result, out):
+        page = to_html(result, make_examples(result, pairs, examples))
+        for path in report.write_report(result, out, page):
             typer.echo(f"wrote {path}", err=True)
     if result["failures"]:
         typer.echo(f"sese: {len(result['failures'])} scores have no finite value; see the report", err=True)

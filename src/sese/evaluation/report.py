@@ -8,6 +8,8 @@ import json
 import math
 import os
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +21,35 @@ HEADINGS = {  # column of the result -> heading and decimals of the Markdown tab
     "estoi": ("ESTOI", 3),
     "si_sdr": ("SI-SDR (dB)", 1),
     "dnsmos_ovrl": ("DNSMOS OVRL", 2),
-    "dnsmos_sig": ("SIG", 2),
-    "dnsmos_bak": ("BAK", 2),
-    "dnsmos_p808": ("P808", 2),
+    "dnsmos_sig": ("DNSMOS SIG", 2),
+    "dnsmos_bak": ("DNSMOS BAK", 2),
+    "dnsmos_p808": ("DNSMOS P.808", 2),
 }
 
 
-def write_report(result: dict[str, Any], folder: str | Path) -> list[Path]:
-    """Write `evaluation.json`, `evaluation.csv` and `evaluation.md` into `folder`, made where missing.
+def write_report(result: dict[str, Any], folder: str | Path, page: str | None = None) -> list[Path]:
+    """Write `evaluation.json`, `.csv` and `.md`, and a page as `.html`, into `folder`, made where missing.
 
     Each file appears whole or not at all. Scores that are not finite are null in JSON, empty in CSV.
 
     Args:
         result: what `sese.evaluation.suite.evaluate` returns.
+        page: from `sese.evaluation.page.to_html`; None for none.
 
     Returns:
-        The three paths.
+        The paths.
     """
-    folder = make_folder(folder)
     texts = {"json": to_json(result), "csv": to_csv(result), "md": to_markdown(result)}
+    return write_files(folder, "evaluation", texts | ({} if page is None else {"html": page}))
+
+
+def write_files(folder: str | Path, stem: str, contents: Mapping[str, str | bytes]) -> list[Path]:
+    """Write `stem.suffix` for every suffix in `contents`, each whole or not at all; returns the paths."""
+    folder = make_folder(folder)
     paths = []
-    for suffix, text in texts.items():
-        paths.append(folder / f"evaluation.{suffix}")
-        _write_atomic(paths[-1], text)
+    for suffix, content in contents.items():
+        paths.append(folder / f"{stem}.{suffix}")
+        _write_atomic(paths[-1], content.encode() if isinstance(content, str) else content)
     return paths
 
 
@@ -63,7 +71,7 @@ def make_folder(folder: str | Path) -> Path:
 
 def to_json(result: dict[str, Any]) -> str:
     """The whole result as JSON text; numbers that are not finite become null."""
-    return json.dumps(_plain(result), indent=1, allow_nan=False) + "\n"
+    return json.dumps(plain(result), indent=1, allow_nan=False) + "\n"
 
 
 def to_csv(result: dict[str, Any]) -> str:
@@ -71,7 +79,7 @@ def to_csv(result: dict[str, Any]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(result["files"][0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_plain(result["files"]))
+    writer.writerows(plain(result["files"]))
     return text.getvalue()
 
 
@@ -82,7 +90,7 @@ def to_markdown(result: dict[str, Any]) -> str:
     """
     columns = list(result["levels"][0]["mean"])
     header = ["level", *(HEADINGS[column][0] for column in columns), "utilization", "MMAC/s", "RTF"]
-    lines = [*_table(header, [_level_cells(level, columns) for level in result["levels"]]), ""]
+    lines = [*table(header, [_level_cells(level, columns) for level in result["levels"]]), ""]
     lines += [
         f"Model `{result['model']}`; means over {result['file_count']} files ({result['audio_s'] / 60:.1f}"
         f" min) at {result['sample_rate'] / 1000:g} kHz; ± half of the interval ({result['interval']})."
@@ -106,11 +114,13 @@ def _level_cells(level: dict[str, Any], columns: list[str]) -> list[str]:
     ]
 
 
+def failure_counts(result: dict[str, Any]) -> dict[str, int]:
+    """How many scores are not finite, by column and level."""
+    return Counter(f"{failure['column']} at {failure['level']}" for failure in result["failures"])
+
+
 def _failure_lines(result: dict[str, Any]) -> list[str]:
-    counts: dict[str, int] = {}
-    for failure in result["failures"]:
-        name = f"{failure['column']} at {failure['level']}"
-        counts[name] = counts.get(name, 0) + 1
+    counts = failure_counts(result)
     if not counts:
         return []
     listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
@@ -129,7 +139,7 @@ def _snr_lines(result: dict[str, Any], columns: list[str]) -> list[str]:
             [level["level"], *(_number(group["mean"][column], decimals) for group in level["by_input_snr"])]
             for level in result["levels"]
         ]
-        lines += [f"{heading} by input SNR", "", *_table(header, cells), ""]
+        lines += [f"{heading} by input SNR", "", *table(header, cells), ""]
     return lines
 
 
@@ -139,7 +149,8 @@ def _snr_heading(group: dict[str, Any]) -> str:
     return f"{span} dB ({group['files']})"
 
 
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table, numbers to the right."""
     ruler = ["---", *["---:"] * (len(header) - 1)]
     return ["| " + " | ".join(cells) + " |" for cells in (header, ruler, *rows)]
 
@@ -154,19 +165,20 @@ def _number(value: float | None, decimals: int) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The same with None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write_atomic(path: Path, text: str) -> None:
+def _write_atomic(path: Path, content: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read

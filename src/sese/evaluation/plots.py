@@ -1,0 +1,207 @@
+"""Plots of an evaluation, each a function from results to a matplotlib figure. Nothing is shown or opened."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sese.evaluation.examples import Example
+from sese.evaluation.report import HEADINGS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMNS = 4  # panels in a row
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "legend.frameon": False,
+    "svg.hashsalt": "sese",  # equal input, equal bytes
+}
+
+
+def quality_against_macs(result: dict[str, Any]) -> Figure:
+    """A panel per column: mean and 95% interval over million MACs a second; the noisy input is a line."""
+    noisy, *levels = result["levels"]
+    levels = [level for level in levels if level["macs_per_second"] is not None]
+    columns = list(noisy["mean"])
+    sheet, panels = _panels(len(columns), 2.5)
+    for panel, column in zip(panels, columns, strict=True):
+        panel.axhline(noisy["mean"][column]["mean"], color="#999", linestyle="--", label="noisy input")
+        for varies, marker, color, label in (
+            (False, "o-", "#1f5fa8", "fixed level"),
+            (True, "*", "#c8391f", "varying"),
+        ):
+            drawn = [level for level in levels if is_dynamic(result, level) == varies]
+            if drawn:
+                points(panel, drawn, column, marker, color, label)
+        panel.set(title=HEADINGS[column][0], xlabel="MMAC/s")
+    return _legend_below(sheet, panels)
+
+
+def quality_by_snr(result: dict[str, Any]) -> Figure:
+    """A panel per column: means over input SNR, a line per level."""
+    from matplotlib import colormaps
+
+    noisy, *levels = result["levels"]
+    columns = list(noisy["mean"])
+    sheet, panels = _panels(len(columns), 2.5)
+    varying = [is_dynamic(result, level) for level in levels]
+    shades = iter(colormaps["viridis"](np.linspace(0.85, 0.1, len(levels))))
+    reds = iter(colormaps["autumn"](np.linspace(0.1, 0.7, len(levels))))
+    colors = [next(reds if varies else shades) for varies in varying]
+    for panel, column in zip(panels, columns, strict=True):
+        for level, color in [(noisy, "#999"), *zip(levels, colors, strict=True)]:
+            groups = level["by_input_snr"]
+            where = [group["snr_db"] + group["width_db"] / 2 for group in groups]
+            line = "--" if level is noisy else "-"
+            values = [group["mean"][column] for group in groups]
+            panel.plot(where, values, line, marker=".", color=color, label=level["level"])
+        panel.set(title=HEADINGS[column][0], xlabel="input SNR (dB)")
+    return _legend_below(sheet, panels)
+
+
+def utilization_against_input(result: dict[str, Any]) -> Figure | None:
+    """A dot per file: what it used, over the SI-SDR of its noisy input. None where nothing varies."""
+    levels = [level for level in result["levels"][1:] if is_dynamic(result, level)]
+    noisy = result["files"][0]
+    if not levels or "si_sdr" not in noisy:
+        return None
+    before = {row["file"]: row["si_sdr"] for row in result["files"] if row["level"] == noisy["level"]}
+    sheet, (panel,) = _panels(1, 3.4)
+    for number, level in enumerate(levels):
+        rows = [row for row in result["files"] if row["level"] == level["level"]]
+        panel.scatter(
+            [before[row["file"]] for row in rows],
+            [row["utilization"] for row in rows],
+            s=14,
+            alpha=0.6,
+            color=f"C{number}",
+            label=level["level"],
+        )
+    panel.set(xlabel="SI-SDR of the noisy input (dB)", ylabel="utilization", ylim=(0, 1.05))
+    return _legend_below(sheet, [panel])
+
+
+def spectrograms(example: Example, sample_rate: int) -> Figure:
+    """Noisy, enhanced and clean, on one scale of 80 dB; below them the utilization frame by frame."""
+    traced = example.trace is not None
+    with _style():
+        from matplotlib.figure import Figure
+
+        sheet = Figure(figsize=(9, 6.2 if traced else 5.2), layout="constrained")
+        panels = sheet.subplots(
+            3 + traced, sharex=True, height_ratios=[2, 2, 2, *([1.1] if traced else [])], squeeze=False
+        )[:, 0]
+    signals = {"noisy": example.noisy, "enhanced": example.enhanced, "clean": example.clean}
+    levels = {name: _decibels(audio) for name, audio in signals.items()}
+    top = max(float(level.max()) for level in levels.values())
+    seconds = len(example.noisy) / sample_rate
+    for panel, (name, level) in zip(panels, levels.items(), strict=False):
+        image = panel.imshow(
+            level.T,
+            origin="lower",
+            aspect="auto",
+            extent=(0, seconds, 0, sample_rate / 2000),
+            vmin=top - 80,
+            vmax=top,
+            cmap="magma",
+            interpolation="nearest",
+        )
+        panel.set(ylabel=f"{name}\nkHz")
+        panel.grid(False)
+    sheet.colorbar(image, ax=list(panels[:3]), label="dB", pad=0.01, aspect=40)
+    if example.trace is not None:
+        time = np.arange(len(example.trace)) * example.frame_s
+        panels[-1].step(time, example.trace, where="post", color="#c8391f", linewidth=0.9)
+        panels[-1].set(ylabel="utilization", ylim=(0, 1.05))
+    panels[-1].set(xlabel="s", xlim=(0, seconds))
+    return sheet
+
+
+def is_dynamic(result: dict[str, Any], level: dict[str, Any]) -> bool:
+    """Whether what runs is decided frame by frame: by the budget's word, or because files differ."""
+    word = level["budget"]
+    if isinstance(word, str):
+        return not word.startswith("fixed:")
+    used = [row["utilization"] for row in result["files"] if row["level"] == level["level"]]
+    return None not in used and max(used) - min(used) > 1e-6
+
+
+def points(
+    panel: Axes, levels: list[dict[str, Any]], column: str, marker: str, color: str, label: str
+) -> None:
+    """Means of `levels` with their intervals, over million MACs a second."""
+    values = [level["mean"][column] for level in levels]
+    error = np.array([[v["mean"] - v["low"], v["high"] - v["mean"]] for v in values]).T
+    panel.errorbar(
+        [level["macs_per_second"] / 1e6 for level in levels],
+        [value["mean"] for value in values],
+        error,
+        fmt=marker,
+        color=color,
+        capsize=2,
+        elinewidth=0.8,
+        markersize=8 if "*" in marker else 4,
+        label=label,
+    )
+
+
+def to_svg(sheet: Figure) -> bytes:
+    """The figure as SVG."""
+    return _saved(sheet, format="svg", metadata={"Date": None})
+
+
+def to_png(sheet: Figure, dots_per_inch: int = 100) -> bytes:
+    """The figure as PNG."""
+    return _saved(sheet, format="png", dpi=dots_per_inch)
+
+
+def _saved(sheet: Figure, **options: Any) -> bytes:
+    file = io.BytesIO()
+    with _style():
+        sheet.savefig(file, **options)
+    return file.getvalue()
+
+
+def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, four in a row at most."""
+    with _style():
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        layout = ConstrainedLayoutEngine(h_pad=0.09)  # inches: between an axis' name and the next title
+        across = min(count, COLUMNS)
+        down = math.ceil(count / across)
+        width = 2.75 * across if count > 1 else 6.5
+        sheet = Figure(figsize=(max(width, 5.5), height * down + 0.3), layout=layout)
+        panels = list(sheet.subplots(down, across, squeeze=False).flat)
+    for panel in panels[count:]:
+        panel.remove()
+    return sheet, panels[:count]
+
+
+def _legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
+    handles, labels = panels[0].get_legend_handles_labels()
+    sheet.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
+    return sheet
+
+
+def _decibels(audio: np.ndarray) -> np.ndarray:
+    """[frame, bin] power in dB, Hann windows of 512 samples, 128 apart."""
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, 256), 512)[::128]
+    power = np.abs(np.fft.rfft(frames * np.hanning(512), axis=-1)) ** 2
+    return 10 * np.log10(power + 1e-10)
+
+
+def _style() -> Any:
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
