@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sese.data.mixing import Mixture
+from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plan
 from sese.training.losses import si_sdr, total
 from sese.training.task import EnhancementTask
@@ -34,6 +35,12 @@ STRATEGIES = {
     "sandwich": ["training.levels=sandwich"],
     "sandwich, distilled": ["training.levels=sandwich", "training.distill=1"],
     "full": ["training.levels=full"],
+    "routed": ["training.levels=routed", "model.router_channels=4"],
+    "routed and dealt": [
+        "training.levels=routed",
+        "model.router_channels=4",
+        "training.routing.fixed_share=0.5",
+    ],
 }
 
 
@@ -159,3 +166,52 @@ def test_a_step_repeated_on_the_same_clips_learns_them_at_every_level():
     for level in range(4):
         enhanced = training.model.enhance_clip(noisy, level_plan(training.model.sites, level))
         assert (si_sdr(enhanced.squeeze(1), clean.squeeze(1)) > before + 3).all(), "cleaner by 3 dB"
+
+
+def test_router_pretraining_moves_the_router_alone():
+    training = task("training.levels=routed", "model.router_channels=4", "training.train_only=policy")
+    training.training_step(batch(), 0).backward()
+    for name, parameter in training.model.named_parameters():
+        assert (parameter.grad is not None) == name.startswith("policy."), name
+    optimised = {
+        id(p) for g in training.configure_optimizers()["optimizer"].param_groups for p in g["params"]
+    }
+    assert optimised == {id(p) for p in training.model.policy.parameters()}
+
+
+def test_dealt_rows_of_a_routed_batch_cost_nothing():
+    """Only what the router chose may push it towards the target."""
+    training = task(
+        "training.levels=routed",
+        "model.router_channels=4",
+        "training.routing.fixed_share=0.5",
+        "training.level_shares=[0, 0, 0, 1]",
+        "training.losses={l1: 1.0e-9}",
+    )
+    with torch.no_grad():  # the router all but always picks the lowest level
+        training.model.policy.pointwise.bias[:] = torch.tensor([50.0, 0, 0, 0])
+    generator = torch.Generator().manual_seed(0)
+    losses = training._routed(batch().noisy, batch().clean, generator)
+    assert losses["efficiency"].item() == pytest.approx((0.125 - 0.25) ** 2, rel=1e-4)
+    assert losses["balance"].item() == pytest.approx(0.1 * 4, rel=1e-3)
+
+
+def test_router_has_its_own_learning_rate():
+    training = task("training.levels=routed", "model.router_channels=4", "training.routing.learning_rate=3.0")
+    groups = training.configure_optimizers()["optimizer"].param_groups
+    router = {id(p) for p in training.model.policy.parameters()}
+    peak = config().training.learning_rate
+    for group in groups:
+        of_router = {id(p) in router for p in group["params"]}
+        assert len(of_router) == 1
+        assert group["initial_lr"] == pytest.approx(peak * (3 if of_router.pop() else 1))
+
+
+def test_initial_weights_may_lack_the_router(tmp_path):
+    first = task()
+    checkpoint.save(tmp_path, "demucs", first.config.model, first.model.state_dict())
+    torch.manual_seed(5)
+    second = EnhancementTask(config("model.router_channels=4", f"training.initial={tmp_path}"))
+    theirs = first.model.state_dict()
+    assert {n for n in second.model.state_dict() if n not in theirs} >= {"policy.conv.weight"}
+    assert all(torch.equal(second.model.state_dict()[name], value) for name, value in theirs.items())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from sese.cli import data, doctor, enhance, evaluate, export, models, train
+from sese.cli import data, doctor, enhance, evaluate, export, models, sweep, train
 from sese.errors import InputError
 
 VERBS: dict[str, Callable[..., None]] = {
@@ -19,6 +19,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,
     "train": train.train,
+    "sweep": sweep.sweep,
     "export": export.export,
 }
 GROUPS = {"models": models.app, "data": data.app}

@@ -17,22 +17,14 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
 ) -> None:
     """Train a model. Stops cleanly after max_minutes=N; --resume goes on."""
-    from sese.cli.extras import require
-    from sese.errors import InputError
+    from sese.cli.extras import require, take_minutes
 
     require("train", "torch", "lightning", "yaml")
     from sese.training.config import read
     from sese.training.run import RESOLVED
     from sese.training.run import train as run
 
-    changes = list(overrides or [])
-    minutes = None
-    for change in [c for c in changes if c.startswith("max_minutes=")]:
-        changes.remove(change)
-        try:
-            minutes = float(change.removeprefix("max_minutes="))
-        except ValueError:
-            raise InputError(f"{change}: give a number of minutes") from None
+    changes, minutes = take_minutes(overrides)
     if config.is_dir():
         config, run_dir = config / RESOLVED, run_dir or config
     resolved = read(config, changes)

@@ -84,7 +84,9 @@ def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> None:
     try:
         weights = load_file(path)
         own = model.state_dict()
-        fresh = {name: own[name] for name in own if name not in weights and name.startswith(new)} if new else {}
+        fresh = (
+            {name: own[name] for name in own if name not in weights and name.startswith(new)} if new else {}
+        )
         model.load_state_dict(weights | fresh)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; give a folder with {CONFIG} and {WEIGHTS}") from None

@@ -77,7 +77,8 @@ def efficiency(utilization: Tensor, config: RoutingConfig) -> Tensor:
 def balance(scores: Tensor, config: RoutingConfig) -> Tensor:
     """How unevenly the levels are used; lowest for even shares.
 
-    ``switch``: levels * sum of (share of the frames whose best score it is) * (mean probability), 1 when even.
+    ``switch`` is levels * sum over levels of (share of the frames that score it best) * (mean probability),
+    1 when even.
 
     Args:
         scores: (batch, frame, level).

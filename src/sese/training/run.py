@@ -29,7 +29,7 @@ LAST = "checkpoints/last.ckpt"
 RESOLVED = "config.yaml"
 
 
-def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: float | None = None) -> None:
+def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: float | None = None) -> bool:
     """Train, or go on training.
 
     The folder gets `config.yaml` (resolved), `metrics.jsonl`, `tensorboard/`, `samples/`,
@@ -40,6 +40,9 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         folder: of the run.
         resume: go on from the last checkpoint: weights, averages, optimiser, schedule and data order.
         max_minutes: stop cleanly with a checkpoint after this long.
+
+    Returns:
+        Whether every step is done.
 
     Raises:
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
@@ -81,6 +84,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
     trainer.fit(
         EnhancementTask(config), MixtureData(config), ckpt_path=last if resume else None, weights_only=True
     )
+    return trainer.global_step >= settings.steps
 
 
 class Average(WeightAveraging):

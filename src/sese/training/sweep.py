@@ -1,0 +1,171 @@
+"""Many runs from one file: a grid over values and seeds, done once, whoever stops it and how often.
+
+    config: ../demucs_joint.yaml          # what every run builds on
+    seeds: [1, 2, 3]
+    set: {training.steps: 1000}           # for every run
+    runs:
+      backbone: {set: {training.levels: deal}}
+      joint: {grid: {training.routing.target: [0.1, 0.25]}}          # joint-0.1, joint-0.25
+      finetune: {set: {training.initial: "{backbone}"}, seeds: [1]}  # starts from a run above, same seed
+
+Runs lie in OUT/NAME/seed-N. A finished one is skipped, a stopped one goes on, and one that another process
+is at is left to it: the same command may be started several times at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sese.errors import InputError
+from sese.training.config import RunConfig, read
+from sese.training.run import LAST, train
+
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sweep: its folder, and its overrides as `key.path=value`."""
+
+    folder: Path
+    config: Path
+    overrides: tuple[str, ...]
+    after: Path | None
+
+    def resolve(self) -> RunConfig:
+        """The run's checked configuration."""
+        return read(self.config, self.overrides)
+
+    @property
+    def state(self) -> str:
+        """``done``, ``stopped`` (a checkpoint lies there) or ``open``."""
+        if (self.folder / DONE).exists():
+            return "done"
+        return "stopped" if (self.folder / LAST).exists() else "open"
+
+
+def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
+    """The runs of a sweep file, in the order in which they are done: run by run, each over its seeds.
+
+    Args:
+        path: of the sweep file.
+        output: folder of the runs.
+        overrides: `key.path=value` for every run; they go before all others.
+
+    Raises:
+        InputError: the file or one of its runs cannot be used; every run is checked before any is started.
+    """
+    values = _read(path)
+    common = values.get("set") or {}
+    runs: list[Run] = []
+    for name, entry in values["runs"].items():
+        entry = entry or {}
+        _known(path, f"run '{name}'", entry, {"set", "grid", "seeds"})
+        grid = entry.get("grid") or {}
+        if not all(isinstance(choices, list) and choices for choices in grid.values()):
+            raise InputError(f"{path}: the grid of run '{name}' needs a list of values for each key")
+        for choice, seed in itertools.product(
+            itertools.product(*grid.values()), entry.get("seeds") or values.get("seeds") or [0]
+        ):
+            full_name = "-".join([str(name), *(str(value) for value in choice)])
+            settings = {**common, **(entry.get("set") or {}), **dict(zip(grid, choice, strict=True))}
+            folder = output / full_name / f"seed-{seed}"
+            settings |= {"seed": seed, "name": full_name}
+            after = _start_from(path, settings, runs, seed)
+            texts = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+            config = (path.parent / values["config"]).resolve()
+            runs.append(Run(folder, config, (*overrides, *texts), after))
+    for run in runs:
+        run.resolve()
+    return runs
+
+
+def sweep(runs: Sequence[Run], max_minutes: float | None = None) -> None:
+    """Do what is left to do.
+
+    Args:
+        runs: from `plan`.
+        max_minutes: stop with a checkpoint after this long; the next call goes on.
+    """
+    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+    for number, run in enumerate(runs, start=1):
+        left = None if deadline is None else (deadline - time.monotonic()) / 60
+        if left is not None and left <= 0:
+            print("time is up; start the same command again to go on")
+            return
+        label = f"[{number}/{len(runs)}] {run.folder}"
+        if run.state == "done":
+            continue
+        if run.after is not None and not (run.after / DONE).exists():
+            print(f"{label}: waits for {run.after}, which is not done", flush=True)
+            continue
+        with _claimed(run.folder) as mine:
+            if not mine or run.state == "done":
+                continue
+            print(f"{label}: {'goes on' if run.state == 'stopped' else 'starts'}", flush=True)
+            started = time.monotonic()
+            if train(run.resolve(), run.folder, resume=run.state == "stopped", max_minutes=left):
+                record = {"seconds": round(time.monotonic() - started, 1)}
+                (run.folder / DONE).write_text(json.dumps(record) + "\n")
+
+
+def _start_from(path: Path, settings: dict[str, Any], runs: Sequence[Run], seed: int) -> Path | None:
+    """Put the folder of an earlier run where `training.initial` names it; returns that run's folder."""
+    initial = settings.get("training.initial")
+    named = re.fullmatch(r"\{(.+)\}", initial) if isinstance(initial, str) else None
+    if named is None:
+        return None
+    found = [
+        run.folder for run in runs if run.folder.parent.name == named[1] and run.folder.name == f"seed-{seed}"
+    ]
+    if not found:
+        raise InputError(f"{path}: '{initial}' names no run above with seed {seed}")
+    settings["training.initial"] = str(found[0] / "last")
+    return found[0]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; give a sweep file such as configs/sweeps/*.yaml") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
+    if (
+        not isinstance(values, dict)
+        or not isinstance(values.get("runs"), dict)
+        or not isinstance(values.get("config"), str)
+    ):
+        raise InputError(f"{path} is no sweep: it needs `config: FILE` and `runs: {{NAME: ...}}`")
+    _known(path, "the sweep", values, {"config", "seeds", "set", "runs"})
+    return values
+
+
+def _known(path: Path, what: str, values: Any, known: set[str]) -> None:
+    unknown = sorted(set(values) - known) if isinstance(values, dict) else [str(values)]
+    if unknown:
+        raise InputError(f"{path}: {what} has the unknown key '{unknown[0]}'; known are {sorted(known)}")
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Hold a run's folder against other processes; false where another one holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

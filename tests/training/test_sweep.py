@@ -1,0 +1,99 @@
+"""A sweep: its plan, its stops and resumes, its claims on folders."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+
+from sese.errors import InputError
+from sese.training.sweep import plan, sweep
+from training.tiny_run import DEBUG, SMALLER
+
+FILE = """
+config: {config}
+seeds: [1, 2]
+set: {{training.steps: 2, training.validate_steps: 2}}
+runs:
+  backbone: {{set: {{training.levels: deal}}}}
+  joint:
+    grid: {{training.routing.target: [0.25, 0.5]}}
+    set: {{training.levels: routed, model.router_channels: 4}}
+    seeds: [1]
+  finetune:
+    set: {{training.levels: routed, model.router_channels: 4, training.initial: "{{backbone}}"}}
+    seeds: [2]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(FILE.format(config=DEBUG))
+    return path
+
+
+def test_plan_lists_grid_and_seeds_in_order(file: Path, tmp_path: Path) -> None:
+    runs = plan(file, tmp_path / "out", [*SMALLER, "data.validation_seconds=0.5"])
+    names = [str(run.folder.relative_to(tmp_path / "out")) for run in runs]
+    assert names == [
+        "backbone/seed-1",
+        "backbone/seed-2",
+        "joint-0.25/seed-1",
+        "joint-0.5/seed-1",
+        "finetune/seed-2",
+    ]
+    config = runs[3].resolve()
+    assert (config.seed, config.training.routing.target, config.training.steps) == (1, 0.5, 2)
+    assert config.data.validation_seconds == 0.5
+    assert runs[4].resolve().training.initial == str(tmp_path / "out" / "backbone" / "seed-2" / "last")
+
+
+def test_sweep_stops_goes_on_and_skips_what_is_done(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [run for run in plan(file, tmp_path / "out", SMALLER) if run.folder.name == "seed-2"]
+    sweep(runs, max_minutes=1e-6)
+    assert runs[0].state == "stopped"
+    assert runs[1].state == "open"
+    sweep(runs)
+    assert [run.state for run in runs] == ["done", "done"]
+    weights = [(run.folder / "last" / "model.safetensors").stat().st_mtime_ns for run in runs]
+    capsys.readouterr()
+    sweep(runs)
+    assert capsys.readouterr().out == ""
+    assert [(run.folder / "last" / "model.safetensors").stat().st_mtime_ns for run in runs] == weights
+    assert json.loads((runs[0].folder / "done.json").read_text())["seconds"] > 0
+
+
+def test_sweep_leaves_a_run_that_another_process_holds(file: Path, tmp_path: Path) -> None:
+    run = plan(file, tmp_path / "out", SMALLER)[0]
+    run.folder.mkdir(parents=True)
+    with (run.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sweep([run])
+    assert run.state == "open"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{{backbone}}", "{{nobody}}", "names no run above"),
+        ("seeds: [1]", "sedes: [1]", "unknown key 'sedes'"),
+        ("config:", "konfig:", "is no sweep"),
+        ("[0.25, 0.5]", "0.25", "needs a list"),
+        ("[0.25, 0.5]", "[0.25, 5]", "routing.target is 5.0"),
+    ],
+)
+def test_plan_refuses(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(FILE.replace(old, new, 1).format(config=DEBUG))
+    with pytest.raises(InputError, match=message):
+        plan(path, tmp_path / "out")
+
+
+def test_plan_refuses_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        plan(tmp_path / "none.yaml", tmp_path / "out")
