@@ -24,19 +24,28 @@ __version__ = "0.1.0"
 __all__ = ["Enhancer", "__version__", "enhance", "load"]
 
 
-def load(model: str | os.PathLike[str] | None = None, budget: float | str = 1.0) -> Enhancer:
-    """Open a model. See `sese.runtime.enhancer.Enhancer`.
+def load(
+    model: str | os.PathLike[str] | None = None,
+    budget: float | str = 1.0,
+    *,
+    max_mmacs: float | None = None,
+    max_rtf: float | None = None,
+) -> Enhancer:
+    """Open a model. See `sese.runtime.enhancer.Enhancer`, also for the budgets.
 
     Args:
         model: Name of a bundled model, a model folder, or an ``.onnx`` file; None for the default model.
-        budget: Share of the compute that may be used, from the lowest level of the model to 1.
+        budget: Share of the compute, from the lowest level of the model to 1; ``"auto"``, ``"fixed:0.25"``,
+            ``"threshold"``.
+        max_mmacs: Most million MACs a second that any frame may run at; None for no limit.
+        max_rtf: Most time that a frame may take, as a multiple of its duration; None for no limit.
 
     Raises:
-        InputError: The model cannot be found or opened, or has no such budget.
+        InputError: The model cannot be found or opened, has no such budget, or cannot keep the limits.
     """
     from sese.runtime.enhancer import Enhancer
 
-    return Enhancer(model, budget)
+    return Enhancer(model, budget, max_mmacs=max_mmacs, max_rtf=max_rtf)
 
 
 def enhance(
@@ -45,6 +54,8 @@ def enhance(
     *,
     budget: float | str = 1.0,
     model: str | os.PathLike[str] | None = None,
+    max_mmacs: float | None = None,
+    max_rtf: float | None = None,
     mix: float = 1.0,
     max_attenuation_db: float | None = None,
 ) -> NDArray[Any]:
@@ -53,8 +64,10 @@ def enhance(
     Args:
         audio: Floating point samples, ``[time]`` or ``[channel, time]``, full scale being [-1, 1].
         sample_rate: In Hz, 8000 to 192000.
-        budget: Share of the compute that may be used, from the lowest level of the model to 1.
+        budget: See `load`.
         model: Name of a bundled model, a model folder, or an ``.onnx`` file; None for the default model.
+        max_mmacs: See `load`.
+        max_rtf: See `load`.
         mix: 0 returns the input, 1 the enhanced audio.
         max_attenuation_db: Most that anything may be attenuated by, in dB; None for no limit.
 
@@ -67,7 +80,13 @@ def enhance(
     from sese.runtime.enhancer import opened
 
     return opened(model).enhance(
-        audio, sample_rate, budget=budget, mix=mix, max_attenuation_db=max_attenuation_db
+        audio,
+        sample_rate,
+        budget=budget,
+        max_mmacs=max_mmacs,
+        max_rtf=max_rtf,
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
     )
 
 

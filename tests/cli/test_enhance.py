@@ -58,7 +58,7 @@ def test_json(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
     assert done["utilization"] == done["budget"] == 0.5
     assert done["seconds"] == 0.5
     assert done["output"] == str(tmp_path / "noisy_enhanced.wav")
-    assert {"processing_seconds", "real_time_factor", "level", "sample_rate", "channels"} < set(done)
+    assert {"processing_seconds", "real_time_factor", "limited_to", "sample_rate", "channels"} < set(done)
     assert failed["status"] == "failed"
     assert "does not exist" in failed["error"]
 

@@ -11,7 +11,8 @@ import soundfile
 
 from runtime.tiny_model import tone
 from sese.errors import InputError
-from sese.runtime.jobs import Settings, plan_jobs, run_jobs
+from sese.runtime.inputs import plan_jobs
+from sese.runtime.jobs import Settings, run_jobs
 
 
 @pytest.fixture

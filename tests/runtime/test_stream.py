@@ -13,7 +13,7 @@ from sese.runtime.artefact import open_artefact
 from sese.runtime.stream import Stream
 
 RATES = (8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000)
-FULL = len(GAINS) - 1
+FULL = 1.0
 
 
 def through(stream: Stream, audio: np.ndarray, sizes: list[int]) -> np.ndarray:
@@ -31,7 +31,7 @@ def through(stream: Stream, audio: np.ndarray, sizes: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_any_chunking(remembering: Path, rate: int, channels: int) -> None:
     audio = np.random.default_rng(0).normal(0, 0.1, (channels, 5003)).astype(np.float32)
-    stream = Stream(open_artefact(remembering), 2, rate, channels)
+    stream = Stream(open_artefact(remembering), "fixed:0.5", rate, channels)
     whole = through(stream, audio, [audio.shape[1]])
     assert whole.shape == audio.shape
     for sizes in ([1], [HOP], [HOP - 1], [HOP + 1], [7, 0, 500, 1], [3000, 1]):
@@ -94,21 +94,24 @@ def test_shape_like_the_chunk(tiny: Path) -> None:
 
 @pytest.mark.parametrize("level", range(len(GAINS)))
 def test_level_utilization_and_speed(tiny: Path, level: int) -> None:
-    stream = Stream(open_artefact(tiny), level)
+    stream = Stream(open_artefact(tiny), UTILIZATIONS[level])
     enhanced = through(stream, tone(16000)[:, 0], [1600])
     np.testing.assert_allclose(enhanced, GAINS[level] * tone(16000)[:, 0], atol=1e-6)
     assert stream.utilization == UTILIZATIONS[level]
     assert 0 < stream.real_time_factor < 1
 
 
-def test_level_changes_on_the_way(tiny: Path) -> None:
-    stream = Stream(open_artefact(tiny), 0)
+def test_budget_changes_on_the_way(tiny: Path) -> None:
+    stream = Stream(open_artefact(tiny), 0.125)
     first = stream.feed(np.ones(10 * HOP))
-    stream.level = FULL
+    stream.budget = "fixed:1"
     second = stream.feed(np.ones(10 * HOP))
     np.testing.assert_allclose(first, GAINS[0])
-    np.testing.assert_allclose(second, GAINS[FULL])
-    assert stream.utilization == pytest.approx((UTILIZATIONS[0] + UTILIZATIONS[FULL]) / 2)
+    np.testing.assert_allclose(second, GAINS[-1])
+    assert stream.utilization == pytest.approx((UTILIZATIONS[0] + UTILIZATIONS[-1]) / 2)
+    with pytest.raises(InputError):
+        stream.budget = 2
+    assert stream.budget == "fixed:1"
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -129,7 +132,7 @@ def test_latency_is_what_it_says(tiny: Path, rate: int) -> None:
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_blend_is_aligned(tiny: Path, wet: float, rate: int) -> None:
     audio = tone(rate // 2, 2, rate).T
-    enhanced = through(Stream(open_artefact(tiny), 0, rate, 2, wet), audio, [1000, 3])
+    enhanced = through(Stream(open_artefact(tiny), 0.125, rate, 2, wet), audio, [1000, 3])
     inner = slice(rate // 10, -rate // 10)
     expected = (wet * GAINS[0] + 1 - wet) * audio
     np.testing.assert_allclose(enhanced[:, inner], expected[:, inner], atol=1e-4)

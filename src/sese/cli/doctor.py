@@ -72,7 +72,7 @@ def _try_models() -> tuple[list[dict[str, Any]], list[str]]:
             noise = np.random.default_rng(0).normal(0, 0.05, rate).astype(np.float32)
             speed = {}
             for level in (enhancer.card.levels[0], enhancer.card.levels[-1]):
-                stream = enhancer.stream(budget=level.utilization)
+                stream = enhancer.stream(budget=f"fixed:{level.utilization:g}")
                 stream.feed(noise)
                 stream.flush()
                 speed[f"{level.utilization:g}"] = stream.real_time_factor
@@ -88,7 +88,7 @@ def _print(report: dict[str, Any]) -> None:
     print(f"{'platform':<12} {report['platform']}, {report['cores']} cores")
     for model in report["models"]:
         speed = ", ".join(
-            f"{value:.3f} at budget {budget}" for budget, value in model["real_time_factor"].items()
+            f"{value:.3f} at level {level}" for level, value in model["real_time_factor"].items()
         )
         print(f"{'model':<12} {model['name']}: real-time factor on one thread {speed}")
     for extra, there in report["extras"].items():

@@ -14,7 +14,8 @@ import typer
 from sese.errors import InputError
 
 if TYPE_CHECKING:
-    from sese.runtime.jobs import Job, Outcome, Settings
+    from sese.runtime.inputs import Job
+    from sese.runtime.jobs import Outcome, Settings
 
 
 def enhance(
@@ -34,23 +35,40 @@ def enhance(
         str | None, typer.Option(help="Name of a bundled model, a model folder or an .onnx file.")
     ] = None,
     budget: Annotated[
-        str, typer.Option(help="Share of the compute to use, up to 1; or 'auto' if the model can decide.")
+        str,
+        typer.Option(
+            help="Share of the compute to use, up to 1; 'auto': the model's router decides; 'fixed:0.25': "
+            "this level, always; 'threshold' or 'threshold:DB': by the noise, more dB for more compute."
+        ),
     ] = "1",
+    max_mmacs: Annotated[
+        float | None, typer.Option(help="Never run a level above this many million MACs a second.")
+    ] = None,
+    max_rtf: Annotated[
+        float | None,
+        typer.Option(help="Leave dearer levels out while frames take longer than this, times their length."),
+    ] = None,
     mix: Annotated[float, typer.Option(help="0: the input; 1: the enhanced audio; or in between.")] = 1.0,
     max_attenuation_db: Annotated[
         float | None, typer.Option(help="Attenuate nothing by more than this many dB.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing outputs.")] = False,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write the level of each frame of the one file: .csv or .json.")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Files to enhance at a time; one per core if not given.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a report of each file as JSON.")] = False,
 ) -> None:
     """Enhance audio files. Rate, channels, length and encoding are kept; inputs are never overwritten."""
-    from sese.runtime.jobs import Settings, plan_jobs, stop_when_told
+    from sese.runtime.inputs import plan_jobs
+    from sese.runtime.jobs import Settings, stop_when_told
 
     stop_when_told()
-    settings = Settings(model, _number_or_word(budget), mix, max_attenuation_db, force)
+    settings = Settings(
+        model, _number_or_word(budget), mix, max_attenuation_db, force, max_mmacs, max_rtf, trace
+    )
     planned = plan_jobs(inputs, output, out_dir, force)
     outcomes = _run(planned, settings, jobs)
     if as_json:
@@ -60,6 +78,7 @@ def enhance(
         raise InputError(failed[0].error)
     if not as_json:
         _summarize(outcomes)
+    _tell_of_late_frames(outcomes, max_rtf)
     for outcome in failed:
         print(f"sese: error: {outcome.error}", file=sys.stderr)
     if failed:
@@ -71,6 +90,10 @@ def _number_or_word(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _as_typed(budget: float | str) -> str:
+    return budget if isinstance(budget, str) else f"{budget:g}"
 
 
 def _run(planned: list[Job], settings: Settings, workers: int | None) -> list[Outcome]:
@@ -127,7 +150,7 @@ def _progress(
 
 
 def _summarize(outcomes: list[Outcome]) -> None:
-    """One line: what was done, how fast, with how much compute."""
+    """One line: what was done, how fast, with how much compute, and what limited it."""
     reports = [outcome.report for outcome in outcomes if outcome.report]
     skipped = sum(outcome.status == "skipped" for outcome in outcomes)
     if len(outcomes) == 1 and skipped:
@@ -142,8 +165,24 @@ def _summarize(outcomes: list[Outcome]) -> None:
         spent = sum(report.processing_seconds for report in reports)
         used = sum(report.utilization * report.seconds for report in reports) / seconds
         words.append(f"{seconds:.1f} s of audio in {spent:.1f} s (real-time factor {spent / seconds:.3f})")
-        words.append(f"utilization {used:.3g}")
+        words.append(f"utilization {used:.3g} (budget {_as_typed(reports[0].budget)})")
+        limits = {f"{report.limited_to:g}" for report in reports if report.limited_to is not None}
+        if limits:
+            words.append(f"limited to level {min(limits, key=float)}")
     clipped = sum(report.clipped_samples for report in reports)
     if clipped:
         words.append(f"{clipped} samples clipped")
     print("; ".join(words))
+
+
+def _tell_of_late_frames(outcomes: list[Outcome], max_rtf: float | None) -> None:
+    """One line, if frames were late so often that it had consequences."""
+    reports = [outcome.report for outcome in outcomes if outcome.report]
+    late = sum(report.late_frames or 0 for report in reports)
+    lowered = sum(report.lowered or 0 for report in reports)
+    note = f"sese: note: {late} frames took longer than --max-rtf {max_rtf:g} allows" if max_rtf else ""
+    if any(report.missed for report in reports):
+        print(f"{note}, even at the lowest level; raise it or use a smaller model", file=sys.stderr)
+    elif lowered:
+        times = "once" if lowered == 1 else f"{lowered} times"
+        print(f"{note}; the highest level was lowered {times}", file=sys.stderr)

@@ -61,7 +61,8 @@ def show(
     print(f"rate        {facts['sample_rate']} Hz (files and streams of other rates are resampled)")
     print(f"latency     {facts['latency_ms']:.1f} ms ({facts['latency_samples']} samples)")
     print(f"parameters  {facts['parameters']:,}")
-    print(f"budget auto {'yes' if facts['router'] else 'no (this model has no router)'}")
+    router = "yes: --budget auto, or a mean to hold, as --budget 0.3" if facts["router"] else "no"
+    print(f"router      {router}")
     for part, licence in facts["licence"].items():
         print(f"licence     {part}: {licence}")
     _print(_levels(facts))
@@ -71,7 +72,7 @@ def _levels(facts: dict[str, Any]) -> Table:
     """A row for each level, and one for the noisy input if its quality is known."""
     quality = {_level_of(key): row for key, row in facts["quality"].items()}
     metrics = list(dict.fromkeys(metric for row in quality.values() for metric in row))
-    table = _table("budget", "MMACs/s", "parameters", *metrics)
+    table = _table("level", "MMACs/s", "parameters", *metrics)
     rows = [
         (level["utilization"], f"{level['macs_per_second'] / 1e6:,.1f}", f"{level['parameters']:,}")
         for level in facts["levels"]

@@ -1,4 +1,4 @@
-"""Enhancing many files: which, where to, in parallel, and what became of each."""
+"""Enhancing many files, in parallel, and what became of each."""
 
 from __future__ import annotations
 
@@ -13,31 +13,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sese.audio.files import FORMAT_OF
 from sese.errors import InputError
-from sese.runtime.enhancer import Budget, Enhancer, Report, require_separate
-
-SUFFIX = "_enhanced"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One file to enhance. A job with an `error` cannot be done."""
-
-    source: Path
-    target: Path
-    error: str | None = None
+from sese.runtime.budget import Budget
+from sese.runtime.enhancer import Enhancer
+from sese.runtime.file import Report, require_separate
+from sese.runtime.inputs import Job
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to enhance, the same for all files. See `sese.runtime.enhancer.Enhancer`."""
+    """How to enhance, the same for all files; `trace` is for one. See `sese.runtime.enhancer.Enhancer`."""
 
     model: str | None = None
     budget: Budget = 1.0
     mix: float = 1.0
     max_attenuation_db: float | None = None
     force: bool = False
+    max_mmacs: float | None = None
+    max_rtf: float | None = None
+    trace: Path | None = None
+
+    def open(self) -> Enhancer:
+        """Open the model, with its budget and limits."""
+        return Enhancer(self.model, self.budget, max_mmacs=self.max_mmacs, max_rtf=self.max_rtf)
 
 
 @dataclass(frozen=True)
@@ -55,35 +53,6 @@ class Outcome:
         return facts | {"error": self.error} | (asdict(self.report) if self.report else {})
 
 
-def plan_jobs(
-    inputs: Sequence[Path], output: Path | None = None, out_dir: Path | None = None, force: bool = False
-) -> list[Job]:
-    """Turn files and folders into jobs, each with its own output.
-
-    Folders are searched for audio files, by extension; hidden files, outputs of former runs and everything
-    under `out_dir` are passed over. The output is ``<stem>_enhanced<ext>`` beside the input, or lies under
-    `out_dir` as the input lies under its folder.
-
-    Args:
-        inputs: Files and folders.
-        output: Where to write the one input file.
-        out_dir: Folder to write to.
-        force: Whether existing outputs will be replaced.
-
-    Raises:
-        InputError: `output` is given with a folder, several inputs, or `out_dir`.
-    """
-    if output is not None:
-        return [_single(inputs, output, out_dir)]
-    jobs: dict[Path, Job] = {}
-    for path in inputs:
-        for job in _expand(path, out_dir):
-            jobs.setdefault(Path(os.path.realpath(job.source)), job)
-    sources = set(jobs)
-    taken: dict[Path, Path] = {}
-    return [_without_clash(job, sources, taken, force) for job in jobs.values()]
-
-
 def run_jobs(
     jobs: Sequence[Job],
     settings: Settings,
@@ -96,7 +65,7 @@ def run_jobs(
     leaves no half-written output.
 
     Args:
-        jobs: From `plan_jobs`.
+        jobs: From `sese.runtime.inputs.plan_jobs`.
         settings: How to enhance.
         workers: Processes to use, one thread each; None for one per core.
         progress: Called with the seconds of audio read of the current file, when no processes are used.
@@ -106,7 +75,9 @@ def run_jobs(
     """
     if workers is not None and workers < 1:
         raise InputError(f"jobs is {workers}; give a number of processes from 1 up")
-    enhancer = Enhancer(settings.model, settings.budget)
+    if settings.trace is not None and len(jobs) != 1:
+        raise InputError(f"--trace {settings.trace} names one file, but there are {len(jobs)}; enhance one")
+    enhancer = settings.open()
     enhancer.stream(
         mix=settings.mix, max_attenuation_db=settings.max_attenuation_db
     )  # fail now, not in each file
@@ -141,64 +112,6 @@ def stop_when_told() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-def _single(inputs: Sequence[Path], output: Path, out_dir: Path | None) -> Job:
-    if out_dir is not None:
-        raise InputError(f"--output {output} and --out-dir {out_dir} are both given; give one of them")
-    if len(inputs) != 1 or inputs[0].is_dir():
-        what = f"{inputs[0]} is a folder" if len(inputs) == 1 else f"there are {len(inputs)} inputs"
-        raise InputError(f"--output {output} names one file, but {what}; use --out-dir")
-    if output.is_dir():
-        raise InputError(f"--output {output} is a folder; use --out-dir {output}, or name a file in it")
-    return Job(inputs[0], output)
-
-
-def _expand(path: Path, out_dir: Path | None) -> Iterator[Job]:
-    if not path.is_dir():
-        yield Job(path, out_dir / path.name if out_dir else path.with_name(path.stem + SUFFIX + path.suffix))
-        return
-    found = False
-    for source in _audio_files(path, out_dir):
-        found = True
-        beside = source.with_name(source.stem + SUFFIX + source.suffix)
-        yield Job(source, out_dir / source.relative_to(path) if out_dir else beside)
-    if not found:
-        yield Job(
-            path,
-            path,
-            f"{path} is a folder without audio files; name one with {' '.join(FORMAT_OF)}",
-        )
-
-
-def _audio_files(folder: Path, out_dir: Path | None) -> Iterator[Path]:
-    outputs = out_dir.resolve() if out_dir else None
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != outputs
-        )
-        for name in sorted(names):
-            path = Path(place) / name
-            if not name.startswith(".") and path.suffix.lower() in FORMAT_OF and not _is_output(path):
-                yield path
-
-
-def _is_output(path: Path) -> bool:
-    """Whether a file lies beside the input that it was made from."""
-    stem = path.stem.removesuffix(SUFFIX)
-    return stem not in ("", path.stem) and path.with_name(stem + path.suffix).exists()
-
-
-def _without_clash(job: Job, sources: set[Path], taken: dict[Path, Path], force: bool) -> Job:
-    target = Path(os.path.realpath(job.target))
-    if job.error is None and target in taken:
-        error = f"{job.source} and {taken[target]} would both be written to {job.target}; enhance them apart"
-        return Job(job.source, job.target, error)
-    taken[target] = job.source
-    if job.error is None and target in sources and (force or target == Path(os.path.realpath(job.source))):
-        error = f"{job.source} would be written over the input {job.target}; use --out-dir for another folder"
-        return Job(job.source, job.target, error)
-    return job
-
-
 def _enhance(
     enhancer: Enhancer, job: Job, settings: Settings, progress: Callable[[float], object] | None = None
 ) -> Outcome:
@@ -209,6 +122,7 @@ def _enhance(
             job.target,
             mix=settings.mix,
             max_attenuation_db=settings.max_attenuation_db,
+            trace=settings.trace,
             force=settings.force,
             progress=progress,
         )
@@ -280,7 +194,7 @@ def _start_worker(settings: Settings) -> None:
     """Open the model, and see to it that the worker ends with its parent and leaves no half-written file."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and sends SIGTERM
-    _worker = _Worker(Enhancer(settings.model, settings.budget), settings)
+    _worker = _Worker(settings.open(), settings)
     signal.signal(signal.SIGTERM, _worker.stop)
     threading.Thread(target=_follow_parent, daemon=True).start()
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.audio.files import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, require_finite
+from sese.audio.files import require_finite
 from sese.audio.resample import Resampler
 from sese.errors import InputError
 from sese.runtime.artefact import Artefact
-from sese.runtime.step import Step
+from sese.runtime.budget import Budget
+from sese.runtime.deadline import Deadline
+from sese.runtime.pilot import Pilot
+from sese.runtime.rates import longest_wait, require_rate
 
 HIGHEST_CHANNELS = 64
+TRACE_SECONDS = 3600
 
 
 class Stream:
@@ -26,33 +29,40 @@ class Stream:
 
     Args:
         artefact: The model.
-        level: Index into the model's levels, cheapest first; -1 for the router inside the model.
+        budget: See `sese.runtime.budget`.
         sample_rate: In Hz, 8000 to 192000, of what is fed and returned; None for the model's own.
         channels: Number of channels.
         wet: Share of the enhanced signal in the output, in [0, 1]; the rest is the input.
+        max_mmacs: See `sese.runtime.enhancer.Enhancer`.
+        max_rtf: See there. With one, levels and so samples depend on how fast the machine is.
+        trace_seconds: Length of the `trace`; None for all of the signal, however long.
 
-    Attributes:
-        level: May be changed between chunks.
+    Raises:
+        InputError: An argument cannot be used with this model.
     """
 
     def __init__(
         self,
         artefact: Artefact,
-        level: int,
+        budget: Budget = 1.0,
         sample_rate: int | None = None,
         channels: int = 1,
         wet: float = 1.0,
+        *,
+        max_mmacs: float | None = None,
+        max_rtf: float | None = None,
+        trace_seconds: float | None = TRACE_SECONDS,
     ) -> None:
         card = artefact.card
         self.artefact = artefact
-        self.level = level
         self.sample_rate = require_rate(card.sample_rate if sample_rate is None else sample_rate)
         if not isinstance(channels, int | np.integer) or not 1 <= channels <= HIGHEST_CHANNELS:
             raise InputError(f"channels is {channels!r}; give a whole number from 1 to {HIGHEST_CHANNELS}")
         self.channels = int(channels)
         self.wet = wet
         self._flat = self.channels == 1  # whether to return [time], as the last chunk was
-        self._step = Step(artefact, self.channels)
+        frames = None if trace_seconds is None else round(trace_seconds * card.sample_rate / card.hop_length)
+        self._pilot = Pilot(artefact, self.channels, budget, max_mmacs, max_rtf, frames)
         self._to_model = Resampler(self.sample_rate, card.sample_rate, self.channels)
         self._from_model = Resampler(card.sample_rate, self.sample_rate, self.channels)
         self.reset()
@@ -60,8 +70,7 @@ class Stream:
     def reset(self) -> None:
         """Forget the signal and the statistics."""
         self._restart()
-        self._frames = 0
-        self._used = 0.0
+        self._pilot.reset()
         self._busy_seconds = 0.0
         self._heard = 0
 
@@ -114,12 +123,39 @@ class Stream:
         card = self.artefact.card
         if self.sample_rate == card.sample_rate:
             return card.latency_samples
-        return _latency_samples(self.sample_rate, card.sample_rate, card.hop_length, card.lookahead_samples)
+        return longest_wait(self.sample_rate, card.sample_rate, card.hop_length, card.lookahead_samples)
+
+    @property
+    def budget(self) -> Budget:
+        """The budget. May be changed between chunks: the next frame follows it."""
+        return self._pilot.budget
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None:
+        self._pilot.budget = budget
+
+    @property
+    def highest_level(self) -> int:
+        """Highest level that the limits allow now, counted from 0, the cheapest."""
+        return self._pilot.ceiling
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """What became of `max_rtf` since the last `reset`: how many frames were late; None without one."""
+        return self._pilot.deadline
 
     @property
     def utilization(self) -> float:
         """Mean share of the model's compute used since the last `reset`, in (0, 1]; NaN before any frame."""
-        return self._used / self._frames if self._frames else float("nan")
+        return self._pilot.utilization
+
+    @property
+    def trace(self) -> NDArray[np.float32]:
+        """Share of the model's compute used by each frame since the last `reset` ``[frame]``, in (0, 1].
+
+        Of the last hour, unless told otherwise; the latest frame comes last.
+        """
+        return self._pilot.trace
 
     @property
     def real_time_factor(self) -> float:
@@ -127,7 +163,7 @@ class Stream:
         return self._busy_seconds * self.sample_rate / self._heard if self._heard else float("nan")
 
     def _restart(self) -> None:
-        self._step.reset()
+        self._pilot.restart()
         self._to_model.reset()
         self._from_model.reset()
         self._pending = np.zeros((self.channels, 0), np.float32)  # less than a hop, at the model's rate
@@ -159,12 +195,7 @@ class Stream:
         self._entered += audio.shape[1]
         audio = np.concatenate([self._pending, audio], axis=1)
         whole = audio.shape[1] // hop * hop
-        enhanced = np.empty((self.channels, whole), np.float32)
-        for start in range(0, whole, hop):
-            frame = slice(start, start + hop)
-            enhanced[:, frame], used = self._step(audio[:, frame], self.level)
-            self._used += float(used.sum())
-            self._frames += 1
+        enhanced = self._pilot(audio[:, :whole])
         self._pending = audio[:, whole:].copy()
         if not np.isfinite(enhanced).all():
             raise InputError(
@@ -182,33 +213,3 @@ class Stream:
         self._dry = np.concatenate([self._dry, audio], axis=1)
         dry, self._dry = np.split(self._dry, [enhanced.shape[1]], axis=1)
         return self.wet * enhanced + (1 - self.wet) * dry
-
-
-def require_rate(sample_rate: Any) -> int:
-    """A sample rate in Hz as an int, or InputError when it is no whole number from 8000 to 192000."""
-    try:
-        rate = int(sample_rate)
-    except (TypeError, ValueError, OverflowError):
-        rate = 0
-    if rate != sample_rate or not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
-        raise InputError(
-            f"sample_rate is {sample_rate!r}; give a whole number of Hz from {LOWEST_RATE_HZ} to "
-            f"{HIGHEST_RATE_HZ}"
-        )
-    return rate
-
-
-@lru_cache
-def _latency_samples(rate_hz: int, model_hz: int, hop: int, lookahead: int) -> int:
-    """Longest wait in a stream, found by sending a second of silence through its resamplers alone."""
-    to_model, from_model = Resampler(rate_hz, model_hz, 1), Resampler(model_hz, rate_hz, 1)
-    chunk = np.zeros((max(1, rate_hz // 2000), 1), np.float32)
-    entered = passed = fed = returned = longest = 0
-    while fed < rate_hz:
-        fed += len(chunk)
-        longest = max(longest, fed - returned)
-        entered += len(to_model.feed(chunk))
-        ready = max(passed, entered // hop * hop - lookahead)
-        returned += len(from_model.feed(np.zeros((ready - passed, 1), np.float32)))
-        passed = ready
-    return longest

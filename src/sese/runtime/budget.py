@@ -1,0 +1,129 @@
+"""What a budget and a cost limit mean for a model: who picks the level of a frame, and from how many.
+
+| budget | who picks the level of a frame |
+| --- | --- |
+| a number in (0, 1] | the router, to hold it as the mean utilization; without one, the dearest level within |
+| ``"auto"`` | the router, as it sees fit |
+| ``"fixed:U"`` | nobody: the level of utilization U, always |
+| ``"threshold"``, ``"threshold:DB"`` | a running estimate of the SNR, see `sese.runtime.threshold` |
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from sese.errors import InputError
+from sese.runtime.artefact import Card
+
+Budget = float | str
+
+SLACK = 1e-6  # 1/3 as a decimal is to select the level 1/3
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """One level, counted from 0, the cheapest."""
+
+    level: int
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The router: to hold this mean utilization, in (0, 1], or 0 to decide freely."""
+
+    utilization: float
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """An estimate of the SNR, taken as `shift_db` lower than it is: more dB, more compute."""
+
+    shift_db: float
+
+
+Rule = Fixed | Routed | Threshold
+
+
+def parse_budget(card: Card, budget: Budget) -> Rule:
+    """Read a budget (see the table above) for a model.
+
+    With a router, a number at or above the utilization of the highest level means this level, always; one at
+    the lowest level, that one.
+
+    Raises:
+        InputError: It is none of the table, the model has no such level or no router, or the number lies
+            below the lowest level or above 1.
+    """
+    if budget == "auto":
+        if card.router:
+            return Routed(0.0)
+        raise InputError(
+            f"budget 'auto' needs a router and {card.name} has none; give one of its levels: {_levels(card)}"
+        )
+    word, colon, value = budget.partition(":") if isinstance(budget, str) else ("", "", "")
+    if word == "fixed" and colon:
+        return Fixed(_level_of(card, budget, _number(value)))
+    if word == "threshold":
+        shift = _number(value) if colon else 0.0
+        if not math.isfinite(shift):
+            raise InputError(f"budget is {budget!r}; give 'threshold', or 'threshold:DB' with a number of dB")
+        return Threshold(shift)
+    return _share(card, budget, _number(budget))
+
+
+def highest_level(card: Card, max_mmacs: float | None) -> int:
+    """Index of the dearest level that costs at most `max_mmacs` million MACs a second of one channel.
+
+    None stands for no limit.
+
+    Raises:
+        InputError: `max_mmacs` is no number, or even the cheapest level costs more.
+    """
+    if max_mmacs is None:
+        return len(card.levels) - 1
+    costs = [level.macs_per_second / 1e6 for level in card.levels]
+    limit = _number(max_mmacs)
+    if not limit >= costs[0] * (1 - SLACK):
+        raise InputError(
+            f"max_mmacs is {max_mmacs!r}; give {_round_up(costs[0])} or more: the cheapest level of "
+            f"{card.name} costs {costs[0]:,.1f} million MACs a second, the dearest {costs[-1]:,.1f}"
+        )
+    return max(i for i, cost in enumerate(costs) if cost <= limit * (1 + SLACK))
+
+
+def _share(card: Card, budget: Budget, value: float) -> Rule:
+    used = [level.utilization for level in card.levels]
+    if not used[0] - SLACK <= value <= 1:
+        raise InputError(
+            f"budget is {budget!r}; give a number from {used[0]:g} to 1, or 'fixed:LEVEL' or 'threshold'"
+            + (", or 'auto'" if card.router else "")
+            + f" (levels of {card.name}: {_levels(card)})"
+        )
+    if card.router and used[0] + SLACK < value < used[-1] - SLACK:
+        return Routed(value)
+    return Fixed(max(i for i, level in enumerate(used) if level <= value + SLACK))
+
+
+def _level_of(card: Card, budget: Budget, value: float) -> int:
+    for index, level in enumerate(card.levels):
+        if abs(level.utilization - value) <= SLACK:
+            return index
+    raise InputError(f"budget is {budget!r}; {card.name} has the levels {_levels(card)}")
+
+
+def _levels(card: Card) -> str:
+    return ", ".join(f"{level.utilization:g}" for level in card.levels)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _round_up(cost: float) -> str:
+    """The cost as a short decimal that still buys it."""
+    return f"{math.ceil(1000 * cost * (1 - SLACK)) / 1000:.10g}"

@@ -1,0 +1,130 @@
+"""Whole frames through a model, each at the level that the budget and the limits give it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sese.runtime.artefact import ROUTER, Artefact
+from sese.runtime.budget import Budget, Fixed, Routed, highest_level, parse_budget
+from sese.runtime.deadline import Deadline, require_max_rtf
+from sese.runtime.step import Step
+from sese.runtime.threshold import SnrRule
+from sese.runtime.trace import Trace
+
+
+class Pilot:
+    """A model's step, steered: hands it a level for each frame, and keeps what the frames used.
+
+    Args:
+        artefact: The model.
+        channels: Number of channels; one level a frame serves all of them.
+        budget: See `sese.runtime.budget`.
+        max_mmacs: No frame runs a level that costs more million MACs a second of one channel; None: no limit.
+        max_rtf: Time that a frame may take in the model, as a multiple of its duration; None: no limit. With
+            one, frames are run and timed one by one, else many a call.
+        trace_frames: Frames of the trace to keep; None for all.
+        clock: Returns seconds; times the frames.
+
+    Attributes:
+        deadline: Says whether frames were late; None without `max_rtf`.
+
+    Raises:
+        InputError: An argument cannot be used with this model.
+    """
+
+    def __init__(
+        self,
+        artefact: Artefact,
+        channels: int,
+        budget: Budget,
+        max_mmacs: float | None = None,
+        max_rtf: float | None = None,
+        trace_frames: int | None = None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        require_max_rtf(max_rtf)
+        self._card = artefact.card
+        self._levels = np.array([level.utilization for level in self._card.levels])
+        self._highest = highest_level(self._card, max_mmacs)
+        self._max_rtf, self._clock = max_rtf, clock
+        self._trace_frames = trace_frames
+        self._channels = channels
+        self._step = Step(artefact, channels)
+        self.budget = budget
+        self.reset()
+
+    @property
+    def budget(self) -> Budget:
+        """The budget; may be changed between calls."""
+        return self._budget
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None:
+        self._rule = parse_budget(self._card, budget)
+        self._budget = budget
+        self._snr = None
+        if not isinstance(self._rule, Fixed | Routed):
+            shape = (self._channels, self._card.hop_length, self._card.sample_rate)
+            self._snr = SnrRule(len(self._levels), *shape, self._rule.shift_db)
+
+    @property
+    def ceiling(self) -> int:
+        """Highest level that may run now, counted from 0, the cheapest."""
+        return self._highest if self.deadline is None else self.deadline.ceiling
+
+    @property
+    def utilization(self) -> float:
+        """Mean utilization of the frames since `reset`, in (0, 1]; NaN before any."""
+        return self._used / self._frames if self._frames else float("nan")
+
+    @property
+    def trace(self) -> NDArray[np.float32]:
+        """Utilization of each frame kept ``[frame]``, a copy."""
+        return self._trace.read()
+
+    def reset(self) -> None:
+        """Forget the signal and the statistics."""
+        self.restart()
+        self._frames, self._used = 0, 0.0
+        self._trace = Trace(self._trace_frames)
+        self.deadline: Deadline | None = None
+        if self._max_rtf is not None:
+            seconds = self._card.hop_length / self._card.sample_rate
+            self.deadline = Deadline(self._highest, seconds, self._max_rtf, self._clock)
+
+    def restart(self) -> None:
+        """Forget the signal."""
+        self._step.reset()
+        if self._snr is not None:
+            self._snr.reset()
+
+    def __call__(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Enhance the frames that follow: ``[channel, frames * hop]``, any number -> the same, delayed."""
+        enhanced = np.empty_like(audio)
+        length = self._card.hop_length * (1 if self.deadline is not None else Step.LONGEST)
+        for start in range(0, audio.shape[1], length):
+            span = slice(start, start + length)
+            enhanced[:, span], used = self._run(audio[:, span])
+            self._frames += len(used)
+            self._used += float(used.sum())
+            self._trace.add(used)
+        return enhanced
+
+    def _run(self, audio: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if self.deadline is not None:
+            self.deadline.begin()
+        ceiling = self.ceiling
+        if isinstance(self._rule, Fixed):
+            done = self._step(audio, min(self._rule.level, ceiling))
+        elif isinstance(self._rule, Routed):
+            done = self._step(audio, ROUTER, self._rule.utilization, ceiling)
+        else:
+            assert self._snr is not None
+            done = self._step(audio, np.minimum(self._snr(audio), ceiling))
+        if self.deadline is not None:
+            self.deadline.end(int(np.abs(self._levels - done[1][0]).argmin()))
+        return done

@@ -1,0 +1,93 @@
+"""What each frame of a stream used: kept in memory, and written to a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from array import array
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sese.errors import InputError
+from sese.runtime.artefact import Card
+
+SUFFIXES = (".csv", ".json")
+
+
+class Trace:
+    """The utilization of the latest frames, four bytes each.
+
+    Args:
+        longest: Frames to keep; None to keep all. Up to twice as many are held, which makes dropping cheap.
+    """
+
+    def __init__(self, longest: int | None) -> None:
+        self._longest = longest
+        self._used = array("f")
+
+    def add(self, utilization: NDArray[np.float32]) -> None:
+        """Append frames ``[frame]``."""
+        self._used.frombytes(utilization.astype(np.float32, copy=False).tobytes())
+        if self._longest is not None and len(self._used) >= 2 * self._longest:
+            del self._used[: -self._longest]
+
+    def read(self) -> NDArray[np.float32]:
+        """The utilization of the frames kept ``[frame]``, in (0, 1], the latest last; a copy."""
+        kept = np.array(self._used, np.float32)
+        return kept if self._longest is None else kept[-self._longest :]
+
+
+def require_trace_path(path: Path, force: bool) -> None:
+    """Raise InputError when a trace cannot be written to `path`, as far as can be told before."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"trace {path} is to end in .csv or .json; name another file")
+    if path.is_dir():
+        raise InputError(f"trace {path} is a folder; name a file in it")
+    if path.exists() and not force:
+        raise InputError(f"trace {path} exists; use force (--force) to replace it, or name another file")
+
+
+def write_trace(path: Path, utilization: NDArray[np.float32], card: Card) -> None:
+    """Write a table with one row a frame, as CSV or as a JSON list, by the suffix of `path`.
+
+    Its columns are ``time_s``, where the frame begins, in seconds; ``utilization`` in (0, 1]; and ``level``,
+    counted from 0, the cheapest. The frames at the end flush the model and reach beyond the signal.
+
+    Args:
+        path: Where to write; appears when it is complete.
+        utilization: Of each frame ``[frame]``.
+        card: Of the model that ran.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    levels = np.array([level.utilization for level in card.levels])
+    nearest = np.abs(utilization[:, None] - levels).argmin(axis=1)
+    rows = [
+        {
+            "time_s": round(frame * card.hop_length / card.sample_rate, 6),
+            "utilization": float(levels[level]),
+            "level": int(level),
+        }
+        for frame, level in enumerate(nearest)
+    ]
+    if path.suffix.lower() == ".json":
+        text = json.dumps(rows, indent=0)
+    else:
+        table = io.StringIO()
+        writer = csv.DictWriter(table, ["time_s", "utilization", "level"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = table.getvalue()
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"trace {path} cannot be written ({error.strerror}); name another file") from error
