@@ -117,17 +117,22 @@ class Slices:
         rows: batch * frame.
         groups: (count, flat indices into batch * frame, or None where the count serves all of them). Where
             each count serves a run of them, the indices are slices, in order, which need no gathering.
+        order: (batch * frame,) where among the groups' results, joined, each pair's lies; None where they
+            lie in order.
     """
 
     rows: int
     groups: tuple[tuple[int, Tensor | slice | None], ...]
+    order: Tensor | None = None
 
 
-def resolve(keep: Keep, batch: int, frames: int) -> Tensor | Slices:
+def resolve(keep: Keep | Slices, batch: int, frames: int) -> Tensor | Slices:
     """Choose how a prefix site is run: by masks where a gradient has to reach the choice, else by slices.
 
     Both give the same result to rounding; slices leave the arithmetic out.
     """
+    if isinstance(keep, Slices):
+        return keep
     if isinstance(keep, int):
         return Slices(batch * frames, ((keep, None),))
     keep = keep.expand(batch, frames, -1)
@@ -144,4 +149,7 @@ def resolve(keep: Keep, batch: int, frames: int) -> Tensor | Slices:
         stops = sizes.cumsum(0).tolist()
         spans = zip(runs.tolist(), [0, *stops], stops, strict=False)
         return Slices(len(counts), tuple((count, slice(start, stop)) for count, start, stop in spans))
-    return Slices(len(counts), tuple((count, (counts == count).nonzero().squeeze(1)) for count in present))
+    indices = [(counts == count).nonzero().squeeze(1) for count in present]
+    return Slices(
+        len(counts), tuple(zip(present, indices, strict=True)), order=torch.argsort(torch.cat(indices))
+    )

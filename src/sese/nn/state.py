@@ -51,3 +51,21 @@ def push(history: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
     """
     joined = torch.cat([history.to(new.dtype), new], dim=1)
     return joined, joined[:, joined.shape[1] - history.shape[1] :].to(history.dtype)
+
+
+def delay(history: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+    """Hold a signal back by the length of its history.
+
+    Args:
+        history: (batch, past, ...) the last `past` steps.
+        new: (batch, time, ...) the steps that follow.
+
+    Returns:
+        (batch, time, ...) the signal, `past` steps late, and the last `past` steps: the next history.
+    """
+    past, time = history.shape[1], new.shape[1]
+    if isinstance(time, int) and time == past:  # not while a graph for any number of frames is traced
+        return history.to(new.dtype), new.to(history.dtype)
+    joined = torch.cat([history.to(new.dtype), new], dim=1)
+    late, history_next = joined.split([time, past], dim=1)
+    return late, history_next.to(history.dtype)

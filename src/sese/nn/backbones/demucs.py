@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.plan import Plan, Site, resolve
-from sese.nn.state import State, push
+from sese.nn.state import State, delay
 
 
 class Demucs(nn.Module):
@@ -122,7 +122,7 @@ class Demucs(nn.Module):
         for level, decoder in enumerate(self.decoder):
             if level > 0:
                 name = f"skip.{self.depth - 1 - level}"
-                held, after[name] = push(state[name], skips.pop())
-                h = h + held[:, : h.shape[1]]
+                held, after[name] = delay(state[name], skips.pop())
+                h = h + held
             h, after[f"decoder.{level}"] = decoder(h, keep, state[f"decoder.{level}"])
         return h.squeeze(2), after

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, downsample, half_sample_kernel
-from sese.nn.state import State, push
+from sese.nn.state import State, delay
 
 
 class WaveformHead(nn.Module):
@@ -57,5 +57,5 @@ class WaveformHead(nn.Module):
         for stage in reversed(range(self.stages)):
             name = f"downsample.{stage}"
             signal, after[name] = downsample(signal, state[name], self.kernel)
-        levels, after["level"] = push(state["level"], level)
-        return signal * levels[:, : level.shape[1]].to(torch.float32), after
+        levels, after["level"] = delay(state["level"], level)
+        return signal * levels.to(torch.float32), after

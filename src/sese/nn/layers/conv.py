@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.nn.plan import Slices
-from sese.nn.state import push
+from sese.nn.state import delay
 
 
 class SlimEncoderBlock(nn.Module):
@@ -63,15 +63,16 @@ class SlimEncoderBlock(nn.Module):
             (batch, time / stride, channel), and the next block.
         """
         batch = x.shape[0]
-        blocks, block = push(block, x.reshape(batch, -1, self.stride * x.shape[2]))
-        windows = torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=2)
+        blocks = x.reshape(batch, -1, self.stride * x.shape[2])
+        before, block = delay(block, blocks)
+        windows = torch.cat([before, blocks], dim=2)
         return run_slim(windows, keep, self.widths, self._inner, self._outer), block
 
     def _inner(self, windows: Tensor, hidden: int) -> Tensor:
         return F.relu(F.linear(windows, self.conv_weight[:hidden], self.conv_bias[:hidden]))
 
     def _outer(self, h: Tensor) -> Tensor:
-        return F.glu(torch.matmul(h, self.pointwise_weight[: h.shape[-1]]) + self.pointwise_bias, dim=-1)
+        return F.glu(torch.addmm(self.pointwise_bias, h, self.pointwise_weight[: h.shape[1]]), dim=-1)
 
 
 class SlimDecoderBlock(nn.Module):
@@ -121,12 +122,10 @@ class SlimDecoderBlock(nn.Module):
         Returns:
             (batch, frame * stride, channel), and the next tail.
         """
-        batch = x.shape[0]
         halves = run_slim(x, keep, self.widths, self._inner, self._outer)
         first, second = halves.chunk(2, dim=2)
-        tails, tail = push(tail, second)
-        channels = self.conv_bias.shape[0]
-        y = (first + tails[:, :-1]).reshape(batch, -1, channels) + self.conv_bias
+        late, tail = delay(tail, second)
+        y = (first + late).reshape(x.shape[0], -1, self.conv_bias.shape[0])
         return (y if self.last else F.relu(y)), tail
 
     def _inner(self, x: Tensor, hidden: int) -> Tensor:
@@ -134,7 +133,9 @@ class SlimDecoderBlock(nn.Module):
         return value * F.linear(x, self.gate_weight[:hidden], self.gate_bias[:hidden]).sigmoid()
 
     def _outer(self, h: Tensor) -> Tensor:
-        return torch.matmul(h, self.conv_weight[: h.shape[-1]])
+        bias = self.conv_bias.repeat(self.stride)
+        once = torch.cat([bias, torch.zeros_like(bias)])  # two halves overlap, and the bias is added once
+        return torch.addmm(once, h, self.conv_weight[: h.shape[1]])
 
 
 def run_slim(
@@ -150,27 +151,32 @@ def run_slim(
         x: (batch, time, feature); time is a multiple of the number of frames that `keep` decides for.
         keep: a mask (batch, frame, unit), or slices.
         widths: hidden width for each number of units kept.
-        inner: makes the first `hidden` hidden channels from x.
+        inner: makes the first `hidden` hidden channels from rows of features.
         outer: consumes however many hidden channels it is given.
+
+    Returns:
+        (batch, time, whatever `outer` makes).
     """
+    flat = x.flatten(0, 1)
     if isinstance(keep, Tensor):
-        hidden = inner(x, widths[-1])
+        hidden = inner(flat, widths[-1])
         # Unit i of the mask covers the hidden channels from widths[i - 1] to widths[i].
         spans = torch.tensor([b - a for a, b in zip((0, *widths), widths, strict=False)], device=x.device)
         mask = keep.repeat_interleave(spans, dim=2, output_size=widths[-1]).to(hidden.dtype)
-        batch, frames = keep.shape[:2]
-        masked = hidden.view(batch, frames, -1, widths[-1]) * mask.unsqueeze(2)
-        return outer(masked.view(hidden.shape))
-    if len(keep.groups) == 1:
-        return outer(inner(x, widths[keep.groups[0][0] - 1]))
-    by_frame = x.reshape(keep.rows, -1, x.shape[2])
-    parts = [outer(inner(by_frame[index], widths[count - 1])) for count, index in keep.groups]
-    if isinstance(keep.groups[0][1], slice):
-        y = torch.cat(parts)
+        masked = hidden.view(keep.shape[0] * keep.shape[1], -1, widths[-1]) * mask.flatten(0, 1).unsqueeze(1)
+        y = outer(masked.view(hidden.shape))
+    elif len(keep.groups) == 1:
+        y = outer(inner(flat, widths[keep.groups[0][0] - 1]))
     else:
-        y = parts[0].new_empty(keep.rows, *parts[0].shape[1:])
-        for (_, index), part in zip(keep.groups, parts, strict=True):
-            y[index] = part
+        by_frame = x.reshape(keep.rows, -1, x.shape[2])
+        parts = []
+        for count, index in keep.groups:
+            part = by_frame[index]
+            made = outer(inner(part.flatten(0, 1), widths[count - 1]))
+            parts.append(made.view(part.shape[0], part.shape[1], -1))
+        y = torch.cat(parts)
+        if keep.order is not None:
+            y = y.index_select(0, keep.order)
     return y.view(x.shape[0], x.shape[1], -1)
 
 
