@@ -66,6 +66,18 @@ def negative_si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
     return -(ratio.clamp(max=30.0) * active).sum() / active.sum().clamp_min(1) / 10
 
 
+def negative_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Minus the signal-to-distortion ratio in units of 10 dB, clips without speech left out.
+
+    Unlike the scale-invariant ratio it sees scale and polarity. A network that is born with its output
+    upside down has as good an SI-SDR there as the right way up, and is long held between the two.
+    """
+    energy = clean.square().sum(-1)
+    ratio = 10 * torch.log10((energy + FLOOR) / ((clean - estimate).square().sum(-1) + FLOOR))
+    active = clean.square().mean(-1) > 1e-7
+    return -(ratio.clamp(max=30.0) * active).sum() / active.sum().clamp_min(1) / 10
+
+
 def si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
     """Scale-invariant SDR in dB: (batch, time) -> (batch,)."""
     estimate, clean = (x - x.mean(-1, keepdim=True) for x in (estimate, clean))
@@ -80,6 +92,7 @@ LOSSES = {
     "multi_resolution_stft": multi_resolution_stft,
     "compressed_complex": compressed_complex,
     "si_sdr": negative_si_sdr,
+    "sdr": negative_sdr,
 }
 """Name in a configuration -> function."""
 
