@@ -13,6 +13,7 @@ from sese.training.losses import (
     compressed_complex,
     l1,
     multi_resolution_stft,
+    negative_sdr,
     negative_si_sdr,
     si_sdr,
     total,
@@ -152,3 +153,18 @@ def test_total_of_silence_is_finite():
         torch.isfinite(value)
         for value in total(silence, silence, silence, dict.fromkeys(LOSSES, 1.0)).values()
     )
+
+
+def test_negative_sdr_sees_scale_and_polarity_which_si_sdr_does_not():
+    clean = noise()
+    for scale, expected in ((0.5, 6.02), (-0.5, -3.52), (0.0, 0.0)):
+        assert negative_sdr(scale * clean, clean).item() == pytest.approx(-expected / 10, abs=1e-3)
+    noisy = clean + 0.3 * noise(seed=1)
+    assert negative_si_sdr(-noisy, clean).item() == pytest.approx(negative_si_sdr(noisy, clean).item())
+    assert negative_sdr(-noisy, clean) > negative_sdr(noisy, clean) + 0.5
+
+
+def test_negative_sdr_leaves_clips_without_speech_out():
+    clean = torch.cat([noise(rows=1), torch.zeros(1, 4096)])
+    estimate = clean + 0.01 * noise(seed=1)
+    assert negative_sdr(estimate, clean).item() == pytest.approx(negative_sdr(estimate[:1], clean[:1]).item())

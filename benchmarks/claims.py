@@ -1,0 +1,274 @@
+"""The claims of Adaptive Slimming, tested on the runs of configs/sweeps/demucs_claims.yaml.
+
+    python benchmarks/claims.py runs/demucs_claims noisy-set -o report
+
+Scores every finished run (kept beside it in scores.json, so that a second call is quick), compares, and
+writes claims.md and claims.json. Gains are paired by file; with several seeds the interval is Student's
+over the seeds' means, with one it is a bootstrap over the files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from scipy import stats
+
+from sese.evaluation.pairs import SAMPLE_RATE, Pair, find_pairs, read_pair
+from sese.evaluation.suite import score_pairs
+from sese.evaluation.summary import bootstrap_mean
+from sese.nn import checkpoint
+from sese.nn.cost import macs_per_frame
+from sese.nn.enhancer import Enhancer
+from sese.nn.plan import Plan, utilization
+from sese.nn.policies.fixed import level_plan
+from sese.training.sweep import DONE
+
+METRICS = {"pesq": 3, "estoi": 4, "si_sdr": 2}
+ROUTER = "router"
+
+Row = dict[str, Any]
+"""Of one model at one level or under its router: arrays over files, and the share of frames at each level."""
+
+
+def main() -> None:
+    """Score what is new, then compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--out-dir", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    pairs = find_pairs(options.data, None)
+    runs: dict[str, list[dict[str, Row]]] = {}
+    for folder in sorted(folder.parent for folder in options.runs.glob(f"*/*/{DONE}")):
+        runs.setdefault(folder.parent.name, []).append(scored(folder, pairs, options.jobs))
+    noisy = noisy_row(options.runs / "noisy.json", pairs, options.jobs)
+    parts = compare(runs, noisy)
+    dynamic = sorted(options.runs.glob(f"joint-0.5/*/{DONE}"))
+    parts["c, within a file"] = [drop(folder.parent, pairs) for folder in dynamic]
+    options.out_dir.mkdir(parents=True, exist_ok=True)
+    (options.out_dir / "claims.json").write_text(json.dumps(parts, indent=1) + "\n")
+    text = "\n\n".join(f"### {name}\n\n{table(rows)}" for name, rows in parts.items() if rows)
+    (options.out_dir / "claims.md").write_text(text + "\n")
+    print(text)
+
+
+# Scores
+
+
+def scored(folder: Path, pairs: Sequence[Pair], jobs: int) -> dict[str, Row]:
+    """Rows of one run by level or ``router``; read back where they are there already."""
+    path = folder / "scores.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    settings = yaml.safe_load((folder / "config.yaml").read_text())["training"]
+    model = checkpoint.load(folder / "last")
+    if settings["levels"] == "routed":
+        names = [ROUTER]
+    else:
+        shares = settings["level_shares"] or [1] * max(site.units for site in model.sites)
+        names = [str(level) for level, share in enumerate(shares) if share]
+    rows = {name: score_row(model, name, pairs, jobs) for name in names}
+    path.write_text(json.dumps(rows) + "\n")
+    print(f"scored {folder}", flush=True)
+    return rows
+
+
+@torch.inference_mode()
+def score_row(model: Enhancer, name: str, pairs: Sequence[Pair], jobs: int) -> Row:
+    """Scores, utilization and MACs a second of every file."""
+    plan: Plan | None = None if name == ROUTER else level_plan(model.sites, int(name))
+    clean, estimates, used, macs, shares = [], [], [], [], []
+    for pair in pairs:
+        reference, noisy = read_pair(pair)
+        enhanced = model.run_clip(torch.from_numpy(noisy).view(1, 1, -1), plan)
+        clean.append(reference)
+        estimates.append(enhanced.audio.flatten().numpy())
+        frames = utilization(enhanced.plan, model.sites)
+        used.append(float(frames.mean()))
+        macs.append(float(macs_per_frame(model, enhanced.plan).mean()) * model.sample_rate / model.hop_length)
+        shares.append([float((frames.round(decimals=4) == level).float().mean()) for level in _levels(model)])
+    return {
+        **_metrics(clean, estimates, jobs),
+        "utilization": used,
+        "macs_per_second": macs,
+        "shares": np.mean(shares, axis=0).tolist(),
+    }
+
+
+def noisy_row(path: Path, pairs: Sequence[Pair], jobs: int) -> Row:
+    """Scores of the input itself."""
+    if not path.exists():
+        clean, noisy = zip(*(read_pair(pair) for pair in pairs), strict=True)
+        path.write_text(json.dumps(_metrics(clean, noisy, jobs)) + "\n")
+    return json.loads(path.read_text())
+
+
+def _metrics(clean: Sequence[np.ndarray], estimates: Sequence[np.ndarray], jobs: int) -> Row:
+    files = score_pairs(clean, estimates, SAMPLE_RATE, metrics=list(METRICS), jobs=jobs)["files"]
+    return {name: [file[name] for file in files] for name in METRICS}
+
+
+def _levels(model: Enhancer) -> list[float]:
+    shares = np.cumsum(model.sites[0].shares)
+    return [round(float(share), 4) for share in shares]
+
+
+# Comparisons
+
+
+def compare(runs: dict[str, list[dict[str, Row]]], noisy: Row) -> dict[str, list[dict[str, str]]]:
+    """The tables by name."""
+    backbone = runs.get("backbone", [])
+    alone = [
+        {level: rows[level] for rows in seeds for level in rows}
+        for seeds in zip(*(runs[name] for name in sorted(runs) if name.startswith("static-")), strict=False)
+    ]
+    routed = {
+        name: [rows[ROUTER] for rows in seeds] for name, seeds in runs.items() if seeds and ROUTER in seeds[0]
+    }
+    levels = [
+        {"model": f"{name} {level}", **summary([rows[level] for rows in seeds], noisy)}
+        for name, seeds in runs.items()
+        if seeds and ROUTER not in seeds[0]
+        for level in seeds[0]
+    ]
+    models = [{"model": name, **summary(rows, noisy)} for name, rows in routed.items()]
+    unprocessed = {"model": "noisy"} | {
+        metric: f"{np.nanmean(noisy[metric]):.{digits}f}" for metric, digits in METRICS.items()
+    }
+    return {
+        "All models": [unprocessed, *levels, *models],
+        "a, against the slimmable model's levels": above(routed, backbone),
+        "a, against levels trained alone": above(routed, alone),
+        "b": cheaper(routed.get("joint-0.1", []), [rows["1"] for rows in backbone if "1" in rows]),
+        "c, over files": [
+            {"model": name, **correlation(rows, noisy)} for name, rows in routed.items() if "joint" in name
+        ],
+    }
+
+
+def summary(rows: Sequence[Row], noisy: Row) -> dict[str, str]:
+    """Means over seeds and files."""
+    cells = {"seeds": str(len(rows)), "utilization": f"{_mean(rows, 'utilization'):.3f}"}
+    cells["MMAC/s"] = f"{_mean(rows, 'macs_per_second') / 1e6:.2f}"
+    cells |= {metric: f"{_mean(rows, metric):.{digits}f}" for metric, digits in METRICS.items()}
+    cells["shares"] = "/".join(
+        f"{share:.2f}".lstrip("0") or "0" for share in np.mean([row["shares"] for row in rows], axis=0)
+    )
+    return cells
+
+
+def above(routed: dict[str, list[Row]], static: Sequence[dict[str, Row]]) -> list[dict[str, str]]:
+    """Each dynamic model against the line through static levels at its own average MACs, file by file."""
+    lines = []
+    for name, rows in routed.items():
+        if not name.startswith(("joint", "finetune", "router")):
+            continue
+        cells: dict[str, str] = {"model": name, "utilization": f"{_mean(rows, 'utilization'):.3f}"}
+        for metric, digits in METRICS.items():
+            gains = [
+                np.subtract(row[metric], on_line(levels, metric, float(np.mean(row["macs_per_second"]))))
+                for row, levels in zip(rows, static, strict=False)
+                if len(levels) > 1
+            ]
+            cells[metric] = gain(gains, digits)
+        if any(cells[metric] for metric in METRICS):
+            lines.append(cells)
+    return lines
+
+
+def on_line(levels: dict[str, Row], metric: str, macs: float) -> np.ndarray:
+    """Scores of files at some MACs a second, on the line between the two levels next to it."""
+    ordered = sorted(levels.values(), key=lambda row: row["macs_per_second"][0])
+    costs = [row["macs_per_second"][0] for row in ordered]
+    at = int(np.clip(np.searchsorted(costs, macs), 1, len(costs) - 1))
+    share = np.clip((macs - costs[at - 1]) / (costs[at] - costs[at - 1]), 0, 1)
+    low, high = (np.array(ordered[i][metric], float) for i in (at - 1, at))
+    return (1 - share) * low + share * high
+
+
+def cheaper(dynamic: Sequence[Row], static: Sequence[Row]) -> list[dict[str, str]]:
+    """Quality of the dynamic model against a static level, and what it saves."""
+    if not dynamic or not static:
+        return []
+    both = list(zip(dynamic, static, strict=False))
+    cells = {"seeds": str(len(both))}
+    for metric, digits in METRICS.items():
+        cells[f"{metric}, gain"] = gain([np.subtract(a[metric], b[metric]) for a, b in both], digits)
+    for name, key in (("slimmable MACs saved", "utilization"), ("all MACs saved", "macs_per_second")):
+        saved = [100 * (1 - np.mean(a[key]) / np.mean(b[key])) for a, b in both]
+        cells[name] = "%, ".join(f"{value:.0f}" for value in saved) + "%"
+    return [cells]
+
+
+def correlation(rows: Sequence[Row], noisy: Row) -> dict[str, str]:
+    """Of the input's SI-SDR with the utilization, over files, for each seed."""
+    cells = {}
+    for name, function in (("Pearson", stats.pearsonr), ("Spearman", stats.spearmanr)):
+        values = [function(noisy["si_sdr"], row["utilization"]) for row in rows]
+        cells[name] = ", ".join(f"{value.statistic:.2f}" for value in values)
+        cells[f"p, {name}"] = ", ".join(f"{value.pvalue:.1g}" for value in values)
+    spread = [np.percentile(row["utilization"], (5, 95)) for row in rows]
+    cells["5% to 95% of files"] = ", ".join(f"{low:.2f} to {high:.2f}" for low, high in spread)
+    return cells
+
+
+@torch.inference_mode()
+def drop(folder: Path, pairs: Sequence[Pair], drop_db: float = 10.0) -> dict[str, str]:
+    """Mean utilization of a clip said twice, the second time with as much or less noise."""
+    model = checkpoint.load(folder / "last")
+    used: dict[float, list[float]] = {0.0: [], drop_db: []}
+    for pair in pairs:
+        clean, noisy = read_pair(pair)
+        for lower, changes in used.items():
+            second = clean + (noisy - clean) * 10 ** (-lower / 20)
+            twice = torch.from_numpy(np.concatenate([noisy, second])).view(1, 1, -1)
+            frames = utilization(model.run_clip(twice).plan, model.sites).flatten()
+            half = len(noisy) // model.hop_length
+            changes.append(float(frames[half : 2 * half].mean() - frames[:half].mean()))
+    paired = np.subtract(used[drop_db], used[0.0])
+    return {
+        "model": f"{folder.parent.name}, {folder.name}",
+        "second half, same noise": gain([np.array(used[0.0])], 4),
+        f"second half, noise {drop_db:g} dB lower": gain([np.array(used[drop_db])], 4),
+        "difference": gain([paired], 4),
+    }
+
+
+def gain(by_seed: Sequence[np.ndarray], digits: int) -> str:
+    """Mean with its 95% interval."""
+    if not by_seed:
+        return ""
+    if len(by_seed) == 1:
+        found = bootstrap_mean(by_seed[0])
+        mean, low, high = found["mean"], found["low"], found["high"]
+    else:
+        means = [float(np.nanmean(values)) for values in by_seed]
+        mean = float(np.mean(means))
+        half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
+        low, high = mean - half, mean + half
+    return f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def _mean(rows: Sequence[Row], key: str) -> float:
+    return float(np.mean([np.nanmean(row[key]) for row in rows]))
+
+
+def table(rows: Sequence[dict[str, str]]) -> str:
+    """Markdown; the columns are those of the first row that has most."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
