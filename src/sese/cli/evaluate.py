@@ -46,11 +46,10 @@ def evaluate(
 
     if out is not None:
         report.make_folder(out)
-    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    progress = _show if sys.stderr.isatty() else None
-    budgets = [_number(text) for text in budget or ()]
+    progress = show if sys.stderr.isatty() else None
+    budgets = [budget_of(text) for text in budget or ()]
     pairs = find_pairs(data, limit)
-    result = run(model, pairs, budgets, metrics=names, jobs=jobs, progress=progress)
+    result = run(model, pairs, budgets, metrics=metric_names(metrics), jobs=jobs, progress=progress)
     result["data"] = str(data)
     typer.echo(report.to_json(result) if as_json else report.to_markdown(result), nl=False)
     if out is not None:
@@ -62,11 +61,17 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _show(done: int, total: int) -> None:
+def show(done: int, total: int) -> None:
+    """Tell on stderr how far it is."""
     print(f"\r{done}/{total} files", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
-def _number(text: str) -> float | str:
+def metric_names(text: str | None) -> list[str] | None:
+    """The words of a list joined by commas; None for none given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def budget_of(text: str) -> float | str:
     """The text as a number where it is one; the model says what else it takes."""
     try:
         return float(text)

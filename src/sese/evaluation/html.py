@@ -29,6 +29,7 @@ figcaption { color: #555; font-size: .87rem; max-width: 52rem; }
 audio { height: 2.2rem; width: 15rem; }
 """
 
+Cell = str | tuple[str, str]
 NO_PLOTS = 'No plots: package "matplotlib" is not installed; run: pip install "sese[metrics]"'
 
 
@@ -57,7 +58,7 @@ def bullets(items: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str | tuple[str, str]]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """A table of plain text; a pair of texts is a value and, small below it, a remark."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>\n" for row in rows)
@@ -85,7 +86,7 @@ def players(named: Iterable[tuple[str, np.ndarray]], sample_rate: int) -> str:
     return f'<div class="players">{"".join(parts)}</div>'
 
 
-def _cell(cell: str | tuple[str, str]) -> str:
+def _cell(cell: Cell) -> str:
     if isinstance(cell, str):
         return f"<td>{escape(cell)}</td>"
     return f"<td>{escape(cell[0])}<small>{escape(cell[1])}</small></td>"

@@ -59,8 +59,8 @@ def to_html(result: dict[str, Any], examples: Sequence[Example] = ()) -> str:
     return html.page(f"Evaluation of {result['model']}", parts)
 
 
-def _scores(values: dict[str, Any], columns: list[str], signed: bool = False) -> list[str | tuple[str, str]]:
-    cells: list[str | tuple[str, str]] = []
+def _scores(values: dict[str, Any], columns: list[str], signed: bool = False) -> list[html.Cell]:
+    cells: list[html.Cell] = []
     for column in columns:
         value, decimals = values[column], HEADINGS[column][1]
         if not math.isfinite(value["mean"]):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sese.evaluation import summary
 from sese.evaluation.examples import Example
 from sese.evaluation.report import HEADINGS
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4  # panels in a row
+AXES = {  # cost -> where it is, what to write at its axis, and the scale of that
+    "macs": ("macs_per_second", "MMAC/s", 1e-6),
+    "time": ("real_time_factor", "real-time factor", 1.0),
+}
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -39,7 +45,7 @@ def quality_against_macs(result: dict[str, Any]) -> Figure:
             (False, "o-", "#1f5fa8", "fixed level"),
             (True, "*", "#c8391f", "varying"),
         ):
-            drawn = [level for level in levels if is_dynamic(result, level) == varies]
+            drawn = [level for level in levels if summary.is_dynamic(result, level) == varies]
             if drawn:
                 points(panel, drawn, column, marker, color, label)
         panel.set(title=HEADINGS[column][0], xlabel="MMAC/s")
@@ -53,7 +59,7 @@ def quality_by_snr(result: dict[str, Any]) -> Figure:
     noisy, *levels = result["levels"]
     columns = list(noisy["mean"])
     sheet, panels = _panels(len(columns), 2.5)
-    varying = [is_dynamic(result, level) for level in levels]
+    varying = [summary.is_dynamic(result, level) for level in levels]
     shades = iter(colormaps["viridis"](np.linspace(0.85, 0.1, len(levels))))
     reds = iter(colormaps["autumn"](np.linspace(0.1, 0.7, len(levels))))
     colors = [next(reds if varies else shades) for varies in varying]
@@ -70,7 +76,7 @@ def quality_by_snr(result: dict[str, Any]) -> Figure:
 
 def utilization_against_input(result: dict[str, Any]) -> Figure | None:
     """A dot per file: what it used, over the SI-SDR of its noisy input. None where nothing varies."""
-    levels = [level for level in result["levels"][1:] if is_dynamic(result, level)]
+    levels = [level for level in result["levels"][1:] if summary.is_dynamic(result, level)]
     noisy = result["files"][0]
     if not levels or "si_sdr" not in noisy:
         return None
@@ -88,6 +94,62 @@ def utilization_against_input(result: dict[str, Any]) -> Figure | None:
         )
     panel.set(xlabel="SI-SDR of the noisy input (dB)", ylabel="utilization", ylim=(0, 1.05))
     return _legend_below(sheet, [panel])
+
+
+def fronts(comparison: dict[str, Any], costs: Sequence[str] = ("macs", "time")) -> Figure:
+    """Quality over each of `costs`, a panel per column; of `sese.evaluation.pareto.compare`.
+
+    A color per model: a line through its fixed levels, marks for its policies, dashes for the oracle. A ring
+    is around what nothing beats.
+    """
+    columns = comparison["columns"]
+    sheet, panels = _panels(len(columns) * len(costs), 2.7, across=min(len(columns), COLUMNS))
+    places = [(cost, column) for cost in costs for column in columns]
+    for panel, (cost, column) in zip(panels, places, strict=True):
+        panel.axhline(comparison["noisy"][column]["mean"], color="#999", linestyle=":", label="noisy input")
+        for number, model in enumerate(comparison["models"]):
+            _front(panel, comparison, model, column, cost, f"C{number % 10}")
+        panel.set(title=HEADINGS[column][0], xlabel=AXES[cost][1])
+    return _legend_below(sheet, panels)
+
+
+def _front(panel: Axes, comparison: dict[str, Any], model: str, column: str, cost: str, color: str) -> None:
+    key, _, scale = AXES[cost]
+    points = [each for each in comparison["points"] if each["model"] == model and each[key] is not None]
+    for name, marker, size, chosen in (
+        ("fixed", "o-", 4, [each for each in points if each["kind"] == "static"]),
+        ("auto", "*", 10, [each for each in points if each["budget"] == "auto"]),
+        ("held", "s", 4.5, [each for each in points if _is_held(each)]),
+        ("threshold", "^", 5, [each for each in points if str(each["budget"]).startswith("threshold")]),
+    ):
+        if chosen:
+            chosen = sorted(chosen, key=lambda each: each[key])
+            where = [each[key] * scale for each in chosen]
+            means = [each["mean"][column]["mean"] for each in chosen]
+            panel.plot(where, means, marker, color=color, markersize=size, label=f"{model}: {name}")
+    best = [each for each in points if cost in each["front"][column]]
+    panel.plot(
+        [each[key] * scale for each in best],
+        [each["mean"][column]["mean"] for each in best],
+        "o",
+        markersize=11,
+        markerfacecolor="none",
+        markeredgecolor="#444",
+        markeredgewidth=0.7,
+    )
+    ideal = [
+        each
+        for each in comparison["oracle"]
+        if (each["model"], each["column"], each["over"]) == (model, column, cost)
+    ]
+    if ideal:
+        where = [each["cost"] * scale for each in ideal]
+        means = [each["score"] for each in ideal]
+        panel.plot(where, means, "--", color=color, linewidth=0.9, label=f"{model}: oracle (upper bound)")
+
+
+def _is_held(point: dict[str, Any]) -> bool:
+    return point["kind"] == "dynamic" and not isinstance(point["budget"], str)
 
 
 def spectrograms(example: Example, sample_rate: int) -> Figure:
@@ -126,15 +188,6 @@ def spectrograms(example: Example, sample_rate: int) -> Figure:
     return sheet
 
 
-def is_dynamic(result: dict[str, Any], level: dict[str, Any]) -> bool:
-    """Whether what runs is decided frame by frame: by the budget's word, or because files differ."""
-    word = level["budget"]
-    if isinstance(word, str):
-        return not word.startswith("fixed:")
-    used = [row["utilization"] for row in result["files"] if row["level"] == level["level"]]
-    return None not in used and max(used) - min(used) > 1e-6
-
-
 def points(
     panel: Axes, levels: list[dict[str, Any]], column: str, marker: str, color: str, label: str
 ) -> None:
@@ -171,14 +224,14 @@ def _saved(sheet: Figure, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels, four in a row at most."""
+def _panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, `across` in a row at most."""
     with _style():
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
         layout = ConstrainedLayoutEngine(h_pad=0.09)  # inches: between an axis' name and the next title
-        across = min(count, COLUMNS)
+        across = min(count, across)
         down = math.ceil(count / across)
         width = 2.75 * across if count > 1 else 6.5
         sheet = Figure(figsize=(max(width, 5.5), height * down + 0.3), layout=layout)
@@ -190,7 +243,7 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 def _legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
-    sheet.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
+    sheet.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
     return sheet
 
 

@@ -46,7 +46,7 @@ def run(enhancer: Any, noisy: np.ndarray) -> Run:
     """Enhance `noisy` [time] at 16 kHz, as a stream where the enhancer has streams.
 
     MACs are looked up frame by frame, so that they are those of the levels that ran, whatever the line
-    through the levels; only a stream without a trace has its mean utilization looked up.
+    through the levels; only a stream without a trace of all has its mean utilization looked up.
     """
     noisy = noisy.copy()  # so that no enhancer can change what the next one hears
     if not hasattr(enhancer, "stream"):
@@ -58,8 +58,12 @@ def run(enhancer: Any, noisy: np.ndarray) -> Run:
     seconds = time.perf_counter() - start
     trace = getattr(stream, "trace", None)
     trace = None if trace is None else np.asarray(trace, np.float32)
-    used = np.array([stream.utilization]) if trace is None or not len(trace) else trace
-    return Run(audio, seconds, float(stream.utilization), macs_of(enhancer.card, used), trace)
+    card, mean = enhancer.card, float(stream.utilization)
+    # A stream may keep no more than its latest frames.
+    if trace is not None and len(trace) * card.hop_length / card.sample_rate < len(noisy) / SAMPLE_RATE - 1:
+        trace = None
+    macs = macs_of(card, np.array([mean]) if trace is None else trace)
+    return Run(audio, seconds, mean, macs, trace)
 
 
 def macs_of(card: Any, trace: np.ndarray) -> float:

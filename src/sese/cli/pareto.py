@@ -1,0 +1,95 @@
+"""`sese pareto`: quality against compute and time, of several models and policies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sese.errors import InputError
+
+
+def pareto(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL... DATA",
+            help="Models (a name, a folder or an .onnx file), or reports of `sese evaluate` in their place;"
+            " last the folder with clean/ and noisy/, left out when all are reports.",
+            show_default=False,
+        ),
+    ],
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compute budget of every model; may be repeated. Default: every level, threshold policies,"
+            " and the router, free and held between levels, where there is one."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
+    jobs: Annotated[int, typer.Option(help="Processes. More than 1 blurs the times that are measured.")] = 1,
+    metrics: Annotated[
+        str | None, typer.Option(help="Of pesq,stoi,estoi,si_sdr,dnsmos, joined by commas. Default: all.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out-dir", "-o", help="Write pareto.json, .csv, .md, .html and .png there."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
+) -> None:
+    """Compare models, their levels and policies: who gives most quality for the compute, and for the time."""
+    from sese.cli.extras import require
+    from sese.evaluation import pareto_report, report
+    from sese.evaluation.pareto import compare, is_evaluation, read_evaluation
+
+    require("metrics", "matplotlib")
+    if out is not None:
+        report.make_folder(out)
+    reports = [is_evaluation(each) for each in inputs]
+    if not all(reports) and (len(inputs) < 2 or reports[-1]):
+        raise InputError(
+            "pareto: the last argument is to be a folder with clean/ and noisy/ to evaluate the models on"
+        )
+    models, data = (inputs, None) if all(reports) else (inputs[:-1], inputs[-1])
+    results = []
+    for number, model in enumerate(models):
+        if reports[number]:
+            results.append(read_evaluation(model))
+        else:
+            assert data is not None
+            results.append(_evaluate(model, data, budget, limit, jobs, metrics))
+            if out is not None:  # so that the next comparison need not do it again
+                name = f"evaluation_{number + 1}"
+                report.write_files(out, name, {"json": report.to_json(results[-1])})
+    comparison = compare(results)
+    text = report.to_json(comparison) if as_json else pareto_report.to_markdown(comparison)
+    typer.echo(text, nl=False)
+    if out is not None:
+        from sese.evaluation import plots
+
+        contents: dict[str, str | bytes] = {
+            "json": report.to_json(comparison),
+            "csv": pareto_report.to_csv(comparison),
+            "md": pareto_report.to_markdown(comparison),
+            "html": pareto_report.to_html(comparison),
+            "png": plots.to_png(plots.fronts(comparison), 130),
+        }
+        for path in report.write_files(out, "pareto", contents):
+            typer.echo(f"wrote {path}", err=True)
+
+
+def _evaluate(
+    model: str, data: str, budgets: list[str] | None, limit: int | None, jobs: int, metrics: str | None
+) -> dict[str, Any]:
+    from sese.cli.evaluate import budget_of, metric_names, show
+    from sese.evaluation.pairs import find_pairs
+    from sese.evaluation.pareto import pareto_budgets
+    from sese.evaluation.suite import evaluate
+    from sese.runtime.artefact import open_artefact
+
+    pairs = find_pairs(data, limit)
+    tried = [budget_of(text) for text in budgets or ()] or pareto_budgets(open_artefact(model).card)
+    progress = show if sys.stderr.isatty() else None
+    return evaluate(model, pairs, tried, metrics=metric_names(metrics), jobs=jobs, progress=progress)

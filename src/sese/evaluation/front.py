@@ -1,0 +1,81 @@
+"""Fronts of quality over cost: which points are on one, how far from it others are, and the oracle's."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+PRICES = 25  # that the oracle is asked for
+
+
+def on_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
+    """Which points no other beats, by costing no more and scoring no less, and one of both truly.
+
+    Args:
+        costs: [point], smaller is better.
+        scores: [point], larger is better; a point whose cost or score is not finite is on no front.
+    """
+    cost, score = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
+    usable = np.isfinite(cost) & np.isfinite(score)
+    no_worse = (cost <= cost[:, None]) & (score >= score[:, None])  # [point, other]
+    better = (cost < cost[:, None]) | (score > score[:, None])
+    return usable & ~(no_worse & better & usable).any(axis=1)
+
+
+def between(costs: ArrayLike, scores: ArrayLike, cost: float) -> NDArray[np.float64] | None:
+    """What each file would score at `cost` on the straight lines between points.
+
+    Args:
+        costs: [point], rising, as on a front.
+        scores: [point, file].
+        cost: where to look.
+
+    Returns:
+        [file]; those of the last point where `cost` is above it, as that costs less; None below the first.
+    """
+    points, values = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
+    if not len(points) or not points[0] <= cost:
+        return None
+    above = min(int(np.searchsorted(points, cost)), len(points) - 1)
+    if points[above] <= cost:
+        return values[above]
+    share = (cost - points[above - 1]) / (points[above] - points[above - 1])
+    return (1 - share) * values[above - 1] + share * values[above]
+
+
+def oracle(
+    costs: ArrayLike, scores: ArrayLike, weights: ArrayLike, prices: int = PRICES
+) -> list[dict[str, float]]:
+    """The best level for each file, chosen with its scores known, for a number of prices of compute.
+
+    At a price p every file takes the level of the largest score - p * cost. Each outcome is the best that any
+    choice per file can reach at its average cost (Lagrange), so it bounds every policy that stays at one
+    level within a file. It knows the clean reference and can therefore not be built.
+
+    Args:
+        costs: [level].
+        scores: [level, file]; files with a score that is not finite are left out.
+        weights: [file], of the average cost: durations.
+        prices: how many, from 0 to where every file takes the cheapest level.
+
+    Returns:
+        `price`, average `cost` and mean `score` of each different outcome, from cheap to dear.
+    """
+    cost, score = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
+    usable = np.isfinite(score).all(axis=0)
+    score, weight = score[:, usable], np.asarray(weights, np.float64)[usable]
+    if not usable.any() or len(cost) < 2:
+        return []
+    # Choices change where two levels of a file tie, at the slope between them.
+    first, second = np.triu_indices(len(cost), 1)
+    slopes = (score[second] - score[first]) / (cost[second] - cost[first])[:, None]
+    slopes = slopes[np.isfinite(slopes) & (slopes > 0)]
+    ties = np.quantile(slopes, np.linspace(0, 1, prices - 1)) if len(slopes) else np.zeros(0)
+    asked = np.concatenate([[0.0], ties * (1 + 1e-9)])
+    outcomes: dict[float, dict[str, float]] = {}
+    for price in asked:
+        chosen = (score - price * cost[:, None]).argmax(axis=0)
+        spent = float(np.average(cost[chosen], weights=weight))
+        mean = float(score[chosen, np.arange(score.shape[1])].mean())
+        outcomes[round(spent, 9)] = {"price": float(price), "cost": spent, "score": mean}
+    return [outcomes[spent] for spent in sorted(outcomes)]

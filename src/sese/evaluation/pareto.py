@@ -1,0 +1,188 @@
+"""Compare evaluations: quality over compute and over time, of fixed levels, policies and the oracle."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sese.errors import InputError
+from sese.evaluation import front, summary
+from sese.evaluation.scoring import NOISY, Budget
+from sese.evaluation.suite import default_budgets
+
+COSTS = {"macs": "macs_per_second", "time": "real_time_factor"}
+SHIFTS_DB = (-6, 0, 6)  # of the threshold policy
+
+
+def pareto_budgets(card: Any) -> list[Budget]:
+    """What to try with a model: its levels, a threshold policy, and its router, free and held."""
+    budgets = default_budgets(card)
+    levels = [level.utilization for level in card.levels] if card else []
+    if len(levels) > 1:
+        budgets += [f"threshold:{shift}" for shift in SHIFTS_DB]
+        budgets += [(low + high) / 2 for low, high in pairwise(levels)] if card.router else []
+    return budgets
+
+
+def is_evaluation(path: str) -> bool:
+    """Whether this is a report of `sese evaluate`: an evaluation.json, or the folder of one."""
+    return Path(path).suffix == ".json" or (Path(path) / "evaluation.json").is_file()
+
+
+def read_evaluation(path: str) -> dict[str, Any]:
+    """A report of `sese evaluate` as `sese.evaluation.suite.evaluate` returned it.
+
+    Raises:
+        InputError: it is no such report.
+    """
+    file = Path(path) / "evaluation.json" if Path(path).is_dir() else Path(path)
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        columns = list(result["levels"][0]["mean"])
+        for row in result["files"]:
+            row.update({column: _number(row[column]) for column in columns})
+        for level in result["levels"]:
+            for value in level["mean"].values():
+                value.update({key: _number(value[key]) for key in ("mean", "low", "high")})
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        raise InputError(
+            f"{file}: no report of `sese evaluate`; make one with its option -o, or name a model"
+        ) from None
+    return result
+
+
+def compare(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Fronts over the levels of one or more evaluations of the same files.
+
+    Args:
+        results: from `sese.evaluation.suite.evaluate` or `read_evaluation`.
+
+    Returns:
+        A plain dict. `points`: one for each model and level, with `kind` (static or dynamic), its compute,
+        `mean` per column, `front` (per column the costs over which no other point beats it, of "macs" and
+        "time") and, for dynamic ones, `gain` (per column the mean score above the static levels at equal
+        MACs, paired by file, with its interval; None below the static levels). `oracle`: for each model,
+        column and cost the outcomes of `sese.evaluation.front.oracle`. `noisy`: means of the input.
+
+    Raises:
+        InputError: none given, other files or no metric in common.
+    """
+    if not results:
+        raise InputError("pareto: nothing to compare; name models and a folder of pairs, or evaluations")
+    names = _names([result["model"] for result in results])
+    files = [row["file"] for row in _rows(results[0], NOISY)]
+    for name, result in zip(names, results, strict=True):
+        if [row["file"] for row in _rows(result, NOISY)] != files:
+            raise InputError(
+                f"pareto: {name} was evaluated on other files than {names[0]}; evaluate both on the same"
+            )
+    means = [result["levels"][0]["mean"] for result in results]
+    columns = [column for column in means[0] if all(column in mean for mean in means)]
+    if not columns:
+        raise InputError("pareto: the evaluations have no metric in common; evaluate them with the same")
+    points, scores = [], []
+    for name, result in zip(names, results, strict=True):
+        for level in result["levels"][1:]:
+            kind = "dynamic" if summary.is_dynamic(result, level) else "static"
+            about = {key: level[key] for key in ("level", "budget", "utilization", *COSTS.values())}
+            mean = {column: level["mean"][column] for column in columns}
+            points.append({"model": name, "kind": kind, **about, "mean": mean})
+            rows = _rows(result, level["level"])
+            scores.append({column: np.array([row[column] for row in rows], np.float64) for column in columns})
+    _mark_fronts(points, columns)
+    _measure_gains(points, scores, columns)
+    seconds = [row["audio_s"] for row in _rows(results[0], NOISY)]
+    first = results[0]
+    return {
+        "models": names,
+        "columns": columns,
+        **{key: first[key] for key in ("file_count", "audio_s", "interval", "metrics")},
+        "jobs": [result["jobs"] for result in results],
+        "noisy": {column: first["levels"][0]["mean"][column] for column in columns},
+        "points": points,
+        "oracle": _oracles(points, scores, columns, seconds),
+    }
+
+
+def _mark_fronts(points: list[dict[str, Any]], columns: list[str]) -> None:
+    for point in points:
+        point["front"] = {column: [] for column in columns}
+    for cost, key in COSTS.items():
+        costs = [_number(point[key]) for point in points]
+        for column in columns:
+            means = [point["mean"][column]["mean"] for point in points]
+            for point, marked in zip(points, front.on_front(costs, means), strict=True):
+                if marked:
+                    point["front"][column].append(cost)
+
+
+def _measure_gains(
+    points: list[dict[str, Any]], scores: list[dict[str, np.ndarray]], columns: list[str]
+) -> None:
+    """Scores above the front of the static levels of all models, at the same average MACs.
+
+    Every file is compared with its own static scores at that average, so that the mean difference is the
+    height above the line in the plot, and its interval that of paired files.
+    """
+    static = [i for i, point in enumerate(points) if point["kind"] == "static" and point[COSTS["macs"]]]
+    static.sort(key=lambda i: points[i][COSTS["macs"]])
+    for column in columns:
+        costs = np.array([points[i][COSTS["macs"]] for i in static])
+        best = front.on_front(costs, [points[i]["mean"][column]["mean"] for i in static])
+        line = [i for i, marked in zip(static, best, strict=True) if marked]
+        values = np.array([scores[i][column] for i in line])
+        for point, score in zip(points, scores, strict=True):
+            if point["kind"] != "dynamic":
+                continue
+            at_equal_macs = front.between(costs[best], values, _number(point[COSTS["macs"]]))
+            gain = None if at_equal_macs is None else summary.bootstrap_mean(score[column] - at_equal_macs)
+            point.setdefault("gain", {})[column] = gain
+
+
+def _oracles(
+    points: list[dict[str, Any]],
+    scores: list[dict[str, np.ndarray]],
+    columns: list[str],
+    seconds: list[float],
+) -> list[dict[str, Any]]:
+    found = []
+    for model in dict.fromkeys(point["model"] for point in points):
+        for cost, key in COSTS.items():
+            levels = [
+                i
+                for i, point in enumerate(points)
+                if point["model"] == model and point["kind"] == "static" and point[key] is not None
+            ]
+            levels.sort(key=lambda i: points[i][key])
+            costs = [points[i][key] for i in levels]
+            for column in columns:
+                values = np.array([scores[i][column] for i in levels])
+                outcomes = front.oracle(costs, values, seconds) if levels else []
+                found += [{"model": model, "column": column, "over": cost, **each} for each in outcomes]
+    return found
+
+
+def _rows(result: dict[str, Any], level: str) -> list[dict[str, Any]]:
+    return [row for row in result["files"] if row["level"] == level]
+
+
+def _names(models: list[str]) -> list[str]:
+    """Short names, or what was given where these would be the same; numbered where that is too."""
+    files = [Path(str(model).removesuffix("/model.onnx")) for model in models]
+    short = [file.name.removesuffix(".onnx") for file in files]
+    names = short if len(set(short)) == len(short) else list(models)
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        names[index] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return names
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

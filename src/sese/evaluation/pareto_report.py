@@ -1,0 +1,144 @@
+"""Write a comparison of `sese.evaluation.pareto.compare`: Markdown, CSV and a page with plots."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import math
+from typing import Any
+
+from sese.evaluation import html
+from sese.evaluation.pareto import COSTS
+from sese.evaluation.report import HEADINGS, plain, table
+
+ORACLE = (
+    "Oracle: the best fixed level for each file, chosen with its score known, at a price of compute. An upper"
+    " bound for policies that keep one level in a file; nothing that runs can know it."
+)
+GAIN = "Gain over fixed levels at equal MACs"
+COMPUTE = ("utilization", "macs_per_second", "real_time_factor")
+PARTS = (("", "mean"), ("_low", "low"), ("_high", "high"))
+
+
+def to_csv(comparison: dict[str, Any]) -> str:
+    """A line per point, and one per outcome of the oracle with its one column."""
+    columns = comparison["columns"]
+    rows = []
+    for point in comparison["points"]:
+        row = {key: point[key] for key in ("model", "level", "kind", *COMPUTE)}
+        for column in columns:
+            value, gain = point["mean"][column], point.get("gain", {}).get(column) or {}
+            row |= {column: value["mean"], f"{column}_low": value["low"], f"{column}_high": value["high"]}
+            row[f"{column}_front"] = " ".join(point["front"][column])
+            row |= {f"{column}_gain{part}": gain.get(key) for part, key in PARTS}
+        rows.append(row)
+    for each in comparison["oracle"]:
+        compute = {COSTS[each["over"]]: each["cost"]}
+        rows.append({"model": each["model"], "level": "oracle", "kind": "oracle"} | compute)
+        rows[-1][each["column"]] = each["score"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(plain(rows))
+    return text.getvalue()
+
+
+def to_markdown(comparison: dict[str, Any]) -> str:
+    """Tables of the points and of what the dynamic ones gain, and what they were measured on."""
+    lines = [*table(*_points(comparison)), "", _about(comparison), ""]
+    header, gains = _gains(comparison)
+    if gains:
+        joined = [
+            [cell if isinstance(cell, str) else f"{cell[0]} ({cell[1]})" for cell in row] for row in gains
+        ]
+        lines += [GAIN, "", *table(header, joined), "", _about_gains(comparison), ""]
+    lines += [ORACLE, ""]
+    for metric in comparison["metrics"].values():
+        lines.append(f"- {metric['definition']}: {metric['package']} {metric['version']}")
+    return "\n".join(lines) + "\n"
+
+
+def to_html(comparison: dict[str, Any]) -> str:
+    """The same as a page, with plots; complete in itself."""
+    parts = [html.paragraph(_about(comparison))]
+    if importlib.util.find_spec("matplotlib") is None:
+        parts.append(html.paragraph(html.NO_PLOTS))
+    else:
+        from sese.evaluation import plots
+
+        for cost, title in (("macs", "Quality over compute"), ("time", "Quality over time")):
+            image = plots.to_svg(plots.fronts(comparison, [cost]))
+            caption = f"{title}. Rings: on the front. {ORACLE}"
+            parts += [f"<h2>{title}</h2>", html.figure(image, "svg+xml", caption)]
+    parts += ["<h2>Points</h2>", html.table(*_points(comparison))]
+    header, gains = _gains(comparison)
+    if gains:
+        parts += [f"<h2>{GAIN}</h2>", html.table(header, gains)]
+        parts.append(html.paragraph(_about_gains(comparison)))
+    described = (f"{m['definition']}: {m['package']} {m['version']}" for m in comparison["metrics"].values())
+    parts += ["<h2>Metrics</h2>", html.bullets(described)]
+    return html.page("Quality over compute: " + ", ".join(comparison["models"]), parts)
+
+
+def _points(comparison: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    columns = comparison["columns"]
+    header = ["model", "level", "utilization", "MMAC/s", "RTF", *(HEADINGS[column][0] for column in columns)]
+    rows = []
+    for point in comparison["points"]:
+        used = [point[key] for key in COMPUTE]
+        macs = None if used[1] is None else used[1] / 1e6
+        rows.append(
+            [
+                point["model"],
+                point["level"].removeprefix("budget "),
+                *(_shown(value, digits) for value, digits in ((used[0], 3), (macs, 1), (used[2], 3))),
+                *(
+                    _shown(point["mean"][column]["mean"], HEADINGS[column][1])
+                    + ("*" if "macs" in point["front"][column] else "")
+                    + ("\u2020" if "time" in point["front"][column] else "")
+                    for column in columns
+                ),
+            ]
+        )
+    return header, rows
+
+
+def _gains(comparison: dict[str, Any]) -> tuple[list[str], list[list[html.Cell]]]:
+    columns = comparison["columns"]
+    header = ["model", "level", "MMAC/s", *(HEADINGS[column][0] for column in columns)]
+    rows: list[list[html.Cell]] = []
+    for point in comparison["points"]:
+        if "gain" in point and point["macs_per_second"] is not None:
+            gains = (_gain(point["gain"][column], HEADINGS[column][1]) for column in columns)
+            macs = _shown(point["macs_per_second"] / 1e6, 1)
+            rows.append([point["model"], point["level"].removeprefix("budget "), macs, *gains])
+    return header, rows
+
+
+def _gain(value: dict[str, float] | None, decimals: int) -> html.Cell:
+    if value is None or not math.isfinite(value["mean"]):
+        return "–"
+    mean, low, high = (f"{value[key]:+.{decimals}f}" for key in ("mean", "low", "high"))
+    return mean, f"{low} to {high}"
+
+
+def _shown(value: float | None, decimals: int) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
+
+
+def _about(comparison: dict[str, Any]) -> str:
+    jobs = ", ".join(str(each) for each in comparison["jobs"])
+    return (
+        f"Means over {comparison['file_count']} files ({comparison['audio_s'] / 60:.1f} min)."
+        " * on the front over MACs, \u2020 over time: no other point scores as high for less."
+        f" RTF: time to enhance over duration, one thread, {jobs} process(es) at once."
+    )
+
+
+def _about_gains(comparison: dict[str, Any]) -> str:
+    return (
+        "Mean score minus that of the fixed levels' front, on the straight line between its points at the"
+        f" same average MACs; file by file, with the interval ({comparison['interval']})."
+        " Above the front's last point that point counts; – below its first."
+    )
