@@ -8,9 +8,14 @@ policy spends where the input needs it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from sese.nn.policies.router import Choose
 
 MEMORY = 4
 """What is remembered of a stream: frames seen (up to `window`), their mean utilization, the standing price,
@@ -25,43 +30,55 @@ Prices are in units of the scores' root mean square."""
 
 FLOOR = 1e-6
 
+WINDOW_SECONDS = 30.0
+"""Over which the average counts; the further past has less and less weight."""
 
-def budget(target: float | Tensor, utilizations: Tensor, window: int):
+
+def budget(target: float | Tensor, utilizations: Tensor, window: int, ceiling: int | None = None) -> Choose:
     """A choice that holds an average.
 
     Args:
-        target: mean utilization to hold, in (0, 1]; a tensor has no axes.
+        target: mean utilization to hold, in (0, 1], without axes; at 0 the best score decides.
         utilizations: (level,) growing, the last one 1.
         window: frames over which the average counts.
+        ceiling: highest level that may be chosen; a higher choice is cut down to it.
 
     Returns:
-        A `Choose` (see `policies.router`); its memory is (batch, MEMORY), zeros at the start.
+        A `Choose`; its memory is (batch, MEMORY), zeros at the start.
     """
 
     def choose(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         chosen = []
         for score in scores.unbind(1):
-            choice, memory = step(score, memory, target, utilizations, window)
-            chosen.append(choice)
+            level, memory = step(score, memory, target, utilizations, window, ceiling)
+            chosen.append(F.one_hot(level, len(utilizations)).to(scores.dtype))
         return torch.stack(chosen, dim=1), memory
 
     return choose
 
 
 def step(
-    score: Tensor, memory: Tensor, target: float | Tensor, utilizations: Tensor, window: int
+    score: Tensor,
+    memory: Tensor,
+    target: float | Tensor,
+    utilizations: Tensor,
+    window: int,
+    ceiling: int | Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One frame: score (batch, level), memory (batch, MEMORY) -> one-hot (batch, level), next memory."""
+    """One frame: score (batch, level), memory (batch, MEMORY) -> level (batch,), next memory."""
+    target = torch.as_tensor(target)
     count, mean, standing, power = memory.unbind(1)
     ahead = (count + 1).clamp_max(float(window))
-    score = score - score.mean(1, keepdim=True)
-    power = power + (score.square().mean(1) - power) / ahead
-    score = score / (power.sqrt() + FLOOR).unsqueeze(1)
+    centred = score - score.mean(1, keepdim=True)
+    power = power + (centred.square().mean(1) - power) / ahead
     # In units of the slack; its cube is gentle within the slack, where the scores are to decide, and steep
     # beyond it.
-    error = torch.where(count > 0, (mean / target - 1) / SLACK, 0.0).clamp(-3.0, 3.0)
-    price = standing + WALL * error**3
-    choice = F.one_hot((score - price.unsqueeze(1) * utilizations).argmax(-1), utilizations.shape[0])
-    mean = mean + ((choice * utilizations).sum(-1) - mean) / ahead
+    error = torch.where(count > 0, (mean / target.clamp_min(FLOOR) - 1) / SLACK, 0.0).clamp(-3.0, 3.0)
+    price = (standing + WALL * error**3) * (power.sqrt() + FLOOR)
+    level = (centred - torch.where(target > 0, price, 0.0).unsqueeze(1) * utilizations).argmax(-1)
+    if ceiling is not None:
+        level = level.clamp_max(ceiling)
+    mean = mean + (utilizations[level] - mean) / ahead
     standing = (standing + INTEGRAL * error).clamp(-HIGHEST, HIGHEST)
-    return choice.to(score.dtype), torch.stack([ahead, mean, standing, power], dim=1)
+    held = torch.stack([ahead, mean, standing, power], dim=1)
+    return level, torch.where(target > 0, held, memory)
