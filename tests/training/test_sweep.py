@@ -94,6 +94,13 @@ def test_plan_refuses(tmp_path: Path, old: str, new: str, message: str) -> None:
         plan(path, tmp_path / "out")
 
 
+@pytest.mark.parametrize("path", sorted((DEBUG.parent / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sweep_of_the_project_can_be_planned(path: Path, tmp_path: Path) -> None:
+    runs = plan(path, tmp_path)
+    assert len({run.folder for run in runs}) == len(runs)
+    assert {run.after for run in runs if run.after} <= {run.folder for run in runs}
+
+
 def test_plan_refuses_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         plan(tmp_path / "none.yaml", tmp_path / "out")
