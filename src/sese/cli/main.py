@@ -11,13 +11,15 @@ from collections.abc import Callable
 
 import typer
 
-from sese.cli import data, doctor, enhance, evaluate, export, models, sweep, train
+from sese.cli import data, doctor, enhance, evaluate, export, models, pareto, profile, sweep, train
 from sese.errors import InputError
 
 VERBS: dict[str, Callable[..., None]] = {
     "enhance": enhance.enhance,
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,
+    "pareto": pareto.pareto,
+    "profile": profile.profile,
     "train": train.train,
     "sweep": sweep.sweep,
     "export": export.export,

@@ -1,0 +1,20 @@
+"""`sese profile`: what a model costs on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def profile(
+    model: Annotated[str, typer.Argument(help="Model: a name, a folder or an .onnx file.")],
+    rounds: Annotated[int, typer.Option(help="Frames to time at each level.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
+) -> None:
+    """Time a model at each level on this machine, one thread, streaming and in files; and its memory."""
+    from sese.evaluation import timing
+
+    result = timing.profile(model, rounds)
+    typer.echo(json.dumps(result, indent=2) if as_json else timing.to_text(result).rstrip())

@@ -1,0 +1,209 @@
+"""What a model costs on this machine: time a frame, time a file and memory, at every level.
+
+Levels are timed in turn, frame by frame, so that a machine whose speed drifts slows all of them alike.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import sese
+from sese.errors import InputError
+from sese.evaluation.scoring import label, macs_of
+from sese.evaluation.suite import default_budgets
+
+ROUNDS = 1000
+WARM_UP = 20  # rounds before the clock runs
+FILE_SECONDS, FILE_ROUNDS = 10, 5
+SPEECH = Path(sese.__file__).parent / "export" / "noisy_speech.flac"
+
+PEAK = """
+import sys
+import numpy as np
+{open}
+try:
+    with open("/proc/self/status") as status:  # a process begins with its parent's peak in getrusage
+        print(next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM")))
+except OSError:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak if sys.platform == "darwin" else peak * 1024)
+"""
+OPEN = """
+import sese
+stream = sese.load(sys.argv[1], budget=1.0).stream()
+stream.feed(np.zeros(stream.sample_rate, np.float32))
+"""
+
+
+def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Time a model at each of its levels, and its router where it has one, with one thread.
+
+    Args:
+        model: name, folder or `.onnx` file.
+        rounds: frames timed at each level, streaming.
+
+    Returns:
+        A plain dict: `machine`; `memory_bytes`, the peak of a process that has the model open and has run a
+        second of audio, and `bare_memory_bytes`, that of one with NumPy alone (None where it cannot be
+        told); `frame_ms`, the duration of a frame; `levels`, each with `level`, `utilization`,
+        `macs_per_second`, `parameters` (None for the router), `stream` (one frame a call: `median_ms`,
+        `p95_ms`, `p99_ms`, `real_time_factor` of the median) and `file` (10 s in one call: `seconds`,
+        median, and `real_time_factor`).
+
+    Raises:
+        InputError: no such model, or `rounds` below 1.
+    """
+    if rounds < 1:
+        raise InputError(f"--rounds: {rounds} frames asked for; give 1 or more")
+    enhancer = sese.load(model)
+    card = enhancer.card
+    audio = _speech(card.sample_rate)
+    budgets = default_budgets(card)
+    streams = [enhancer.stream(budget=budget) for budget in budgets]
+    times = _time_frames(streams, audio, card.hop_length, rounds)
+    file_audio = np.resize(audio, FILE_SECONDS * card.sample_rate)
+    files = _time_files(enhancer, budgets, file_audio)
+    frame_s = card.hop_length / card.sample_rate
+    levels = []
+    for index, (budget, stream) in enumerate(zip(budgets, streams, strict=True)):
+        median, p95, p99 = np.percentile(times[index], (50, 95, 99))
+        trace = getattr(stream, "trace", None)
+        used = np.array([stream.utilization]) if trace is None else trace
+        levels.append(
+            {
+                "level": label(budget),
+                "utilization": float(stream.utilization),
+                "macs_per_second": macs_of(card, used),
+                "parameters": card.levels[index].parameters if index < len(card.levels) else None,
+                "stream": {
+                    "median_ms": 1000 * median,
+                    "p95_ms": 1000 * p95,
+                    "p99_ms": 1000 * p99,
+                    "real_time_factor": median / frame_s,
+                },
+                "file": {"seconds": files[index], "real_time_factor": files[index] / FILE_SECONDS},
+            }
+        )
+    return {
+        "model": model,
+        "machine": _machine(),
+        "rounds": rounds,
+        "frame_ms": 1000 * frame_s,
+        "latency_ms": card.latency_ms,
+        "memory_bytes": _peak_memory(OPEN, model),
+        "bare_memory_bytes": _peak_memory("", model),
+        "levels": levels,
+    }
+
+
+def to_text(result: dict[str, Any]) -> str:
+    """The profile for reading: two tables in Markdown, and what they were measured on."""
+    from sese.evaluation.report import table
+
+    machine = result["machine"]
+    stream_rows, file_rows = [], []
+    for level in result["levels"]:
+        name = level["level"].removeprefix("budget ")
+        stream, file = level["stream"], level["file"]
+        stream_rows.append(
+            [
+                name,
+                f"{level['macs_per_second'] / 1e6:.1f}",
+                "–" if level["parameters"] is None else f"{level['parameters']:,}",
+                *(f"{stream[key]:.3f}" for key in ("median_ms", "p95_ms", "p99_ms", "real_time_factor")),
+            ]
+        )
+        file_rows.append([name, f"{1000 * file['seconds']:.0f}", f"{file['real_time_factor']:.4f}"])
+    lines = [
+        f"{result['model']} on {machine['cpu']}, {machine['cores']} cores, {machine['system']};"
+        f" onnxruntime {machine['onnxruntime']}, one thread",
+        "",
+        f"Streaming: one frame of {result['frame_ms']:g} ms a call, {result['rounds']} frames at each level",
+        "",
+        *table(["level", "MMAC/s", "parameters", "median ms", "p95 ms", "p99 ms", "RTF"], stream_rows),
+        "",
+        f"Files: {FILE_SECONDS} s in one call, median of {FILE_ROUNDS}",
+        "",
+        *table(["level", "ms", "RTF"], file_rows),
+        "",
+    ]
+    if result["memory_bytes"] is not None:
+        lines.append(
+            f"Peak memory of a process with the model open: {result['memory_bytes'] / 1e6:.0f} MB"
+            f" (with NumPy alone: {result['bare_memory_bytes'] / 1e6:.0f} MB)"
+        )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _time_frames(streams: list[Any], audio: np.ndarray, hop: int, rounds: int) -> np.ndarray:
+    """Seconds [stream, round] of one frame each, all streams in turn in every round."""
+    whole = len(audio) // hop
+    times = np.zeros((len(streams), rounds))
+    for number in range(-WARM_UP, rounds):
+        frame = audio[number % whole * hop :][:hop]
+        if number == 0:
+            for stream in streams:
+                stream.reset()
+        for place in range(len(streams)):
+            index = (place + number) % len(streams)  # so that none always comes after the dearest
+            start = perf_counter()
+            streams[index].feed(frame)
+            times[index, max(number, 0)] = perf_counter() - start
+    return times
+
+
+def _time_files(enhancer: Any, budgets: list[Any], audio: np.ndarray) -> list[float]:
+    """Median seconds of enhancing `audio` at each budget, in turn."""
+    times = np.zeros((len(budgets), FILE_ROUNDS))
+    for number in range(-1, FILE_ROUNDS):
+        for index, budget in enumerate(budgets):
+            start = perf_counter()
+            enhancer.enhance(audio, enhancer.card.sample_rate, budget=budget)
+            times[index, max(number, 0)] = perf_counter() - start
+    return [float(seconds) for seconds in np.median(times, axis=1)]
+
+
+def _speech(sample_rate: int) -> np.ndarray:
+    """The noisy speech that comes with the package, float32 [time]: routers look at what they hear."""
+    import soundfile
+    import soxr
+
+    audio, rate = soundfile.read(SPEECH, dtype="float32")
+    return audio if rate == sample_rate else soxr.resample(audio, rate, sample_rate)
+
+
+def _peak_memory(opening: str, model: str) -> int | None:
+    """Most bytes that a fresh process held in memory; None on systems that do not tell."""
+    command = [sys.executable, "-c", PEAK.format(open=opening), model]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return int(done.stdout) if done.returncode == 0 else None
+
+
+def _machine() -> dict[str, Any]:
+    import onnxruntime
+
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+        "sese": sese.__version__,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "an unnamed processor"

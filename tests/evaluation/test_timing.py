@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from sese.cli.main import app
+from sese.errors import InputError
+from sese.evaluation import timing
+
+
+def test_every_level_hears_the_same_frames_in_turn() -> None:
+    heard: list[tuple[int, float]] = []
+
+    def stream(index: int) -> SimpleNamespace:
+        return SimpleNamespace(feed=lambda frame: heard.append((index, float(frame[0]))), reset=heard.clear)
+
+    streams = [stream(index) for index in range(3)]
+    times = timing._time_frames(streams, np.arange(40.0), hop=10, rounds=6)
+    assert times.shape == (3, 6)
+    assert (times > 0).all()
+    # The warm-up is forgotten; then each round gives one frame, the same one, to each stream.
+    rounds = [heard[3 * number : 3 * number + 3] for number in range(6)]
+    assert [{frame for _, frame in each} for each in rounds] == [{0}, {10}, {20}, {30}, {0}, {10}]
+    assert all({index for index, _ in each} == {0, 1, 2} for each in rounds)
+    assert {each[0][0] for each in rounds} == {0, 1, 2}
+
+
+def test_profile_of_a_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "FILE_SECONDS", 1)
+    run = CliRunner().invoke(app, ["profile", str(tiny), "--rounds", "30", "--json"])
+    assert run.exit_code == 0, run.output
+    result = json.loads(run.stdout)
+    assert [level["utilization"] for level in result["levels"]] == [0.125, 0.25, 0.5, 1.0]
+    assert [level["macs_per_second"] for level in result["levels"]] == [0.125e6, 0.25e6, 0.5e6, 1e6]
+    assert [level["parameters"] for level in result["levels"]] == [125, 250, 500, 1000]
+    assert result["frame_ms"] == 4
+    for level in result["levels"]:
+        stream, file = level["stream"], level["file"]
+        assert 0 < stream["median_ms"] <= stream["p95_ms"] <= stream["p99_ms"]
+        assert stream["real_time_factor"] == pytest.approx(stream["median_ms"] / 4)
+        assert file["real_time_factor"] == pytest.approx(file["seconds"])
+    # ONNX Runtime and a model take some megabytes more than NumPy.
+    assert result["bare_memory_bytes"] + 5e6 < result["memory_bytes"] < 1e9
+    text = timing.to_text(result)
+    assert "| level | MMAC/s | parameters | median ms | p95 ms | p99 ms | RTF |" in text
+    assert result["machine"]["cpu"] in text
+
+
+def test_memory_is_the_processes_own(tiny: Path) -> None:
+    held = np.ones(300_000_000, np.uint8)  # of this process, which is not to count
+    assert timing._peak_memory("", str(tiny)) < len(held)
+
+
+def test_bad_arguments(tiny: Path) -> None:
+    with pytest.raises(InputError, match="--rounds: 0"):
+        timing.profile(str(tiny), 0)
+    with pytest.raises(InputError, match="unknown model 'none'"):
+        timing.profile("none")
