@@ -83,6 +83,65 @@ def test_some_fail(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
     assert noisy.with_name("noisy_enhanced.wav").exists()
 
 
+def test_budget_and_limits_are_told(sese: Run, tiny: Path, noisy: Path) -> None:
+    ran = sese("enhance", noisy, "--model", tiny, "--max-mmacs", "0.3", "--max-rtf", "100")
+    assert (ran.code, ran.err) == (0, "")
+    assert "utilization 0.25 (budget 1); limited to level 0.25" in ran.out
+    ran = sese("enhance", noisy, "--model", tiny, "--force", "--budget", "threshold:-3")
+    assert "(budget threshold:-3)" in ran.out
+    assert "limited" not in ran.out
+
+
+def test_late_frames_are_told(sese: Run, tiny: Path, noisy: Path) -> None:
+    ran = sese("enhance", noisy, "--model", tiny, "--max-rtf", "1e-6", "--json")
+    assert ran.code == 0
+    (report,) = json.loads(ran.out)
+    frames = report["late_frames"]
+    assert 125 <= frames <= 127
+    assert (report["lowered"], report["missed"], report["limited_to"]) == (3, True, 0.125)
+    assert report["max_rtf"] == 1e-6
+    note = f"sese: note: {frames} frames took longer than --max-rtf 1e-06 allows, even at the lowest level"
+    assert ran.err.startswith(note)
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["trace.csv", "trace.json"])
+def test_trace(sese: Run, tiny: Path, noisy: Path, name: str) -> None:
+    path = noisy.with_name(name)
+    command = ("enhance", noisy, "--model", tiny, "--budget", "0.25", "--trace", path)
+    assert sese(*command).code == 0
+    text = path.read_text()
+    assert text.count("utilization" if name == "trace.json" else "\n") >= 125
+    assert "0.25" in text
+    assert "skipped" in sese(*command).out  # with its audio
+    ran = sese(*command[:4], "-o", noisy.with_name("other.wav"), *command[4:])
+    assert ran.code == 2
+    assert f"trace {path} exists" in ran.err
+    assert path.read_text() == text
+    assert not noisy.with_name("other.wav").exists()
+    assert sese(*command, "--force").code == 0
+
+
+def test_bad_trace(refused: Callable[..., str], noisy: Path) -> None:
+    assert ".csv or .json" in refused(noisy.parent, noisy, "--trace", noisy.with_name("trace.txt"))
+    assert "is a folder" in refused(noisy.parent, noisy, "--trace", folder(noisy.with_name("folder.csv")))
+    both = (noisy, noisy.with_name("none.wav"))
+    assert "names one file, but there are 2" in refused(noisy.parent, *both, "--trace", "trace.csv")
+    below = noisy / "trace.csv"  # a file where a folder should be
+    assert f"trace {below} cannot be written" in refused(noisy.parent, noisy, "--trace", below)
+
+
+def test_trace_is_not_the_input(refused: Callable[..., str], noisy: Path) -> None:
+    audio = noisy.rename(noisy.with_name("audio.csv"))
+    out = noisy.with_name("out.wav")
+    assert "never overwritten" in refused(noisy.parent, audio, "-o", out, "--trace", audio, "--force")
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
 # Each kind of bad input, alone: exit code 2, one line that names it.
 
 
@@ -187,16 +246,28 @@ def test_unknown_model(refused: Callable[..., str], noisy: Path) -> None:
     assert "unknown model 'gpt'" in refused(noisy.parent, noisy, model="gpt")
 
 
-@pytest.mark.parametrize("budget", ["0", "0.1", "2", "nan", "lots", "auto"])
+@pytest.mark.parametrize("budget", ["0", "0.1", "2", "nan", "lots", "auto", "fixed:0.3", "fixed:"])
 def test_bad_budget(refused: Callable[..., str], noisy: Path, budget: str) -> None:
     message = refused(noisy.parent, noisy, "--budget", budget)
     assert "0.125, 0.25, 0.5, 1" in message
     assert budget in message
 
 
-@pytest.mark.parametrize("option", ["--mix=2", "--mix=nan", "--max-attenuation-db=-3", "--jobs=0"])
+@pytest.mark.parametrize("budget", ["threshold:", "threshold:loud"])
+def test_bad_threshold(refused: Callable[..., str], noisy: Path, budget: str) -> None:
+    assert f"{budget!r}; give 'threshold'" in refused(noisy.parent, noisy, "--budget", budget)
+
+
+BAD_OPTIONS = [
+    "--mix=2", "--mix=nan", "--max-attenuation-db=-3", "--jobs=0", "--max-mmacs=0.1", "--max-mmacs=nan",
+    "--max-rtf=0", "--max-rtf=-1", "--max-rtf=inf",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", BAD_OPTIONS)
 def test_bad_option(refused: Callable[..., str], noisy: Path, option: str) -> None:
-    name, value = option.removeprefix("--").replace("-", "_", 2 if "db" in option else 0).split("=")
+    name, value = option.removeprefix("--").split("=")
+    name = name.replace("-", "_")
     message = refused(noisy.parent, noisy, option)
     assert name in message
     assert value in message

@@ -35,7 +35,7 @@ class Deadline:
     Args:
         highest: Level to start with and never to exceed, counted from 0, the cheapest.
         frame_seconds: Duration of a frame.
-        max_rtf: Time that a frame may take, as a multiple of its duration, above 0.
+        max_rtf: Time that a frame may take, as a multiple of its duration, above 0; also an attribute.
         clock: Returns seconds.
 
     Attributes:
@@ -51,6 +51,7 @@ class Deadline:
     ) -> None:
         self._highest = self.ceiling = highest
         self._frame_seconds = frame_seconds
+        self.max_rtf = max_rtf
         self._allowed = max_rtf * frame_seconds
         self._clock = clock
         self.frames = self.late_frames = self.lowered = 0

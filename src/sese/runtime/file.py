@@ -25,7 +25,7 @@ class Report:
         utilization: Mean share of the compute used, in (0, 1].
         limited_to: Utilization of the dearest level that the limits allowed at the end; None if they allowed
             every level.
-        late_frames: Frames that took longer than ``max_rtf`` allows; None without it.
+        late_frames: Frames that took longer than `max_rtf` allows; None without it.
         lowered: Times that the highest level was lowered for that; None without it.
         missed: Whether frames were late at the lowest level too; None without it.
     """
@@ -38,6 +38,7 @@ class Report:
     utilization: float
     budget: Budget
     limited_to: float | None
+    max_rtf: float | None
     late_frames: int | None
     lowered: int | None
     missed: bool | None
@@ -101,6 +102,7 @@ def enhance_file(
         utilization=stream.utilization,
         budget=stream.budget,
         limited_to=None if highest is levels[-1] else highest.utilization,
+        max_rtf=None if deadline is None else deadline.max_rtf,
         late_frames=None if deadline is None else deadline.late_frames,
         lowered=None if deadline is None else deadline.lowered,
         missed=None if deadline is None else deadline.missed,

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from array import array
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -89,5 +90,6 @@ def write_trace(path: Path, utilization: NDArray[np.float32], card: Card) -> Non
         part.write_text(text)
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise InputError(f"trace {path} cannot be written ({error.strerror}); name another file") from error

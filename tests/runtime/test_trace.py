@@ -1,0 +1,102 @@
+"""What each frame used: kept for a while, and written to a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.tiny_model import HOP, UTILIZATIONS
+from sese.errors import InputError
+from sese.runtime.artefact import Card, open_artefact
+from sese.runtime.stream import Stream
+from sese.runtime.trace import Trace, require_trace_path, write_trace
+
+
+@pytest.fixture(scope="module")
+def card(tiny: Path) -> Card:
+    return open_artefact(tiny).card
+
+
+def test_the_latest_frames_are_kept() -> None:
+    trace = Trace(10)
+    used = np.arange(95, dtype=np.float32)
+    for start in range(0, 95, 3):
+        trace.add(used[start : start + 3])
+        np.testing.assert_array_equal(trace.read(), used[: start + 3][-10:])
+    trace.add(used)
+    np.testing.assert_array_equal(trace.read(), used[-10:])
+
+
+def test_all_frames_are_kept() -> None:
+    trace = Trace(None)
+    assert trace.read().shape == (0,)
+    for _ in range(100):
+        trace.add(np.ones(1000, np.float32))
+    assert trace.read().shape == (100_000,)
+
+
+def test_of_a_stream(tiny: Path) -> None:
+    stream = Stream(open_artefact(tiny), 0.125)
+    assert stream.trace.shape == (0,)
+    stream.feed(np.zeros(10 * HOP))
+    stream.budget = "fixed:0.5"
+    stream.feed(np.zeros(5 * HOP + 1))
+    np.testing.assert_array_equal(stream.trace, np.repeat(np.float32([0.125, 0.5]), [10, 5]))
+    assert stream.utilization == pytest.approx(stream.trace.mean())
+    stream.flush()
+    assert len(stream.trace) == 16
+    stream.reset()
+    assert stream.trace.shape == (0,)
+
+
+def test_of_a_stream_is_bounded(tiny: Path) -> None:
+    stream = Stream(open_artefact(tiny), 0.125, trace_seconds=1)
+    stream.feed(np.zeros(3 * 16000))
+    assert len(stream.trace) == 16000 // HOP
+    stream = Stream(open_artefact(tiny), 0.125, trace_seconds=None)
+    stream.feed(np.zeros(3 * 16000))
+    assert len(stream.trace) == 3 * 16000 // HOP
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".CSV"])
+def test_written(card: Card, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "new" / f"trace{suffix}"
+    write_trace(path, np.array([*UTILIZATIONS, 0.125], np.float32), card)
+    if suffix == ".json":
+        rows = json.loads(path.read_text())
+    else:
+        with path.open() as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    seconds = HOP / card.sample_rate
+    assert rows == [
+        {"time_s": i * seconds, "utilization": used, "level": level}
+        for i, (used, level) in enumerate(zip((*UTILIZATIONS, 0.125), (0, 1, 2, 3, 0), strict=True))
+    ]
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("name", ["trace.txt", "trace", "trace.wav"])
+def test_unknown_suffix(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"\.csv or \.json"):
+        require_trace_path(tmp_path / name, force=True)
+
+
+def test_existing_trace(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        require_trace_path(tmp_path / "trace.csv", force=False)
+    require_trace_path(tmp_path / "trace.csv", force=True)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        require_trace_path(tmp_path / "folder.csv", force=True)
+
+
+def test_unwritable(card: Card, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"trace\.csv cannot be written"):
+        write_trace(tmp_path / "file" / "trace.csv", np.ones(1, np.float32), card)
