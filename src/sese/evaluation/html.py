@@ -66,7 +66,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def figure(image: bytes, kind: str, caption: str) -> str:
-    """An image (`kind` png or svg+xml) inside the page, with its caption."""
+    """An image (`kind` png, webp or svg+xml) inside the page, with its caption."""
     return (
         f'<figure><img src="{_data(image, f"image/{kind}")}" alt="{escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"

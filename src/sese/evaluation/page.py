@@ -130,7 +130,7 @@ def _example(example: Example, sample_rate: int) -> str:
         from sese.evaluation import plots
 
         caption = "Noisy, enhanced and clean" + (", and utilization." if example.trace is not None else ".")
-        parts.append(html.figure(plots.to_png(plots.spectrograms(example, sample_rate)), "png", caption))
+        parts.append(html.figure(plots.to_webp(plots.spectrograms(example, sample_rate)), "webp", caption))
     signals = (("noisy", example.noisy), ("enhanced", example.enhanced), ("clean", example.clean))
     parts.append(html.players(signals, sample_rate))
     return "\n".join(parts)
