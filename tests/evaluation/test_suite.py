@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from evaluation_signals import RATE, noise, speech_like, write_corpus
+from evaluation_signals import RATE, Switching, noise, speech_like, write_corpus
 
 from sese.errors import InputError
 from sese.evaluation import report
 from sese.evaluation.pairs import find_pairs, read_pair
+from sese.evaluation.scoring import run
 from sese.evaluation.suite import evaluate, score_pairs
 
 FAST = ["pesq", "stoi", "estoi", "si_sdr"]
@@ -60,6 +61,19 @@ def test_levels_of_a_routed_model_are_fixed_and_its_macs_those_of_the_frames(cor
     assert [level["macs_per_second"] for level in levels] == pytest.approx([1e6, 4e6, 6e6, 3.5e6])
     assert levels[-1]["utilization"] == pytest.approx(0.625)
     assert result["files"][-1]["macs_per_second"] == pytest.approx(3.5e6)
+
+
+def test_a_trace_that_is_not_whole_is_not_used() -> None:
+    class Forgetful(Switching):
+        def flush(self) -> np.ndarray:
+            self.mean, self.trace = float(self.trace.mean()), self.trace[-1:]
+            return np.zeros(0, np.float32)
+
+        utilization = property(lambda self: self.mean)
+
+    made = run(Forgetful("none", "auto"), noise(2 * RATE))
+    assert made.trace is None
+    assert made.macs_per_second == pytest.approx(4.5e6)  # on the line from 4 at a half to 6 at all
 
 
 def test_processes_give_what_one_process_gives(corpus: Path) -> None:

@@ -128,7 +128,7 @@ def _shown(value: float | None, decimals: int) -> str:
 
 
 def _about(comparison: dict[str, Any]) -> str:
-    jobs = ", ".join(str(each) for each in comparison["jobs"])
+    jobs = " or ".join(str(each) for each in sorted(set(comparison["jobs"])))
     return (
         f"Means over {comparison['file_count']} files ({comparison['audio_s'] / 60:.1f} min)."
         " * on the front over MACs, \u2020 over time: no other point scores as high for less."
@@ -138,7 +138,7 @@ def _about(comparison: dict[str, Any]) -> str:
 
 def _about_gains(comparison: dict[str, Any]) -> str:
     return (
-        "Mean score minus that of the fixed levels' front, on the straight line between its points at the"
+        "Mean score minus that of the front of all fixed levels, on the straight line between its points at the"
         f" same average MACs; file by file, with the interval ({comparison['interval']})."
         " Above the front's last point that point counts; – below its first."
     )

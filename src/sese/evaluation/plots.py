@@ -248,7 +248,11 @@ def _panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figure, l
 
 def _legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
-    sheet.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
+    widest = 0.6 + 0.085 * max(map(len, labels))  # inches: a mark, and letters
+    across = max(1, min(len(labels), int(sheet.get_figwidth() / widest)))
+    rows = math.ceil(len(labels) / across)
+    sheet.set_figheight(sheet.get_figheight() + 0.19 * (rows - 1))
+    sheet.legend(handles, labels, loc="outside lower center", ncols=across, frameon=False, fontsize=9)
     return sheet
 
 
