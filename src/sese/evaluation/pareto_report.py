@@ -138,7 +138,7 @@ def _about(comparison: dict[str, Any]) -> str:
 
 def _about_gains(comparison: dict[str, Any]) -> str:
     return (
-        "Mean score minus that of the front of all fixed levels, on the straight line between its points at the"
-        f" same average MACs; file by file, with the interval ({comparison['interval']})."
+        "Mean score minus that of the front of all fixed levels, on the straight line between its points at"
+        f" the same average MACs; file by file, with the interval ({comparison['interval']})."
         " Above the front's last point that point counts; – below its first."
     )
