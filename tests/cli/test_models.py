@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from runtime.tiny_model import metadata, write_model
 from sese.cli.main import app
 from sese.runtime import artefact
 
@@ -58,6 +59,25 @@ def test_show(sese: Run, tiny: Path) -> None:
     facts = json.loads(sese("models", "show", "tiny", "--json").stdout)
     assert facts["latency_ms"] == 6.5
     assert len(facts["levels"]) == 4
+
+
+def test_show_quality_of_any_budget(sese: Run, tmp_path: Path) -> None:
+    quality = {"fixed:0.5": {"pesq": 2.25}, "1": {"pesq": 2.5}, "auto": {"pesq": 2.375}}
+    write_model(tmp_path / "model.onnx", facts=metadata(quality=quality, router=True))
+    rows = {
+        line.split()[0]: line.split()
+        for line in sese("models", "show", str(tmp_path)).stdout.splitlines()
+        if line.strip()
+    }
+    assert rows["0.5"] == ["0.5", "0.5", "500", "2.25"]
+    assert rows["1"][-1] == "2.50"
+    assert rows["0.25"] == ["0.25", "0.2", "250"]
+    assert rows["budget"] == ["budget", "auto", "2.38"]
+
+
+def test_show_tells_of_a_router(sese: Run, tiny: Path, remembering: Path) -> None:
+    assert "router      no\n" in sese("models", "show", str(tiny)).stdout
+    assert "router      yes: --budget auto" in sese("models", "show", str(remembering)).stdout
 
 
 def test_show_unknown(sese: Run) -> None:

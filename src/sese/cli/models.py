@@ -69,26 +69,27 @@ def show(
 
 
 def _levels(facts: dict[str, Any]) -> Table:
-    """A row for each level, and one for the noisy input if its quality is known."""
+    """A row for each level; with what else the quality is known of: the noisy input, other budgets."""
     quality = {_level_of(key): row for key, row in facts["quality"].items()}
     metrics = list(dict.fromkeys(metric for row in quality.values() for metric in row))
-    table = _table("level", "MMACs/s", "parameters", *metrics)
-    rows = [
-        (level["utilization"], f"{level['macs_per_second'] / 1e6:,.1f}", f"{level['parameters']:,}")
+    rows = {
+        f"{level['utilization']:g}": (f"{level['macs_per_second'] / 1e6:,.1f}", f"{level['parameters']:,}")
         for level in facts["levels"]
-    ]
-    if "noisy" in quality:
-        rows.insert(0, ("noisy", "", ""))
-    for level, macs, parameters in rows:
-        scores = quality.get(level, {})
+    }
+    table = _table("level", "MMACs/s", "parameters", *metrics)
+    others = [key for key in quality if key not in rows and key != "noisy"]
+    for key in [*(["noisy"] if "noisy" in quality else []), *rows, *others]:
+        name = "noisy input" if key == "noisy" else key if key in rows else f"budget {key}"
+        scores = quality.get(key, {})
         shown = [f"{scores[metric]:.2f}" if metric in scores else "" for metric in metrics]
-        table.add_row("noisy input" if level == "noisy" else f"{level:g}", macs, parameters, *shown)
+        table.add_row(name, *rows.get(key, ("", "")), *shown)
     return table
 
 
-def _level_of(key: str) -> float | str:
+def _level_of(key: str) -> str:
+    """The level that a budget names, as its row is named; else the budget."""
     try:
-        return float(key)
+        return f"{float(key.removeprefix('fixed:')):g}"
     except ValueError:
         return key
 
