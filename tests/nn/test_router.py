@@ -93,6 +93,13 @@ def test_the_router_decides_where_no_plan_is_given():
     assert len(used.unique()) > 1
 
 
+def test_scores_alone_are_those_of_the_whole_model():
+    torch.manual_seed(0)
+    model = CONFIG.build().eval()
+    x = 0.1 * torch.randn(2, 1, 1000)
+    torch.testing.assert_close(model.score(x), model.run_clip(x).scores)
+
+
 def test_a_choice_reaches_the_router_with_a_gradient():
     torch.manual_seed(0)
     model = CONFIG.build()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sese.errors import InputError
-from sese.training.routing import RoutingConfig, balance, efficiency
+from sese.training.routing import RoutingConfig, balance, efficiency, frame_errors
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,21 @@ def test_temperature_changes_by_a_constant_factor():
 def test_bad_values_are_named(values):
     with pytest.raises(InputError, match=f"routing.{next(iter(values))} is"):
         RoutingConfig(**values)
+
+
+def test_frame_errors_find_where_and_how_much_a_level_is_off():
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = (0.1 * torch.randn(2, 6400, generator=generator) for _ in range(2))
+    burst = torch.zeros(6400)
+    burst[3200:4480] = 1.0
+    estimates = torch.stack([clean + 0.5 * noise + burst * noise, clean + 0.5 * noise])
+    errors = frame_errors(estimates, clean, clean + noise, hop_length=64)
+    assert errors.shape[::2] == (2, 2)
+    worse = errors[..., 0] - errors[..., 1]
+    assert (worse[:, 51:69] > 0.3).all()
+    assert worse[:, :49].abs().max() < 1e-5
+    assert worse[:, 72:].abs().max() < 1e-5
+    assert errors[..., 1].mean().item() == pytest.approx(1, abs=0.05)
+    # The waveform's half: in the burst the error is three times as large, nine times in square.
+    wave = 0.5 * (burst * noise + 0.5 * noise).square()[:, 3200:4480].mean() / (0.5 * noise).square().mean()
+    assert worse[:, 52:68].mean() > wave.item() - 0.5

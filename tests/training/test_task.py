@@ -196,6 +196,28 @@ def test_dealt_rows_of_a_routed_batch_cost_nothing():
     assert losses["balance"].item() == pytest.approx(0.1 * 4, rel=1e-3)
 
 
+@pytest.mark.parametrize("good", [0, 2])
+def test_measured_errors_teach_the_router_which_level_pays(good: int, monkeypatch: pytest.MonkeyPatch):
+    errors = torch.ones(4, 8, 4)
+    errors[..., good] = 0.0
+    monkeypatch.setattr("sese.training.task.frame_errors", lambda *_: errors)
+    training = task(
+        "training.levels=measured",
+        "training.train_only=policy",
+        "model.router_channels=4",
+        "training.routing.efficiency_weight=0",
+        "training.routing.balance_weight=0",
+    )
+    optimizer = torch.optim.Adam(training.model.policy.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        training.training_step(batch(), 0).backward()
+        optimizer.step()
+    probability = training.model.score(batch().noisy).softmax(-1).mean((0, 1))
+    assert probability[good] > 0.9
+    assert all(parameter.grad is None for parameter in training.model.backbone.parameters())
+
+
 def test_router_has_its_own_learning_rate():
     training = task("training.levels=routed", "model.router_channels=4", "training.routing.learning_rate=3.0")
     groups = training.configure_optimizers()["optimizer"].param_groups

@@ -134,13 +134,18 @@ class Enhancer(nn.Module):
         """Enhance whole clips of any length; the audio has the input's shape and is aligned with it."""
         time = audio.shape[-1]
         whole = self(F.pad(audio, (0, self.padding(time))), plan, None, choose)
-        return replace(
-            whole, audio=whole.audio[..., self.lookahead_samples : self.lookahead_samples + time]
-        )
+        return replace(whole, audio=whole.audio[..., self.lookahead_samples : self.lookahead_samples + time])
 
     def enhance_clip(self, audio: Tensor, plan: Plan | None = None) -> Tensor:
         """Enhance whole clips of any length: (batch, 1, time) -> the same shape, aligned with the input."""
         return self.run_clip(audio, plan).audio
+
+    def score(self, audio: Tensor) -> Tensor:
+        """The policy's scores of whole clips, (batch, 1, time) -> (batch, frame, level); no backbone."""
+        audio = F.pad(audio, (0, self.padding(audio.shape[-1]))).squeeze(1)
+        state = fresh(self.state_shapes(), audio.shape[0], audio)
+        _, level, _ = self.features(audio, _part(state, "features"))
+        return self.policy(audio / level, _part(state, "policy"))[0]
 
     def padding(self, time: int) -> int:
         """Zeros to append to a clip so that its last sample comes out and whole frames result."""

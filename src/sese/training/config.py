@@ -55,8 +55,10 @@ class TrainingConfig:
     Attributes:
         levels: how a step trains the levels: ``deal`` (each row of the batch at one level), ``all`` (the
             whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
-            between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to).
-        routing: for ``routed``.
+            between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
+            ``measured`` (every level is run, without learning, and the router learns from each frame's
+            errors which to pick).
+        routing: for ``routed`` and ``measured``.
         initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
             new.
         train_only: ``policy`` freezes all but the router.
@@ -76,7 +78,7 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal["deal", "all", "sandwich", "full", "routed"] = "all"
+    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured"] = "all"
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     initial: str = ""
     train_only: Literal["all", "policy"] = "all"
@@ -177,10 +179,17 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             f"training.level_shares has {len(shares)} shares; the model has {model.levels} levels"
         )
-    if config.training.levels == "routed" and not getattr(model, "router_channels", 0):
-        raise InputError("training.levels is 'routed' and the model has no router; set model.router_channels")
-    if config.training.train_only == "policy" and config.training.levels != "routed":
-        raise InputError("training.train_only is 'policy'; that needs training.levels=routed")
+    levels, only = config.training.levels, config.training.train_only
+    if levels in ("routed", "measured") and not getattr(model, "router_channels", 0):
+        raise InputError(
+            f"training.levels is '{levels}' and the model has no router; set model.router_channels"
+        )
+    if only == "policy" and levels not in ("routed", "measured"):
+        raise InputError("training.train_only is 'policy'; that needs training.levels=routed or measured")
+    if levels == "measured" and only != "policy":
+        raise InputError(
+            "training.levels is 'measured', which trains the router alone; set train_only: policy"
+        )
     return config
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sese.errors import InputError
@@ -89,3 +90,35 @@ def balance(scores: Tensor, config: RoutingConfig) -> Tensor:
         return (probability * (probability * len(probability)).clamp_min(1e-9).log()).sum()
     chosen = torch.bincount(scores.detach().argmax(-1).flatten(), minlength=len(probability))
     return len(probability) * (chosen / chosen.sum() * probability).sum()
+
+
+def frame_errors(estimates: Tensor, clean: Tensor, noisy: Tensor, hop_length: int) -> Tensor:
+    """Error of each level in each frame, against the widest level's mean.
+
+    Half is the compressed complex spectrum's squared error, which hears quiet parts too, half the
+    waveform's, which is what SI-SDR sums.
+
+    Args:
+        estimates: (level, batch, time), the widest level last.
+        clean, noisy: (batch, time).
+        hop_length: samples a frame; windows of two frames, centred on each frame's beginning: behind what a
+            decision encodes, ahead of what it decodes.
+
+    Returns:
+        (batch, frame, level).
+    """
+    scale = 0.1 / noisy.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
+    window = torch.hann_window(2 * hop_length, device=noisy.device)
+
+    def spectrum(x: Tensor) -> Tensor:
+        x = torch.stft(x, 2 * hop_length, hop_length, window=window, return_complex=True)
+        return x * (x.abs() + 1e-5) ** -0.7
+
+    target = spectrum(clean * scale)
+    heard = [(spectrum(estimate * scale) - target).abs().square().mean(1) for estimate in estimates]
+    squares = ((estimates - clean) * scale).square()
+    seen = F.avg_pool1d(squares, 2 * hop_length, hop_length, padding=hop_length)
+    frames = min(seen.shape[-1], heard[0].shape[-1])
+    by_spectrum = torch.stack(heard, -1)[:, :frames]
+    by_wave = seen.permute(1, 2, 0)[:, :frames]
+    return 0.5 * sum(error / error[..., -1].mean().clamp_min(1e-9) for error in (by_spectrum, by_wave))

@@ -20,7 +20,7 @@ from sese.nn.policies.router import gumbel
 from sese.nn.policies.sample import deal, sandwich
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
-from sese.training.routing import balance, efficiency
+from sese.training.routing import balance, efficiency, frame_errors
 
 
 class EnhancementTask(lightning.LightningModule):
@@ -51,7 +51,9 @@ class EnhancementTask(lightning.LightningModule):
         noisy, clean, _ = batch
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
         settings = self.config.training
-        if settings.levels == "routed":
+        if settings.levels == "measured":
+            losses = self._measured(noisy, clean)
+        elif settings.levels == "routed":
             losses = self._routed(noisy, clean, generator)
         elif settings.levels == "deal":
             plan = levels_plan(self.model.sites, self._deal(noisy.shape[0], generator).unsqueeze(1))
@@ -93,6 +95,28 @@ class EnhancementTask(lightning.LightningModule):
         return self._losses(enhanced.audio, clean, noisy) | {
             "efficiency": routing.efficiency_weight * efficiency(used, routing),
             "balance": routing.balance_weight * balance(enhanced.scores[fixed:], routing),
+        }
+
+    def _measured(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """Expected error and expected utilization, if each frame's level were drawn from the router's scores.
+
+        Every level's error is known in every frame, so nothing need be drawn. It takes errors of frames to
+        be independent of the levels of their neighbours, which they are not quite.
+        """
+        routing = self.config.training.routing
+        with torch.no_grad():
+            plans = [level_plan(self.model.sites, level) for level in range(self.levels)]
+            estimates = torch.stack([self._enhance(noisy, plan).squeeze(1).float() for plan in plans])
+            errors = frame_errors(estimates, clean.squeeze(1), noisy.squeeze(1), self.model.hop_length)
+        scores = self.model.score(noisy)[:, : errors.shape[1]]
+        probability = torch.softmax(scores, dim=-1)
+        factors = scores.new_tensor(self.model.sites[0].shares).cumsum(0)
+        used = (probability * factors).sum(-1)
+        self.log("train/utilization", used.detach().mean())
+        return {
+            "error": (probability * errors).sum(-1).mean(),
+            "efficiency": routing.efficiency_weight * efficiency(used, routing),
+            "balance": routing.balance_weight * balance(scores, routing),
         }
 
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
@@ -157,7 +181,7 @@ class EnhancementTask(lightning.LightningModule):
         settings = self.config.training
         losses = [means[f"val/loss/{level}"] for level in range(self.levels)]
         score = losses[-1] if settings.levels == "full" else torch.stack(losses).mean()
-        if settings.levels == "routed":
+        if self.model.policy is not None and settings.levels in ("routed", "measured"):
             routing = settings.routing
             share = routing.fixed_share
             cost = routing.efficiency_weight * efficiency(means["val/utilization"], routing)
