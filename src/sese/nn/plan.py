@@ -117,13 +117,10 @@ class Slices:
         rows: batch * frame.
         groups: (count, flat indices into batch * frame, or None where the count serves all of them). Where
             each count serves a run of them, the indices are slices, in order, which need no gathering.
-        order: (batch * frame,) where among the groups' results, joined, each pair's lies; None where they
-            lie in order.
     """
 
     rows: int
     groups: tuple[tuple[int, Tensor | slice | None], ...]
-    order: Tensor | None = None
 
 
 def resolve(keep: Keep | Slices, batch: int, frames: int) -> Tensor | Slices:
@@ -149,7 +146,4 @@ def resolve(keep: Keep | Slices, batch: int, frames: int) -> Tensor | Slices:
         stops = sizes.cumsum(0).tolist()
         spans = zip(runs.tolist(), [0, *stops], stops, strict=False)
         return Slices(len(counts), tuple((count, slice(start, stop)) for count, start, stop in spans))
-    indices = [(counts == count).nonzero().squeeze(1) for count in present]
-    return Slices(
-        len(counts), tuple(zip(present, indices, strict=True)), order=torch.argsort(torch.cat(indices))
-    )
+    return Slices(len(counts), tuple((count, (counts == count).nonzero().squeeze(1)) for count in present))

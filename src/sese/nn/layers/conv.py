@@ -173,10 +173,13 @@ def run_slim(
         for count, index in keep.groups:
             part = by_frame[index]
             made = outer(inner(part.flatten(0, 1), widths[count - 1]))
-            parts.append(made.view(part.shape[0], part.shape[1], -1))
-        y = torch.cat(parts)
-        if keep.order is not None:
-            y = y.index_select(0, keep.order)
+            parts.append(made.view(part.shape[0], by_frame.shape[1], -1))
+        if isinstance(keep.groups[0][1], slice):
+            y = torch.cat(parts)
+        else:
+            y = parts[0].new_empty(keep.rows, *parts[0].shape[1:])
+            for (_, index), part in zip(keep.groups, parts, strict=True):
+                y[index] = part
     return y.view(x.shape[0], x.shape[1], -1)
 
 
