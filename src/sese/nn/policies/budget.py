@@ -28,6 +28,10 @@ WALL, INTEGRAL, HIGHEST = 20.0, 0.02, 60.0
 """Price at an error of SLACK; growth of the standing price a frame, there; bound of the standing price.
 Prices are in units of the scores' root mean square."""
 
+SETTLED = 1 / 15
+"""Share of the window (2 s of 30 s) in which the mean settles: before, when a single frame moves it far, its
+error counts in proportion."""
+
 FLOOR = 1e-6
 
 WINDOW_SECONDS = 30.0
@@ -73,7 +77,8 @@ def step(
     power = power + (centred.square().mean(1) - power) / ahead
     # In units of the slack; its cube is gentle within the slack, where the scores are to decide, and steep
     # beyond it.
-    error = torch.where(count > 0, (mean / target.clamp_min(FLOOR) - 1) / SLACK, 0.0).clamp(-3.0, 3.0)
+    weight = (count / (SETTLED * window)).clamp_max(1.0)
+    error = (weight * (mean / target.clamp_min(FLOOR) - 1) / SLACK).clamp(-3.0, 3.0)
     price = (standing + WALL * error**3) * (power.sqrt() + FLOOR)
     level = (centred - torch.where(target > 0, price, 0.0).unsqueeze(1) * utilizations).argmax(-1)
     if ceiling is not None:
