@@ -41,7 +41,17 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def prefixes(model: Enhancer, units: int) -> dict[str, int]:
+    """The weights, by name, of which a level with `units` units kept uses only a beginning, and its length."""
+    return {
+        f"{name}.{weight}": length
+        for name, module in model.named_modules()
+        if hasattr(module, "prefixes")
+        for weight, length in module.prefixes(units).items()
+    }
+
+
 def parameters_used(model: Enhancer, units: int) -> int:
     """Number of weights that a level with `units` units kept touches."""
-    unused = (getattr(module, "parameters_unused", None) for module in model.modules())
-    return parameters(model) - sum(count(units) for count in unused if count is not None)
+    lengths = prefixes(model, units)
+    return sum(weight[: lengths.get(name, len(weight))].numel() for name, weight in model.named_parameters())
