@@ -60,6 +60,7 @@ class Deadline:
         self._hold = HOLD_SECONDS
         self._slack = 0  # frames, net of penalties
         self._raised_at = -1  # frame of a trial that goes on
+        self._began = 0.0
 
     def begin(self) -> None:
         """Say that a frame is begun."""
