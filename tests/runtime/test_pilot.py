@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-import sese
+import sese.runtime.pilot
 from runtime.tiny_model import GAINS, HOP, UTILIZATIONS
 from sese.errors import InputError
 from sese.runtime.artefact import Artefact, open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.pilot import Pilot
+from sese.runtime.step import Step
 
 AUDIO = np.random.default_rng(0).normal(0, 0.1, (1, 400 * HOP)).astype(np.float32)
 
@@ -124,3 +126,26 @@ def test_bad_limits(tiny: Path) -> None:
             Enhancer(tiny, **limits)  # type: ignore[arg-type]
         with pytest.raises(InputError, match=next(iter(limits))):
             Enhancer(tiny).stream(**limits)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("budget", "handed"),
+    [("auto", (-1, 0.0, 2)), (0.3, (-1, 0.3, 2)), ("fixed:0.25", (1,)), (1.0, (2,))],
+)
+def test_what_the_step_is_handed(
+    remembering: Path, monkeypatch: pytest.MonkeyPatch, budget: float | str, handed: tuple[float, ...]
+) -> None:
+    calls = []
+
+    class Recorder(Step):
+        def __call__(self, audio: np.ndarray, *steering: Any) -> tuple[np.ndarray, np.ndarray]:
+            calls.append((audio.shape[1] // HOP, steering))
+            return audio, np.ones(audio.shape[1] // HOP, np.float32)
+
+    monkeypatch.setattr(sese.runtime.pilot, "Step", Recorder)
+    Pilot(open_artefact(remembering), 1, budget, max_mmacs=0.5)(AUDIO)
+    assert [frames for frames, _ in calls] == [Step.LONGEST] * 3 + [400 - 3 * Step.LONGEST]
+    assert {steering for _, steering in calls} == {handed}
+    calls.clear()
+    Pilot(open_artefact(remembering), 1, budget, max_mmacs=0.5, max_rtf=1.0, clock=lambda: 0.0)(AUDIO)
+    assert calls == [(1, handed)] * 400
