@@ -68,10 +68,10 @@ class SlimEncoderBlock(nn.Module):
         return run_slim(windows, keep, self.widths, self._inner, self._outer), block
 
     def _inner(self, windows: Tensor, hidden: int) -> Tensor:
-        return F.relu(F.linear(windows, self.conv_weight[:hidden], self.conv_bias[:hidden]))
+        return F.relu(F.linear(windows, first(self.conv_weight, hidden), first(self.conv_bias, hidden)))
 
     def _outer(self, h: Tensor) -> Tensor:
-        return F.glu(torch.addmm(self.pointwise_bias, h, self.pointwise_weight[: h.shape[1]]), dim=-1)
+        return F.glu(torch.addmm(self.pointwise_bias, h, first(self.pointwise_weight, h.shape[1])), dim=-1)
 
 
 class SlimDecoderBlock(nn.Module):
@@ -128,13 +128,14 @@ class SlimDecoderBlock(nn.Module):
         return (y if self.last else F.relu(y)), tail
 
     def _inner(self, x: Tensor, hidden: int) -> Tensor:
-        value = F.linear(x, self.value_weight[:hidden], self.value_bias[:hidden])
-        return value * F.linear(x, self.gate_weight[:hidden], self.gate_bias[:hidden]).sigmoid()
+        value = F.linear(x, first(self.value_weight, hidden), first(self.value_bias, hidden))
+        gate = F.linear(x, first(self.gate_weight, hidden), first(self.gate_bias, hidden))
+        return value * gate.sigmoid()
 
     def _outer(self, h: Tensor) -> Tensor:
         bias = self.conv_bias.repeat(self.stride)
         once = torch.cat([bias, torch.zeros_like(bias)])  # two halves overlap, and the bias is added once
-        return torch.addmm(once, h, self.conv_weight[: h.shape[1]])
+        return torch.addmm(once, h, first(self.conv_weight, h.shape[1]))
 
 
 def run_slim(
@@ -180,6 +181,11 @@ def run_slim(
             for (_, index), part in zip(keep.groups, parts, strict=True):
                 y[index] = part
     return y.view(x.shape[0], x.shape[1], -1)
+
+
+def first(weight: Tensor, length: int) -> Tensor:
+    """The beginning of a weight; itself where that is all of it."""
+    return weight if length == len(weight) else weight[:length]
 
 
 def reset_uniform(weight: Tensor, bias: Tensor, fan_in: int) -> None:
