@@ -19,8 +19,11 @@ from sese.nn.cost import macs_per_frame
 from sese.nn.policies.fixed import level_plan
 from sese.runtime.artefact import open_artefact
 from sese.runtime.enhancer import Enhancer
+from sese.runtime.step import Step
 
-CONFIG = DemucsConfig(channels=16, depth=3, oversampling=1, factors=(0.25, 1.0), groups=2, layers=1)
+CONFIG = DemucsConfig(
+    channels=16, depth=3, oversampling=1, factors=(0.25, 1.0), groups=2, layers=1, router_channels=4
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +57,16 @@ def test_streams_what_the_network_computes(exported, trained):
         np.testing.assert_allclose(enhanced, expected, atol=1e-4)
 
 
-def test_batches_run_as_single_streams(exported):
+@pytest.mark.parametrize("frames", [1, 3])
+def test_batches_run_as_single_streams(exported, frames):
     artefact = open_artefact(exported)
     rng = np.random.default_rng(0)
-    audio = rng.standard_normal((3, 1, artefact.card.hop_length)).astype(np.float32)
-
-    def step(batch: np.ndarray) -> np.ndarray:
-        state = {f"state.{n}": spec.zeros(len(batch)) for n, spec in artefact.state.items()}
-        feeds = {"audio": batch, "level": np.array(1, np.int64), **state}
-        enhanced, used = artefact.session.run(["enhanced", "utilization"], feeds)
-        assert used.tolist() == [1.0] * len(batch)
-        return enhanced
-
-    together = step(audio)
+    audio = rng.standard_normal((3, frames * artefact.card.hop_length)).astype(np.float32)
+    together, _ = Step(artefact, 3)(audio, 1)
     for row in range(3):
-        np.testing.assert_allclose(together[row : row + 1], step(audio[row : row + 1]), atol=1e-6)
+        alone, used = Step(artefact, 1)(audio[row : row + 1], 1)
+        assert used.tolist() == [1.0] * frames
+        np.testing.assert_allclose(together[row : row + 1], alone, atol=1e-6)
 
 
 def test_holds_each_weight_once(exported):
@@ -103,12 +101,12 @@ def test_states_the_facts(exported, trained):
 
 
 def test_a_difference_from_pytorch_stops_the_export(trained, tmp_path, monkeypatch):
-    def wrong(path: Path, audio: np.ndarray, levels: list[int]) -> np.ndarray:
-        return right(path, audio, levels) + (2e-4 if set(levels) == {1} else 0)
+    def wrong(path: Path, audio: np.ndarray, levels: np.ndarray, *others: object) -> np.ndarray:
+        return right(path, audio, levels, *others) + (2e-4 if set(levels) == {1} else 0)
 
     right = check._run
     monkeypatch.setattr(check, "_run", wrong)
-    with pytest.raises(InputError, match=r"at level 1 the exported model differs from PyTorch by 2\.\d+e-04"):
+    with pytest.raises(InputError, match=r"at level 1, 1 frames a call, the .* from PyTorch by 2\.\d+e-04"):
         export_folder(trained[0], tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 

@@ -33,7 +33,7 @@ def test_folder_and_file(tiny: Path) -> None:
         assert [level.utilization for level in opened.card.levels] == list(UTILIZATIONS)
         assert opened.card.latency_ms == 1000 * (HOP + LOOKAHEAD) / 16000
         assert opened.state["delay"].zeros(3).shape == (3, 1, LOOKAHEAD)
-        assert opened.state["power"].zeros(3).shape == (1, 3, 1)
+        assert opened.state["power"].zeros(3).shape == (3, 1)
 
 
 def test_describe_is_json(tiny: Path) -> None:
@@ -102,7 +102,8 @@ def test_fact_missing(tmp_path: Path, key: str) -> None:
     ("changes", "words"),
     [
         ({"format": 99}, "update sese"),
-        ({"hop_length": HOP + 1}, "input 'audio'"),
+        ({"format": 1}, "export its run again"),
+        ({"hop_length": HOP + 1}, "cannot run a step"),
         ({"hop_length": "long"}, "damaged"),
         ({"sample_rate": None}, "damaged"),
         ({"sample_rate": 0}, "out of range"),

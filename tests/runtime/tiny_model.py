@@ -17,7 +17,7 @@ GAINS = (0.25, 0.5, 0.75, 1.0)
 def metadata(**changes: Any) -> dict[str, Any]:
     """The facts that the tiny model carries."""
     facts: dict[str, Any] = {
-        "format": 1,
+        "format": 2,
         "name": "tiny",
         "version": "1",
         "sample_rate": 16000,
@@ -41,7 +41,8 @@ def write_model(
 ) -> Path:
     """Write a delay line of LOOKAHEAD samples, times the level's gain, to `path`.
 
-    With `memory`, the frames' running mean power is added, so that every sample depends on all before it.
+    With `memory`, the frames' running mean power is added, so that every sample depends on all before it. The
+    router always asks for the highest level; it holds no budget.
     `facts` None leaves out the metadata; `drop_output` is the name of an output to leave out.
     """
     import onnx
@@ -52,44 +53,65 @@ def write_model(
 
     nodes = [
         helper.make_node("Less", ["level", "zero"], ["automatic"]),
-        helper.make_node("Where", ["automatic", "routed", "level"], ["chosen"]),
+        helper.make_node("Min", ["routed", "ceiling"], ["allowed"]),
+        helper.make_node("Where", ["automatic", "allowed", "level"], ["chosen"]),
+        helper.make_node("Gather", ["utilizations", "chosen"], ["utilization"]),
         helper.make_node("Gather", ["gains", "chosen"], ["gain"]),
-        helper.make_node("Gather", ["utilizations", "chosen"], ["used"]),
         helper.make_node("Concat", ["state.delay", "audio"], ["line"], axis=2),
-        helper.make_node("Slice", ["line", "start", "hop", "time"], ["delayed"]),
-        helper.make_node("Slice", ["line", "hop", "end", "time"], ["next_state.delay"]),
-        helper.make_node("Mul", ["audio", "audio"], ["square"]),
-        helper.make_node("ReduceMean", ["square", "time"], ["power"], keepdims=1),
-        helper.make_node("Transpose", ["power"], ["power_now"], perm=[1, 0, 2]),
-        helper.make_node("Mul", ["state.power", "keep"], ["kept"]),
-        helper.make_node("Add", ["kept", "power_now"], ["next_state.power"]),
-        helper.make_node("Transpose", ["next_state.power"], ["power_sum"], perm=[1, 0, 2]),
-        helper.make_node("Mul", ["power_sum", "memory"], ["offset"]),
-        helper.make_node("Mul", ["delayed", "gain"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "offset"], ["enhanced"]),
-        helper.make_node("Shape", ["audio"], ["batch_size"], start=0, end=1),
-        helper.make_node("Expand", ["used", "batch_size"], ["utilization"]),
+        helper.make_node("Slice", ["line", "start", "early", "time"], ["delayed"]),
+        helper.make_node("Slice", ["line", "early", "end", "time"], ["next_state.delay"]),
+        # The running power p[n] = keep * p[n - 1] + power[n] of all frames, as a sum over their past.
+        helper.make_node("Reshape", ["audio", "by_frame"], ["frames"]),
+        helper.make_node("Mul", ["frames", "frames"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares", "time"], ["power"], keepdims=0),
+        helper.make_node("Shape", ["level"], ["count"]),
+        helper.make_node("Squeeze", ["count"], ["count_scalar"]),
+        helper.make_node("Range", ["zero", "count_scalar", "one"], ["at"]),
+        helper.make_node("Unsqueeze", ["at", "last"], ["at_column"]),
+        helper.make_node("Sub", ["at", "at_column"], ["age"]),
+        helper.make_node("Max", ["age", "zero"], ["age_past"]),
+        helper.make_node("Pow", ["keep", "age_past"], ["kept"]),
+        helper.make_node("Less", ["age", "zero"], ["later"]),
+        helper.make_node("Where", ["later", "nothing", "kept"], ["weights"]),
+        helper.make_node("MatMul", ["power", "weights"], ["new_power"]),
+        helper.make_node("Add", ["at", "one"], ["steps"]),
+        helper.make_node("Pow", ["keep", "steps"], ["left"]),
+        helper.make_node("Mul", ["state.power", "left"], ["old_power"]),
+        helper.make_node("Add", ["old_power", "new_power"], ["running"]),
+        helper.make_node("Gather", ["running", "last"], ["next_state.power"], axis=1),
+        helper.make_node("Mul", ["running", "memory"], ["offset"]),
+        helper.make_node("Reshape", ["delayed", "by_frame"], ["delayed_frames"]),
+        helper.make_node("Unsqueeze", ["gain", "last"], ["gain_column"]),
+        helper.make_node("Mul", ["delayed_frames", "gain_column"], ["scaled"]),
+        helper.make_node("Unsqueeze", ["offset", "last"], ["offset_column"]),
+        helper.make_node("Add", ["scaled", "offset_column"], ["enhanced_frames"]),
+        helper.make_node("Reshape", ["enhanced_frames", "by_time"], ["enhanced"]),
     ]
     constants = [
         constant("zero", 0, np.int64),
+        constant("one", 1, np.int64),
         constant("routed", len(GAINS) - 1, np.int64),
         constant("gains", GAINS),
         constant("utilizations", UTILIZATIONS),
         constant("start", [0], np.int64),
-        constant("hop", [HOP], np.int64),
-        constant("end", [HOP + LOOKAHEAD], np.int64),
+        constant("early", [-LOOKAHEAD], np.int64),
+        constant("end", [2**62], np.int64),
         constant("time", [2], np.int64),
+        constant("last", [-1], np.int64),
+        constant("by_frame", [0, -1, HOP], np.int64),
+        constant("by_time", [0, 1, -1], np.int64),
         constant("keep", 0.9),
+        constant("nothing", 0.0),
         constant("memory", memory),
     ]
 
     def value(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> Any:
         return helper.make_tensor_value_info(name, kind, shape)
 
-    audio, delay, power = ["batch", 1, HOP], ["batch", 1, LOOKAHEAD], [1, "batch", 1]
+    audio, delay, power = ["batch", 1, "time"], ["batch", 1, LOOKAHEAD], ["batch", 1]
     outputs = [
         value("enhanced", audio),
-        value("utilization", ["batch"]),
+        value("utilization", ["frames"]),
         value("next_state.delay", delay),
         value("next_state.power", power),
     ]
@@ -98,7 +120,9 @@ def write_model(
         "tiny",
         [
             value("audio", audio),
-            value("level", [], TensorProto.INT64),
+            value("level", ["frames"], TensorProto.INT64),
+            value("budget", []),
+            value("ceiling", [], TensorProto.INT64),
             value("state.delay", delay),
             value("state.power", power),
         ],

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from sese.errors import InputError
 from sese.nn.enhancer import Enhancer
+from sese.nn.policies.budget import WINDOW_SECONDS, budget
 from sese.nn.policies.fixed import levels_plan
-from sese.runtime.artefact import open_artefact
+from sese.runtime.artefact import ROUTER, open_artefact
+from sese.runtime.step import Step
 
 TOLERANCE = 1e-4
+HELD = 0.3
+"""Budget that the router is checked with, besides none."""
+
+CALLS = ([1], [7, 1, 50, 2, 19])
+"""Frames of the calls, over and over."""
 
 
-def check_export(path: Path, model: Enhancer, levels: int) -> float:
-    """Compare every level, and levels that change in every frame, with PyTorch.
+def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> float:
+    """Compare with PyTorch, one frame a call and many: every level, changing ones, the router free and held.
 
     Args:
         path: the exported file.
         model: the network it was made from.
-        levels: number of levels.
+        utilizations: of each level, cheapest first.
 
     Returns:
         The largest difference of any sample.
@@ -33,42 +43,57 @@ def check_export(path: Path, model: Enhancer, levels: int) -> float:
     """
     audio = torch.from_numpy(_speech(model.sample_rate)).view(1, 1, -1)
     audio = audio[..., : audio.shape[-1] // model.hop_length * model.hop_length]
-    frames = audio.shape[-1] // model.hop_length
-    changing = torch.randint(levels, (frames,), generator=torch.Generator().manual_seed(0))
+    frames, count = audio.shape[-1] // model.hop_length, len(utilizations)
+    changing = torch.randint(count, (frames,), generator=torch.Generator().manual_seed(0))
+    cases = [(f"level {level}", torch.full((frames,), level), 0.0) for level in range(count)]
+    cases.append(("changing levels", changing, 0.0))
+    if model.policy is not None:
+        asked = torch.full((frames,), ROUTER)
+        cases += [("the router's levels", asked, 0.0), (f"a held budget of {HELD}", asked, HELD)]
     worst = 0.0
-    for name, chosen in [(f"level {n}", torch.full((frames,), n)) for n in range(levels)] + [
-        ("changing levels", changing)
-    ]:
-        plan = levels_plan(model.sites, chosen[None])
-        with torch.no_grad():
-            expected = model(audio, plan).audio.numpy()
-        difference = float(np.abs(_run(path, audio.numpy(), chosen.tolist()) - expected).max())
-        if not difference <= TOLERANCE:
-            raise InputError(
-                f"{path}: at {name} the exported model differs from PyTorch by {difference:.2e} (allowed "
-                f"{TOLERANCE:.0e}); report it with the versions that `sese doctor` prints"
-            )
-        worst = max(worst, difference)
+    for name, levels, held in cases:
+        expected = _network(model, audio, levels, held, utilizations)
+        for calls in CALLS:
+            got = _run(path, audio[0].numpy(), levels.numpy(), held, calls)
+            difference = float(np.abs(got - expected).max())
+            if not difference <= TOLERANCE:
+                raise InputError(
+                    f"{path}: at {name}, {calls[0]} frames a call, the exported model differs from PyTorch "
+                    f"by {difference:.2e} (allowed {TOLERANCE:.0e}); report it with the versions that "
+                    "`sese doctor` prints"
+                )
+            worst = max(worst, difference)
     return worst
 
 
-def _run(path: Path, audio: np.ndarray, levels: list[int]) -> np.ndarray:
-    """Step through (1, 1, time), with a level for each frame."""
+def _network(
+    model: Enhancer, audio: Tensor, levels: Tensor, held: float, utilizations: Sequence[float]
+) -> NDArray[np.float32]:
+    """What PyTorch makes of (1, 1, time): (1, time)."""
+    with torch.no_grad():
+        if levels[0] != ROUTER:
+            return model(audio, levels_plan(model.sites, levels[None])).audio[0].numpy()
+        window = round(WINDOW_SECONDS * model.sample_rate / model.hop_length)
+        return model(audio, choose=budget(held, torch.tensor(utilizations), window)).audio[0].numpy()
+
+
+def _run(
+    path: Path, audio: NDArray[np.float32], levels: NDArray[np.int64], held: float, calls: Sequence[int]
+) -> NDArray[np.float32]:
+    """What the file makes of (1, time), in calls of so many frames."""
     artefact = open_artefact(path)
-    hop = artefact.card.hop_length
-    names = list(artefact.state)
-    state = {f"state.{name}": artefact.state[name].zeros(1) for name in names}
-    wanted = ["enhanced", *(f"next_state.{name}" for name in names)]
-    enhanced = []
-    for frame, level in enumerate(levels):
-        step = {"audio": audio[..., frame * hop : (frame + 1) * hop], "level": np.array(level, np.int64)}
-        output, *after = artefact.session.run(wanted, {**step, **state})
-        state = {f"state.{name}": value for name, value in zip(names, after, strict=True)}
-        enhanced.append(output)
-    return np.concatenate(enhanced, axis=-1)
+    step, hop = Step(artefact, 1), artefact.card.hop_length
+    enhanced, at = np.empty_like(audio), 0
+    while at < len(levels):
+        for frames in calls:
+            span = slice(at * hop, (at + frames) * hop)
+            if levels[at : at + frames].size:
+                enhanced[:, span], _ = step(audio[:, span], levels[at : at + frames], held)
+            at += frames
+    return enhanced
 
 
-def _speech(sample_rate: int) -> np.ndarray:
+def _speech(sample_rate: int) -> NDArray[np.float32]:
     """The noisy recording that comes with the package, as if recorded at `sample_rate`: (time,) float32."""
     with as_file(files("sese.export") / "noisy_speech.flac") as path:
         audio, _ = soundfile.read(path, dtype="float32")

@@ -21,6 +21,7 @@ from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import utilization
 from sese.nn.policies.fixed import level_plan
+from sese.runtime.artefact import FORMAT
 
 
 def export_folder(
@@ -62,7 +63,7 @@ def export_folder(
         folder.mkdir()
         proto = to_onnx(model, metadata, used)
         onnx.save(proto, folder / "model.onnx")
-        difference = check_export(folder / "model.onnx", model, len(used))
+        difference = check_export(folder / "model.onnx", model, used)
         for file in (checkpoint.CONFIG, checkpoint.WEIGHTS):
             shutil.copyfile(source / file, folder / file)
         sizes = [(folder / file).stat().st_size for file in ("model.onnx", checkpoint.WEIGHTS)]
@@ -90,7 +91,7 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
             }
         )
     return {
-        "format": 1,
+        "format": FORMAT,
         "name": name,
         "version": sese.__version__,
         "sample_rate": model.sample_rate,
@@ -99,7 +100,7 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
         "latency_samples": model.latency_samples,
         "levels": levels,
         "parameters": parameters(model),
-        "router": False,
+        "router": model.policy is not None,
         "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
         "quality": quality,
         "description": description,

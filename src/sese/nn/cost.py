@@ -42,7 +42,7 @@ def parameters(module: nn.Module) -> int:
 
 
 def prefixes(model: Enhancer, units: int) -> dict[str, int]:
-    """The weights, by name, of which a level with `units` units kept uses only a beginning, and its length."""
+    """Length of the beginning that a level with `units` units uses, of each weight that it uses in part."""
     return {
         f"{name}.{weight}": length
         for name, module in model.named_modules()

@@ -1,12 +1,20 @@
 """The model file: find it, open it, check that it is what it says, describe it.
 
-A model is one ONNX file that computes one step of a stream:
+A model is one ONNX file that computes the next frames of a stream, of `hop` samples each:
 
-    audio [batch, 1, hop], level, state.<name>...
-    -> enhanced [batch, 1, hop], utilization [batch], next_state.<name>...
+    in   audio          float32 [batch, 1, frames * hop], 1 or more frames
+         level          int64 [frames], 0 the cheapest; -1 lets the router decide on the frame (a model
+                        without a router runs its highest level then)
+         budget         float32 [], mean utilization that the router holds, in (0, 1]; 0 leaves it alone
+         ceiling        int64 [], highest level that the router may choose
+         state.<name>   float32 [batch, ...], zeros at the beginning of a signal
+    out  enhanced       float32 [batch, 1, frames * hop], late by `lookahead_samples`
+         utilization    float32 [frames], of what ran
+         next_state.<name>
 
-All-zero state is the beginning of a signal. `enhanced` lags behind `audio` by `lookahead_samples`. The facts
-about the model travel inside the file, as JSON under the metadata key ``sese``.
+Each frame has one level for the whole batch. The router's state moves on in the frames that it decides on
+alone. How frames are divided into calls changes nothing. The facts about the model travel inside the file,
+as JSON under the metadata key ``sese``.
 """
 
 from __future__ import annotations
@@ -25,7 +33,7 @@ from sese.errors import InputError
 
 DEFAULT_MODEL = "demucs-slim-small"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
-FORMAT = 1
+FORMAT = 2
 ROUTER = -1  # the level that leaves the choice to the router inside the graph
 
 
@@ -63,15 +71,13 @@ class Card:
 
 @dataclass(frozen=True)
 class StateSpec:
-    """Shape of one state, with 1 in place of the batch, and the axis on which the batch lies."""
+    """Shape of one state, behind the batch axis."""
 
     shape: tuple[int, ...]
-    batch_axis: int
 
     def zeros(self, batch: int) -> NDArray[np.float32]:
         """A fresh state for `batch` signals."""
-        before, after = self.shape[: self.batch_axis], self.shape[self.batch_axis + 1 :]
-        return np.zeros((*before, batch, *after), np.float32)
+        return np.zeros((batch, *self.shape), np.float32)
 
 
 @dataclass(frozen=True)
@@ -146,27 +152,34 @@ def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
 
 
 def check(artefact: Artefact) -> None:
-    """Run one step on silence and see that every output has the shape it must have.
+    """Run a frame, and two, of silence and see that every output has the shape it must have.
 
     Raises:
         InputError: The step fails or breaks the contract of the module's docstring.
     """
     state = {name: spec.zeros(2) for name, spec in artefact.state.items()}
-    audio = np.zeros((2, 1, artefact.card.hop_length), np.float32)
-    feeds = {"audio": audio, "level": np.array(0, np.int64)} | {f"state.{n}": s for n, s in state.items()}
-    shapes = {"enhanced": audio.shape, "utilization": (2,)} | {
-        f"next_state.{n}": s.shape for n, s in state.items()
-    }
-    try:
-        outputs = artefact.session.run(list(shapes), feeds)
-    except Exception as error:
-        raise _unusable(artefact.path, "it cannot run a step", error) from error
-    for (name, shape), output in zip(shapes.items(), outputs, strict=True):
-        if output.shape != shape or output.dtype != np.float32 or not np.isfinite(output).all():
-            raise _unusable(
-                artefact.path,
-                f"output {name!r} is {output.dtype} {list(output.shape)}, not finite float32 {list(shape)}",
-            )
+    for frames in (1, 2):
+        audio = np.zeros((2, 1, frames * artefact.card.hop_length), np.float32)
+        level = np.arange(frames) % len(artefact.card.levels)
+        feeds = {"audio": audio, "level": level, **no_router()} | {f"state.{n}": s for n, s in state.items()}
+        shapes = {"enhanced": audio.shape, "utilization": (frames,)} | {
+            f"next_state.{n}": s.shape for n, s in state.items()
+        }
+        try:
+            outputs = artefact.session.run(list(shapes), feeds)
+        except Exception as error:
+            raise _unusable(artefact.path, "it cannot run a step", error) from error
+        for (name, shape), output in zip(shapes.items(), outputs, strict=True):
+            if output.shape != shape or output.dtype != np.float32 or not np.isfinite(output).all():
+                found = f"{output.dtype} {list(output.shape)}"
+                raise _unusable(
+                    artefact.path, f"output {name!r} is {found}, not finite float32 {list(shape)}"
+                )
+
+
+def no_router() -> dict[str, NDArray[Any]]:
+    """The inputs that concern the router alone, where it is not used."""
+    return {"budget": np.zeros((), np.float32), "ceiling": np.zeros((), np.int64)}
 
 
 def describe(artefact: Artefact) -> dict[str, Any]:
@@ -181,10 +194,15 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
     try:
         facts = json.loads(text)
         if facts["format"] != FORMAT:
+            old = isinstance(facts["format"], int) and facts["format"] < FORMAT
             raise _unusable(
                 path,
                 f"its format is {facts['format']!r} and this version reads {FORMAT}",
-                remedy="update sese",
+                remedy=(
+                    "export its run again: `sese export RUN -o MODEL` (a model folder will do as RUN)"
+                    if old
+                    else "update sese"
+                ),
             )
         card = Card(
             name=str(facts["name"]),
@@ -220,21 +238,21 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
 def _read_state(path: Path, card: Card, session: onnxruntime.InferenceSession) -> dict[str, StateSpec]:
     inputs = {value.name: value for value in session.get_inputs()}
     outputs = {value.name for value in session.get_outputs()}
-    for name, kind, shape in [
-        ("audio", "tensor(float)", [1, card.hop_length]),
-        ("level", "tensor(int64)", []),
+    for name, kind, axes in [
+        ("audio", "tensor(float)", 3),
+        ("level", "tensor(int64)", 1),
+        ("budget", "tensor(float)", 0),
+        ("ceiling", "tensor(int64)", 0),
     ]:
         value = inputs.pop(name, None)
-        if value is None or value.type != kind or value.shape[1 if name == "audio" else 0 :] != shape:
-            raise _unusable(path, f"it has no input {name!r} of type {kind} and the shape its metadata says")
+        if value is None or value.type != kind or len(value.shape) != axes:
+            raise _unusable(path, f"it has no input {name!r} of type {kind} with {axes} axes")
     state = {}
     for name, value in inputs.items():
-        axes = [axis for axis, size in enumerate(value.shape) if size == "batch"]
-        sizes = [size for size in value.shape if isinstance(size, int)]
-        if not name.startswith("state.") or len(axes) != 1 or len(sizes) != len(value.shape) - 1:
-            raise _unusable(path, f"input {name!r} with shape {value.shape} is no state with one batch axis")
-        dimensions = tuple(1 if size == "batch" else size for size in value.shape)
-        state[name.removeprefix("state.")] = StateSpec(dimensions, axes[0])
+        batch, *shape = value.shape or [None]
+        if not name.startswith("state.") or batch != "batch" or not all(isinstance(n, int) for n in shape):
+            raise _unusable(path, f"input {name!r} with shape {value.shape} is no state, batch first")
+        state[name.removeprefix("state.")] = StateSpec(tuple(shape))
     missing = {"enhanced", "utilization", *(f"next_state.{name}" for name in state)} - outputs
     if missing:
         raise _unusable(path, f"it lacks the output {min(missing)!r}")

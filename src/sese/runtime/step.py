@@ -25,18 +25,13 @@ class Step:
     """Most frames of a call."""
 
     def __init__(self, artefact: Artefact, batch: int) -> None:
-        hop = artefact.card.hop_length
-        self._hop = hop
-        self._session = artefact.session
-        self._audio = np.zeros((batch, 1, hop), np.float32)
-        self._level = np.zeros((), np.int64)
-        self._enhanced = np.zeros((batch, 1, hop), np.float32)
-        self._utilization = np.zeros(batch, np.float32)
+        self._artefact, self._batch = artefact, batch
+        self._budget, self._ceiling = np.zeros((), np.float32), np.zeros((), np.int64)
         self._states = [
             {name: spec.zeros(batch) for name, spec in artefact.state.items()} for _ in ("now", "next")
         ]
-        self._bindings = [self._bind(*self._states), self._bind(*reversed(self._states))]
         self._turn = 0
+        self._frame = _Call(self, 1)
 
     def __call__(
         self,
@@ -54,31 +49,51 @@ class Step:
             ceiling: Highest level that the router may choose; None for the model's highest.
 
         Returns:
-            Enhanced ``[batch, frames * hop]``, valid until the next call, and the utilization ``[frame]``.
+            Enhanced ``[batch, frames * hop]`` and the utilization ``[frame]``, valid until the next call.
         """
-        frames = audio.shape[1] // self._hop
-        chosen = np.broadcast_to(np.asarray(levels, np.int64), frames)
-        enhanced = np.empty_like(audio)
-        utilization = np.empty(frames, np.float32)
-        for at in range(frames):
-            span = slice(at * self._hop, (at + 1) * self._hop)
-            self._audio[:, 0] = audio[:, span]
-            self._level[...] = chosen[at]
-            self._session.run_with_iobinding(self._bindings[self._turn])
-            self._turn = 1 - self._turn
-            enhanced[:, span], utilization[at] = self._enhanced[:, 0], self._utilization.mean()
-        return enhanced, utilization
+        card = self._artefact.card
+        frames = audio.shape[1] // card.hop_length
+        call = self._frame if frames == 1 else _Call(self, frames)
+        call.audio[:, 0] = audio
+        call.level[:] = levels
+        self._budget[...] = budget
+        self._ceiling[...] = len(card.levels) - 1 if ceiling is None else ceiling
+        self._artefact.session.run_with_iobinding(call.binding(self._turn))
+        self._turn = 1 - self._turn
+        return call.enhanced[:, 0], call.utilization
 
     def reset(self) -> None:
         """Forget the signal."""
         for array in self._states[self._turn].values():
             array[...] = 0
 
-    def _bind(self, now: dict[str, NDArray[np.float32]], after: dict[str, NDArray[np.float32]]) -> Any:
-        binding = self._session.io_binding()
-        inputs = {"audio": self._audio, "level": self._level} | {f"state.{n}": a for n, a in now.items()}
-        outputs = {"enhanced": self._enhanced, "utilization": self._utilization}
-        outputs |= {f"next_state.{n}": a for n, a in after.items()}
+
+class _Call:
+    """Arrays for so many frames, bound to the model with the state going either way."""
+
+    def __init__(self, step: Step, frames: int) -> None:
+        self._step = step
+        time = frames * step._artefact.card.hop_length
+        self.audio = np.zeros((step._batch, 1, time), np.float32)
+        self.level = np.zeros(frames, np.int64)
+        self.enhanced = np.zeros((step._batch, 1, time), np.float32)
+        self.utilization = np.zeros(frames, np.float32)
+        self._bound: dict[int, Any] = {}
+
+    def binding(self, now: int) -> Any:
+        """The binding that takes the state from set `now` into the other."""
+        if now not in self._bound:
+            self._bound[now] = self._bind(now)
+        return self._bound[now]
+
+    def _bind(self, now: int) -> Any:
+        step = self._step
+        binding = step._artefact.session.io_binding()
+        inputs = {"audio": self.audio, "level": self.level}
+        inputs |= {"budget": step._budget, "ceiling": step._ceiling}
+        inputs |= {f"state.{name}": array for name, array in step._states[now].items()}
+        outputs = {"enhanced": self.enhanced, "utilization": self.utilization}
+        outputs |= {f"next_state.{name}": array for name, array in step._states[1 - now].items()}
         for name, array in inputs.items():
             binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
         for name, array in outputs.items():
