@@ -121,4 +121,5 @@ def frame_errors(estimates: Tensor, clean: Tensor, noisy: Tensor, hop_length: in
     frames = min(seen.shape[-1], heard[0].shape[-1])
     by_spectrum = torch.stack(heard, -1)[:, :frames]
     by_wave = seen.permute(1, 2, 0)[:, :frames]
-    return 0.5 * sum(error / error[..., -1].mean().clamp_min(1e-9) for error in (by_spectrum, by_wave))
+    halves = [error / error[..., -1].mean().clamp_min(1e-9) for error in (by_spectrum, by_wave)]
+    return 0.5 * (halves[0] + halves[1])
