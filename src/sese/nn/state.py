@@ -50,7 +50,7 @@ def push(history: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
         (batch, past + time, ...) all of them, and the last `past` of them: the next history.
     """
     joined = torch.cat([history.to(new.dtype), new], dim=1)
-    return joined, joined[:, joined.shape[1] - history.shape[1] :].to(history.dtype)
+    return joined, joined[:, new.shape[1] :].to(history.dtype)
 
 
 def delay(history: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:

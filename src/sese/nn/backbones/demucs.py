@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.plan import Plan, Site, resolve
-from sese.nn.state import State, delay
+from sese.nn.state import State, delay, push
 
 
 class Demucs(nn.Module):
@@ -88,11 +88,9 @@ class Demucs(nn.Module):
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state behind the batch axis."""
-        shapes: dict[str, tuple[int, ...]] = {}
+        shapes: dict[str, tuple[int, ...]] = {"input": (self.stride, 1)}
         for level in range(self.depth):
-            block = self.stride * self.channels[level]
-            shapes[f"encoder.{level}"] = (1, block)
-            shapes[f"decoder.{self.depth - 1 - level}"] = (1, block)
+            shapes[f"decoder.{self.depth - 1 - level}"] = (1, self.stride * self.channels[level])
             if level + 1 < self.depth:
                 shapes[f"skip.{level}"] = (self.delay(level + 1), self.channels[level + 1])
         shapes["gru"] = (self.gru.layers, self.channels[-1])
@@ -114,15 +112,20 @@ class Demucs(nn.Module):
         after: dict[str, Tensor] = {}
         skips: list[Tensor] = []
         h = x.unsqueeze(2)
+        late, after["input"] = delay(state["input"], h)
         for level, encoder in enumerate(self.encoder):
-            h, after[f"encoder.{level}"] = encoder(h, keep, state[f"encoder.{level}"])
-            skips.append(h)
+            h = encoder(h, late, keep)
+            if level + 1 < self.depth:
+                # What is held back for the decoder also has what the next encoder wants one stride late.
+                history = state[f"skip.{level}"]
+                joined, after[f"skip.{level}"] = push(history, h)
+                skips.append(joined[:, : -history.shape[1]])
+                late = joined[:, history.shape[1] - self.stride : -self.stride]
+        residual = h
         h, after["gru"] = self.gru(h, state["gru"])
-        h = h + skips.pop()
+        h = h + residual
         for level, decoder in enumerate(self.decoder):
             if level > 0:
-                name = f"skip.{self.depth - 1 - level}"
-                held, after[name] = delay(state[name], skips.pop())
-                h = h + held
+                h = h + skips.pop()
             h, after[f"decoder.{level}"] = decoder(h, keep, state[f"decoder.{level}"])
         return h.squeeze(2), after

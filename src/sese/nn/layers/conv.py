@@ -50,22 +50,19 @@ class SlimEncoderBlock(nn.Module):
         """How long a beginning of each weight is used with `units` units kept; whole ones are not named."""
         return dict.fromkeys(("conv_weight", "conv_bias", "pointwise_weight"), self.widths[units - 1])
 
-    def forward(self, x: Tensor, keep: Tensor | Slices, block: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, late: Tensor, keep: Tensor | Slices) -> Tensor:
         """Encode.
 
         Args:
             x: (batch, time, channel), time a multiple of the stride.
+            late: the same, one stride late.
             keep: what runs.
-            block: (batch, 1, stride * channel) the last block before x.
 
         Returns:
-            (batch, time / stride, channel), and the next block.
+            (batch, time / stride, channel).
         """
-        batch = x.shape[0]
-        blocks = x.reshape(batch, -1, self.stride * x.shape[2])
-        before, block = delay(block, blocks)
-        windows = torch.cat([before, blocks], dim=2)
-        return run_slim(windows, keep, self.widths, self._inner, self._outer), block
+        blocks = (part.reshape(x.shape[0], -1, self.stride * x.shape[2]) for part in (late, x))
+        return run_slim(torch.cat(list(blocks), dim=2), keep, self.widths, self._inner, self._outer)
 
     def _inner(self, windows: Tensor, hidden: int) -> Tensor:
         return F.relu(F.linear(windows, first(self.conv_weight, hidden), first(self.conv_bias, hidden)))
