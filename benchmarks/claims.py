@@ -30,7 +30,7 @@ from sese.nn.plan import Plan, utilization
 from sese.nn.policies.fixed import level_plan
 from sese.training.sweep import DONE
 
-METRICS = {"pesq": 3, "estoi": 4, "si_sdr": 2}
+METRICS = {"pesq_wb": 3, "estoi": 4, "si_sdr": 2}
 ROUTER = "router"
 
 Row = dict[str, Any]
@@ -113,7 +113,7 @@ def noisy_row(path: Path, pairs: Sequence[Pair], jobs: int) -> Row:
 
 
 def _metrics(clean: Sequence[np.ndarray], estimates: Sequence[np.ndarray], jobs: int) -> Row:
-    files = score_pairs(clean, estimates, SAMPLE_RATE, metrics=list(METRICS), jobs=jobs)["files"]
+    files = score_pairs(clean, estimates, SAMPLE_RATE, metrics=("pesq", "estoi", "si_sdr"), jobs=jobs)["files"]
     return {name: [file[name] for file in files] for name in METRICS}
 
 

@@ -52,10 +52,16 @@ def _levels(metadata: dict[str, Any]) -> str:
     rows.append(["---"] * len(rows[0]))
     if "noisy" in quality:
         rows.append(["noisy", "", "", *(_number(quality["noisy"], name) for name in shown)])
+    listed = {"noisy"}
     for level in metadata["levels"]:
-        scores = quality.get(f"{level['utilization']:g}", {})
+        name = f"{level['utilization']:g}"
+        key = f"fixed:{name}" if f"fixed:{name}" in quality else name
+        listed.add(key)
         cost = [f"{level['macs_per_second'] / 1e6:.1f}", f"{level['parameters']:,}"]
-        rows.append([f"{level['utilization']:g}", *cost, *(_number(scores, name) for name in shown)])
+        rows.append([name, *cost, *(_number(quality.get(key, {}), metric) for metric in shown)])
+    for key in quality:
+        if key not in listed:
+            rows.append([f"budget {key}", "", "", *(_number(quality[key], metric) for metric in shown)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
