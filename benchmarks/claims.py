@@ -94,7 +94,8 @@ def score_row(model: Enhancer, name: str, pairs: Sequence[Pair], jobs: int) -> R
         estimates.append(enhanced.audio.flatten().numpy())
         frames = utilization(enhanced.plan, model.sites)
         used.append(float(frames.mean()))
-        macs.append(float(macs_per_frame(model, enhanced.plan).mean()) * model.sample_rate / model.hop_length)
+        frame_macs = macs_per_frame(model, enhanced.plan, routed=plan is None)
+        macs.append(float(frame_macs.mean()) * model.sample_rate / model.hop_length)
         shares.append([float((frames.round(decimals=4) == level).float().mean()) for level in _levels(model)])
     return {
         **_metrics(clean, estimates, jobs),
@@ -113,7 +114,8 @@ def noisy_row(path: Path, pairs: Sequence[Pair], jobs: int) -> Row:
 
 
 def _metrics(clean: Sequence[np.ndarray], estimates: Sequence[np.ndarray], jobs: int) -> Row:
-    files = score_pairs(clean, estimates, SAMPLE_RATE, metrics=("pesq", "estoi", "si_sdr"), jobs=jobs)["files"]
+    names = ("pesq", "estoi", "si_sdr")
+    files = score_pairs(clean, estimates, SAMPLE_RATE, metrics=names, jobs=jobs)["files"]
     return {name: [file[name] for file in files] for name in METRICS}
 
 

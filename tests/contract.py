@@ -23,8 +23,10 @@ from sese.nn import checkpoint
 from sese.nn.build import SYSTEMS
 from sese.nn.cost import macs_per_frame, macs_per_sample
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import Plan, counts_to_mask, utilization
+from sese.nn.plan import Plan, counts_to_mask, full, utilization
+from sese.nn.policies.budget import budget
 from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.router import Choose, best, gumbel
 from sese.nn.state import freeze_rows, fresh, reset_rows
 
 TOLERANCE = 1e-5  # of outputs that peak at 0.3 and more
@@ -159,7 +161,8 @@ class BackboneContract:
             for batch, frames in ((2, 5), (1, 5), (2, 1), (1, 1)):
                 masks = as_masks(model, plan, batch, frames)
                 torch.testing.assert_close(model(x, masks).audio, outputs[-1], atol=1e-6, rtol=0)
-        assert torch.equal(model(x).audio, outputs[-1]), "without a plan everything runs"
+        if model.policy is None:
+            assert torch.equal(model(x).audio, outputs[-1]), "without a plan everything runs"
         for one, next_one in itertools.pairwise(outputs):
             assert not torch.allclose(one, next_one, atol=1e-4)
 
@@ -284,6 +287,59 @@ class BackboneContract:
         assert quiet.abs().max() < 0.01 * model(audio(model, 8)).audio.abs().max()
 
 
+class PolicyContract(BackboneContract):
+    """What a system with a policy must do besides."""
+
+    def choices(self, model: Enhancer) -> dict[str, Choose]:
+        """The ways in which a level is chosen where a model runs."""
+        used = torch.tensor(model.sites[0].shares).cumsum(0)
+        return {"best": best, **{f"held {t}": budget(t, used, 100) for t in (0.3, 0.6)}}
+
+    def test_choices_depend_on_no_later_frame(self, config: Any) -> None:
+        model = build(config)
+        x, frames = audio(model, 20), 20
+        for choose in self.choices(model).values():
+            before = utilization(model(x, choose=choose).plan, model.sites)
+            for frame in (3, 11):
+                changed = x.clone()
+                changed[..., frame * model.hop_length :] = audio(model, frames - frame).flip(2)
+                after = utilization(model(changed, choose=choose).plan, model.sites)
+                assert torch.equal(after[:, :frame], before[:, :frame])
+
+    def test_chosen_chunked_equals_whole(self, config: Any) -> None:
+        model = build(config)
+        frames = 24
+        x = audio(model, frames, batch=2)
+        for name, choose in self.choices(model).items():
+            whole = model(x, choose=choose)
+            used = utilization(whole.plan, model.sites)
+            assert len(used.unique()) > 1, f"{name}: levels change"
+            for length in (1, 5, 7):
+                outputs, plans, state = [], [], None
+                for samples in x.split(length * model.hop_length, dim=2):
+                    part = model(samples, None, state, choose)
+                    outputs.append(part.audio)
+                    plans.append(utilization(part.plan, model.sites))
+                    state = part.state
+                assert torch.equal(torch.cat(plans, 1), used)
+                torch.testing.assert_close(torch.cat(outputs, -1), whole.audio, atol=TOLERANCE, rtol=0)
+
+    def test_drawn_masks_equal_slices(self, config: Any) -> None:
+        model = build(config)
+        x = audio(model, 12, batch=3)
+        drawn = model(x, choose=gumbel(1.0, torch.Generator().manual_seed(0)))
+        assert all(keep.requires_grad for keep in drawn.plan.values())
+        plan = {name: keep.detach().round() for name, keep in drawn.plan.items()}
+        torch.testing.assert_close(drawn.audio, model(x, plan).audio, atol=1e-6, rtol=0)
+
+    def test_cost_with_the_policy_is_what_runs(self, config: Any) -> None:
+        model = build(config)
+        x = audio(model, 8, batch=2)
+        plan = model(x).plan
+        assert count_macs(model, x, None) == macs_per_frame(model, plan, routed=True).sum()
+        assert count_macs(model, x, plan) == macs_per_frame(model, plan).sum()
+
+
 @functools.lru_cache
 def build(config: Any) -> Enhancer:
     """The system with random weights, the same each time.
@@ -296,7 +352,7 @@ def build(config: Any) -> Enhancer:
     x = audio(model, 8 + seen_ahead(model))
     with torch.no_grad():
         for _ in range(10):
-            y, other = model(x).audio, model(x.flip(2)).audio
+            y, other = (model(signal, full(model.sites)).audio for signal in (x, x.flip(2)))
             if (y - other).norm() > 0.3 * y.norm():
                 return model
             for parameter in model.parameters():
@@ -348,7 +404,7 @@ def as_masks(model: Enhancer, plan: Plan, batch: int, frames: int) -> dict[str, 
     return {site.name: counts_to_mask(counts[site.name], site.units) for site in model.sites}
 
 
-def count_macs(model: Enhancer, x: Tensor, plan: Plan) -> int:
+def count_macs(model: Enhancer, x: Tensor, plan: Plan | None) -> int:
     """Multiply-accumulates that PyTorch executes."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(x, plan)

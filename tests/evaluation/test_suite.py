@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from evaluation_signals import RATE, Switching, noise, speech_like, write_corpus
 from sese.errors import InputError
 from sese.evaluation import report
 from sese.evaluation.pairs import find_pairs, read_pair
-from sese.evaluation.scoring import run
+from sese.evaluation.scoring import macs_of, run
 from sese.evaluation.suite import evaluate, score_pairs
 
 FAST = ["pesq", "stoi", "estoi", "si_sdr"]
@@ -159,3 +160,16 @@ def test_bad_arguments(corpus: Path) -> None:
     (corpus / "manifest.csv").write_text("file,snr_db\n0.wav,loud\n")
     with pytest.raises(InputError, match=r"snr_db of 0\.wav is 'loud'"):
         find_pairs(corpus)
+
+
+def test_macs_of_routed_frames_hold_the_routers() -> None:
+    card = SimpleNamespace(
+        levels=[
+            SimpleNamespace(utilization=u, macs_per_second=m)
+            for u, m in ((0.25, 1e6), (0.5, 4e6), (1.0, 6e6))
+        ],
+        router_macs_per_second=5e5,
+    )
+    trace = np.array([0.25, 0.25, 1.0, 0.5], np.float32)
+    assert macs_of(card, trace, routed=False) == pytest.approx(3e6)
+    assert macs_of(card, trace, routed=True) == pytest.approx(3.5e6)

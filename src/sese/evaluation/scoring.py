@@ -62,15 +62,19 @@ def run(enhancer: Any, noisy: np.ndarray) -> Run:
     # A stream may keep no more than its latest frames.
     if trace is not None and len(trace) * card.hop_length / card.sample_rate < len(noisy) / SAMPLE_RATE - 1:
         trace = None
-    macs = macs_of(card, np.array([mean]) if trace is None else trace)
+    macs = macs_of(card, np.array([mean]) if trace is None else trace, getattr(stream, "routed", False))
     return Run(audio, seconds, mean, macs, trace)
 
 
-def macs_of(card: Any, trace: np.ndarray) -> float:
-    """Mean MACs a second of frames that used `trace` [frame] of the compute; between levels, a line."""
+def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:
+    """Mean MACs a second of frames that used `trace` [frame] of the compute; between levels, a line.
+
+    With `routed` the router's are among them.
+    """
     utilizations = [level.utilization for level in card.levels]
     macs = [level.macs_per_second for level in card.levels]
-    return float(np.interp(trace, utilizations, macs).mean())
+    router = card.router_macs_per_second if routed else 0.0
+    return float(np.interp(trace, utilizations, macs).mean()) + router
 
 
 class Scorer:

@@ -82,7 +82,7 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
             {
                 "level": label(budget),
                 "utilization": float(stream.utilization),
-                "macs_per_second": macs_of(card, used),
+                "macs_per_second": macs_of(card, used, stream.routed),
                 "parameters": card.levels[index].parameters if index < len(card.levels) else None,
                 "stream": {
                     "median_ms": 1000 * median,

@@ -100,6 +100,9 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
         "latency_samples": model.latency_samples,
         "levels": levels,
         "parameters": parameters(model),
+        "router_macs_per_second": 0.0
+        if model.policy is None
+        else model.policy.macs() * model.sample_rate / model.hop_length,
         "router": model.policy is not None,
         "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
         "quality": quality,

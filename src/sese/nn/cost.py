@@ -14,14 +14,19 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan
 
 
-def macs_per_frame(model: Enhancer, plan: Plan) -> Tensor:
+def macs_per_frame(model: Enhancer, plan: Plan, routed: bool = False) -> Tensor:
     """MACs that each frame runs under a plan; differentiable in relaxed masks.
+
+    Args:
+        model: the network.
+        plan: what runs.
+        routed: whether the model's policy made the plan, which costs as well.
 
     Returns:
         (batch, frame); both of size 1 for a plan of ints.
     """
     static, units = model.macs()
-    total = torch.tensor([[float(static)]])
+    total = torch.tensor([[float(static + (model.policy.macs() if routed else 0))]])
     for name, adds in units.items():
         keep = plan[name]
         if isinstance(keep, int):

@@ -156,10 +156,12 @@ class Enhancer(nn.Module):
         return (time + self.padding(time)) // self.hop_length
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates a frame: those that always run, and for each site those each unit adds."""
+        """Multiply-accumulates a frame: those under any plan, and for each site those each unit adds.
+
+        The policy's come on top in frames where it decides.
+        """
         static, units = self.backbone.macs()
-        policy = 0 if self.policy is None else self.policy.macs()
-        return static + self.features.macs() + policy + self.head.macs(), units
+        return static + self.features.macs() + self.head.macs(), units
 
     def _parts(self) -> Mapping[str, Any]:
         policy = {} if self.policy is None else {"policy": self.policy}

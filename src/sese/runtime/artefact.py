@@ -59,6 +59,7 @@ class Card:
     levels: tuple[Level, ...]
     parameters: int
     router: bool
+    router_macs_per_second: float
     licence: dict[str, str]
     quality: dict[str, dict[str, float]]
     description: str
@@ -139,8 +140,6 @@ def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    # Levels share their weights; packing them for each level would hold them several times.
-    options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a dozen kinds, without a common base
@@ -217,6 +216,7 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
             ),
             parameters=int(facts["parameters"]),
             router=bool(facts["router"]),
+            router_macs_per_second=float(facts.get("router_macs_per_second", 0.0)),
             licence=dict(facts["licence"]),
             quality=dict(facts.get("quality") or {}),
             description=str(facts.get("description", "")),

@@ -77,6 +77,11 @@ class Pilot:
         return self._highest if self.deadline is None else self.deadline.ceiling
 
     @property
+    def routed(self) -> bool:
+        """Whether the router picks the levels."""
+        return isinstance(self._rule, Routed)
+
+    @property
     def utilization(self) -> float:
         """Mean utilization of the frames since `reset`, in (0, 1]; NaN before any."""
         return self._used / self._frames if self._frames else float("nan")

@@ -145,6 +145,11 @@ class Stream:
         return self._pilot.deadline
 
     @property
+    def routed(self) -> bool:
+        """Whether the model's router picks the levels, which costs `router_macs_per_second` of its card."""
+        return self._pilot.routed
+
+    @property
     def utilization(self) -> float:
         """Mean share of the model's compute used since the last `reset`, in (0, 1]; NaN before any frame."""
         return self._pilot.utilization
