@@ -13,16 +13,19 @@ import torch
 from sese.errors import InputError
 from sese.export import check, folder
 from sese.export.folder import export_folder
+from sese.export.graph import SMALL
 from sese.nn import checkpoint
 from sese.nn.build import DemucsConfig
 from sese.nn.cost import macs_per_frame
+from sese.nn.policies.budget import MEMORY, budget
 from sese.nn.policies.fixed import level_plan
+from sese.nn.state import fresh
 from sese.runtime.artefact import open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step
 
 CONFIG = DemucsConfig(
-    channels=16, depth=3, oversampling=1, factors=(0.25, 1.0), groups=2, layers=1, router_channels=4
+    channels=16, depth=2, oversampling=1, factors=(0.25, 1.0), groups=2, layers=1, router_channels=8
 )
 
 
@@ -34,6 +37,9 @@ def trained(tmp_path_factory):
     with torch.no_grad():
         for parameter in model.backbone.parameters():
             parameter *= 2.5
+        noise = torch.randn(1, 100 * model.hop_length)
+        scores, _ = model.policy(noise, fresh(model.policy.state_shapes(), 1, noise))
+        model.policy.pointwise.bias -= scores.mean((0, 1))  # so that each level is the best in some frames
     path = tmp_path_factory.mktemp("run")
     checkpoint.save(path, "demucs", CONFIG, model.state_dict())
     return path, model
@@ -49,11 +55,11 @@ def exported(trained, tmp_path_factory):
 def test_streams_what_the_network_computes(exported, trained):
     model = trained[1]
     audio = 0.1 * torch.randn(1, 1, 5000, generator=torch.Generator().manual_seed(1))
-    for level, budget in enumerate((0.25, 1.0)):
+    for level, share in enumerate((0.25, 1.0)):
         with torch.no_grad():
             expected = model.enhance_clip(audio, level_plan(model.sites, level))[0, 0].numpy()
         assert np.abs(expected).max() > 0.01
-        enhanced = Enhancer(exported, budget=budget).enhance(audio[0, 0].numpy(), 16000)
+        enhanced = Enhancer(exported, budget=share).enhance(audio[0, 0].numpy(), 16000)
         np.testing.assert_allclose(enhanced, expected, atol=1e-4)
 
 
@@ -69,23 +75,55 @@ def test_batches_run_as_single_streams(exported, frames):
         np.testing.assert_allclose(together[row : row + 1], alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("held", [0.0, 0.6])
+@pytest.mark.parametrize("calls", [[1], [60], [4, 1, 7]], ids=str)
+def test_one_decision_a_frame_where_it_is_asked_for(exported, trained, held, calls):
+    """The router hears the frames that have no level, one after the other, and averages the channels."""
+    model, hop = trained[1], 16
+    generator = torch.Generator().manual_seed(4)
+    audio = 0.1 * torch.randn(2, 60 * hop, generator=generator)
+    levels = torch.randint(-1, 2, (60,), generator=generator)
+    asked = levels < 0
+    with torch.no_grad():
+        _, loudness, _ = model.features(audio, fresh(model.features.state_shapes(), 2, audio))
+        heard = (audio / loudness).unflatten(1, (60, hop))[:, asked].flatten(1)
+        scores, _ = model.policy(heard, fresh(model.policy.state_shapes(), 2, audio))
+        used = torch.tensor([0.25, 1.0])
+        choice, _ = budget(held, used, 30000)(scores.mean(0, keepdim=True), torch.zeros(1, MEMORY))
+    expected = used[levels]
+    expected[asked] = choice[0] @ used
+    assert set(expected[asked].tolist()) == {0.25, 1.0}
+    step, made, at = Step(open_artefact(exported), 2), [], 0
+    for frames in calls * 60:
+        if at < 60:
+            span = slice(at * hop, (at + frames) * hop)
+            made.append(step(audio[:, span].numpy(), levels[at : at + frames].numpy(), held)[1].copy())
+            at += frames
+    np.testing.assert_array_equal(np.concatenate(made), expected.numpy())
+
+
 def test_holds_each_weight_once(exported):
     graph = onnx.load(exported / "model.onnx").graph
     stored = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
     weights = sum(p.numel() for p in checkpoint.load(exported).parameters())
-    # Small slices are folded when traced; the full-size networks stay within 1.03.
-    assert weights <= stored <= 1.15 * weights
-    nested = [node for node in graph.node if node.op_type == "If"]
-    assert all(not branch.g.initializer for node in nested for branch in node.attribute)
+    # A few biases are small enough to lie in the branches; level 0's slices alone would be another 18%.
+    assert 0.99 * weights <= stored <= 1.02 * weights
+    assert all(np.prod(tensor.dims) <= SMALL for tensor in nested(graph))
+
+
+def nested(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    """Initializers of the graphs inside a graph."""
+    inner = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+    return [tensor for body in inner for tensor in [*body.initializer, *nested(body)]]
 
 
 def test_states_the_facts(exported, trained):
     model, card = trained[1], open_artefact(exported).card
-    assert (card.sample_rate, card.hop_length) == (16000, 64)
+    assert (card.sample_rate, card.hop_length) == (16000, 16)
     assert card.lookahead_samples == model.lookahead_samples
     for level, facts in enumerate(card.levels):
         macs = float(macs_per_frame(model, level_plan(model.sites, level)))
-        assert facts.macs_per_second == pytest.approx(macs * 16000 / 64)
+        assert facts.macs_per_second == pytest.approx(macs * 16000 / 16)
     assert [level.utilization for level in card.levels] == [0.25, 1.0]
     assert card.levels[1].parameters == card.parameters == sum(p.numel() for p in model.parameters())
     # The narrow level: a network of a quarter of the hidden width, at full width between the blocks.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,11 @@ class Initializers:
         self.tensors: list[onnx.TensorProto] = []
         self.by_content: dict[tuple[int, tuple[int, ...], bytes], str] = {}
         self.names: set[str] = set()
+        self.numbers = itertools.count()
+
+    def fresh(self) -> str:
+        """A name that no other value has, a short one: there are thousands of them in a file."""
+        return f"v{next(self.numbers)}"
 
     def add(self, tensor: onnx.TensorProto) -> str:
         """Add a tensor, or find its twin; returns the name to use."""
@@ -34,33 +40,43 @@ class Initializers:
             self.by_content[content] = name
         return self.by_content[content]
 
-    def constant(self, value: Any, dtype: Any = np.int64) -> str:
-        """Name of an initializer with this value."""
-        array = np.asarray(value, dtype)
-        return self.add(numpy_helper.from_array(array, "constant" if array.size != 1 else f"{array.item()}"))
+
+SMALL = 64
+"""Elements up to which a tensor is kept in every graph that uses it: each value that a branch takes from the
+graphs around it costs time in every run."""
 
 
 class Scope:
     """The nodes of one graph.
 
     Args:
-        name: begins the name of every value made here.
+        name: of the graph; none for the outermost.
         initializers: of the outermost graph.
         types: of the values that branches hand out, by what they are called there.
     """
 
     def __init__(self, name: str, initializers: Initializers, types: Mapping[str, Value]):
         self.name, self.initializers, self.types = name, initializers, types
+        self.own = Initializers()
         self.nodes: list[onnx.NodeProto] = []
         self.made: set[str] = set()
 
     def inner(self, name: str) -> Scope:
         """An empty graph to be run within this one, which sees this one's values."""
-        return Scope(f"{self.name}{name}/", self.initializers, self.types)
+        return Scope(name, self.initializers, self.types)
 
     def constant(self, value: Any, dtype: Any = np.int64) -> str:
         """Name of an initializer with this value."""
-        return self.initializers.constant(value, dtype)
+        return self.tensor(numpy_helper.from_array(np.asarray(value, dtype), "constant"))
+
+    def tensor(self, tensor: onnx.TensorProto) -> str:
+        """Name of an initializer: this graph's own if it is small, else the outermost graph's."""
+        if np.prod(tensor.dims) > SMALL:
+            return self.initializers.add(tensor)
+        copy = onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        copy.name = self.initializers.fresh()
+        return self.own.add(copy)
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output; returns the output's name."""
@@ -68,9 +84,8 @@ class Scope:
 
     def add_many(self, kind: str, inputs: Iterable[str], count: int, **attributes: Any) -> list[str]:
         """Add a node with `count` outputs; returns their names."""
-        name = f"{self.name}{kind}{len(self.nodes)}"
-        outputs = [name if count == 1 else f"{name}.{at}" for at in range(count)]
-        self.take(helper.make_node(kind, list(inputs), outputs, name, **attributes))
+        outputs = [self.initializers.fresh() for _ in range(count)]
+        self.take(helper.make_node(kind, list(inputs), outputs, **attributes))
         return outputs
 
     def take(self, node: onnx.NodeProto) -> None:
@@ -78,15 +93,12 @@ class Scope:
         self.nodes.append(node)
         self.made.update(node.output)
 
-    def embed(
-        self, nodes: Iterable[onnx.NodeProto], names: Mapping[str, str], prefix: str = ""
-    ) -> dict[str, str]:
+    def embed(self, nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> dict[str, str]:
         """Copy nodes of another graph to here.
 
         Args:
             nodes: in order.
             names: here, of the values that those nodes use and do not make.
-            prefix: of the names of what they make.
 
         Returns:
             Names here of all values there.
@@ -96,9 +108,9 @@ class Scope:
             copy = onnx.NodeProto()
             copy.CopyFrom(node)
             del copy.metadata_props[:]
-            copy.doc_string = ""
-            copy.name = f"{self.name}{prefix}{node.name or node.output[0]}"
-            known |= {name: f"{self.name}{prefix}{name}" for name in node.output if name}
+            copy.ClearField("doc_string")
+            copy.ClearField("name")
+            known |= {name: self.initializers.fresh() for name in node.output if name}
             copy.input[:] = [known[name] if name else "" for name in node.input]
             copy.output[:] = [known[name] if name else "" for name in node.output]
             self.take(copy)
@@ -110,21 +122,40 @@ class Scope:
         then: tuple[Scope, Mapping[str, str]],
         otherwise: tuple[Scope, Mapping[str, str]],
     ) -> dict[str, str]:
-        """Add an `If`; a branch is a graph and what it hands out: what it is called -> name there."""
-        branches = [scope.graph(results) for scope, results in (then, otherwise)]
-        name = f"{self.name}If{len(self.nodes)}"
-        results = {called: f"{name}.{called}" for called in then[1]}
-        self.take(
-            helper.make_node(
-                "If",
-                [condition],
-                list(results.values()),
-                name,
-                then_branch=branches[0],
-                else_branch=branches[1],
-            )
-        )
+        """Add an `If`; a branch is a graph and what it hands out: what it is called -> name there.
+
+        Returns:
+            The same for what comes out; in the outermost graph all keep what they are called as their names.
+        """
+        branches = [
+            scope.graph({called: results[called] for called in then[1]})
+            for scope, results in (then, otherwise)
+        ]
+        results = {called: self.initializers.fresh() if self.name else called for called in then[1]}
+        made = list(results.values())
+        node = helper.make_node("If", [condition], made, then_branch=branches[0], else_branch=branches[1])
+        self.take(node)
         return results
+
+    def pick(
+        self, number: str, makers: Sequence[Callable[[Scope], Mapping[str, str]]], first: int = 0
+    ) -> dict[str, str]:
+        """Run the one of some graphs that a number names; each `If` halves them, earlier ones at less depth.
+
+        Args:
+            number: name of a tensor with one element.
+            makers: fill the graphs; each returns what its graph hands out.
+            first: number of the first.
+        """
+        if len(makers) == 1:
+            return dict(makers[0](self))
+        half = len(makers) // 2
+        below, above = self.inner(f"below{first + half}"), self.inner(f"from{first + half}")
+        return self.choose(
+            self.add("Less", number, self.constant(first + half)),
+            (below, below.pick(number, makers[:half], first)),
+            (above, above.pick(number, makers[half:], first + half)),
+        )
 
     def graph(self, results: Mapping[str, str], inputs: Mapping[str, str] | None = None) -> onnx.GraphProto:
         """The graph, with what it hands out (and takes in, as the body of a loop): called -> name here."""
@@ -138,4 +169,21 @@ class Scope:
             helper.make_tensor_value_info(name, *self.types[called])
             for called, name in (inputs or {}).items()
         ]
-        return helper.make_graph(self.nodes, self.name.rstrip("/") or "sese", values, outputs)
+        return helper.make_graph(self.nodes, self.name, values, outputs, self.own.tensors)
+
+
+def embed(scope: Scope, traced: onnx.GraphProto, values: Mapping[str, str]) -> dict[str, str]:
+    """Copy a whole traced graph into another.
+
+    Args:
+        scope: the other.
+        traced: the graph.
+        values: names there of the graph's inputs.
+
+    Returns:
+        Names there of the graph's outputs.
+    """
+    names = {tensor.name: scope.tensor(tensor) for tensor in traced.initializer}
+    names |= {value.name: values[value.name] for value in traced.input}
+    known = scope.embed(traced.node, names)
+    return {value.name: known[value.name] for value in traced.output}

@@ -8,7 +8,7 @@ import onnx
 from onnx import helper
 
 from sese.errors import InputError
-from sese.export.graph import Initializers, Scope
+from sese.export.graph import Scope
 from sese.export.operators import ENTER, LEAVE
 
 
@@ -17,21 +17,15 @@ class Levels:
 
     Args:
         traced: with the slimmable products marked.
-        initializers: take the weights.
         prefixes: for each level, the weights by name of which it uses a beginning, and its length.
     """
 
-    def __init__(
-        self, traced: onnx.GraphProto, initializers: Initializers, prefixes: Sequence[Mapping[str, int]]
-    ):
+    def __init__(self, traced: onnx.GraphProto, prefixes: Sequence[Mapping[str, int]]):
         self.nodes = list(traced.node)
         self.inputs = [value.name for value in traced.input]
         self.outputs = [value.name for value in traced.output]
-        self.weights = {tensor.name: initializers.add(unwrapped(tensor)) for tensor in traced.initializer}
-        self.lengths = {tensor.name: tensor.dims[0] for tensor in traced.initializer if tensor.dims}
-        missing = {name for names in prefixes for name in names} - {
-            name.removeprefix(MODULE) for name in self.weights
-        }
+        self.weights = {tensor.name: unwrapped(tensor) for tensor in traced.initializer}
+        missing = {MODULE + name for names in prefixes for name in names} - set(self.weights)
         if missing:
             raise InputError(f"the traced network lacks the weight {min(missing)}; its levels cannot be cut")
         self.prefixes = prefixes
@@ -42,38 +36,15 @@ class Levels:
         known = scope.embed((_unmarked(node) for node in self.nodes), names)
         return {name: known[name] for name in self.outputs}
 
-    def choose(
-        self,
-        scope: Scope,
-        chosen: str,
-        inputs: Mapping[str, str],
-        lowest: int = 0,
-        highest: int | None = None,
-    ) -> dict[str, str]:
-        """Run everything at the level that `chosen`, one number, names; halves the levels with every `If`."""
-        highest = len(self.prefixes) - 1 if highest is None else highest
-        if lowest == highest:
-            return self.at(scope, lowest, inputs)
-        middle = (lowest + highest) // 2
-        below, above = scope.inner(f"to{middle}"), scope.inner(f"from{middle + 1}")
-        return scope.choose(
-            scope.add("LessOrEqual", chosen, scope.constant(middle)),
-            (below, self.choose(below, chosen, inputs, lowest, middle)),
-            (above, self.choose(above, chosen, inputs, middle + 1, highest)),
-        )
-
-    def gathered(
-        self, scope: Scope, rows: str, served: Sequence[str], order: str, inputs: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Run each row's slimmable products at its own level, the rows of a level together.
+    def gathered(self, scope: Scope, chosen: str, inputs: Mapping[str, str]) -> dict[str, str]:
+        """Run each frame's slimmable products at its own level, the frames of a level together.
 
         Args:
             scope: to run in.
-            rows: shape that lays a product's input out as one line a row: [batch * frame, -1].
-            served: for each level, the indices of its rows.
-            order: of each row, its place among the rows of all levels in turn.
+            chosen: name of the levels, (frame,).
             inputs: names of the network's inputs.
         """
+        rows, served, order = self._rows(scope, chosen, inputs["loudness"])
         full = len(self.prefixes) - 1
         known = self.weights_at(scope, full) | {name: inputs[name] for name in self.inputs}
         makers = {name: node for node in self.nodes for name in node.output}
@@ -88,7 +59,7 @@ class Levels:
                     own = scope.add("Gather", x, indices)
                     own = scope.add("Reshape", own, scope.constant([-1, _features(enter)]))
                     names = known | self.weights_at(scope, level, nodes) | {enter.output[0]: own}
-                    parts.append(scope.embed(nodes, names, f"level{level}/")[node.input[0]])
+                    parts.append(scope.embed(nodes, names)[node.input[0]])
                 y = scope.add("Reshape", scope.add("Concat", *parts, axis=0), rows)
                 y = scope.add("Gather", y, order)
                 known[node.output[0]] = scope.add("Reshape", y, scope.constant([-1, _features(node)]))
@@ -96,17 +67,37 @@ class Levels:
                 known = scope.embed([node], known)
         return {name: known[name] for name in self.outputs}
 
+    def _rows(self, scope: Scope, chosen: str, loudness: str) -> tuple[str, list[str], str]:
+        """A product's input as one line for every frame of every signal, a row, and which rows are whose.
+
+        Returns:
+            The shape that makes the lines; the rows of each level; each row's place among all of those.
+        """
+        flat = scope.constant([-1])
+        shape = scope.add("Concat", scope.add("Shape", loudness, end=1), scope.add("Shape", chosen), axis=0)
+        levels = scope.add("Reshape", scope.add("Expand", chosen, shape), flat)
+        served = []
+        for level in range(len(self.prefixes)):
+            found = scope.add("NonZero", scope.add("Equal", levels, scope.constant(level)))
+            served.append(scope.add("Reshape", found, flat))
+        places = scope.add("Range", scope.constant(0), scope.add("Size", levels), scope.constant(1))
+        order = scope.add("ScatterElements", places, scope.add("Concat", *served, axis=0), places, axis=0)
+        return scope.add("Concat", scope.add("Shape", levels), flat, axis=0), served, order
+
     def weights_at(
         self, scope: Scope, level: int, users: Sequence[onnx.NodeProto] | None = None
     ) -> dict[str, str]:
         """Names of the weights (of those that `users` use) at a level; slices are folded when opened."""
         used = None if users is None else {name for node in users for name in node.input}
-        names = {name: weight for name, weight in self.weights.items() if used is None or name in used}
-        for name, length in self.prefixes[level].items():
-            traced = MODULE + name
-            if traced in names and length < self.lengths[traced]:
-                ends = (scope.constant([0]), scope.constant([length]))
-                names[traced] = scope.add("Slice", names[traced], *ends)
+        names = {}
+        for name, tensor in self.weights.items():
+            if used is None or name in used:
+                names[name] = scope.tensor(tensor)
+                length = self.prefixes[level].get(tensor.name)
+                if length is not None:  # the whole too: folded, it is the branch's own and packed for speed
+                    names[name] = scope.add(
+                        "Slice", names[name], scope.constant([0]), scope.constant([length])
+                    )
         return names
 
 

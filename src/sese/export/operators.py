@@ -24,20 +24,30 @@ ENTER, LEAVE = "Enter", "Leave"
 width of the rows there."""
 
 
-def for_tracing(network: Any, many: bool) -> Any:
-    """A copy of a network in the form in which it is traced, for one frame or for any number of them.
+FEW_GROUPS = 2
+"""Up to so many groups an operator for each is quicker than one product for all, also for a single frame."""
 
-    A frame alone runs the grouped GRU's groups in one product; many are quicker in one operator a group.
-    """
+
+def for_tracing(network: Any, many: bool) -> Any:
+    """A copy of a network in the form in which it is traced, for one frame or for any number of them."""
     network = copy.deepcopy(network)
     for layer in network.modules():
-        if isinstance(layer, GroupedGRU) and many:
+        if isinstance(layer, GroupedGRU) and (many or layer.groups <= FEW_GROUPS):
             vars(layer)["forward"] = partial(_grouped, layer)
         elif isinstance(layer, DiagonalGRU):
             vars(layer)["forward"] = partial(_diagonal, layer)
         elif isinstance(layer, SlimEncoderBlock | SlimDecoderBlock):
-            vars(layer).update(_inner=_marked(layer._inner, ENTER), _outer=_marked(layer._outer, LEAVE))
+            outer = partial(_glu, layer) if isinstance(layer, SlimEncoderBlock) else layer._outer
+            vars(layer).update(_inner=_marked(layer._inner, ENTER), _outer=_marked(outer, LEAVE))
     return network
+
+
+def _glu(block: SlimEncoderBlock, h: Tensor) -> Tensor:
+    """As `SlimEncoderBlock._outer`, in two products: the gate's sigmoid is fused, and nothing is split."""
+    weights = block.pointwise_weight.chunk(2, dim=1)
+    biases = block.pointwise_bias.chunk(2)
+    value, gate = (torch.addmm(bias, h, weight) for bias, weight in zip(biases, weights, strict=True))
+    return value * gate.sigmoid()
 
 
 def _marked(run: Callable[..., Tensor], marker: str) -> Callable[..., Tensor]:
@@ -57,50 +67,61 @@ def _mark(x: Tensor, marker: str) -> Tensor:
 
 def _grouped(layer: GroupedGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """As `GroupedGRU.forward`."""
+    count = layer.layers * layer.groups
     groups = list(x.transpose(0, 1).chunk(layer.groups, dim=2))
-    lasts = []
-    for index in range(layer.layers):
-        pasts = hidden[:, index].chunk(layer.groups, dim=1)
-        ends = []
-        for group in range(layer.groups):
-            weights = [
-                getattr(layer, name)[index, group]
-                for name in ("input_weight", "hidden_weight", "input_bias", "hidden_bias")
-            ]
-            groups[group], end = _gru(groups[group], pasts[group], *(weight.T for weight in weights))
-            ends.append(end)
-        lasts.append(torch.cat(ends, dim=1))
-    return torch.cat(groups, dim=2).transpose(0, 1), torch.stack(lasts, dim=1)
+    states = hidden.reshape(-1, count, layer.size).transpose(0, 1).chunk(count)
+    weights, recurrents = (
+        _reordered(matrix.flatten(0, 1).transpose(1, 2)).chunk(count)
+        for matrix in (layer.input_weight, layer.hidden_weight)
+    )
+    halves = [_reordered(bias.flatten(0, 2)) for bias in (layer.input_bias, layer.hidden_bias)]
+    biases = torch.cat(halves, dim=1).chunk(count)
+    ends = []
+    for at in range(count):
+        group = at % layer.groups
+        groups[group], end = _gru(groups[group], states[at], weights[at], recurrents[at], biases[at])
+        ends.append(end)
+    after = torch.cat(ends).transpose(0, 1).reshape(-1, layer.layers, layer.groups * layer.size)
+    return torch.cat(groups, dim=2).transpose(0, 1), after
 
 
 def _diagonal(layer: DiagonalGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """As `DiagonalGRU.forward`."""
-    recurrent = torch.diag_embed(layer.recurrent_weight).flatten(0, 1)
-    bias = layer.input.bias
-    y, last = _gru(x.transpose(0, 1), hidden, layer.input.weight, recurrent, bias, torch.zeros_like(bias))
-    return y.transpose(0, 1), last
+    bias = layer.input.bias.unsqueeze(0)
+    y, last = _gru(
+        x.transpose(0, 1),
+        hidden.unsqueeze(0),
+        _reordered(layer.input.weight.unsqueeze(0)),
+        _reordered(torch.diag_embed(layer.recurrent_weight).flatten(0, 1).unsqueeze(0)),
+        torch.cat([_reordered(bias), torch.zeros_like(bias)], dim=1),
+    )
+    return y.transpose(0, 1), last.squeeze(0)
 
 
-def _gru(
-    x: Tensor, hidden: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, recurrent_bias: Tensor
-) -> tuple[Tensor, Tensor]:
-    """One layer: x (frame, batch, input), hidden (batch, size) -> (frame, batch, size), next hidden.
+def _reordered(gates: Tensor) -> Tensor:
+    """PyTorch's order of the gates on axis 1, reset, update, new, to ONNX', which has update first."""
+    reset, update, new = gates.chunk(3, dim=1)
+    return torch.cat([update, reset, new], dim=1)
 
-    Matrices are (3 * size, input) with PyTorch's order of the gates: reset, update, new. ONNX has the first
-    two the other way round.
+
+def _gru(x: Tensor, hidden: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """One layer of one group.
+
+    Args:
+        x: (frame, batch, input).
+        hidden: (1, batch, size).
+        weight, recurrent: (1, 3 * size, input or size), gates in ONNX' order.
+        bias: (1, 6 * size), those of the two matrices.
+
+    Returns:
+        (frame, batch, size), and the next hidden state.
     """
-    reordered = []
-    for matrix in (weight, recurrent, bias, recurrent_bias):
-        reset, update, new = matrix.chunk(3, dim=0)
-        reordered.append(torch.cat([update, reset, new]))
-    weight, recurrent = (matrix.unsqueeze(0) for matrix in reordered[:2])
-    biases = torch.cat([matrix.flatten() for matrix in reordered[2:]]).unsqueeze(0)
-    frames, batch, size = x.shape[0], x.shape[1], hidden.shape[1]
+    frames, batch, size = x.shape[0], x.shape[1], hidden.shape[2]
     y, last = torch.onnx.ops.symbolic_multi_out(
         "GRU",
-        (x, weight, recurrent, biases, None, hidden.unsqueeze(0)),
+        (x, weight, recurrent, bias, None, hidden),
         {"hidden_size": size, "linear_before_reset": 1},
         dtypes=(x.dtype, x.dtype),
         shapes=((frames, 1, batch, size), (1, batch, size)),
     )
-    return y.squeeze(1), last.squeeze(0)
+    return (last if isinstance(frames, int) and frames == 1 else y.squeeze(1)), last

@@ -1,6 +1,7 @@
 """The parts of a network as functions of plain tensors, traced into ONNX graphs.
 
-Each is the network's own code, but for the layers in `operators.py`.
+Each is the network's own code, but for the layers in `operators.py`. All are traced at once, since tracing
+takes seconds however little there is to trace, and then cut apart.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import onnx
 import torch
+from onnx import helper
 from torch import Tensor, nn
 
 from sese.export.operators import for_tracing
@@ -23,26 +26,60 @@ OPSET = 18
 BATCH, FRAMES = 2, 3
 """Sizes to trace with: any but 1, which the tracer would take for a constant."""
 
-Inputs = Mapping[str, tuple[Tensor, dict[int, Any]]]
-"""For each input an example, and its axes that may have any size."""
+
+Input = tuple[Tensor, int]
+"""An example, and the samples a frame if its last axis is any number of
+frames, else 0."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A function of tensors to trace, with its inputs and the names of its outputs."""
+
+    run: Callable[..., tuple[Tensor, ...]]
+    inputs: Mapping[str, Input]
+    outputs: Sequence[str]
+    batched: bool = True
+
+    def axes(self, name: str) -> list[dict[int, Any]]:
+        """For each input its axes that may have any size; parts share no size, so that each stands alone."""
+        batch = torch.export.Dim(f"{name}_batch", min=1)
+        frames = torch.export.Dim(f"{name}_frames", min=2, max=256)
+        return [
+            ({0: batch} if self.batched else {}) | ({example.ndim - 1: samples * frames} if samples else {})
+            for example, samples in self.inputs.values()
+        ]
 
 
 class Parts:
-    """Traces of a network's parts, for one frame or for any number of frames.
+    """A network's parts as graphs, for one frame or for any number of frames.
 
     Args:
         model: ready for inference.
         utilizations: of each level, cheapest first.
         many: whether for any number of frames; else for one.
+
+    Attributes:
+        features: audio -> signal, loudness, next state.
+        network: signal, loudness, state -> enhanced, next state, of backbone and head with everything kept.
+            The rows that enter and leave a slimmable product are marked.
+        scores: audio, loudness, state -> scores (frame, level), mean over the batch, next state of the GRU.
+        choice: score (level,) of a frame, memory, budget, ceiling -> picked, next_memory, for a batch of one.
+            A model without a policy has no such two.
     """
 
     def __init__(self, model: Enhancer, utilizations: Sequence[float], many: bool):
         self.model: Enhancer = for_tracing(model, many)
         self.utilizations, self.many = torch.tensor(utilizations), many
-        self.batch, self.frames = torch.export.Dim("batch", min=1), torch.export.Dim("frames", min=2, max=256)
+        parts = {"features": self._features(), "network": self._network()}
+        if model.policy is not None:
+            parts |= {"scores": self._scores(), "choice": self._choice()}
+        graphs = _trace(self.model, parts)
+        self.features, self.network = graphs["features"], graphs["network"]
+        if model.policy is not None:
+            self.scores, self.choice = graphs["scores"], graphs["choice"]
 
-    def features(self) -> onnx.GraphProto:
-        """audio -> signal, loudness, next state."""
+    def _features(self) -> Part:
         names = list(self.model.features.state_shapes())
 
         def run(audio: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -52,41 +89,9 @@ class Parts:
             return signal, loudness, *(after[name] for name in names)
 
         inputs = {"audio": self._time(self.model.hop_length, 1)} | self._state("features")
-        return self._trace(run, inputs, ["signal", "loudness", *self._next("features")])
+        return Part(run, inputs, ["signal", "loudness", *self._next("features")])
 
-    def scores(self) -> onnx.GraphProto:
-        """audio, loudness -> scores (frame, level), mean over the batch; next state of the policy's GRU."""
-
-        def run(audio: Tensor, loudness: Tensor, gru: Tensor) -> tuple[Tensor, ...]:
-            scores, gru = self.model.policy(audio.squeeze(1) / loudness, {"gru": gru})
-            return scores.mean(0), gru
-
-        hop, state = self.model.hop_length, self._state("policy")
-        del state["state.policy.memory"]
-        inputs = {"audio": self._time(hop, 1), "loudness": self._time(hop)} | state
-        return self._trace(run, inputs, ["scores", "next_state.policy.gru"])
-
-    def choice(self) -> onnx.GraphProto:
-        """One frame's score (level,), memory, budget, ceiling -> level, next memory, for a batch of one."""
-        window = round(WINDOW_SECONDS * self.model.sample_rate / self.model.hop_length)
-
-        def run(score: Tensor, memory: Tensor, budget: Tensor, ceiling: Tensor) -> tuple[Tensor, ...]:
-            level, memory = step(score.unsqueeze(0), memory, budget, self.utilizations, window, ceiling)
-            return level.squeeze(0), memory
-
-        inputs: Inputs = {
-            "score": (torch.zeros(len(self.utilizations)), {}),
-            "memory": (torch.zeros(1, MEMORY), {}),
-            "budget": (torch.tensor(0.5), {}),
-            "ceiling": (torch.tensor(0), {}),
-        }
-        return self._trace(run, inputs, ["chosen", "next_memory"])
-
-    def network(self) -> onnx.GraphProto:
-        """signal, loudness, state -> enhanced, next state, of backbone and head with everything kept.
-
-        The rows that enter and leave a slimmable product are marked.
-        """
+    def _network(self) -> Part:
         parts = {part: list(getattr(self.model, part).state_shapes()) for part in ("backbone", "head")}
         plan = full(self.model.sites)
 
@@ -101,56 +106,96 @@ class Parts:
         rate = self.model.backbone.frame_samples
         inputs = {"signal": self._time(rate), "loudness": self._time(self.model.hop_length)}
         inputs |= self._state("backbone") | self._state("head")
-        return self._trace(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head")])
+        return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head")])
 
-    def _time(self, samples: int, *channels: int) -> tuple[Tensor, dict[int, Any]]:
-        """A signal (batch, [channel,] time) with so many samples a frame."""
-        axes = {0: self.batch} | ({1 + len(channels): samples * self.frames} if self.many else {})
-        return torch.ones(BATCH, *channels, samples * (FRAMES if self.many else 1)), axes
+    def _scores(self) -> Part:
+        def run(audio: Tensor, loudness: Tensor, gru: Tensor) -> tuple[Tensor, ...]:
+            scores, gru = self.model.policy(audio.squeeze(1) / loudness, {"gru": gru})
+            return scores.mean(0), gru
 
-    def _state(self, part: str) -> dict[str, tuple[Tensor, dict[int, Any]]]:
-        shapes = getattr(self.model, part).state_shapes()
-        return {
-            f"state.{part}.{name}": (torch.zeros(BATCH, *shape), {0: self.batch})
-            for name, shape in shapes.items()
+        hop, state = self.model.hop_length, self._state("policy")
+        del state["state.policy.memory"]
+        inputs = {"audio": self._time(hop, 1), "loudness": self._time(hop)} | state
+        return Part(run, inputs, ["scores", "next_state.policy.gru"])
+
+    def _choice(self) -> Part:
+        window = round(WINDOW_SECONDS * self.model.sample_rate / self.model.hop_length)
+
+        def run(score: Tensor, memory: Tensor, budget: Tensor, ceiling: Tensor) -> tuple[Tensor, ...]:
+            level, memory = step(score.unsqueeze(0), memory, budget, self.utilizations, window, ceiling)
+            return level.squeeze(0), memory
+
+        examples = [torch.zeros(len(self.utilizations)), torch.zeros(1, MEMORY), torch.tensor(0.5)]
+        names = ["score", "memory", "budget", "ceiling"]
+        inputs = {
+            name: (example, 0) for name, example in zip(names, [*examples, torch.tensor(0)], strict=True)
         }
+        return Part(run, inputs, ["picked", "next_memory"], batched=False)
+
+    def _time(self, samples: int, *channels: int) -> Input:
+        """A signal (batch, [channel,] time) with so many samples a frame."""
+        return torch.ones(BATCH, *channels, samples * (FRAMES if self.many else 1)), samples * self.many
+
+    def _state(self, part: str) -> dict[str, Input]:
+        shapes = getattr(self.model, part).state_shapes()
+        return {f"state.{part}.{name}": (torch.zeros(BATCH, *shape), 0) for name, shape in shapes.items()}
 
     def _next(self, part: str) -> list[str]:
         return [f"next_{name}" for name in self._state(part)]
 
-    def _trace(
-        self,
-        run: Callable[..., tuple[Tensor, ...]],
-        inputs: Inputs,
-        outputs: list[str],
-    ) -> onnx.GraphProto:
-        """Trace a function of tensors."""
-        logging.disable(logging.WARNING)  # the exporter remarks on packages that this model does not use
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                program = torch.onnx.export(
-                    _Traced(self.model, run).eval(),
-                    tuple(example for example, _ in inputs.values()),
-                    dynamo=True,
-                    opset_version=OPSET,
-                    input_names=list(inputs),
-                    output_names=outputs,
-                    dynamic_shapes=(tuple(axes for _, axes in inputs.values()),),
-                    verbose=False,
-                )
-        finally:
-            logging.disable(logging.NOTSET)
-        assert program is not None
-        return program.model_proto.graph
 
+class _Together(nn.Module):
+    """Parts side by side, as a module that has their network, so that the trace has the weights by name."""
 
-class _Traced(nn.Module):
-    """A function that uses a network, as a module, so that the trace has the weights by name."""
-
-    def __init__(self, model: Enhancer, run: Callable[..., tuple[Tensor, ...]]):
+    def __init__(self, model: Enhancer, parts: Mapping[str, Part]):
         super().__init__()
-        self.model, self.run = model, run
+        self.model, self.parts = model, parts
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
-        return self.run(*values)
+        given = iter(values)
+        results: list[Tensor] = []
+        for part in self.parts.values():
+            results += part.run(*(next(given) for _ in part.inputs))
+        return tuple(results)
+
+
+def _trace(model: Enhancer, parts: Mapping[str, Part]) -> dict[str, onnx.GraphProto]:
+    """Trace parts of a network; a graph for each."""
+    inputs = {f"{at}/{name}": value for at, part in parts.items() for name, value in part.inputs.items()}
+    logging.disable(logging.WARNING)  # the exporter remarks on packages that this model does not use
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                _Together(model, parts).eval(),
+                tuple(example for example, _ in inputs.values()),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(inputs),
+                output_names=[f"{at}/{name}" for at, part in parts.items() for name in part.outputs],
+                dynamic_shapes=(tuple(axes for at, part in parts.items() for axes in part.axes(at)),),
+                verbose=False,
+            )
+    finally:
+        logging.disable(logging.NOTSET)
+    assert program is not None
+    return {at: _cut(program.model_proto.graph, at, part) for at, part in parts.items()}
+
+
+def _cut(traced: onnx.GraphProto, at: str, part: Part) -> onnx.GraphProto:
+    """One part of a graph in which several lie side by side."""
+    needed, nodes = {f"{at}/{name}" for name in part.outputs}, []
+    for node in reversed(traced.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.input[:] = [name.removeprefix(f"{at}/") for name in node.input]
+            copy.output[:] = [name.removeprefix(f"{at}/") for name in node.output]
+            nodes.append(copy)
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
+        for names in (part.inputs, part.outputs)
+    )
+    weights = [tensor for tensor in traced.initializer if tensor.name in needed]
+    return helper.make_graph(nodes[::-1], at, inputs, outputs, weights)

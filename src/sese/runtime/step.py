@@ -21,8 +21,8 @@ class Step:
         batch: Number of signals side by side; one decision a frame serves all of them.
     """
 
-    LONGEST = 128
-    """Most frames of a call."""
+    LONGEST = 64
+    """Most frames of a call: more take no less time a frame, and more memory."""
 
     def __init__(self, artefact: Artefact, batch: int) -> None:
         self._artefact, self._batch = artefact, batch
