@@ -71,7 +71,7 @@ def scored(folder: Path, pairs: Sequence[Pair], jobs: int) -> dict[str, Row]:
         return json.loads(path.read_text())
     settings = yaml.safe_load((folder / "config.yaml").read_text())["training"]
     model = checkpoint.load(folder / "last")
-    if settings["levels"] == "routed":
+    if settings["levels"] in ("routed", "measured"):
         names = [ROUTER]
     else:
         shares = settings["level_shares"] or [1] * max(site.units for site in model.sites)
@@ -173,7 +173,7 @@ def above(routed: dict[str, list[Row]], static: Sequence[dict[str, Row]]) -> lis
     """Each dynamic model against the line through static levels at its own average MACs, file by file."""
     lines = []
     for name, rows in routed.items():
-        if not name.startswith(("joint", "finetune", "router")):
+        if not name.startswith(("joint", "finetune", "router", "measured")):
             continue
         cells: dict[str, str] = {"model": name, "utilization": f"{_mean(rows, 'utilization'):.3f}"}
         for metric, digits in METRICS.items():
