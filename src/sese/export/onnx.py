@@ -38,7 +38,7 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
         A model with the inputs ``audio``, ``level``, ``budget``, ``ceiling``, ``state.<name>`` and the
         outputs ``enhanced``, ``utilization``, ``next_state.<name>``; see `runtime.artefact`.
     """
-    inputs, outputs, inside = _values(model, len(utilizations))
+    inputs, outputs, inside = values_of(model, len(utilizations))
     scope = Scope("", Initializers(), inputs | outputs | inside)
     lengths = [prefixes(model, level + 1) for level in range(len(utilizations))]
     one, many = (_Calls(Parts(model, utilizations, many), lengths) for many in (False, True))
@@ -96,11 +96,17 @@ class _Calls:
         return [partial(self.network.at, level=level, inputs=values) for level in range(self.count)]
 
     def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """A branch for whatever levels the frames have."""
-        return self.network.gathered(scope, values["chosen"], values)
+        """A branch for whatever levels the frames have; where they are all the same nothing is gathered."""
+        lowest, highest = (scope.add(kind, values["chosen"]) for kind in ("ReduceMin", "ReduceMax"))
+        steady, changing = scope.inner("steady"), scope.inner("changing")
+        return scope.choose(
+            scope.add("Equal", lowest, highest),
+            (steady, steady.pick(lowest, self.at_levels(values))),
+            (changing, self.network.gathered(changing, values["chosen"], values)),
+        )
 
 
-def _values(model: Enhancer, levels: int) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
+def values_of(model: Enhancer, levels: int) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
     """Types and shapes: what goes in, what comes out, what branches hand on inside."""
     number = TensorProto.INT64
     inputs: dict[str, Value] = {

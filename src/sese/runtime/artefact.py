@@ -137,17 +137,24 @@ def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
     """
     path = find_model(model)
     onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised; nothing is to be printed besides
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            str(path), session_options(), providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # ONNX Runtime raises a dozen kinds, without a common base
         raise _unusable(path, "it cannot be opened as ONNX", error) from error
     card = _read_card(path, session)
     artefact = Artefact(path, card, session, _read_state(path, card, session))
     check(artefact)
     return artefact
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """Options of a session that runs in the thread that calls it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
 
 
 def check(artefact: Artefact) -> None:
