@@ -1,0 +1,83 @@
+"""Graphs of one level alone, and calls of graphs to be timed; used by the benchmarks here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper
+
+from sese.export.graph import Initializers, Scope, embed
+from sese.export.levels import Levels
+from sese.export.onnx import values_of
+from sese.export.parts import OPSET, Parts
+from sese.nn.enhancer import Enhancer
+from sese.runtime.artefact import session_options
+
+CALLS = 5
+
+
+def single(model: Enhancer, parts: Parts, network: Levels, level: int) -> onnx.ModelProto:
+    """A graph of one level alone."""
+    inputs, outputs, _ = values_of(model, len(network.prefixes))
+    scope, made = Scope("level", Initializers(), {}), {name: name for name in inputs}
+    made |= embed(scope, parts.features, made)
+    made |= network.at(scope, level, made)
+    outputs = {name: value for name, value in outputs.items() if name in made}
+    inputs = {name: inputs[name] for name in inputs if name == "audio" or f"next_{name}" in outputs}
+    for name in outputs:
+        scope.take(helper.make_node("Identity", [made[name]], [name]))
+    graph = helper.make_graph(
+        scope.nodes,
+        scope.name,
+        [helper.make_tensor_value_info(name, *value) for name, value in inputs.items()],
+        [helper.make_tensor_value_info(name, *value) for name, value in outputs.items()],
+        [*scope.initializers.tensors, *scope.own.tensors],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+
+
+def bound(
+    opened: onnxruntime.InferenceSession, model: Enhancer, frames: int, level: Any, budget: float = 0.0
+) -> Callable[[], None]:
+    """A call of a graph on arrays that are made once; the state does not move on."""
+    binding = opened.io_binding()
+    sizes = {"batch": 1, "frames": frames, "time": frames * model.hop_length}
+    noise = 0.1 * np.random.default_rng(0).standard_normal(sizes["time"])
+    given = {
+        "audio": noise.astype(np.float32).reshape(1, 1, -1),
+        "level": np.broadcast_to(np.asarray(level, np.int64), frames).copy(),
+        "budget": np.array(budget, np.float32),
+        "ceiling": np.array(len(model.sites[0].shares) - 1),
+    }
+    for values, bind in (
+        (opened.get_inputs(), binding.bind_ortvalue_input),
+        (opened.get_outputs(), binding.bind_ortvalue_output),
+    ):
+        for value in values:
+            shape = [sizes.get(size, size) for size in value.shape]
+            array = given.get(value.name, np.zeros(shape, np.float32))
+            bind(value.name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+    return partial(opened.run_with_iobinding, binding)
+
+
+def session(path: Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
+    """A graph opened for one thread."""
+    return onnxruntime.InferenceSession(
+        str(path), options or session_options(), providers=["CPUExecutionProvider"]
+    )
+
+
+def timed(run: Callable[[], None]) -> float:
+    """Milliseconds of CPU time of one call, mean of a few, after one that is not counted."""
+    run()
+    start = time.process_time()
+    for _ in range(CALLS):
+        run()
+    return (time.process_time() - start) / CALLS * 1000
