@@ -15,7 +15,7 @@ from contract import audio, build, count_macs
 from sese.errors import InputError
 from sese.nn.backbones.demucs import Demucs
 from sese.nn.build import DemucsConfig
-from sese.nn.cost import macs_per_sample, parameters, parameters_used
+from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
 from sese.nn.enhancer import Enhancer
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.plan import Plan, Site
@@ -114,6 +114,20 @@ def test_sliced_equals_a_network_of_that_width(units: int):
     expected = model(x, {"width": units}).audio
     torch.testing.assert_close(narrow(x).audio, expected, atol=1e-6, rtol=0)
     assert macs_per_sample(narrow, {"width": 1}) == macs_per_sample(model, {"width": units})
+
+
+@pytest.mark.parametrize("units", [1, 3, 4])
+def test_a_level_uses_the_beginnings_that_it_names(units: int):
+    model = build(SMALL)
+    x = audio(model, 6)
+    expected = model(x, {"width": units}).audio
+    other = copy.deepcopy(model)
+    lengths = prefixes(other, units)
+    assert set(lengths) <= set(other.state_dict())
+    with torch.no_grad():
+        for name, length in lengths.items():
+            other.get_parameter(name)[length:] = float("nan")
+    assert torch.equal(other(x, {"width": units}).audio, expected)
 
 
 def extracted(model: Enhancer, units: int) -> Enhancer:
