@@ -5,15 +5,31 @@ from __future__ import annotations
 import pytest
 
 from contract import BackboneContract, PolicyContract
-from sese.nn.build import DemucsConfig
+from sese.nn.build import DemucsConfig, SpectralMixerConfig
 
 SYSTEMS = {
     "demucs": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2),
     "demucs-x2": DemucsConfig(channels=8, depth=4, oversampling=2, groups=2),
+    "spectral-mixer": SpectralMixerConfig(
+        channels=8, band_units=(4, 4, 6, 8), time_units=(4, 5, 6, 8), channel_units=(3, 4, 6, 8)
+    ),
+    "spectral-mixer-fast": SpectralMixerConfig(
+        n_fft=256,
+        hop_length=128,
+        bands=((16, 8),),
+        channels=8,
+        blocks=(1, 2, 2),
+        band_units=(2, 4, 4),
+        time_units=(4, 4, 8),
+        channel_units=(4, 4, 8),
+    ),
     "demucs-x4": DemucsConfig(channels=8, depth=3, oversampling=4, groups=2, layers=1),
 }
 
-ROUTED = {"demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4)}
+ROUTED = {
+    "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
+    "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=4),
+}
 
 
 @pytest.mark.parametrize("config", SYSTEMS.values(), ids=SYSTEMS)

@@ -7,8 +7,11 @@ from typing import ClassVar
 
 from sese.errors import InputError
 from sese.nn.backbones.demucs import Demucs
+from sese.nn.backbones.spectral_mixer import SpectralMixer
 from sese.nn.enhancer import Enhancer
+from sese.nn.features.stft import SpectralFeatures
 from sese.nn.features.waveform import WaveformFeatures
+from sese.nn.heads.mask import MaskHead
 from sese.nn.heads.waveform import WaveformHead
 from sese.nn.policies.router import Router
 
@@ -84,9 +87,84 @@ class DemucsConfig:
             + WaveformHead.lookahead_of(self.oversampling)
         )
         head = WaveformHead(hop_length, self.oversampling, lookahead)
-        router = Router(hop_length, self.levels, self.router_channels) if self.router_channels else None
+        router = Router(hop_length, self.levels, self.router_channels, 1 if hop_length % 2 else 2) if self.router_channels else None
         return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead, router)
 
 
-SYSTEMS = {"demucs": DemucsConfig}
+@dataclass(frozen=True)
+class SpectralMixerConfig:
+    """Slimmable spectral network; the defaults are those of `sese-1`.
+
+    Attributes:
+        sample_rate: in Hz.
+        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
+        bands: from low to high frequencies, pairs of (bands, bins in each); together n_fft / 2 bins.
+        channels: of the residual stream.
+        blocks, band_units, time_units, channel_units: what each level keeps, see `SpectralMixer`.
+        level_seconds: time constant of the running level.
+        router_channels: channels of the router that picks the levels; 0 has no router.
+    """
+
+    description: ClassVar[str] = "Causal slimmable spectral network that removes noise from speech."
+
+    sample_rate: int = 16000
+    n_fft: int = 512
+    hop_length: int = 256
+    bands: tuple[tuple[int, int], ...] = ((16, 8), (8, 16))
+    channels: int = 64
+    blocks: tuple[int, ...] = (1, 2, 3, 3)
+    band_units: tuple[int, ...] = (32, 32, 48, 96)
+    time_units: tuple[int, ...] = (32, 32, 48, 96)
+    channel_units: tuple[int, ...] = (32, 64, 96, 192)
+    level_seconds: float = 2.0
+    router_channels: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: values that no such network can have.
+        """
+        object.__setattr__(self, "bands", tuple(tuple(int(n) for n in pair) for pair in self.bands))
+        for name in ("blocks", "band_units", "time_units", "channel_units"):
+            sizes = tuple(getattr(self, name))
+            object.__setattr__(self, name, sizes)
+            if len(sizes) != len(self.blocks) or list(sizes) != sorted(sizes) or not sizes or sizes[0] < 1:
+                raise InputError(
+                    f"model.{name} is {list(sizes)}; give a number for each of {len(self.blocks)} levels, "
+                    "from 1, none below the one before"
+                )
+        for name in ("sample_rate", "channels", "hop_length"):
+            if getattr(self, name) < 1:
+                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        if self.router_channels < 0:
+            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
+        if self.n_fft != 2 * self.hop_length:
+            raise InputError(f"model.n_fft is {self.n_fft}; use two hops, {2 * self.hop_length}")
+        if any(len(pair) != 2 or min(pair) < 1 or pair[1] % 2 for pair in self.bands):
+            raise InputError(f"model.bands is {self.bands}; give pairs of (bands, even number of bins in each)")
+        if sum(count * bins for count, bins in self.bands) != self.n_fft // 2:
+            raise InputError(f"model.bands is {self.bands}; the bins must sum to {self.n_fft // 2}")
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return len(self.blocks)
+
+    def build(self) -> Enhancer:
+        """The network, freshly initialised."""
+        level_frames = max(2, round(self.level_seconds * self.sample_rate / self.hop_length))
+        features = SpectralFeatures(self.n_fft, self.hop_length, level_frames)
+        backbone = SpectralMixer(
+            self.bands, self.channels, self.blocks, self.band_units, self.time_units, self.channel_units
+        )
+        head = MaskHead(self.n_fft, self.hop_length)
+        router = None
+        if self.router_channels:
+            router = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
+        rate, lookahead = self.sample_rate, head.lookahead_samples
+        return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)
+
+
+SYSTEMS = {"demucs": DemucsConfig, "spectral_mixer": SpectralMixerConfig}
 """`model.system` in a configuration -> the dataclass of its values."""

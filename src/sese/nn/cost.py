@@ -2,7 +2,7 @@
 
 It is the penalty in training, the x-axis in evaluation and the budget at run time. What is counted: the
 weights' products of convolutions, linear and recurrent layers and of resampling filters; not counted:
-biases, activations, gate products, element-wise scaling.
+biases, activations, gate products, element-wise scaling, Fourier transforms.
 """
 
 from __future__ import annotations
@@ -46,17 +46,20 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def prefixes(model: Enhancer, units: int) -> dict[str, int]:
-    """Length of the beginning that a level with `units` units uses, of each weight that it uses in part."""
+def prefixes(model: Enhancer, units: int) -> dict[str, tuple[int, ...]]:
+    """What a level with `units` units uses of each weight that it uses in part: lengths from axis 0 on."""
     return {
-        f"{name}.{weight}": length
+        f"{name}.{weight}": lengths
         for name, module in model.named_modules()
         if hasattr(module, "prefixes")
-        for weight, length in module.prefixes(units).items()
+        for weight, lengths in module.prefixes(units).items()
     }
 
 
 def parameters_used(model: Enhancer, units: int) -> int:
     """Number of weights that a level with `units` units kept touches."""
     lengths = prefixes(model, units)
-    return sum(weight[: lengths.get(name, len(weight))].numel() for name, weight in model.named_parameters())
+    return sum(
+        weight[tuple(slice(length) for length in lengths.get(name, ()))].numel()
+        for name, weight in model.named_parameters()
+    )

@@ -115,17 +115,18 @@ class Enhancer(nn.Module):
         scores = None
 
         audio = audio.squeeze(1)
-        signal, level, after["features"] = self.features(audio, _part(state, "features"))
+        signal, context, after["features"] = self.features(audio, _part(state, "features"))
         if self.policy is not None:
             after["policy"] = _part(state, "policy")
         if plan is None and self.policy is not None:
-            scores, after["policy"]["gru"] = self.policy(audio / level, after["policy"])
+            evidence = self.features.evidence(audio, signal, context)
+            scores, after["policy"]["gru"] = self.policy(evidence, after["policy"])
             choice, after["policy"]["memory"] = choose(scores, after["policy"]["memory"])
             plan = dict.fromkeys((site.name for site in self.sites), one_hot_to_prefix(choice))
         plan = full(self.sites) if plan is None else plan
         check(plan, self.sites, batch, frames)
         hidden, after["backbone"] = self.backbone(signal, plan, _part(state, "backbone"))
-        output, after["head"] = self.head(hidden.float(), level, _part(state, "head"))
+        output, after["head"] = self.head(hidden.float(), context, _part(state, "head"))
 
         merged = {f"{part}.{name}": after[part][name] for part in self._parts() for name in after[part]}
         return Enhanced(output.unsqueeze(1), plan, merged, scores)
@@ -144,8 +145,9 @@ class Enhancer(nn.Module):
         """The policy's scores of whole clips, (batch, 1, time) -> (batch, frame, level); no backbone."""
         audio = F.pad(audio, (0, self.padding(audio.shape[-1]))).squeeze(1)
         state = fresh(self.state_shapes(), audio.shape[0], audio)
-        _, level, _ = self.features(audio, _part(state, "features"))
-        return self.policy(audio / level, _part(state, "policy"))[0]
+        signal, context, _ = self.features(audio, _part(state, "features"))
+        evidence = self.features.evidence(audio, signal, context)
+        return self.policy(evidence, _part(state, "policy"))[0]
 
     def padding(self, time: int) -> int:
         """Zeros to append to a clip so that its last sample comes out and whole frames result."""

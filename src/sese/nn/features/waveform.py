@@ -80,6 +80,10 @@ class WaveformFeatures(nn.Module):
             signal, after[name] = upsample(signal, state[name], self.kernel)
         return signal, 1 / gains, after
 
+    def evidence(self, audio: Tensor, signal: Tensor, level: Tensor) -> Tensor:
+        """What a policy sees: the samples at the outer rate at a steady level, (batch, time)."""
+        return audio / level
+
 
 def powers(decay: float, frames: int, device: torch.device) -> Tensor:
     """What is left of the past after each frame: (frame,) decay ** 1, 2, ... in double precision."""

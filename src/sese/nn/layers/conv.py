@@ -46,9 +46,9 @@ class SlimEncoderBlock(nn.Module):
         """Multiply-accumulates of one output frame with `units` units kept; biases not counted."""
         return self.widths[units - 1] * (self.conv_weight.shape[1] + self.pointwise_weight.shape[1])
 
-    def prefixes(self, units: int) -> dict[str, int]:
-        """How long a beginning of each weight is used with `units` units kept; whole ones are not named."""
-        return dict.fromkeys(("conv_weight", "conv_bias", "pointwise_weight"), self.widths[units - 1])
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """How much of each weight is used with `units` units kept, from axis 0 on; whole ones not named."""
+        return dict.fromkeys(("conv_weight", "conv_bias", "pointwise_weight"), (self.widths[units - 1],))
 
     def forward(self, x: Tensor, late: Tensor, keep: Tensor | Slices) -> Tensor:
         """Encode.
@@ -102,10 +102,10 @@ class SlimDecoderBlock(nn.Module):
         """Multiply-accumulates of one input frame with `units` units kept; biases not counted."""
         return self.widths[units - 1] * (2 * self.value_weight.shape[1] + self.conv_weight.shape[1])
 
-    def prefixes(self, units: int) -> dict[str, int]:
-        """How long a beginning of each weight is used with `units` units kept; whole ones are not named."""
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """How much of each weight is used with `units` units kept, from axis 0 on; whole ones not named."""
         names = ("value_weight", "value_bias", "gate_weight", "gate_bias", "conv_weight")
-        return dict.fromkeys(names, self.widths[units - 1])
+        return dict.fromkeys(names, (self.widths[units - 1],))
 
     def forward(self, x: Tensor, keep: Tensor | Slices, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Decode.

@@ -23,23 +23,23 @@ Choose = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Router(nn.Module):
-    """Scores for the levels, one decision a frame, causal, from the samples of the frame and before.
+    """Scores for the levels, one decision a frame, causal, from the evidence of the frame and before.
 
     The paper's figure gives the parts; sizes follow its MAC count (kernel and stride of 128 samples, 16
     channels). Ours: the samples come at a steady level, so that loudness decides nothing, and the two
     convolution steps of a frame are averaged before the GRU, which then runs once a frame.
 
     Args:
-        hop_length: samples a frame.
+        size: values a frame of what the features give as evidence.
         levels: number of levels.
         channels: of convolution and GRU.
+        steps: of the convolution in a frame.
     """
 
-    def __init__(self, hop_length: int, levels: int, channels: int = 16):
+    def __init__(self, size: int, levels: int, channels: int = 16, steps: int = 1):
         super().__init__()
-        steps = 1 if hop_length % 2 else 2
         self.steps, self.channels = steps, channels
-        self.conv = nn.Linear(hop_length // steps, channels)
+        self.conv = nn.Linear(size // steps, channels)
         self.gru = DiagonalGRU(channels)
         self.pointwise = nn.Linear(channels, levels)
 
@@ -51,17 +51,17 @@ class Router(nn.Module):
         """Shapes of the state behind the batch axis; ``memory`` belongs to whoever chooses."""
         return {"gru": (self.channels,), "memory": (MEMORY,)}
 
-    def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor]:
+    def forward(self, evidence: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """Score the levels.
 
         Args:
-            audio: (batch, time) at a steady level, time a multiple of the hop.
+            evidence: (batch, frame * size), samples at a steady level or magnitudes.
             state: tensors as in `state_shapes`.
 
         Returns:
             (batch, frame, level) scores, and the next state of the GRU.
         """
-        windows = audio.unflatten(1, (-1, self.steps, self.conv.in_features))
+        windows = evidence.unflatten(1, (-1, self.steps, self.conv.in_features))
         hidden, last = self.gru(F.relu(self.conv(windows)).mean(2), state["gru"])
         return self.pointwise(hidden).float(), last
 

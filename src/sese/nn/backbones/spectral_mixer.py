@@ -1,0 +1,185 @@
+"""The slimmable spectral network of `sese-1`, ours: mixing along time, bands and channels, by turns.
+
+Strided convolutions along frequency turn a spectrum into bands of channels, a residual stream of full width.
+Blocks on that stream have three branches each: a map along the bands, a GRU along time that the bands share,
+and a map along the channels. Transposed convolutions turn the stream into a complex mask. A level keeps the
+first blocks, and the first hidden units of each; the stream keeps its width, so that a change of level needs
+no hand-over. Which parts there are follows what runs fast on one core: see docs/systems/spectral_mixer.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap, Hidden
+from sese.nn.plan import Plan, Site
+from sese.nn.runs import runs
+from sese.nn.state import State
+
+
+class SpectralMixer(nn.Module):
+    """From compressed spectra to complex masks.
+
+    Args:
+        bands: from low to high frequencies, pairs of (bands, bins in each); the bins sum to half the window.
+        channels: of the stream.
+        blocks: blocks that each level keeps, growing or the same.
+        band_units, time_units, channel_units: hidden units of the branches at each level, the same.
+    """
+
+    def __init__(
+        self,
+        bands: Sequence[tuple[int, int]],
+        channels: int,
+        blocks: Sequence[int],
+        band_units: Sequence[int],
+        time_units: Sequence[int],
+        channel_units: Sequence[int],
+    ):
+        super().__init__()
+        self.bands, self.channels = tuple(bands), channels
+        self.bins = sum(count * bins for count, bins in bands)
+        self.encoder = nn.ModuleList(
+            nn.Conv1d(2, channels, 2 * bins, bins, bins // 2, bias=False) for _, bins in bands
+        )
+        self.offset = nn.Parameter(torch.empty(sum(count for count, _ in bands), 1, channels))
+        nn.init.normal_(self.offset, std=0.1)
+        self.blocks = nn.ModuleList(
+            Block(
+                len(self.offset),
+                channels,
+                *(
+                    tuple(units if block < kept else 0 for units, kept in zip(sizes, blocks, strict=True))
+                    for sizes in (band_units, time_units, channel_units)
+                ),
+            )
+            for block in range(blocks[-1])
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.decoder = nn.ModuleList(
+            nn.ConvTranspose1d(channels, 2, 2 * bins, bins, bins // 2) for _, bins in bands
+        )
+        for layer in self.decoder:  # what goes in comes out, at first
+            with torch.no_grad():
+                layer.weight *= 0.1
+                layer.bias.copy_(torch.tensor([1.0, 0.0]))
+        costs = self.macs()[1]["scale"]
+        self.sites = (Site("scale", tuple(cost / sum(costs) for cost in costs), "prefix"),)
+
+    @property
+    def frame_samples(self) -> int:
+        """Values a frame, in and out."""
+        return 2 * self.bins
+
+    def macs(self) -> tuple[int, dict[str, list[int]]]:
+        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        static = sum(2 * 2 * (2 * bins) * count * self.channels for count, bins in self.bands)
+        levels = len(self.blocks[0].band_units)
+        totals = [0] + [sum(block.macs(units) for block in self.blocks) for units in range(1, levels + 1)]
+        return static, {"scale": [b - a for a, b in zip(totals, totals[1:], strict=False)]}
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state behind the batch axis."""
+        return {f"gru.{i}": (len(self.offset), block.time.size) for i, block in enumerate(self.blocks)}
+
+    def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Make masks.
+
+        Args:
+            x: (batch, frame * 2 * bin) compressed spectra, a frame's real parts before its imaginary ones.
+            plan: for the site ``scale``, what runs in each frame.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            The mask, as x is laid out, and the next state.
+        """
+        spectra = x.unflatten(1, (-1, 2, self.bins))
+        keep = plan["scale"]
+        if isinstance(keep, Tensor) and keep.requires_grad:
+            mask, state = self._run(spectra, keep.expand(*spectra.shape[:2], -1), state)
+        else:
+            mask, state = runs(self._run, spectra, keep, state)
+        return mask.flatten(1), state
+
+    def _run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run frames (batch, frame, 2, bin) that all keep so many units, or that keep what masks say."""
+        x = self._encode(spectra)
+        after = dict(state)
+        for i, block in enumerate(self.blocks):
+            if not isinstance(keep, int) or block.band_units[keep - 1]:
+                x, after[f"gru.{i}"] = block(x, keep, state[f"gru.{i}"])
+        return self._decode(self.norm(x)), after
+
+    def _encode(self, spectra: Tensor) -> Tensor:
+        """(batch, frame, 2, bin) -> (frame, band, batch, channel)."""
+        batch, frames = spectra.shape[:2]
+        parts = spectra.flatten(0, 1).split([count * bins for count, bins in self.bands], dim=2)
+        made = [layer(part) for layer, part in zip(self.encoder, parts, strict=True)]
+        stream = torch.cat(made, dim=2).unflatten(0, (batch, frames)).permute(1, 3, 0, 2)
+        return stream + self.offset
+
+    def _decode(self, x: Tensor) -> Tensor:
+        """(frame, band, batch, channel) -> (batch, frame, 2, bin)."""
+        parts = x.permute(2, 0, 3, 1).flatten(0, 1).split([count for count, _ in self.bands], dim=2)
+        made = [layer(part) for layer, part in zip(self.decoder, parts, strict=True)]
+        return torch.cat(made, dim=2).unflatten(0, (x.shape[2], x.shape[0]))
+
+
+class Block(nn.Module):
+    """Mixing along the bands, along time and along the channels.
+
+    Args:
+        bands, channels: of the stream.
+        band_units, time_units, channel_units: hidden units of the branches at each level; 0 leaves it out.
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        channels: int,
+        band_units: tuple[int, ...],
+        time_units: tuple[int, ...],
+        channel_units: tuple[int, ...],
+    ):
+        super().__init__()
+        self.band_units, self.time_units, self.channel_units = band_units, time_units, channel_units
+        self.band = BandMap(bands, channels, band_units[-1])
+        self.time = BandGRU(bands, channels, time_units[-1])
+        self.channel = ChannelMap(bands, channels, channel_units[-1])
+
+    def macs(self, units: int) -> int:
+        """Multiply-accumulates of one frame with `units` units of the site kept."""
+        level = units - 1
+        return (
+            self.band.macs(self.band_units[level])
+            + self.time.macs(self.time_units[level])
+            + self.channel.macs(self.channel_units[level])
+        )
+
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """How much of each weight is used with `units` units of the site kept, from the first axis on."""
+        level = units - 1
+        branches = {
+            "band": self.band.used(self.band_units[level]),
+            "time": self.time.used(self.time_units[level]),
+            "channel": self.channel.used(self.channel_units[level]),
+        }
+        return {f"{branch}.{name}": kept for branch, names in branches.items() for name, kept in names.items()}
+
+    def forward(self, x: Tensor, keep: int | Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Run on the stream (frame, band, batch, channel) with so many units, or under masks of units."""
+        x = self.band(x, _hidden(keep, self.band_units))
+        x, state = self.time(x, _hidden(keep, self.time_units), state)
+        return self.channel(x, _hidden(keep, self.channel_units)), state
+
+
+def _hidden(keep: int | Tensor, sizes: tuple[int, ...]) -> Hidden:
+    """Units of the site -> hidden units."""
+    if isinstance(keep, int):
+        return sizes[keep - 1]
+    spans = torch.tensor([b - a for a, b in zip((0, *sizes), sizes, strict=False)], device=keep.device)
+    return keep.repeat_interleave(spans, dim=2, output_size=sizes[-1])

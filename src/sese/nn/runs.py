@@ -1,0 +1,54 @@
+"""Run a network whose rows and frames keep different amounts, piece by piece, so that nothing runs in vain.
+
+For networks that are recurrent throughout: what a frame keeps decides what its state becomes, so frames
+cannot be gathered out of order. A clip is cut where the plan changes, and the rows of a piece are grouped by
+what they keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sese.nn.plan import Keep, resolve
+from sese.nn.state import State
+
+Run = Callable[[Tensor, int, State], tuple[Tensor, dict[str, Tensor]]]
+"""(frames (batch, frame, ...), units kept, state) -> (made (batch, frame, ...), next state)."""
+
+
+def runs(run: Run, x: Tensor, keep: Keep, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run frames (batch, frame, ...) under a prefix keep without gradient.
+
+    Raises:
+        InputError: a mask that keeps no prefix.
+    """
+    if isinstance(keep, int):
+        return run(x, keep, state)
+    batch, frames = x.shape[:2]
+    resolve(keep, batch, frames)  # refuses what is no prefix
+    counts = keep.expand(batch, frames, -1).sum(-1).round().long()
+    changes = (counts[:, 1:] != counts[:, :-1]).any(0).nonzero().flatten() + 1
+    cuts = [0, *changes.tolist(), frames]
+    made = []
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        part, state = _rows(run, x[:, begin:end], counts[:, begin], state)
+        made.append(part)
+    return (torch.cat(made, dim=1) if len(made) > 1 else made[0]), dict(state)
+
+
+def _rows(run: Run, x: Tensor, counts: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run frames of which each row keeps the same throughout: counts (batch,)."""
+    present = counts.unique().tolist()
+    if len(present) == 1:
+        return run(x, present[0], state)
+    rows = [(counts == count).nonzero().flatten() for count in present]
+    results = [
+        run(x[index], count, {name: value[index] for name, value in state.items()})
+        for count, index in zip(present, rows, strict=True)
+    ]
+    back = torch.cat(rows).argsort()
+    after = {name: torch.cat([made[name] for _, made in results])[back] for name in state}
+    return torch.cat([made for made, _ in results])[back], after
