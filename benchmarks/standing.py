@@ -1,0 +1,518 @@
+"""Where models stand: quality by SNR, cost, and RNNoise beside them.
+
+    sese data mix CORPUS sets/0 --snr 0 0 --clips 40 --seconds 4 --seed 11     # and so on, a set for each SNR
+    python benchmarks/standing.py sets/* -o report --model MODEL --model demucs-slim-small --rnnoise
+
+Scores are those of `sese evaluate`. Times are taken in rounds, each model in turn with RNNoise before and
+after it, so that a machine whose speed drifts slows all of them; the ratios are the figures to quote. Frames
+are timed by the code of `sese profile`, but one level after the other, as RNNoise is: in turn frame by frame,
+as there, each level finds the weights of another in the cache. Files are timed in CPU time, which other work
+on the machine does not lengthen; of frames the median does as well. RNNoise is described in rnnoise.py.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import process_time
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from sese.errors import InputError
+from sese.evaluation import report, suite, summary, timing
+from sese.evaluation.metrics import check_metrics, columns_of
+from sese.evaluation.pairs import Pair, find_pairs
+from sese.evaluation.scoring import ENHANCER, NOISY, label, resolve
+from sese.runtime.artefact import Card, find_model, open_artefact
+
+RNNOISE = "RNNoise"
+FRAME_MS = 16  # that times of a frame are given for
+FRAMES = 200  # timed at each level in a round
+MODES = ("stream", "file")
+MEAN = "mean"
+
+Scores = dict[str, dict[str, dict[str, float]]]
+"""Means by column, system and set; under `MEAN` the mean over the sets."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A row: a model, by its short name and by what was asked for, at a budget; or RNNoise, with no model."""
+
+    name: str
+    model: str = ""
+    path: str = ""
+    budget: str = ""
+
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 some scores are missing, 2 bad usage or input, 130 interrupted."""
+    try:
+        app()
+    except InputError as error:
+        print(f"standing: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("standing: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def standing(
+    sets: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="NOISY_SET...",
+            help="Folders made by `sese data mix`, with clean/ and noisy/, one for each SNR.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out-dir", help="Write standing.md and standing.json there.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model: a name, a folder or an .onnx file; may be repeated.")
+    ] = None,
+    rnnoise: Annotated[bool, typer.Option("--rnnoise", help="Compare with RNNoise.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Take this many files of each set.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Of pesq,stoi,estoi,si_sdr,dnsmos, joined by commas. Default: all.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes that score. Default: one per core.")] = None,
+    rounds: Annotated[int, typer.Option(min=0, help="Rounds of timing; 0 leaves the times out.")] = 7,
+) -> None:
+    """Score models at each of their levels over noisy sets, time them, and see where they pass RNNoise.
+
+    Exit code 1 when a score of some file is missing; those are counted in the report and left out of means.
+    """
+    from sese.cli.evaluate import metric_names, show
+
+    names = check_metrics(metric_names(metrics))
+    pairs = read_sets(sets, limit)
+    cards = {name: (path, open_artefact(path).card) for name, path in model_names(model or []).items()}
+    systems = systems_of(cards, rnnoise)
+    reference = reference_facts() if rnnoise else None
+    if not systems:
+        raise InputError("nothing to score; name models with --model, or give --rnnoise")
+    report.make_folder(out)
+
+    results = {}
+    progress = show if sys.stderr.isatty() else None
+    asked = {system.name: system for system in systems}
+    for name, (folder, found) in pairs.items():
+        print(f"scoring {name}: {len(found)} files, {len(systems)} systems", file=sys.stderr, flush=True)
+        results[name] = suite.evaluate(
+            asked,
+            found,
+            list(asked),
+            metrics=names,
+            jobs=jobs,
+            enhancer="standing:enhancer",
+            progress=progress,
+        )
+        results[name]["data"] = str(folder)
+    timers = {name: Timer(path, card) for name, (path, card) in cards.items()} if rounds else {}
+    times = resolve("rnnoise:times") if rnnoise else None
+    taken = []
+    for number in range(rounds):
+        print(f"timing, round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        taken.append(round_of(timers, times))
+    outcome = outcome_of(systems, cards, results, columns_of(names), taken, reference)
+    text = to_markdown(outcome)
+    typer.echo(text, nl=False)
+    for path in report.write_files(out, "standing", {"json": report.to_json(outcome), "md": text}):
+        typer.echo(f"wrote {path}", err=True)
+    if outcome["failures"]:
+        typer.echo(f"standing: {len(outcome['failures'])} scores have no finite value", err=True)
+        raise typer.Exit(1)
+
+
+# What is compared
+
+
+def read_sets(folders: Sequence[Path], limit: int | None) -> dict[str, tuple[Path, list[Pair]]]:
+    """Each set's folder and pairs by its name: its SNR where that is one, else the folder's; by SNR.
+
+    Raises:
+        InputError: a folder is missing, has no pairs, or is given twice.
+    """
+    found: list[tuple[float, str, Path, list[Pair]]] = []
+    for folder in folders:
+        pairs = find_pairs(folder, limit)
+        snrs = {pair.snr_db for pair in pairs}
+        snr = snrs.pop() if len(snrs) == 1 else None
+        name = folder.resolve().name if snr is None else f"{snr:g} dB"
+        found.append((math.inf if snr is None else snr, name, folder, pairs))
+    found.sort(key=lambda each: each[0])
+    names = distinct([name for _, name, _, _ in found], [str(folder) for _, _, folder, _ in found])
+    return {name: (folder, pairs) for name, (_, _, folder, pairs) in zip(names, found, strict=True)}
+
+
+def model_names(models: Sequence[str]) -> dict[str, str]:
+    """What was asked for, by a short name.
+
+    Raises:
+        InputError: there is no such model, or one is given twice.
+    """
+    files = [find_model(model) for model in models]
+    short = [path.parent.resolve().name if path.name == "model.onnx" else path.stem for path in files]
+    return dict(zip(distinct(short, models), models, strict=True))
+
+
+def distinct(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """The names, those that come twice in their longer form.
+
+    Raises:
+        InputError: so do the longer forms.
+    """
+    count = Counter(names)
+    chosen = [name if count[name] == 1 else long for name, long in zip(names, longer, strict=True)]
+    for name, times in Counter(chosen).items():
+        if times > 1:
+            raise InputError(f"{name} is given {times} times; give each set and each model once")
+    return chosen
+
+
+def systems_of(cards: Mapping[str, tuple[str, Card]], rnnoise: bool) -> list[System]:
+    """Every model at each of its levels, and under its router where it has one; RNNoise last."""
+    systems = []
+    for name, (path, card) in cards.items():
+        systems += [System(f"{name} {budget}", name, path, budget) for budget in budgets_of(card)]
+    return systems + [System(RNNOISE)] * rnnoise
+
+
+def budgets_of(card: Card) -> list[str]:
+    """The levels of a model, cheapest first, and its router where it has one."""
+    return [f"fixed:{level.utilization:g}" for level in card.levels] + ["auto"] * card.router
+
+
+def enhancer(systems: Mapping[str, System], budget: object) -> Any:
+    """What `sese.evaluation.suite.evaluate` gets for a budget: here the name of a system."""
+    if not isinstance(budget, str):
+        return None  # it asks for a card first, and there is none for all
+    system = systems[budget]
+    if not system.model:
+        return resolve("rnnoise:RNNoise")()
+    return resolve(ENHANCER)(system.path, budget=system.budget)
+
+
+def reference_facts() -> dict[str, Any]:
+    """Of RNNoise; imported here, so that nobody else needs it.
+
+    Raises:
+        InputError: its wheel is not installed.
+    """
+    return resolve("rnnoise:facts")()
+
+
+# Times
+
+
+class Timer:
+    """A model to be timed: its streams at every budget, and 10 s of noisy speech."""
+
+    def __init__(self, path: str, card: Card) -> None:
+        self.card, self.budgets = card, budgets_of(card)
+        self.enhancer = resolve(ENHANCER)(path)
+        self.streams = [self.enhancer.stream(budget=budget) for budget in self.budgets]
+        self.speech = timing._speech(card.sample_rate)
+
+    def __call__(self) -> dict[str, dict[str, float]]:
+        """Real-time factors by budget: `stream`, the median of frames, one a call; `file`, of CPU time."""
+        card = self.card
+        frames = [
+            timing._time_frames([stream], self.speech, card.hop_length, FRAMES) for stream in self.streams
+        ]
+        stream = np.median(frames, axis=(1, 2)) * card.sample_rate / card.hop_length
+        audio = np.resize(self.speech, timing.FILE_SECONDS * card.sample_rate)
+        seconds = np.zeros((timing.FILE_ROUNDS, len(self.budgets)))
+        for place in np.ndindex(seconds.shape):
+            start = process_time()
+            self.enhancer.enhance(audio, card.sample_rate, budget=self.budgets[place[1]])
+            seconds[place] = process_time() - start
+        file = np.median(seconds, axis=0) / timing.FILE_SECONDS
+        return {
+            budget: {"stream": float(stream[at]), "file": float(file[at])}
+            for at, budget in enumerate(self.budgets)
+        }
+
+
+def round_of(
+    timers: Mapping[str, Callable[[], dict[str, dict[str, float]]]],
+    reference: Callable[[], dict[str, float]] | None,
+) -> dict[str, dict[str, float]]:
+    """Real-time factors by system, and as shares of RNNoise's; it runs before and after each model.
+
+    A model's shares are of the mean of the two runs of RNNoise around it.
+    """
+    taken: dict[str, dict[str, float]] = {}
+    around = [reference()] if reference else []
+    for name, timer in timers.items():
+        found = timer()
+        if reference:
+            around.append(reference())
+            before, after = around[-2:]
+            for factors in found.values():
+                factors |= {
+                    f"{mode}_share": 2 * factors[mode] / (before[mode] + after[mode]) for mode in MODES
+                }
+        taken |= {f"{name} {budget}": factors for budget, factors in found.items()}
+    if reference:
+        taken[RNNOISE] = {key: median(each[key] for each in around) for key in around[0]}
+    return taken
+
+
+# The outcome
+
+
+def outcome_of(
+    systems: Sequence[System],
+    cards: Mapping[str, tuple[str, Card]],
+    results: Mapping[str, dict[str, Any]],
+    columns: Sequence[str],
+    taken: Sequence[Mapping[str, Mapping[str, float]]],
+    reference: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """All that is reported, plain.
+
+    Args:
+        cards: path and card of each model by its name.
+        results: what `sese.evaluation.suite.evaluate` returned for each set.
+        taken: of each round what `round_of` returned.
+        reference: what RNNoise says of itself; None where it was not asked.
+    """
+    first = next(iter(results.values()))
+    scores = scores_of(systems, results, columns)
+    costs = costs_of(systems, cards, results, taken, reference)
+    return {
+        "sets": {
+            name: {"folder": result["data"], "files": result["file_count"], "audio_s": result["audio_s"]}
+            for name, result in results.items()
+        },
+        "models": {name: path for name, (path, _) in cards.items()},
+        "metrics": first["metrics"],
+        "versions": first["versions"],
+        "machine": timing._machine(),
+        "rnnoise": reference,
+        "scores": scores,
+        "costs": costs,
+        "crossings": crossings(systems, scores, costs, results) if reference else {},
+        "rounds": list(taken),
+        "failures": [
+            {"set": name, **failure} for name, result in results.items() for failure in result["failures"]
+        ],
+        "files": [{"set": name, **row} for name, result in results.items() for row in result["files"]],
+    }
+
+
+def scores_of(
+    systems: Sequence[System], results: Mapping[str, dict[str, Any]], columns: Sequence[str]
+) -> Scores:
+    """Means of the noisy input and of each system."""
+    rows = {NOISY: NOISY} | {system.name: label(system.name) for system in systems}
+    scores: Scores = {column: {name: {} for name in rows} for column in columns}
+    for place, result in results.items():
+        levels = {level["level"]: level for level in result["levels"]}
+        for column in columns:
+            for name, row in rows.items():
+                scores[column][name][place] = levels[row]["mean"][column]["mean"]
+    for column in columns:
+        for means in scores[column].values():
+            means[MEAN] = sum(means.values()) / len(means)
+    return scores
+
+
+def costs_of(
+    systems: Sequence[System],
+    cards: Mapping[str, tuple[str, Card]],
+    results: Mapping[str, dict[str, Any]],
+    taken: Sequence[Mapping[str, Mapping[str, float]]],
+    reference: dict[str, Any] | None,
+) -> list[dict[str, Any]]:
+    """Of each system its MACs as they ran on the sets, parameters, latency and times (medians of rounds)."""
+    costs = []
+    for system in systems:
+        if system.model:
+            _, card = cards[system.model]
+            ran = [
+                level["macs_per_second"]
+                for result in results.values()
+                for level in result["levels"]
+                if level["level"] == label(system.name)
+            ]
+            sizes = {f"fixed:{level.utilization:g}": level.parameters for level in card.levels}
+            cost = {
+                "macs_per_second": sum(ran) / len(ran),
+                "parameters": sizes.get(system.budget, card.parameters),
+                "latency_ms": card.latency_ms,
+            }
+        else:
+            assert reference is not None
+            cost = {key: reference[key] for key in ("macs_per_second", "parameters", "latency_ms")}
+        rounds = [each[system.name] for each in taken]
+        times = {key: median(each[key] for each in rounds) for key in (rounds[0] if rounds else ())}
+        spread = {
+            f"{key}_range": [min(each[key] for each in rounds), max(each[key] for each in rounds)]
+            for key in times
+            if key.endswith("_share")
+        }
+        costs.append({"system": system.name, **cost, **times, **spread})
+    return costs
+
+
+def crossings(
+    systems: Sequence[System],
+    scores: Scores,
+    costs: Sequence[Mapping[str, Any]],
+    results: Mapping[str, dict[str, Any]],
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """By column and model: its cheapest system whose mean is at least RNNoise's, or else its best.
+
+    `reaches` says which; `gain` is the difference to RNNoise, paired by file over all sets.
+    """
+    macs = {cost["system"]: cost["macs_per_second"] for cost in costs}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for result in results.values():
+        for row in result["files"]:
+            rows.setdefault(row["level"], []).append(row)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for column, means in scores.items():
+        target = means[RNNOISE][MEAN]
+        for model in dict.fromkeys(system.model for system in systems if system.model):
+            mine = [system for system in systems if system.model == model]
+            mine.sort(key=lambda system: macs[system.name])
+            enough = [system for system in mine if means[system.name][MEAN] >= target]
+            scored = [system for system in mine if math.isfinite(means[system.name][MEAN])]
+            if not scored or not math.isfinite(target):
+                continue
+            chosen = enough[0] if enough else max(scored, key=lambda system: means[system.name][MEAN])
+            gain = summary.improvements(rows[label(chosen.name)], rows[label(RNNOISE)], [column])[column]
+            found.setdefault(column, {})[model] = {
+                "reaches": bool(enough),
+                "budget": chosen.budget,
+                "macs_per_second": macs[chosen.name],
+                "gain": gain,
+            }
+    return found
+
+
+# Markdown
+
+
+def to_markdown(outcome: Mapping[str, Any]) -> str:
+    """A table for each metric, one of costs, one of where RNNoise is reached, and what to know of them."""
+    lines = []
+    for column, systems in outcome["scores"].items():
+        heading, digits = report.HEADINGS[column]
+        places = [*outcome["sets"], MEAN]
+        cells = [
+            [name, *(_number(means[place], digits) for place in places)] for name, means in systems.items()
+        ]
+        lines += [f"### {heading}", "", *report.table(["system", *places], cells), ""]
+    lines += ["### Cost", "", *_cost_lines(outcome), ""]
+    if outcome["crossings"]:
+        lines += ["### Where RNNoise is reached", "", *_crossing_lines(outcome), ""]
+    return "\n".join([*lines, *_notes(outcome)]).rstrip() + "\n"
+
+
+def _cost_lines(outcome: Mapping[str, Any]) -> list[str]:
+    header = ["system", "MMAC/s", "parameters", "latency, ms"]
+    timed, compared = bool(outcome["rounds"]), bool(outcome["rounds"]) and outcome["rnnoise"]
+    if timed:
+        header += [f"ms for {FRAME_MS} ms, streaming", "RTF, streaming", "RTF, files"]
+    if compared:
+        header += ["streaming, of RNNoise's time", "files, of RNNoise's time"]
+    rows = []
+    for cost in outcome["costs"]:
+        cells = [cost["system"], f"{cost['macs_per_second'] / 1e6:.1f}", f"{cost['parameters']:,}"]
+        cells.append(f"{cost['latency_ms']:.1f}")
+        if timed:
+            cells += [f"{cost['stream'] * FRAME_MS:.3f}", f"{cost['stream']:.4f}", f"{cost['file']:.4f}"]
+        for mode in MODES if compared else ():
+            share = cost.get(f"{mode}_share")
+            low, high = cost.get(f"{mode}_share_range", (1, 1))
+            cells.append("1" if share is None else f"{share:.2f} ({low:.2f} to {high:.2f})")
+        rows.append(cells)
+    return report.table(header, rows)
+
+
+def _crossing_lines(outcome: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for column, models in outcome["crossings"].items():
+        heading, digits = report.HEADINGS[column]
+        target = outcome["scores"][column][RNNOISE][MEAN]
+        cells = [heading, _number(target, digits)]
+        for model in outcome["models"]:
+            if model not in models:  # it has no score
+                cells.append("–")
+                continue
+            crossing, gain = models[model], models[model]["gain"]
+            level = f"{crossing['budget']}, {crossing['macs_per_second'] / 1e6:.1f} MMAC/s"
+            above = f"{gain['mean']:+.{digits}f} ({gain['low']:+.{digits}f} to {gain['high']:+.{digits}f})"
+            cells.append(f"{'' if crossing['reaches'] else 'none; best '}{level}: {above}")
+        rows.append(cells)
+    return report.table(["metric", RNNOISE, *outcome["models"]], rows)
+
+
+def _notes(outcome: Mapping[str, Any]) -> list[str]:
+    sets = ", ".join(f"{name}: {one['files']} files" for name, one in outcome["sets"].items())
+    seconds = sum(one["audio_s"] for one in outcome["sets"].values())
+    machine, reference = outcome["machine"], outcome["rnnoise"]
+    notes = [f"Means over files ({sets}; {seconds / 60:.1f} min in all), and the mean over the sets."]
+    for metric in outcome["metrics"].values():
+        notes.append(f"- {metric['definition']}: {metric['package']} {metric['version']}")
+    notes += [
+        "",
+        "MMAC/s as they ran on the sets, the router's with `auto`; parameters are those that a level uses.",
+    ]
+    if outcome["rounds"]:
+        notes += [
+            f"Times of one thread on {machine['cpu']}, medians of {len(outcome['rounds'])} rounds: streaming,"
+            f" the median of {FRAMES} frames, one a call, at one level after the other; files, CPU time of"
+            f" {timing.FILE_SECONDS} s in one call. RTF: time over duration. `auto` is timed on the noisy"
+            " speech that comes with sese."
+        ]
+    if reference:
+        notes += [
+            "",
+            f"{RNNOISE}: {reference['wheel']} ({reference['licence']}), 48 kHz; audio resampled from 16 kHz"
+            f" and back, its delay of {reference['delay_ms']:g} ms, measured on speech, taken out. Its MACs:"
+            " one for each weight and frame, transforms not counted. Its library is built without AVX;"
+            " another build may be faster.",
+        ]
+        if outcome["rounds"]:
+            resampled = next(cost for cost in outcome["costs"] if cost["system"] == RNNOISE)["resampled"]
+            notes += [
+                "Its times are without resampling (with it, files take an RTF of"
+                f" {resampled:.4f}). Shares of its time: medians of the rounds, and their range; each model's"
+                " against RNNoise just before and after it."
+            ]
+        notes += [
+            "Where it is reached: the cheapest level whose mean over the sets is at least RNNoise's; behind"
+            " it the difference, paired by file over all sets, with its 95% interval (bootstrap)."
+        ]
+    if outcome["failures"]:
+        counts = Counter(f"{each['column']} at {each['level']}" for each in outcome["failures"])
+        listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        notes += ["", f"Scores without a finite value, left out of the means: {listed}."]
+    return notes
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+if __name__ == "__main__":
+    main()
