@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sese.data import effects
 from sese.data.bank import Bank
 from sese.data.laying import Shelf
 from sese.data.plans import MixConfig, Plan, Planner
@@ -23,7 +24,10 @@ NOISE_FLOOR = 1e-8  # -80 dBFS: what is weaker is a gap of the recording
 
 
 class Mixture(NamedTuple):
-    """noisy, clean: float32 [batch, 1, time] in [-1, 1]. snr_db: float32 [batch], -inf without speech."""
+    """noisy, clean: float32 [batch, 1, time] in [-1, 1]. snr_db: float32 [batch], -inf without speech.
+
+    The SNR is that before any clipping, change of level or gap, and over the part with noise.
+    """
 
     noisy: Tensor
     clean: Tensor
@@ -34,9 +38,9 @@ class Mixer:
     """Makes examples by their number.
 
     Example i depends on (seed, i) and the banks alone: not on the batch it is in, nor (to rounding) on the
-    device. Utterances
-    begin and end with fades of 5 ms; short noises loop. The reported SNR is that of the
-    active part of the clean side (`active_power`) over the noise of the whole clip, before any clipping.
+    device. Utterances begin and end with fades of 5 ms; short noises loop. The reported SNR is that of the
+    active part of the clean side (`active_power`) over the noise of the whole clip, or of the part with
+    noise where it begins or ends in the clip; it is that before clipping, a change of level, mu-law or gaps.
 
     Raises InputError if a bank has another sample rate than the configuration, or the seed is negative.
     """
@@ -75,11 +79,12 @@ class Mixer:
         clean = self._speech(plans)
         noise = self._noise(plans)
         clean, reverberant, noise = self._filter(plans, clean, noise)
+        share = self._drop_in(plans, noise)
 
         # Gains. Below its floor, speech keeps the gain that the floor would get: the true SNR is then lower.
         level = 10.0 ** (self._values([p.level_dbfs for p in plans]) / 20)
         power = active_power(clean, self.config.sample_rate)
-        noise_power = noise.square().mean(1)
+        noise_power = noise.square().mean(1) / share
         speech_gain = level / power.clamp(min=SPEECH_FLOOR).sqrt()
         noise_gain = level * 10.0 ** (-snr / 20) / noise_power.clamp(min=NOISE_FLOOR).sqrt()
         # Without noise the SNR is large but finite, so that silence in silence is -inf and not a NaN.
@@ -87,14 +92,17 @@ class Mixer:
         true_snr = 10 * (torch.log10(power * speech_gain**2) - torch.log10(noise_level))
         clean = clean * speech_gain[:, None]
         noisy = reverberant * speech_gain[:, None] + noise * noise_gain[:, None]
+        self._level_change(plans, noisy, clean)
 
         limit = self._values([p.clip for p in plans]) * noisy.abs().amax(1)
         noisy = torch.minimum(torch.maximum(noisy, -limit[:, None]), limit[:, None])
         peak = torch.maximum(limit, clean.abs().amax(1))
         scale = (PEAK / peak.clamp(min=PEAK))[:, None]
-        return Mixture((noisy * scale)[:, None], (clean * scale)[:, None], true_snr)
+        noisy, clean = noisy * scale, clean * scale
+        self._transmit(plans, noisy, clean)
+        return Mixture(noisy[:, None], clean[:, None], true_snr)
 
-    def _values(self, values: Sequence[float]) -> Tensor:
+    def _values(self, values: Sequence[float] | Sequence[tuple[float, ...]]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self.device)
 
     def _speech(self, plans: Sequence[Plan]) -> Tensor:
@@ -103,28 +111,93 @@ class Mixer:
         return clips * self._values([0.0 if p.silent else 1.0 for p in plans])[:, None]
 
     def _noise(self, plans: Sequence[Plan]) -> Tensor:
-        """The first noise at unit power, and where there is one the second, weaker: [batch, time]."""
-        drawn = [part for p in plans for part in p.noise]
-        parts = self.noise.lay([self._loop(*part[:2]) for part in drawn], self.config.time, self.fade)
-        power = parts.square().mean(1).clamp(min=NOISE_FLOOR)
-        parts *= (10.0 ** (self._values([d[2] for d in drawn]) / 20) / power.sqrt())[:, None]
-        if len(drawn) == len(plans):
+        """The first noise or babble at unit power, and the weaker second, if any: [batch, time]."""
+        drawn = [
+            (row, *part) for row, p in enumerate(plans) for part in (p.noise[1:] if p.babble else p.noise)
+        ]
+        parts = self._parts(self.noise, drawn)
+        parts *= self._gains(parts.square().mean(1).clamp(min=NOISE_FLOOR), [d[3] for d in drawn])
+        babbling = [row for row, p in enumerate(plans) if p.babble]
+        if len(drawn) == len(plans) and not babbling:
             return parts
-        row = torch.tensor([row for row, p in enumerate(plans) for _ in p.noise], device=self.device)
-        return torch.zeros(len(plans), self.config.time, device=self.device).index_add_(0, row, parts)
+        row = torch.tensor([d[0] for d in drawn], dtype=torch.int64, device=self.device)
+        noise = torch.zeros(len(plans), self.config.time, device=self.device).index_add_(0, row, parts)
+        if babbling:
+            noise[babbling] += self._babble([plans[row] for row in babbling])
+        return noise
 
-    def _loop(self, recording: int, offset: int) -> list[tuple[int, int]]:
-        length = int(self.plan.noise.lengths[recording])
-        return [(recording, begin) for begin in range(-offset, self.config.time, length)]
+    def _babble(self, plans: Sequence[Plan]) -> Tensor:
+        """The voices of each plan at their levels, together at unit power: [row, time]."""
+        drawn = [(row, *part) for row, p in enumerate(plans) for part in p.babble]
+        voices = self._parts(self.speech, drawn)
+        # The level is that of the active part: a voice that pauses much is not louder for it.
+        power = active_power(voices, self.config.sample_rate).clamp(min=SPEECH_FLOOR)
+        voices *= self._gains(power, [d[3] for d in drawn])
+        row = torch.tensor([d[0] for d in drawn], device=self.device)
+        babble = torch.zeros(len(plans), self.config.time, device=self.device).index_add_(0, row, voices)
+        return babble / babble.square().mean(1, keepdim=True).clamp(min=NOISE_FLOOR).sqrt()
+
+    def _parts(self, shelf: Shelf, drawn: Sequence[tuple[int, int, int, float]]) -> Tensor:
+        """These (row, recording, first sample, dB), looped where they are short: [part, time]."""
+        if not drawn:
+            return torch.zeros(0, self.config.time, device=self.device)
+        loops = []
+        for _, recording, offset, _ in drawn:
+            length = int(shelf.bank.lengths[recording])
+            loops.append([(recording, begin) for begin in range(-offset, self.config.time, length)])
+        return shelf.lay(loops, self.config.time, self.fade)
+
+    def _gains(self, power: Tensor, level_db: Sequence[float]) -> Tensor:
+        """What brings parts of these powers to these levels: [part, 1]."""
+        return (10.0 ** (self._values(level_db) / 20) / power.sqrt())[:, None]
+
+    def _drop_in(self, plans: Sequence[Plan], noise: Tensor) -> Tensor:
+        """Fade noise [batch, time] in or out where the plans say so; the share that is left: [batch]."""
+        share = torch.ones(len(plans), device=self.device)
+        places = {row: p.drop_in for row, p in enumerate(plans) if p.drop_in is not None}
+        if places:
+            gain = effects.fades(list(places.values()), self.config.time, self.device)
+            _multiply(noise, places, gain)
+            share[list(places)] = gain.square().mean(1)
+        return share
+
+    def _level_change(self, plans: Sequence[Plan], noisy: Tensor, clean: Tensor) -> None:
+        """Change the gain of both sides [batch, time] where the plans say so."""
+        changes = {row: p.level_change for row, p in enumerate(plans) if p.level_change is not None}
+        if changes:
+            gain = effects.level_changes(list(changes.values()), self.config.time, self.device)
+            _multiply(noisy, changes, gain)
+            _multiply(clean, changes, gain)
+
+    def _transmit(self, plans: Sequence[Plan], noisy: Tensor, clean: Tensor) -> None:
+        """Code the noisy side, and leave gaps in both sides [batch, time], where the plans say so."""
+        coded = [row for row, p in enumerate(plans) if p.mu_law]
+        if coded:
+            noisy[coded] = effects.mu_law(noisy[coded])
+        gaps = {row: p.gaps for row, p in enumerate(plans) if p.gaps}
+        if gaps:
+            fade = round(effects.GAP_FADE_S * self.config.sample_rate)
+            gain = effects.gaps(list(gaps.values()), self.config.time, fade, self.device)
+            _multiply(noisy, gaps, gain)
+            _multiply(clean, gaps, gain)
 
     def _filter(self, plans: Sequence[Plan], speech: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(target, speech as heard, noise), each [batch, time], with the rooms and filters of the plans."""
         target = heard = speech
-        filtered = [row for row, p in enumerate(plans) if p.filtered]
-        if filtered:
-            response = self._response([plans[row] for row in filtered])
-            for clips in (speech, noise):
-                clips[filtered] = self._back(torch.fft.rfft(clips[filtered], self.fft) * response)
+        both = [row for row, p in enumerate(plans) if p.filtered]
+        coloured = {row: p.colour for row, p in enumerate(plans) if p.colour is not None}
+        either = sorted({*both, *coloured})
+        if either:
+            response = torch.ones(len(plans), len(self.frequencies), device=self.device)
+            if both:
+                response[both] = self._response([plans[row] for row in both])
+            shared = response[both]
+            if coloured:
+                response[list(coloured)] *= self._shelves(list(coloured.values()))
+            # All clips are transformed at once: few cost nearly as much.
+            clips = torch.fft.rfft(torch.cat([speech[both], noise[either]]), self.fft)
+            clips = self._back(clips * torch.cat([shared, response[either]]))
+            speech[both], noise[either] = clips[: len(both)], clips[len(both) :]
         rooms = [row for row, p in enumerate(plans) if p.rir >= 0]
         if rooms:
             dry = torch.fft.rfft(speech[rooms], self.fft)
@@ -138,15 +211,24 @@ class Mixer:
         return torch.fft.irfft(spectrum, self.fft)[:, : self.config.time]
 
     def _response(self, plans: Sequence[Plan]) -> Tensor:
-        """Zero-phase gain of the shelves and the low-pass: [row, frequency]."""
-        low_db, low_hz, high_db, high_hz = (
-            self._values(column)[:, None] for column in zip(*(p.shelves for p in plans), strict=True)
-        )
-        cutoff = self._values([p.cutoff_hz for p in plans])[:, None]
+        """Zero-phase gain of the filters on both sides, shelves, low-pass and telephone: [row, frequency]."""
+        cutoff = [min(p.cutoff_hz, p.telephone[1]) if p.telephone else p.cutoff_hz for p in plans]
+        # The low-pass falls by some 50 dB in 500 Hz, smoothly: its response stays short.
+        below = torch.sigmoid((self._values(cutoff)[:, None] - self.frequencies) / 80.0)
+        response = self._shelves([p.shelves for p in plans]) * below
+        low = {row: p.telephone[0] for row, p in enumerate(plans) if p.telephone is not None}
+        if low:
+            # The high-pass by some 50 dB in 150 Hz.
+            edges = self._values(list(low.values()))[:, None]
+            response[list(low)] *= torch.sigmoid((self.frequencies - edges) / 25.0)
+        return response
+
+    def _shelves(self, shelves: Sequence[tuple[float, float, float, float]]) -> Tensor:
+        """Zero-phase gain of a low and a high shelf: [row, frequency]."""
+        low_db, low_hz, high_db, high_hz = self._values(shelves).T[..., None]
         f = self.frequencies
         decibels = low_db / (1 + (f / low_hz) ** 2) + high_db / (1 + (high_hz / f.clamp(min=1.0)) ** 2)
-        # The low-pass falls by some 50 dB in 500 Hz, smoothly: its response stays short.
-        return torch.exp(decibels * (math.log(10) / 20)) * torch.sigmoid((cutoff - f) / 80.0)
+        return torch.exp(decibels * (math.log(10) / 20))
 
     def _rooms(self, recordings: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Spectra of the early part and of all of these room responses: [row, frequency] each."""
@@ -159,6 +241,12 @@ class Mixer:
         last = direct + self.config.early_ms * rate / 1000
         kept = ((last - t) / (0.002 * rate) + 1.0).clamp(0.0, 1.0)  # 2 ms of fade after the early part
         return torch.fft.rfft(room * kept, self.fft), torch.fft.rfft(room, self.fft)
+
+
+def _multiply(clips: Tensor, rows: Iterable[int], gain: Tensor) -> None:
+    """Multiply some rows of clips [batch, time] by gains [row, time]: for few, quicker than by an index."""
+    for row, of_row in zip(rows, gain, strict=True):
+        clips[row] *= of_row
 
 
 def active_power(clips: Tensor, sample_rate: int) -> Tensor:

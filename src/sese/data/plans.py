@@ -7,6 +7,7 @@ batches by `sese.data.mixing`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +16,21 @@ import numpy as np
 from sese.data.bank import Bank
 from sese.errors import InputError
 
+_SECOND_STREAM = 2**63  # added to the seed, which is below: no seed has the second stream of another
 PAUSE_S = (0.1, 0.6)  # between utterances joined to fill a clip
 SECOND_NOISE_DB = (-10.0, 0.0)  # level of a second noise, relative to the first
+VOICE_DB = (-6.0, 0.0)  # level of a voice in babble
+OFF_BY_DEFAULT = ("babble", "colour", "drop_in", "level_change", "telephone", "packet_loss")
+CHANCES = (
+    "second_noise",
+    "reverb",
+    "equalise",
+    "band_limit",
+    "clip",
+    "silence",
+    "clean_only",
+    *OFF_BY_DEFAULT,
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +38,8 @@ class MixConfig:
     """How examples are made. Levels are RMS in dB relative to full scale (1.0); chances are in 0 to 1.
 
     sample_rate: Hz, that of the banks. seconds: length of a clip.
-    snr_db: (lowest, highest) of active speech over noise, before any clipping.
-    level_dbfs: (lowest, highest) RMS of the active speech in the mixture.
+    snr_db: (lowest, highest) of active speech over noise, before any clipping, change of level or gap.
+    level_dbfs: (lowest, highest) RMS of the active speech in the mixture, before any change of level or gap.
     second_noise: chance that a second noise, 0 to 10 dB weaker, is added to the first.
     reverb: chance that the speech is put into a room (where room responses are given).
     early_ms: in a room, the target is the speech with the reflections up to this long after the direct
@@ -35,6 +49,18 @@ class MixConfig:
     clip: chance that the noisy side is clipped at 0.4 to 0.9 of its peak.
     silence: chance that there is no speech: the clean side is zero, the SNR is -inf.
     clean_only: chance that the noise is barely there: an SNR of 60 dB.
+
+    These are off unless asked for. Whatever they are, they leave every other choice for an example as it is:
+    babble: chance that the first noise is 3 to 8 voices of the speech bank, each 0 to 6 dB below unit power.
+        None is of the target's speaker, where the groups of the bank tell speakers apart.
+    colour: chance of a low and a high shelf of up to 8 dB each on the noise alone.
+    drop_in: chance that the noise begins or ends within the clip, with a fade of 10 to 100 ms and silence on
+        one side. The SNR is then that over the part with noise.
+    level_change: chance of one smooth change of the gain, by -12 to 6 dB in 0.1 to 0.5 s, the same on clean
+        and noisy.
+    telephone: chance of a band-pass from 150-300 Hz to 3-3.6 kHz, the same on clean and noisy; the noisy side
+        of half of these clips is also quantised to 8-bit mu-law.
+    packet_loss: chance of 1 to 6 gaps of 10 to 60 ms, the same on clean and noisy.
     """
 
     sample_rate: int = 16000
@@ -49,9 +75,15 @@ class MixConfig:
     clip: float = 0.03
     silence: float = 0.03
     clean_only: float = 0.03
+    babble: float = 0.0
+    colour: float = 0.0
+    drop_in: float = 0.0
+    level_change: float = 0.0
+    telephone: float = 0.0
+    packet_loss: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("second_noise", "reverb", "equalise", "band_limit", "clip", "silence", "clean_only"):
+        for name in CHANCES:
             chance = getattr(self, name)
             if not 0.0 <= chance <= 1.0:
                 raise InputError(f"mix {name}: got {chance}; give a chance from 0 to 1")
@@ -71,8 +103,7 @@ class MixConfig:
 
     def plain(self, reverb: float = 0.0) -> MixConfig:
         """The same without augmentation: only speech, noise, SNR and level vary (and rooms)."""
-        off = dict.fromkeys(("second_noise", "equalise", "band_limit", "clip", "silence", "clean_only"), 0.0)
-        return replace(self, reverb=reverb, **off)  # type: ignore[arg-type]
+        return replace(self, **(dict.fromkeys(CHANCES, 0.0) | {"reverb": reverb}))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -83,6 +114,12 @@ class Plan:
     noise: (recording, first sample taken, level in dB relative to the first noise); loops if short.
     rir: recording in the bank of rooms, -1 for none. shelves: (low dB, low Hz, high dB, high Hz).
     cutoff_hz: inf for none. clip: part of the peak kept, 1 for all.
+    babble: as `noise`, but recordings of the speech bank; where there are any, they stand in for the first
+        noise. colour: as `shelves`, of the noise alone.
+    drop_in: (middle of the fade, its length; negative where the noise ends there), None for noise throughout.
+    level_change: (dB, where the change begins, its length), None for none.
+    telephone: (low Hz, high Hz), None for none. mu_law: the noisy side is quantised.
+    gaps: (where it begins, its length) in any order, maybe overlapping.
     """
 
     speech: tuple[tuple[int, int], ...]
@@ -94,10 +131,19 @@ class Plan:
     shelves: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)
     cutoff_hz: float = math.inf
     clip: float = 1.0
+    babble: tuple[tuple[int, int, float], ...] = ()
+    colour: tuple[float, float, float, float] | None = None
+    drop_in: tuple[int, int] | None = None
+    level_change: tuple[float, int, int] | None = None
+    telephone: tuple[float, float] | None = None
+    mu_law: bool = False
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def filtered(self) -> bool:
-        return self.shelves[0] != 0.0 or self.shelves[2] != 0.0 or self.cutoff_hz < math.inf
+        """Whether there is a filter on both sides."""
+        shelved = self.shelves[0] != 0.0 or self.shelves[2] != 0.0
+        return shelved or self.cutoff_hz < math.inf or self.telephone is not None
 
 
 class Urn:
@@ -113,8 +159,8 @@ class Urn:
         total = np.bincount(bank.groups, weights=bank.lengths)
         weight *= total[group] ** group_power / np.bincount(group, weights=weight)[group]
         self.edges = np.concatenate([[0.0], np.cumsum(weight)])
-        ends = np.searchsorted(group, np.arange(len(bank.group_names) + 1))
-        self.span = self.edges[ends]  # the stretch of each group on the line of weights
+        self.ends = np.searchsorted(group, np.arange(len(bank.group_names) + 1))
+        self.span = self.edges[self.ends]  # the stretch of each group on the line of weights
         self.group_of = bank.groups
 
     def draw(self, uniform: float) -> int:
@@ -125,13 +171,30 @@ class Urn:
         low, high = self.span[self.group_of[recording] : self.group_of[recording] + 2]
         return self._at(low + uniform * (high - low))
 
-    def _at(self, position: float) -> int:
+    def draw_other(self, recording: int, uniform: float) -> int:
+        """A recording of another group; any recording where all are of one group."""
+        first, last = self.ends[self.group_of[recording] : self.group_of[recording] + 2]
+        below, above, end = self.edges[first], self.edges[last], len(self.order)
+        if last - first == end:
+            return self.draw(uniform)
+        position = uniform * (below + self.edges[-1] - above)
+        if first > 0 and (position < below or last == end):
+            return self._at(position, 0, first)
+        return self._at(above + position - below, last, end)
+
+    def _at(self, position: float, first: int = 0, end: int | None = None) -> int:
+        """What lies at a position on the line of weights; rounding does not lead out of [first, end)."""
         place = int(np.searchsorted(self.edges, position, side="right")) - 1
-        return int(self.order[min(place, len(self.order) - 1)])
+        return int(self.order[min(max(place, first), (len(self.order) if end is None else end) - 1)])
 
 
 class Planner:
-    """Draws the plan of example i from (seed, i)."""
+    """Draws the plan of example i from (seed, i).
+
+    One vector holds all that is always drawn, used or not: turning one option on leaves the other choices
+    alone. A second vector, of a stream of its own, holds what the options that are off by default need, so
+    that an example without them is the same as if they did not exist.
+    """
 
     def __init__(self, config: MixConfig, speech: Bank, noise: Bank, rir: Bank | None, seed: int):
         self.config, self.speech, self.noise, self.rir = config, speech, noise, rir
@@ -140,11 +203,11 @@ class Planner:
         self.voices = Urn(speech, group_power=0.5, recording_power=1.0)
         self.noises = Urn(noise, group_power=0.25, recording_power=0.5)
         self.rooms = Urn(rir, group_power=1.0, recording_power=0.0) if rir is not None else None
+        self.augmented = any(getattr(config, name) > 0 for name in OFF_BY_DEFAULT)
 
     def __call__(self, index: int) -> Plan:
         config = self.config
         rng = np.random.Generator(np.random.Philox(key=np.array([self.seed, index], dtype=np.uint64)))
-        # One vector for all that is always drawn: turning one option on leaves the other choices alone.
         u = rng.random(20)
         snr, quiet = _between(config.snr_db, u[0]), u[1]
         silent = bool(quiet < config.silence)
@@ -153,27 +216,58 @@ class Planner:
         noise = [self._noise(u[2], u[3], 0.0)]
         if u[4] < config.second_noise:
             noise.append(self._noise(u[5], u[6], _between(SECOND_NOISE_DB, u[7])))
+        speech = self._utterances(rng)
         plan: dict[str, Any] = {}
         if self.rooms is not None and u[8] < config.reverb:
             plan["rir"] = self.rooms.draw(u[9])
         if u[10] < config.equalise:
-            plan["shelves"] = (
-                _between((-8.0, 8.0), u[11]),
-                100.0 * 5.0 ** u[12],
-                _between((-8.0, 8.0), u[13]),
-                1500.0 * 3.0 ** u[14],
-            )
+            plan["shelves"] = _shelves(u[11:15])
         if u[15] < config.band_limit:
             plan["cutoff_hz"] = _between((3400.0, 7000.0), u[16])
         if u[17] < config.clip:
             plan["clip"] = _between((0.4, 0.9), u[18])
         level = _between(config.level_dbfs, u[19])
-        return Plan(self._utterances(rng), tuple(noise), snr, level, silent, **plan)
+        if self.augmented:
+            _restart(rng, self.seed + _SECOND_STREAM, index)
+            plan |= self._augmentation(rng.random(57).tolist(), speech[0][0])
+        return Plan(speech, tuple(noise), snr, level, silent, **plan)
+
+    def _augmentation(self, u: list[float], target: int) -> dict[str, Any]:
+        """The options that are off by default, as fields of the plan; target: a recording of the speaker."""
+        config, time, rate = self.config, self.config.time, self.config.sample_rate
+        plan: dict[str, Any] = {}
+        if u[0] < config.babble:
+            voices = np.reshape(u[2:26], (8, 3))[: 3 + int(u[1] * 6)]
+            plan["babble"] = tuple(
+                self._cut(
+                    self.speech, self.voices.draw_other(target, which), where, _between(VOICE_DB, level)
+                )
+                for which, where, level in voices
+            )
+        if u[26] < config.colour:
+            plan["colour"] = _shelves(u[27:31])
+        if u[31] < config.drop_in:
+            fade = round(_between((0.01, 0.1), u[33]) * rate)
+            # A tenth of the clip or more has noise, and as much has none.
+            plan["drop_in"] = round(_between((0.1, 0.9), u[34]) * time), fade if u[32] < 0.5 else -fade
+        if u[35] < config.level_change:
+            length = round(_between((0.1, 0.5), u[37]) * rate)
+            plan["level_change"] = _between((-12.0, 6.0), u[36]), int(u[38] * max(time - length, 1)), length
+        if u[39] < config.telephone:
+            plan["telephone"] = _between((150.0, 300.0), u[40]), _between((3000.0, 3600.0), u[41])
+            plan["mu_law"] = bool(u[42] < 0.5)
+        if u[43] < config.packet_loss:
+            lengths = [min(round(_between((0.01, 0.06), v) * rate), time) for v in u[45:51]]
+            gaps = tuple((int(v * (time - n + 1)), n) for v, n in zip(u[51:57], lengths, strict=True))
+            plan["gaps"] = gaps[: 1 + int(u[44] * 6)]
+        return plan
 
     def _noise(self, which: float, where: float, level_db: float) -> tuple[int, int, float]:
-        recording = self.noises.draw(which)
-        length, time = int(self.noise.lengths[recording]), self.config.time
-        # A long noise is cut where it need not loop; a short one loops from anywhere.
+        return self._cut(self.noise, self.noises.draw(which), where, level_db)
+
+    def _cut(self, bank: Bank, recording: int, where: float, level_db: float) -> tuple[int, int, float]:
+        length, time = int(bank.lengths[recording]), self.config.time
+        # A long recording is cut where it need not loop; a short one loops from anywhere.
         room = length - time + 1 if length >= time else length
         return recording, int(where * room), level_db
 
@@ -192,6 +286,21 @@ class Planner:
             length = int(self.speech.lengths[recording])
             placed.append((recording, begin))
         return tuple(placed)
+
+
+_FRESH = np.random.Philox(key=0).state  # nothing drawn
+
+
+def _restart(rng: np.random.Generator, first: int, second: int) -> None:
+    """Put a Philox generator at the start of the stream of another key: ten times as quick as a new one."""
+    place = {"counter": np.zeros(4, np.uint64), "key": np.array([first, second], dtype=np.uint64)}
+    rng.bit_generator.state = _FRESH | {"state": place}
+
+
+def _shelves(u: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:
+    """(low dB, low Hz, high dB, high Hz), the corners at 100 to 500 Hz and 1.5 to 4.5 kHz."""
+    low_db, high_db = _between((-8.0, 8.0), u[0]), _between((-8.0, 8.0), u[2])
+    return low_db, float(100.0 * 5.0 ** u[1]), high_db, float(1500.0 * 3.0 ** u[3])
 
 
 def _between(limits: tuple[float, float], uniform: float) -> float:
