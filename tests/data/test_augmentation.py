@@ -11,7 +11,8 @@ import torch
 from data.tiny import RATE
 from sese.data import effects
 from sese.data.mixing import MixConfig, Mixer, active_power
-from sese.data.plans import CHANCES, OFF_BY_DEFAULT, Plan, Urn
+from sese.data.plans import CHANCES, OFF_BY_DEFAULT, Plan
+from sese.data.urn import Urn
 from sese.errors import InputError
 
 PLAIN = MixConfig(seconds=1.0).plain()
@@ -107,6 +108,18 @@ def test_range_and_independence_of_the_batch(banks):
         coded = mixer.plan(i).mu_law
         bound = {"atol": 5e-4, "rtol": 1 / 16} if coded else {"atol": 2e-6, "rtol": 1e-5}
         torch.testing.assert_close(noisy[0], whole.noisy[i], **bound)
+
+
+def test_gathering_gives_the_same_examples(banks):
+    """What devices other than the CPU do to lay recordings out, done on the CPU."""
+    config = replace(PLAIN, babble=1.0, second_noise=0.5)
+    copying, gathering = Mixer(config, *banks, seed=1), Mixer(config, *banks, seed=1)
+    for shelf in (gathering.speech, gathering.noise):
+        shelf.samples = torch.from_numpy(shelf.bank.samples)
+    alone = [i for i in range(16) if len(copying.plan(i).noise) == 1]  # all noise is babble
+    for examples in (range(16), alone):
+        for a, b in zip(copying(examples), gathering(examples), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
 def test_very_short_clips(banks):

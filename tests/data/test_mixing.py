@@ -9,7 +9,7 @@ import torch
 from data.tiny import RATE
 from sese.data.laying import copied, gathered
 from sese.data.mixing import MixConfig, Mixer, active_power
-from sese.data.plans import Urn
+from sese.data.urn import Urn
 from sese.errors import InputError
 
 CONFIG = MixConfig(
