@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sese.nn.policies.sample import deal, sandwich
+from sese.nn.policies.sample import deal, hand_over, sandwich
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16, 17])
@@ -42,3 +42,17 @@ def test_sandwich_is_widest_one_between_and_narrowest():
     assert sandwich(3, generator) == [2, 1, 0]
     assert sandwich(2, generator) == [1, 0]
     assert sandwich(1, generator) == [0]
+
+
+def test_hand_over_keeps_the_shares_on_both_sides_of_one_frame() -> None:
+    levels = torch.tensor([[0], [0], [1], [2], [3]])
+    moved = set()
+    for seed in range(20):
+        given = hand_over(levels, 9, torch.Generator().manual_seed(seed))
+        assert given.shape == (5, 9)
+        changed = (given[:, 1:] != given[:, :-1]).any(0)
+        assert changed.sum() <= 1
+        assert torch.equal(given[:, 0], levels[:, 0])
+        assert torch.equal(given[:, -1].sort().values, levels[:, 0])
+        moved |= set(changed.nonzero().flatten().tolist())
+    assert len(moved) > 4, "the frame is drawn"

@@ -85,10 +85,10 @@ def test_written_and_read_is_the_same(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("colour: red", "unknown key 'colour'"),
-        ("training: {colour: red}", r"unknown key 'training\.colour'.*batch_size"),
-        ("model: {colour: red}", r"unknown key 'model\.colour'"),
-        ("data: {mix: {colour: red}}", r"unknown key 'data\.mix\.colour'"),
+        ("hue: red", "unknown key 'hue'"),
+        ("training: {hue: red}", r"unknown key 'training\.hue'.*batch_size"),
+        ("model: {hue: red}", r"unknown key 'model\.hue'"),
+        ("data: {mix: {hue: red}}", r"unknown key 'data\.mix\.hue'"),
         ("system: nonesuch", "system is 'nonesuch'; choose from .*demucs"),
         ("training: {levels: some}", r"training\.levels is 'some'; choose from \['deal'"),
         ("training: {steps: 0}", r"training\.steps is 0; use 1 or more"),

@@ -17,10 +17,10 @@ class Levels:
 
     Args:
         traced: with the slimmable products marked.
-        prefixes: for each level, the weights by name of which it uses a beginning, and its length.
+        prefixes: for each level, the weights by name of which it uses a part, and its lengths from axis 0 on.
     """
 
-    def __init__(self, traced: onnx.GraphProto, prefixes: Sequence[Mapping[str, int]]):
+    def __init__(self, traced: onnx.GraphProto, prefixes: Sequence[Mapping[str, tuple[int, ...]]]):
         self.nodes = list(traced.node)
         self.inputs = [value.name for value in traced.input]
         self.outputs = [value.name for value in traced.output]
@@ -44,7 +44,7 @@ class Levels:
             chosen: name of the levels, (frame,).
             inputs: names of the network's inputs.
         """
-        rows, served, order = self._rows(scope, chosen, inputs["loudness"])
+        rows, served, order = self._rows(scope, chosen, inputs["context"])
         full = len(self.prefixes) - 1
         known = self.weights_at(scope, full) | {name: inputs[name] for name in self.inputs}
         makers = {name: node for node in self.nodes for name in node.output}
@@ -67,14 +67,14 @@ class Levels:
                 known = scope.embed([node], known)
         return {name: known[name] for name in self.outputs}
 
-    def _rows(self, scope: Scope, chosen: str, loudness: str) -> tuple[str, list[str], str]:
+    def _rows(self, scope: Scope, chosen: str, context: str) -> tuple[str, list[str], str]:
         """A product's input as one line for every frame of every signal, a row, and which rows are whose.
 
         Returns:
             The shape that makes the lines; the rows of each level; each row's place among all of those.
         """
         flat = scope.constant([-1])
-        shape = scope.add("Concat", scope.add("Shape", loudness, end=1), scope.add("Shape", chosen), axis=0)
+        shape = scope.add("Concat", scope.add("Shape", context, end=1), scope.add("Shape", chosen), axis=0)
         levels = scope.add("Reshape", scope.add("Expand", chosen, shape), flat)
         served = []
         for level in range(len(self.prefixes)):
@@ -93,11 +93,10 @@ class Levels:
         for name, tensor in self.weights.items():
             if used is None or name in used:
                 names[name] = scope.tensor(tensor)
-                length = self.prefixes[level].get(tensor.name)
-                if length is not None:  # the whole too: folded, it is the branch's own and packed for speed
-                    names[name] = scope.add(
-                        "Slice", names[name], scope.constant([0]), scope.constant([length])
-                    )
+                ends = self.prefixes[level].get(tensor.name)
+                if ends is not None:  # the whole too: folded, it is the branch's own and packed for speed
+                    starts = scope.constant([0] * len(ends))
+                    names[name] = scope.add("Slice", names[name], starts, scope.constant(list(ends)))
         return names
 
 

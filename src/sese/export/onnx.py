@@ -2,8 +2,8 @@
 
 The network's own forward path is traced twice, for one frame and for any number of them. In a call with one
 frame nested `If`s run the network with one level's weights; in a call with many, whose levels differ, each
-block gathers the frames of each level. A level's weights are slices of the full ones, which ONNX Runtime
-folds when it opens the file.
+block gathers the frames of each level, or, where a level changes what a state becomes, frames are run one by
+one. A level's weights are slices of the full ones, which ONNX Runtime folds when it opens the file.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from sese.export.graph import Initializers, Scope, Value, embed
+from sese.export.level_graphs import LevelGraphs, frame_by_frame
 from sese.export.levels import Levels
 from sese.export.parts import OPSET, Parts
 from sese.export.routing import Routing
@@ -41,7 +42,8 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
     inputs, outputs, inside = values_of(model, len(utilizations))
     scope = Scope("", Initializers(), inputs | outputs | inside)
     lengths = [prefixes(model, level + 1) for level in range(len(utilizations))]
-    one, many = (_Calls(Parts(model, utilizations, many), lengths) for many in (False, True))
+    one = _Calls(Parts(model, utilizations, many=False), lengths)
+    many = _Calls(Parts(model, utilizations, many=True), lengths, one)
 
     single = scope.add("Equal", scope.add("Shape", "level"), scope.constant([1]))
     begun = [
@@ -73,12 +75,15 @@ class _Calls:
 
     Args:
         parts: of the network.
-        lengths: for each level, the weights of which it uses a beginning, and its length.
+        lengths: for each level, the weights of which it uses a part, and its lengths from axis 0 on.
+        one: what is done in a call with one frame, for those with many.
     """
 
-    def __init__(self, parts: Parts, lengths: list[dict[str, int]]):
+    def __init__(self, parts: Parts, lengths: list[dict[str, tuple[int, ...]]], one: _Calls | None = None):
         self.count, self.many = len(lengths), parts.many
-        self.features, self.network = parts.features, Levels(parts.network, lengths)
+        self.features, self.one = parts.features, one
+        apart = parts.model.backbone.frames_apart
+        self.network = Levels(parts.networks[0], lengths) if apart else LevelGraphs(parts.networks)
         self.routing = None if parts.model.policy is None else Routing(parts)
 
     def begin(self, scope: Scope) -> dict[str, str]:
@@ -96,13 +101,18 @@ class _Calls:
         return [partial(self.network.at, level=level, inputs=values) for level in range(self.count)]
 
     def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """A branch for whatever levels the frames have; where they are all the same nothing is gathered."""
+        """A branch for whatever levels the frames have; where they are all the same all are run as one."""
         lowest, highest = (scope.add(kind, values["chosen"]) for kind in ("ReduceMin", "ReduceMax"))
         steady, changing = scope.inner("steady"), scope.inner("changing")
+        if isinstance(self.network, Levels):
+            results = self.network.gathered(changing, values["chosen"], values)
+        else:
+            assert self.one is not None
+            results = frame_by_frame(changing, self.one.at_levels, self.network.inputs, values)
         return scope.choose(
             scope.add("Equal", lowest, highest),
             (steady, steady.pick(lowest, self.at_levels(values))),
-            (changing, self.network.gathered(changing, values["chosen"], values)),
+            (changing, results),
         )
 
 
@@ -123,7 +133,7 @@ def values_of(model: Enhancer, levels: int) -> tuple[dict[str, Value], dict[str,
         inputs[f"state.{name}"] = outputs[f"next_state.{name}"] = (TensorProto.FLOAT, ["batch", *shape])
     inside: dict[str, Value] = {
         "signal": (TensorProto.FLOAT, ["batch", "samples"]),
-        "loudness": (TensorProto.FLOAT, ["batch", "time"]),
+        "context": (TensorProto.FLOAT, ["batch", "values"]),
         "chosen": (number, ["frames"]),
         "branch": (number, [1]),
         "picked": (number, []),

@@ -13,10 +13,14 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from sese.nn.features.stft import SpectralFeatures
+from sese.nn.heads.mask import MaskHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.recurrent import GroupedGRU
+from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap
 from sese.nn.policies.router import DiagonalGRU
 
 ENTER, LEAVE = "Enter", "Leave"
@@ -36,6 +40,16 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["forward"] = partial(_grouped, layer)
         elif isinstance(layer, DiagonalGRU):
             vars(layer)["forward"] = partial(_diagonal, layer)
+        elif isinstance(layer, BandGRU):
+            vars(layer)["forward"] = partial(_band_gru, layer)
+        elif isinstance(layer, BandMap):
+            vars(layer)["forward"] = partial(_band_map, layer)
+        elif isinstance(layer, ChannelMap):
+            vars(layer)["forward"] = partial(_channel_map, layer)
+        elif isinstance(layer, SpectralFeatures):
+            vars(layer)["transform"] = partial(_forward_transform, layer)
+        elif isinstance(layer, MaskHead):
+            vars(layer)["transform"] = partial(_inverse_transform, layer)
         elif isinstance(layer, SlimEncoderBlock | SlimDecoderBlock):
             outer = partial(_glu, layer) if isinstance(layer, SlimEncoderBlock) else layer._outer
             vars(layer).update(_inner=_marked(layer._inner, ENTER), _outer=_marked(outer, LEAVE))
@@ -96,6 +110,65 @@ def _diagonal(layer: DiagonalGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Te
         torch.cat([_reordered(bias), torch.zeros_like(bias)], dim=1),
     )
     return y.transpose(0, 1), last.squeeze(0)
+
+
+def _band_gru(layer: BandGRU, x: Tensor, hidden: int, state: Tensor) -> tuple[Tensor, Tensor]:
+    """As `BandGRU.forward`; the product at the end adds to the stream, in one operator."""
+    input_weight, hidden_weight, *biases = (weight.unsqueeze(0) for weight in layer.weights(hidden))
+    bias = torch.cat([_reordered(bias) for bias in biases], dim=1)
+    before = state.transpose(0, 1)
+    start = before[..., :hidden].reshape(1, -1, hidden)
+    rows = layer.norm(x).flatten(1, 2)
+    h, last = _gru(rows, start, _reordered(input_weight), _reordered(hidden_weight), bias)
+    last = last.view(layer.bands, -1, hidden)
+    if hidden < layer.size:
+        last = torch.cat([last, before[..., hidden:]], dim=2)
+    made = torch.addmm(x.flatten(0, 2), h.reshape(-1, hidden), layer.out_weight[:hidden])
+    return made.view(x.shape), last.transpose(0, 1)
+
+
+def _band_map(layer: BandMap, x: Tensor, hidden: int) -> Tensor:
+    """As `BandMap.forward`; for one frame the products add what is to be added."""
+    frames = x.shape[0]
+    if not isinstance(frames, int) or frames != 1:
+        return BandMap.forward(layer, x, hidden)
+    y, stream = (value.flatten(2).squeeze(0) for value in (layer.norm(x), x))
+    h = F.relu(torch.addmm(layer.in_bias[:hidden, None], layer.in_weight[:hidden], y))
+    return torch.addmm(stream, layer.out_weight[:hidden].t(), h).view(x.shape)
+
+
+def _channel_map(layer: ChannelMap, x: Tensor, hidden: int) -> Tensor:
+    """As `ChannelMap.forward`; the second product adds to the stream."""
+    h = F.relu(F.linear(layer.norm(x).flatten(0, 2), layer.in_weight[:hidden], layer.in_bias[:hidden]))
+    return torch.addmm(x.flatten(0, 2), h, layer.out_weight[:hidden]).view(x.shape)
+
+
+def _forward_transform(layer: SpectralFeatures, frames: Tensor) -> Tensor:
+    """As `SpectralFeatures.transform`, by ONNX' Fourier transform."""
+    batch, count, bins = frames.shape[0], frames.shape[1], layer.bins + 1
+    spectrum = torch.onnx.ops.symbolic(
+        "DFT",
+        (frames.unsqueeze(3),),
+        {"axis": 2, "onesided": 1},
+        dtype=frames.dtype,
+        shape=(batch, count, bins, 2),
+    )
+    return spectrum[:, :, : layer.bins].transpose(2, 3)
+
+
+def _inverse_transform(layer: MaskHead, spectrum: Tensor) -> Tensor:
+    """As `MaskHead.transform`: the real part of the lower half's transform; the upper mirrors it."""
+    twice = spectrum.new_full((layer.bins,), 2.0)
+    twice[0] = 1.0
+    batch, count = spectrum.shape[0], spectrum.shape[1]
+    frames = torch.onnx.ops.symbolic(
+        "DFT",
+        ((spectrum * twice).transpose(2, 3), torch.tensor(layer.n_fft)),
+        {"axis": 2, "inverse": 1},
+        dtype=spectrum.dtype,
+        shape=(batch, count, layer.n_fft, 2),
+    )
+    return frames[..., 0]
 
 
 def _reordered(gates: Tensor) -> Tensor:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from sese.export.operators import for_tracing
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import full
+from sese.nn.plan import Plan, full
 from sese.nn.policies.budget import MEMORY, WINDOW_SECONDS, step
+from sese.nn.policies.fixed import level_plan
 
 OPSET = 18
 BATCH, FRAMES = 2, 3
@@ -60,10 +61,12 @@ class Parts:
         many: whether for any number of frames; else for one.
 
     Attributes:
-        features: audio -> signal, loudness, next state.
-        network: signal, loudness, state -> enhanced, next state, of backbone and head with everything kept.
-            The rows that enter and leave a slimmable product are marked.
-        scores: audio, loudness, state -> scores (frame, level), mean over the batch, next state of the GRU.
+        features: audio -> signal, context, next state.
+        networks: signal, context, state -> enhanced, next state, of backbone and head. Where frames stand
+            apart (`frames_apart`) one with everything kept, in which the rows that enter and leave a
+            slimmable product are marked; else one for each level.
+        scores: audio, signal, context, state -> scores (frame, level), mean over the batch, next state of the
+            GRU.
         choice: score (level,) of a frame, memory, budget, ceiling -> picked, next_memory, for a batch of one.
             A model without a policy has no such two.
     """
@@ -71,11 +74,15 @@ class Parts:
     def __init__(self, model: Enhancer, utilizations: Sequence[float], many: bool):
         self.model: Enhancer = for_tracing(model, many)
         self.utilizations, self.many = torch.tensor(utilizations), many
-        parts = {"features": self._features(), "network": self._network()}
+        plans = [level_plan(model.sites, level) for level in range(len(utilizations))]
+        if model.backbone.frames_apart:
+            plans = [full(model.sites)]
+        networks = {f"network{number}": self._network(plan) for number, plan in enumerate(plans)}
+        parts = {"features": self._features(), **networks}
         if model.policy is not None:
             parts |= {"scores": self._scores(), "choice": self._choice()}
         graphs = _trace(self.model, parts)
-        self.features, self.network = graphs["features"], graphs["network"]
+        self.features, self.networks = graphs["features"], [graphs[name] for name in networks]
         if model.policy is not None:
             self.scores, self.choice = graphs["scores"], graphs["choice"]
 
@@ -83,39 +90,36 @@ class Parts:
         names = list(self.model.features.state_shapes())
 
         def run(audio: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-            signal, loudness, after = self.model.features(
-                audio.squeeze(1), dict(zip(names, state, strict=True))
-            )
-            return signal, loudness, *(after[name] for name in names)
+            given = dict(zip(names, state, strict=True))
+            signal, context, after = self.model.features(audio.squeeze(1), given)
+            return signal, context, *(after[name] for name in names)
 
         inputs = {"audio": self._time(self.model.hop_length, 1)} | self._state("features")
-        return Part(run, inputs, ["signal", "loudness", *self._next("features")])
+        return Part(run, inputs, ["signal", "context", *self._next("features")])
 
-    def _network(self) -> Part:
+    def _network(self, plan: Plan) -> Part:
         parts = {part: list(getattr(self.model, part).state_shapes()) for part in ("backbone", "head")}
-        plan = full(self.model.sites)
 
-        def run(signal: Tensor, loudness: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        def run(signal: Tensor, context: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             values = iter(state)
             backbone, head = ({name: next(values) for name in names} for names in parts.values())
             hidden, backbone = self.model.backbone(signal, plan, backbone)
-            audio, head = self.model.head(hidden, loudness, head)
+            audio, head = self.model.head(hidden, context, head)
             after = {"backbone": backbone, "head": head}
             return audio.unsqueeze(1), *(after[part][name] for part in parts for name in parts[part])
 
-        rate = self.model.backbone.frame_samples
-        inputs = {"signal": self._time(rate), "loudness": self._time(self.model.hop_length)}
-        inputs |= self._state("backbone") | self._state("head")
+        inputs = self._analysed() | self._state("backbone") | self._state("head")
         return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head")])
 
     def _scores(self) -> Part:
-        def run(audio: Tensor, loudness: Tensor, gru: Tensor) -> tuple[Tensor, ...]:
-            scores, gru = self.model.policy(audio.squeeze(1) / loudness, {"gru": gru})
+        def run(audio: Tensor, signal: Tensor, context: Tensor, gru: Tensor) -> tuple[Tensor, ...]:
+            evidence = self.model.features.evidence(audio.squeeze(1), signal, context)
+            scores, gru = self.model.policy(evidence, {"gru": gru})
             return scores.mean(0), gru
 
-        hop, state = self.model.hop_length, self._state("policy")
+        state = self._state("policy")
         del state["state.policy.memory"]
-        inputs = {"audio": self._time(hop, 1), "loudness": self._time(hop)} | state
+        inputs = {"audio": self._time(self.model.hop_length, 1)} | self._analysed() | state
         return Part(run, inputs, ["scores", "next_state.policy.gru"])
 
     def _choice(self) -> Part:
@@ -131,6 +135,11 @@ class Parts:
             name: (example, 0) for name, example in zip(names, [*examples, torch.tensor(0)], strict=True)
         }
         return Part(run, inputs, ["picked", "next_memory"], batched=False)
+
+    def _analysed(self) -> dict[str, Input]:
+        """What the features make."""
+        signal, context = self.model.backbone.frame_samples, self.model.features.context_size
+        return {"signal": self._time(signal), "context": self._time(context)}
 
     def _time(self, samples: int, *channels: int) -> Input:
         """A signal (batch, [channel,] time) with so many samples a frame."""

@@ -21,8 +21,15 @@ class Routing:
     """
 
     def __init__(self, parts: Parts):
-        self.many, self.hop = parts.many, parts.model.hop_length
-        self.scores, self.choice = parts.scores, parts.choice
+        self.many, self.scores, self.choice = parts.many, parts.scores, parts.choice
+        model = parts.model
+        sizes = (model.hop_length, model.backbone.frame_samples, model.features.context_size)
+        used = {name for node in self.scores.node for name in node.input}
+        self.sizes = {
+            name: size
+            for name, size in zip(("audio", "signal", "context"), sizes, strict=True)
+            if name in used
+        }
 
     def levels(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         """What runs, ``chosen`` (frame,), and the router's next state: it moves where it is asked alone."""
@@ -40,9 +47,10 @@ class Routing:
         where = scope.add("NonZero", scope.add("Less", "level", scope.constant(0)))
         where = scope.add("Reshape", where, scope.constant([-1]))
         picked = {}
-        for name, back in (("audio", [0, 1, -1]), ("loudness", [0, -1])):
-            frames = scope.add("Reshape", values[name], scope.constant([0, -1, self.hop]))
+        for name, size in self.sizes.items():
+            frames = scope.add("Reshape", values[name], scope.constant([0, -1, size]))
             frames = scope.add("Gather", frames, where, axis=1)
+            back = [0, 1, -1] if name == "audio" else [0, -1]
             picked[name] = scope.add("Reshape", frames, scope.constant(back))
         results = self._ask(scope, {**values, **picked})
         return results | {"chosen": scope.add("ScatterElements", "level", where, results["chosen"], axis=0)}

@@ -87,7 +87,12 @@ class DemucsConfig:
             + WaveformHead.lookahead_of(self.oversampling)
         )
         head = WaveformHead(hop_length, self.oversampling, lookahead)
-        router = Router(hop_length, self.levels, self.router_channels, 1 if hop_length % 2 else 2) if self.router_channels else None
+        steps = 1 if hop_length % 2 else 2
+        router = (
+            Router(features.evidence_size, self.levels, self.router_channels, steps)
+            if self.router_channels
+            else None
+        )
         return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead, router)
 
 
@@ -142,7 +147,9 @@ class SpectralMixerConfig:
         if self.n_fft != 2 * self.hop_length:
             raise InputError(f"model.n_fft is {self.n_fft}; use two hops, {2 * self.hop_length}")
         if any(len(pair) != 2 or min(pair) < 1 or pair[1] % 2 for pair in self.bands):
-            raise InputError(f"model.bands is {self.bands}; give pairs of (bands, even number of bins in each)")
+            raise InputError(
+                f"model.bands is {self.bands}; give pairs of (bands, even number of bins in each)"
+            )
         if sum(count * bins for count, bins in self.bands) != self.n_fft // 2:
             raise InputError(f"model.bands is {self.bands}; the bins must sum to {self.n_fft // 2}")
 

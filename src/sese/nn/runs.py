@@ -8,6 +8,7 @@ what they keep.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def runs(run: Run, x: Tensor, keep: Keep, state: State) -> tuple[Tensor, dict[st
     changes = (counts[:, 1:] != counts[:, :-1]).any(0).nonzero().flatten() + 1
     cuts = [0, *changes.tolist(), frames]
     made = []
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         part, state = _rows(run, x[:, begin:end], counts[:, begin], state)
         made.append(part)
     return (torch.cat(made, dim=1) if len(made) > 1 else made[0]), dict(state)

@@ -63,6 +63,8 @@ class TrainingConfig:
             new.
         train_only: ``policy`` freezes all but the router.
         level_shares: for dealt rows, the share of them that each level gets; even when empty.
+        hand_over: share of the steps with dealt rows in which each row goes on at another row's level from
+            some frame on, so that a network learns to live with changes of its level.
         distill: for ``all`` and ``sandwich``, weight in [0, 1] of the widest level's output as the target
             of the others, against the clean speech.
         losses: name -> weight.
@@ -83,6 +85,7 @@ class TrainingConfig:
     initial: str = ""
     train_only: Literal["all", "policy"] = "all"
     level_shares: tuple[float, ...] = ()
+    hand_over: float = 0.0
     distill: float = 0.0
     losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "multi_resolution_stft": 0.1})
     batch_size: int = 16
@@ -114,6 +117,8 @@ class TrainingConfig:
             raise InputError(f"training.learning_rate is {self.learning_rate}; use a number above 0")
         if not 0 <= self.distill <= 1:
             raise InputError(f"training.distill is {self.distill}; use a weight from 0 to 1")
+        if not 0 <= self.hand_over <= 1:
+            raise InputError(f"training.hand_over is {self.hand_over}; use a share from 0 to 1")
         for name in ("batch_size", "steps", "validate_steps", "checkpoint_steps", "log_steps", "devices"):
             if getattr(self, name) < 1:
                 raise InputError(f"training.{name} is {getattr(self, name)}; use 1 or more")

@@ -17,7 +17,7 @@ from sese.nn import checkpoint
 from sese.nn.plan import Plan, utilization
 from sese.nn.policies.fixed import level_plan, levels_plan
 from sese.nn.policies.router import gumbel
-from sese.nn.policies.sample import deal, sandwich
+from sese.nn.policies.sample import deal, hand_over, sandwich
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
 from sese.training.routing import balance, efficiency, frame_errors
@@ -56,7 +56,10 @@ class EnhancementTask(lightning.LightningModule):
         elif settings.levels == "routed":
             losses = self._routed(noisy, clean, generator)
         elif settings.levels == "deal":
-            plan = levels_plan(self.model.sites, self._deal(noisy.shape[0], generator).unsqueeze(1))
+            levels = self._deal(noisy.shape[0], generator).unsqueeze(1)
+            if torch.rand((), generator=generator) < settings.hand_over:
+                levels = hand_over(levels, self.model.frames(noisy.shape[2]), generator)
+            plan = levels_plan(self.model.sites, levels)
             losses = self._losses(self._enhance(noisy, plan), clean, noisy)
         else:
             choices: Iterable[int] = {

@@ -35,6 +35,9 @@ class Demucs(nn.Module):
         layers: GRUs on top of each other.
     """
 
+    frames_apart = True
+    """What a frame keeps changes no state, so frames of a level can be run together."""
+
     def __init__(
         self,
         channels: int = 32,

@@ -10,9 +10,10 @@ no hand-over. Which parts there are follows what runs fast on one core: see docs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap, Hidden
@@ -31,6 +32,9 @@ class SpectralMixer(nn.Module):
         band_units, time_units, channel_units: hidden units of the branches at each level, the same.
     """
 
+    frames_apart = False
+    """What a frame keeps decides what the states become, so frames must run in order."""
+
     def __init__(
         self,
         bands: Sequence[tuple[int, int]],
@@ -48,7 +52,8 @@ class SpectralMixer(nn.Module):
         )
         self.offset = nn.Parameter(torch.empty(sum(count for count, _ in bands), 1, channels))
         nn.init.normal_(self.offset, std=0.1)
-        self.blocks = nn.ModuleList(
+        # Any: PyTorch's type of what is in a list says nothing.
+        self.blocks: Any = nn.ModuleList(
             Block(
                 len(self.offset),
                 channels,
@@ -60,12 +65,12 @@ class SpectralMixer(nn.Module):
             for block in range(blocks[-1])
         )
         self.norm = nn.LayerNorm(channels)
-        self.decoder = nn.ModuleList(
+        self.decoder: Any = nn.ModuleList(
             nn.ConvTranspose1d(channels, 2, 2 * bins, bins, bins // 2) for _, bins in bands
         )
-        for layer in self.decoder:  # what goes in comes out, at first
-            with torch.no_grad():
-                layer.weight *= 0.1
+        with torch.no_grad():  # what goes in comes out, at first
+            for layer in self.decoder:
+                layer.weight.mul_(0.1)
                 layer.bias.copy_(torch.tensor([1.0, 0.0]))
         costs = self.macs()[1]["scale"]
         self.sites = (Site("scale", tuple(cost / sum(costs) for cost in costs), "prefix"),)
@@ -80,7 +85,7 @@ class SpectralMixer(nn.Module):
         static = sum(2 * 2 * (2 * bins) * count * self.channels for count, bins in self.bands)
         levels = len(self.blocks[0].band_units)
         totals = [0] + [sum(block.macs(units) for block in self.blocks) for units in range(1, levels + 1)]
-        return static, {"scale": [b - a for a, b in zip(totals, totals[1:], strict=False)]}
+        return static, {"scale": [b - a for a, b in pairwise(totals)]}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state behind the batch axis."""
@@ -168,7 +173,9 @@ class Block(nn.Module):
             "time": self.time.used(self.time_units[level]),
             "channel": self.channel.used(self.channel_units[level]),
         }
-        return {f"{branch}.{name}": kept for branch, names in branches.items() for name, kept in names.items()}
+        return {
+            f"{branch}.{name}": kept for branch, names in branches.items() for name, kept in names.items()
+        }
 
     def forward(self, x: Tensor, keep: int | Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run on the stream (frame, band, batch, channel) with so many units, or under masks of units."""

@@ -1,6 +1,6 @@
 """Compressed complex spectra at a steady level, a frame a hop.
 
-A frame is the hop that has come and as much of the past as fills the window. Magnitudes are compressed by a
+A frame is the hop that has come and the one before. Magnitudes are compressed by a
 power, which brings weak sounds up to strong ones, and divided by their running level, which is the same
 offline and streamed.
 """
@@ -17,7 +17,7 @@ COMPRESSION = 1 / 3
 """Power that magnitudes are raised to. `heads.mask` undoes it by a cube, which is cheap to run."""
 
 POWER_FLOOR = 1e-10
-"""Added to each bin's power: -100 dB of a full-scale sine's, with windows normed as they are here."""
+"""Lowest power of a bin: -100 dB of a full-scale sine's, with windows normed as they are here."""
 
 LEVEL_FLOOR = 1e-3
 """Added to the level of compressed magnitudes, so that silence is not blown up."""
@@ -27,7 +27,7 @@ class SpectralFeatures(nn.Module):
     """Short-time spectra, as they are and compressed; the bin at the Nyquist frequency is left out.
 
     Args:
-        n_fft: samples in a window, a multiple of the hop.
+        n_fft: samples in a window, twice the hop.
         hop_length: samples a frame.
         level_frames: time constant of the running level, in frames.
         bands: that a policy sees, evenly wide.
@@ -40,6 +40,11 @@ class SpectralFeatures(nn.Module):
         self.n_fft, self.hop_length, self.bins, self.bands = n_fft, hop_length, n_fft // 2, bands
         self.decay = 1 - 1 / level_frames
         self.register_buffer("window", analysis_window(n_fft), persistent=False)
+
+    @property
+    def context_size(self) -> int:
+        """Values a frame that the head gets."""
+        return 2 * self.bins
 
     @property
     def evidence_size(self) -> int:
@@ -66,9 +71,10 @@ class SpectralFeatures(nn.Module):
             before its imaginary ones, and the next state.
         """
         joined, past = push(state["past"], audio)
-        frames = joined.unfold(1, self.n_fft, self.hop_length)
+        hops = joined.unflatten(1, (-1, self.hop_length))
+        frames = torch.cat([hops[:, :-1], hops[:, 1:]], dim=2)
         spectrum = self.transform(frames * self.window)
-        power = spectrum.square().sum(2, keepdim=True) + POWER_FLOOR
+        power = spectrum.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR)
         compressed = spectrum * power ** ((COMPRESSION - 1) / 2)
 
         # As in `WaveformFeatures`, the weight makes the average exact from the first frame on.
@@ -89,7 +95,7 @@ class SpectralFeatures(nn.Module):
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
         """What a policy sees: mean compressed magnitudes of even bands, (batch, frame * band)."""
         spectrum = signal.unflatten(1, (-1, 2, self.bins))
-        magnitude = (spectrum.square().sum(2) + POWER_FLOOR).sqrt()
+        magnitude = spectrum.square().sum(2).clamp_min(POWER_FLOOR).sqrt()
         return magnitude.unflatten(2, (self.bands, -1)).mean(3).flatten(1)
 
 

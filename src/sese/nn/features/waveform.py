@@ -42,6 +42,16 @@ class WaveformFeatures(nn.Module):
         """How late the output is, in samples of the outer rate."""
         return sum(AHEAD // 2**stage for stage in range(self.stages))
 
+    @property
+    def context_size(self) -> int:
+        """Values a frame that the head gets."""
+        return self.hop_length
+
+    @property
+    def evidence_size(self) -> int:
+        """Values a frame that a policy sees."""
+        return self.hop_length
+
     def macs(self) -> int:
         """Multiply-accumulates a frame; the level's few products are not counted."""
         return self.hop_length * sum(MACS_PER_SAMPLE * 2**stage for stage in range(self.stages))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sese.nn.features.stft import analysis_window
-from sese.nn.state import State
+from sese.nn.state import State, delay
 
 
 class MaskHead(nn.Module):
@@ -59,8 +59,8 @@ class MaskHead(nn.Module):
         frames = self.transform(real * spectrum + imaginary * turned) * self.window
         # Each window's first half meets the second half of the one before.
         first, second = frames.split(self.hop_length, dim=2)
-        late = torch.cat([state["overlap"], second[:, :-1]], dim=1)
-        return (first + late).flatten(1), {"overlap": second[:, -1:]}
+        late, overlap = delay(state["overlap"], second)
+        return (first + late).flatten(1), {"overlap": overlap}
 
     def transform(self, spectrum: Tensor) -> Tensor:
         """Real and imaginary parts (batch, frame, 2, bin) -> samples (batch, frame, n_fft)."""

@@ -38,7 +38,7 @@ def gru(
 
 class _GRU(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x: Tensor,
         hidden: Tensor,
@@ -71,7 +71,7 @@ class _GRU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         flat, states, gates, recurrent, input_weight, hidden_weight = ctx.saved_tensors
         steps, rows, units = gradient.shape
         # Gradients of what enters the gates, new (state's share), reset, update, new (input's share): the

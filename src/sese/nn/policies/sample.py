@@ -26,6 +26,22 @@ def deal(rows: int, shares: Sequence[float], generator: torch.Generator) -> Tens
     return torch.searchsorted(bounds, places, right=True).clamp_max(len(shares) - 1)
 
 
+def hand_over(levels: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+    """Let each row go on at the level of another row, or its own, from a drawn frame on.
+
+    Args:
+        levels: (row, 1).
+        frames: in a row, 2 or more.
+        generator: draws the frame and the order.
+
+    Returns:
+        (row, frame) levels.
+    """
+    frame = int(torch.randint(1, frames, (), generator=generator))
+    others = levels[torch.randperm(len(levels), generator=generator).to(levels.device)]
+    return torch.cat([levels.expand(-1, frame), others.expand(-1, frames - frame)], dim=1)
+
+
 def sandwich(levels: int, generator: torch.Generator) -> list[int]:
     """The sandwich rule (Yu and Huang, arXiv 1903.05134): the widest, the narrowest, and one between them."""
     between = torch.randint(1, levels - 1, (), generator=generator).item() if levels > 2 else 0
