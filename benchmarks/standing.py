@@ -227,13 +227,13 @@ class Timer:
         self.card, self.budgets = card, budgets_of(card)
         self.enhancer = resolve(ENHANCER)(path)
         self.streams = [self.enhancer.stream(budget=budget) for budget in self.budgets]
-        self.speech = timing._speech(card.sample_rate)
+        self.speech = timing.noisy_speech(card.sample_rate)
 
     def __call__(self) -> dict[str, dict[str, float]]:
         """Real-time factors by budget: `stream`, the median of frames, one a call; `file`, of CPU time."""
         card = self.card
         frames = [
-            timing._time_frames([stream], self.speech, card.hop_length, FRAMES) for stream in self.streams
+            timing.time_frames([stream], self.speech, card.hop_length, FRAMES) for stream in self.streams
         ]
         stream = np.median(frames, axis=(1, 2)) * card.sample_rate / card.hop_length
         audio = np.resize(self.speech, timing.FILE_SECONDS * card.sample_rate)
@@ -304,7 +304,7 @@ def outcome_of(
         "models": {name: path for name, (path, _) in cards.items()},
         "metrics": first["metrics"],
         "versions": first["versions"],
-        "machine": timing._machine(),
+        "machine": timing.machine_facts(),
         "rnnoise": reference,
         "scores": scores,
         "costs": costs,

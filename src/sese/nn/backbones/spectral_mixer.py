@@ -10,7 +10,7 @@ no hand-over. Which parts there are follows what runs fast on one core: see docs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -65,15 +65,16 @@ class SpectralMixer(nn.Module):
             for block in range(blocks[-1])
         )
         self.norm = nn.LayerNorm(channels)
-        self.decoder: Any = nn.ModuleList(
-            nn.ConvTranspose1d(channels, 2, 2 * bins, bins, bins // 2) for _, bins in bands
-        )
+        decoder: list[Any] = [nn.ConvTranspose1d(channels, 2, 2 * bins, bins, bins // 2) for _, bins in bands]
         with torch.no_grad():  # what goes in comes out, at first
-            for layer in self.decoder:
-                layer.weight.mul_(0.1)
+            for layer in decoder:
+                layer.weight *= 0.1
                 layer.bias.copy_(torch.tensor([1.0, 0.0]))
-        costs = self.macs()[1]["scale"]
-        self.sites = (Site("scale", tuple(cost / sum(costs) for cost in costs), "prefix"),)
+        self.decoder = nn.ModuleList(decoder)
+        costs = list(accumulate(self.macs()[1]["scale"]))
+        # Users give these as budgets, so they are round numbers.
+        used = [round(cost / costs[-1], 2) or cost / costs[-1] for cost in costs]
+        self.sites = (Site("scale", tuple(b - a for a, b in pairwise([0.0, *used])), "prefix"),)
 
     @property
     def frame_samples(self) -> int:
