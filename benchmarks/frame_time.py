@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from graphs import bound, session, single, timed
 from sese.export.folder import describe
-from sese.export.levels import Levels
-from sese.export.onnx import to_onnx
+from sese.export.onnx import network_of, to_onnx
 from sese.export.parts import Parts
 from sese.nn import checkpoint
 from sese.nn.cost import prefixes
@@ -66,7 +65,7 @@ def write(model: Enhancer, facts: dict[str, Any], folder: Path) -> dict[Any, Pat
     onnx.save(to_onnx(model, facts, used), paths["all"])
     for many in (False, True):
         parts = Parts(model, used, many)
-        network = Levels(parts.network, [prefixes(model, level + 1) for level in range(len(used))])
+        network = network_of(parts, [prefixes(model, level + 1) for level in range(len(used))])
         for level in range(len(used)):
             frames = Step.LONGEST if many else 1
             paths[level, frames] = folder / f"{level}-{frames}.onnx"

@@ -14,6 +14,7 @@ import onnxruntime
 from onnx import helper
 
 from sese.export.graph import Initializers, Scope, embed
+from sese.export.level_graphs import LevelGraphs
 from sese.export.levels import Levels
 from sese.export.onnx import values_of
 from sese.export.parts import OPSET, Parts
@@ -23,9 +24,9 @@ from sese.runtime.artefact import session_options
 CALLS = 5
 
 
-def single(model: Enhancer, parts: Parts, network: Levels, level: int) -> onnx.ModelProto:
+def single(model: Enhancer, parts: Parts, network: Levels | LevelGraphs, level: int) -> onnx.ModelProto:
     """A graph of one level alone."""
-    inputs, outputs, _ = values_of(model, len(network.prefixes))
+    inputs, outputs, _ = values_of(model, len(model.sites[0].shares))
     scope, made = Scope("level", Initializers(), {}), {name: name for name in inputs}
     made |= embed(scope, parts.features, made)
     made |= network.at(scope, level, made)

@@ -27,7 +27,7 @@ from onnxruntime.quantization import quantize_dynamic
 from graphs import bound, session, single, timed
 from sese.evaluation.metrics import pesq_wb, si_sdr
 from sese.evaluation.pairs import find_pairs, read_pair
-from sese.export.levels import Levels
+from sese.export.onnx import network_of
 from sese.export.parts import Parts
 from sese.nn import checkpoint
 from sese.nn.cost import prefixes
@@ -79,7 +79,7 @@ def main() -> None:
 def write(model: Enhancer, used: list[float], folder: Path) -> dict[tuple[int, str], Path]:
     """Write every level's own graph, its slices folded, in every kind."""
     parts = Parts(model, used, many=False)
-    network = Levels(parts.network, [prefixes(model, level + 1) for level in range(len(used))])
+    network = network_of(parts, [prefixes(model, level + 1) for level in range(len(used))])
     paths = {(level, kind): folder / f"{level}-{kind}.onnx" for level in range(len(used)) for kind in KINDS}
     for level in range(len(used)):
         onnx.save(single(model, parts, network, level), folder / "sliced.onnx")

@@ -70,6 +70,13 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
     return proto
 
 
+def network_of(parts: Parts, lengths: list[dict[str, tuple[int, ...]]]) -> Levels | LevelGraphs:
+    """The network at all levels; `lengths` as in `nn.cost.prefixes`, of each level."""
+    if parts.model.backbone.frames_apart:
+        return Levels(parts.networks[0], lengths)
+    return LevelGraphs(parts.networks)
+
+
 class _Calls:
     """What is done in a call with one frame, or with any number of them.
 
@@ -82,8 +89,7 @@ class _Calls:
     def __init__(self, parts: Parts, lengths: list[dict[str, tuple[int, ...]]], one: _Calls | None = None):
         self.count, self.many = len(lengths), parts.many
         self.features, self.one = parts.features, one
-        apart = parts.model.backbone.frames_apart
-        self.network = Levels(parts.networks[0], lengths) if apart else LevelGraphs(parts.networks)
+        self.network = network_of(parts, lengths)
         self.routing = None if parts.model.policy is None else Routing(parts)
 
     def begin(self, scope: Scope) -> dict[str, str]:
