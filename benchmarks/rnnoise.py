@@ -132,7 +132,7 @@ def times() -> dict[str, float]:
     enhancer.enhance(narrow, 16_000)
     resampled = process_time() - start
     return {
-        "stream": float(np.median(taken[timing.WARM_UP :])) * RATE / FRAME,
+        "stream": float(np.median(taken[timing.RUN :])) * RATE / FRAME,
         "file": float(np.median(whole)) / timing.FILE_SECONDS,
         "resampled": resampled / timing.FILE_SECONDS,
     }

@@ -17,6 +17,7 @@ import yaml
 from sese.data.plans import MixConfig
 from sese.errors import InputError
 from sese.nn.build import SYSTEMS
+from sese.training import pmsqe
 from sese.training.losses import LOSSES
 from sese.training.routing import RoutingConfig
 
@@ -145,6 +146,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; use a whole number from 0")
+        rate = getattr(self.model, "sample_rate", pmsqe.SAMPLE_RATE)
+        if "pmsqe" in self.training.losses and rate != pmsqe.SAMPLE_RATE:
+            raise InputError(
+                f"the model runs at {rate} Hz and training.losses names pmsqe, which hears at 16000"
+            )
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:

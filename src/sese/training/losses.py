@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sese.training.pmsqe import pmsqe
+
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 """(n_fft, hop_length, win_length) of the multi-resolution STFT loss of DEMUCS (arXiv 2006.12847)."""
 
@@ -93,6 +95,7 @@ LOSSES = {
     "compressed_complex": compressed_complex,
     "si_sdr": negative_si_sdr,
     "sdr": negative_sdr,
+    "pmsqe": pmsqe,
 }
 """Name in a configuration -> function."""
 
