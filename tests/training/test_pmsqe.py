@@ -58,11 +58,15 @@ def test_what_is_added_disturbs_more_than_what_is_taken(speech: Tensor):
     assert pmsqe(more, whole) > pmsqe(less, whole)
 
 
-def test_silence_has_gradients(speech: Tensor):
-    estimate = torch.zeros_like(speech).requires_grad_()
-    pmsqe(estimate, torch.zeros_like(speech)).backward()
+def test_clips_without_speech_are_left_out(speech: Tensor):
+    estimate = torch.cat([speech + 0.01 * noise(speech), 0.1 * noise(speech)]).requires_grad_()
+    loss = pmsqe(estimate, torch.cat([speech, torch.zeros_like(speech)]))
+    assert loss.item() == pytest.approx(pmsqe(estimate[:1], speech).item(), rel=1e-5)
+    loss.backward()
     assert estimate.grad is not None
     assert torch.isfinite(estimate.grad).all()
+    assert not estimate.grad[1].any()
+    assert pmsqe(estimate[1:], torch.zeros_like(speech)).item() == 0
 
 
 def test_it_is_refused_at_another_rate():

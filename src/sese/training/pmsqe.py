@@ -26,6 +26,8 @@ LOUDNESS_SCALE, LOUDNESS_POWER = 0.1866, 0.23
 def pmsqe(estimate: Tensor, clean: Tensor) -> Tensor:
     """Mean disturbance of the frames, in units of PESQ's raw score (0 is none; P.862, 10.2.7 to 10.2.10).
 
+    Clips without speech are left out: there is no level that they would be heard at.
+
     Args:
         estimate, clean: (batch, time) at 16 kHz; the clean clip's level sets the level of both.
     """
@@ -54,7 +56,8 @@ def pmsqe(estimate: Tensor, clean: Tensor) -> Tensor:
     asymmetric = width * (difference * ratio).sum(-1)
     weight = ((target.sum(-1) + 1e5) / 1e7) ** -0.04
     frames = SYMMETRIC * symmetric + ASYMMETRIC * asymmetric
-    return (frames * weight).mean()
+    active = (clean.square().mean(-1) > 1e-7)[:, None]
+    return (frames * weight * active).sum() / (active.sum() * frames.shape[1]).clamp_min(1)
 
 
 def _bark(frequency: float) -> float:
