@@ -176,6 +176,16 @@ def test_a_validation_that_a_crash_prevented_is_made_up_for(tmp_path: Path, monk
     assert [line["step"] for line in metrics_of(tmp_path) if "val/score" in line] == [2, 5]
 
 
+def test_the_last_weights_are_validated_whatever_their_step(tmp_path: Path):
+    scores = {}
+    for every in (3, 5):
+        folder = tmp_path / str(every)
+        train(config("training.steps=5", f"training.validate_steps={every}"), folder)
+        scores[every] = [line["val/score"] for line in metrics_of(folder) if "val/score" in line]
+    assert len(scores[3]) == 2
+    assert scores[3][-1] == pytest.approx(scores[5][-1], rel=1e-6)
+
+
 def test_a_crash_while_saving_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     settings = config("training.checkpoint_steps=1", "training.validate_steps=6")
     replace = run.os.replace

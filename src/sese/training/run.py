@@ -81,10 +81,12 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         # The average is updated before the keeper saves it.
         callbacks=[Average(settings.ema_decay), keeper],
     )
-    trainer.fit(
-        EnhancementTask(config), MixtureData(config), ckpt_path=last if resume else None, weights_only=True
-    )
-    return trainer.global_step >= settings.steps
+    task, mixtures = EnhancementTask(config), MixtureData(config)
+    trainer.fit(task, mixtures, ckpt_path=last if resume else None, weights_only=True)
+    done = trainer.global_step >= settings.steps
+    if done and settings.steps % settings.validate_steps:
+        trainer.validate(task, mixtures, verbose=False)  # the last weights are often the best
+    return done
 
 
 class Average(WeightAveraging):
