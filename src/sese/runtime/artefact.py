@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from sese.errors import InputError
 
-DEFAULT_MODEL = "demucs-slim-small"
+DEFAULT_MODEL = "sese-1"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 FORMAT = 2
 ROUTER = -1  # the level that leaves the choice to the router inside the graph
