@@ -85,7 +85,7 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
         frames_per_second = model.sample_rate / model.hop_length
         levels.append(
             {
-                "utilization": float(utilization(plan, model.sites).mean()),
+                "utilization": round(float(utilization(plan, model.sites).mean()), 6),
                 "macs_per_second": float(macs_per_frame(model, plan).mean()) * frames_per_second,
                 "parameters": parameters_used(model, level + 1),
             }
