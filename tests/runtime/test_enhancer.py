@@ -38,7 +38,7 @@ def test_array_like_the_input(enhancer: Enhancer, shape: tuple[int, ...], dtype:
 def test_long_array_is_one_signal(remembering: Path) -> None:
     audio = np.random.default_rng(0).normal(0, 0.1, 25 * 8000).astype(np.float32)
     enhancer = sese.load(remembering)
-    stream = enhancer.stream(8000)
+    stream = enhancer.stream(8000, latency="high")
     whole = np.concatenate([stream.feed(audio), stream.flush()])
     np.testing.assert_allclose(enhancer.enhance(audio, 8000), whole, atol=1e-6)
 
@@ -134,7 +134,7 @@ def test_silence(enhancer: Enhancer, tmp_path: Path) -> None:
 def test_full_scale_clipping(enhancer: Enhancer, tmp_path: Path) -> None:
     square = np.sign(np.sin(np.arange(24000) / 20))
     soundfile.write(tmp_path / "in.wav", square, 48000)
-    report = enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    report = enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", band_above="drop")
     written, _ = soundfile.read(tmp_path / "out.wav")
     assert written.shape == (24000,)
     assert np.abs(written).max() <= 1

@@ -10,6 +10,7 @@ import pytest
 from runtime.tiny_model import GAINS, HOP, LOOKAHEAD, UTILIZATIONS, tone
 from sese.errors import InputError
 from sese.runtime.artefact import open_artefact
+from sese.runtime.rates import Latency
 from sese.runtime.stream import Stream
 
 RATES = (8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000)
@@ -29,9 +30,10 @@ def through(stream: Stream, audio: np.ndarray, sizes: list[int]) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [16000, 48000, 11025])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_any_chunking(remembering: Path, rate: int, channels: int) -> None:
+@pytest.mark.parametrize("latency", ["low", "high"])
+def test_any_chunking(remembering: Path, rate: int, channels: int, latency: Latency) -> None:
     audio = np.random.default_rng(0).normal(0, 0.1, (channels, 5003)).astype(np.float32)
-    stream = Stream(open_artefact(remembering), "fixed:0.5", rate, channels)
+    stream = Stream(open_artefact(remembering), "fixed:0.5", rate, channels, latency=latency)
     whole = through(stream, audio, [audio.shape[1]])
     assert whole.shape == audio.shape
     for sizes in ([1], [HOP], [HOP - 1], [HOP + 1], [7, 0, 500, 1], [3000, 1]):
@@ -39,10 +41,12 @@ def test_any_chunking(remembering: Path, rate: int, channels: int) -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("channels", [1, 2, 6])
-def test_aligned_at_every_rate(tiny: Path, rate: int, channels: int) -> None:
+@pytest.mark.parametrize("channels", [1, 6])
+@pytest.mark.parametrize("latency", ["low", "high"])
+def test_aligned_at_every_rate(tiny: Path, rate: int, channels: int, latency: Latency) -> None:
     audio = tone(rate // 2, channels, rate).T
-    enhanced = through(Stream(open_artefact(tiny), FULL, rate, channels), audio, [rate // 10])
+    stream = Stream(open_artefact(tiny), FULL, rate, channels, latency=latency, band_above="drop")
+    enhanced = through(stream, audio, [rate // 10])
     assert enhanced.shape == audio.shape
     inner = slice(rate // 10, -rate // 10)  # resampling filters ring at the sudden ends of the tones
     np.testing.assert_allclose(enhanced[:, inner], audio[:, inner], atol=1e-4)
@@ -115,8 +119,8 @@ def test_budget_changes_on_the_way(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_latency_is_what_it_says(tiny: Path, rate: int) -> None:
-    stream = Stream(open_artefact(tiny), FULL, rate)
+def test_latency_is_no_more_than_it_says(tiny: Path, rate: int) -> None:
+    stream = Stream(open_artefact(tiny), FULL, rate, latency="high")
     if rate == 16000:
         assert stream.latency_samples == HOP + LOOKAHEAD
     fed = returned = longest = 0
@@ -126,6 +130,27 @@ def test_latency_is_what_it_says(tiny: Path, rate: int) -> None:
         longest = max(longest, fed - len(chunk) + 1 - returned)  # until its oldest sample is heard
         returned += len(stream.feed(chunk))
     assert longest <= stream.latency_samples < 0.25 * rate
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
+def test_low_latency_is_exact(tiny: Path, rate: int) -> None:
+    """Sample by sample: the longest wait is what the stream says, and an impulse comes out in its place."""
+    stream = Stream(open_artefact(tiny), FULL, rate)
+    audio = np.zeros(4000, np.float32)
+    audio[2000] = 0.5
+    parts: list[np.ndarray] = []
+    returned = longest = waited = 0
+    for at, sample in enumerate(audio):
+        longest = max(longest, at + 1 - returned)
+        parts.append(stream.feed(np.array([sample])))
+        returned += len(parts[-1])
+        if returned > 2000 and not waited:
+            waited = at + 1 - 2000  # the impulse is out
+    assert 0 < waited <= stream.latency_samples
+    assert longest == stream.latency_samples
+    assert longest <= (HOP + LOOKAHEAD) / 16000 * rate + 0.005 * rate
+    parts.append(stream.flush())
+    np.testing.assert_allclose(np.concatenate(parts), audio, atol=1e-4)
 
 
 @pytest.mark.parametrize("wet", [0.0, 0.3, 1.0])

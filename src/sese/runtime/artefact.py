@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,18 @@ class StateSpec:
 
 @dataclass(frozen=True)
 class Artefact:
-    """An opened and checked model. `state` maps ``<name>`` to the shape of ``state.<name>``."""
+    """An opened and checked model, for any number of threads.
+
+    Attributes:
+        state: ``<name>`` -> the shape of ``state.<name>``.
+        lent: Arrays for calls that are not under way, see `sese.runtime.step`: (batch, frames) -> them.
+    """
 
     path: Path
     card: Card
     session: onnxruntime.InferenceSession
     state: dict[str, StateSpec]
+    lent: dict[tuple[int, int], list[Any]] = field(default_factory=dict, compare=False, repr=False)
 
 
 def bundled_models() -> list[str]:

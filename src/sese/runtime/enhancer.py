@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from sese.errors import InputError
 from sese.runtime.artefact import Artefact, Card, open_artefact
+from sese.runtime.band_above import FOLLOW
+from sese.runtime.batch import Batch
 from sese.runtime.budget import Budget, highest_level, parse_budget
 from sese.runtime.deadline import require_max_rtf
 from sese.runtime.file import Report, enhance_file
-from sese.runtime.rates import require_rate
-from sese.runtime.stream import HIGHEST_CHANNELS, TRACE_SECONDS, Stream
+from sese.runtime.framing import HIGHEST_CHANNELS
+from sese.runtime.rates import Latency, require_rate
+from sese.runtime.stream import TRACE_SECONDS, Stream
 
 
 class Enhancer:
@@ -73,18 +76,25 @@ class Enhancer:
         mix: float = 1.0,
         max_attenuation_db: float | None = None,
         trace_seconds: float | None = TRACE_SECONDS,
+        latency: Latency = "low",
+        band_above: str = FOLLOW,
+        linked: bool = True,
     ) -> Stream:
-        """A stream of its own state; any number may run side by side.
+        """A stream of its own state; any number may run side by side, in threads of their own.
 
         Args:
             sample_rate: In Hz, 8000 to 192000; None for the model's own.
-            channels: Number of channels, enhanced independently, but at one level a frame.
+            channels: Number of channels, enhanced side by side.
             budget: See `Enhancer`; None for the budget of this enhancer.
             max_mmacs: See `Enhancer`; None for the limit of this enhancer.
             max_rtf: See `Enhancer`; None for the limit of this enhancer.
             mix: See `enhance`.
             max_attenuation_db: See `enhance`.
             trace_seconds: How much of the signal `Stream.trace` reaches back; None for all.
+            latency: ``"low"`` for live signals, ``"high"`` for the resampling filters that files have; of no
+                effect at the model's rate.
+            band_above: See `enhance`.
+            linked: See `enhance`.
 
         Raises:
             InputError: An argument cannot be used.
@@ -98,7 +108,20 @@ class Enhancer:
             max_mmacs=self.max_mmacs if max_mmacs is None else max_mmacs,
             max_rtf=self.max_rtf if max_rtf is None else max_rtf,
             trace_seconds=trace_seconds,
+            latency=latency,
+            band_above=band_above,
+            linked=linked,
         )
+
+    def batch(self) -> Batch:
+        """Many streams that are enhanced together, for servers, within this enhancer's `max_mmacs`.
+
+        Raises:
+            InputError: This enhancer has `max_rtf`, which streams that run together cannot keep.
+        """
+        if self.max_rtf is not None:
+            raise InputError("max_rtf is for single streams; open the model without it for a batch")
+        return Batch(self.artefact, self.budget, max_mmacs=self.max_mmacs)
 
     def enhance(
         self,
@@ -110,6 +133,8 @@ class Enhancer:
         max_rtf: float | None = None,
         mix: float = 1.0,
         max_attenuation_db: float | None = None,
+        band_above: str = FOLLOW,
+        linked: bool = True,
     ) -> NDArray[Any]:
         """Enhance an array.
 
@@ -121,6 +146,10 @@ class Enhancer:
             max_rtf: See `Enhancer`; None for the limit of this enhancer.
             mix: 0 returns the input, 1 the enhanced audio, sample-aligned in between.
             max_attenuation_db: Most that anything may be attenuated by, in dB, at least 0; None for no limit.
+            band_above: What becomes of frequencies above the model's band. ``"follow"``: kept, attenuated by
+                the gain that the model has in the upper part of its band. ``"drop"``: dropped.
+            linked: Whether all channels have one level in each frame, and one gain above the model's band, so
+                that the stereo image stays there. False: each is enhanced as if it came alone.
 
         Returns:
             Array of the same shape and dtype.
@@ -143,6 +172,9 @@ class Enhancer:
             max_rtf=max_rtf,
             mix=mix,
             max_attenuation_db=max_attenuation_db,
+            latency="high",
+            band_above=band_above,
+            linked=linked,
         )
         enhanced = np.empty_like(audio)
         done = 0
@@ -164,6 +196,8 @@ class Enhancer:
         max_rtf: float | None = None,
         mix: float = 1.0,
         max_attenuation_db: float | None = None,
+        band_above: str = FOLLOW,
+        linked: bool = True,
         trace: str | os.PathLike[str] | None = None,
         force: bool = False,
         progress: Callable[[float], object] | None = None,
@@ -178,6 +212,8 @@ class Enhancer:
             max_rtf: See `Enhancer`; None for the limit of this enhancer.
             mix: See `enhance`.
             max_attenuation_db: See `enhance`.
+            band_above: See `enhance`.
+            linked: See `enhance`.
             trace: File for the level of each frame, ``.csv`` or ``.json``, see
                 `sese.runtime.trace.write_trace`; None for none.
             force: Replace an existing `target` and `trace`.
@@ -197,6 +233,9 @@ class Enhancer:
                 mix=mix,
                 max_attenuation_db=max_attenuation_db,
                 trace_seconds=TRACE_SECONDS if trace is None else None,
+                latency="high",
+                band_above=band_above,
+                linked=linked,
             )
 
         return enhance_file(make, source, target, trace=trace, force=force, progress=progress)

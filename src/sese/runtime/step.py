@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 import onnxruntime
@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 
 from sese.runtime.artefact import Artefact
 
+KEPT = 4
+"""Calls of up to so many frames, and of `Step.LONGEST`, keep their arrays for the next such call."""
+
+ALIGNMENT = 16
+"""Of a state in its buffer, in values: 64 bytes, a line of the cache."""
+
 
 class Step:
-    """A stream's place in a model: arrays that are made once, and the state.
+    """A stream's place in a model: nothing but its state.
 
-    State goes from one set of arrays into another, and the two change places: nothing is copied.
+    What a call needs besides, arrays bound to the model, is lent by the artefact: there are as many of them
+    as calls run at a time, however many streams there are.
 
     Args:
         artefact: The model.
@@ -26,12 +33,7 @@ class Step:
 
     def __init__(self, artefact: Artefact, batch: int) -> None:
         self._artefact, self._batch = artefact, batch
-        self._budget, self._ceiling = np.zeros((), np.float32), np.zeros((), np.int64)
-        self._states = [
-            {name: spec.zeros(batch) for name, spec in artefact.state.items()} for _ in ("now", "next")
-        ]
-        self._turn = 0
-        self._frame = _Call(self, 1)
+        self._state = np.zeros(_places(artefact, batch)[1], np.float32)
 
     def __call__(
         self,
@@ -49,53 +51,62 @@ class Step:
             ceiling: Highest level that the router may choose; None for the model's highest.
 
         Returns:
-            Enhanced ``[batch, frames * hop]`` and the utilization ``[frame]``, valid until the next call.
+            Enhanced ``[batch, frames * hop]`` and the utilization ``[frame]``.
         """
         card = self._artefact.card
         frames = audio.shape[1] // card.hop_length
-        call = self._frame if frames == 1 else _Call(self, frames)
+        kept = self._artefact.lent.setdefault((self._batch, frames), [])
+        try:
+            call = kept.pop()  # atomic: no two threads get the same one
+        except IndexError:
+            call = _Call(self._artefact, self._batch, frames)
         call.audio[:, 0] = audio
         call.level[:] = levels
-        self._budget[...] = budget
-        self._ceiling[...] = len(card.levels) - 1 if ceiling is None else ceiling
-        self._artefact.session.run_with_iobinding(call.binding(self._turn))
-        self._turn = 1 - self._turn
-        return call.enhanced[:, 0], call.utilization
+        call.budget[...] = budget
+        call.ceiling[...] = len(card.levels) - 1 if ceiling is None else ceiling
+        call.before[:] = self._state
+        self._artefact.session.run_with_iobinding(call.binding)
+        self._state[:] = call.after
+        done = call.enhanced[:, 0].copy(), call.utilization.copy()
+        if frames <= KEPT or frames == self.LONGEST:
+            kept.append(call)
+        return done
 
     def reset(self) -> None:
         """Forget the signal."""
-        for array in self._states[self._turn].values():
-            array[...] = 0
+        self._state[:] = 0
 
 
 class _Call:
-    """Arrays for so many frames, bound to the model with the state going either way."""
+    """Arrays for so many frames, bound to the model; the states lie one behind the other in one array."""
 
-    def __init__(self, step: Step, frames: int) -> None:
-        self._step = step
-        time = frames * step._artefact.card.hop_length
-        self.audio = np.zeros((step._batch, 1, time), np.float32)
+    def __init__(self, artefact: Artefact, batch: int, frames: int) -> None:
+        time = frames * artefact.card.hop_length
+        places, size = _places(artefact, batch)
+        self.audio = np.zeros((batch, 1, time), np.float32)
         self.level = np.zeros(frames, np.int64)
-        self.enhanced = np.zeros((step._batch, 1, time), np.float32)
+        self.budget, self.ceiling = np.zeros((), np.float32), np.zeros((), np.int64)
+        self.before, self.after = np.zeros(size, np.float32), np.zeros(size, np.float32)
+        self.enhanced = np.zeros((batch, 1, time), np.float32)
         self.utilization = np.zeros(frames, np.float32)
-        self._bound: dict[int, Any] = {}
-
-    def binding(self, now: int) -> Any:
-        """The binding that takes the state from set `now` into the other."""
-        if now not in self._bound:
-            self._bound[now] = self._bind(now)
-        return self._bound[now]
-
-    def _bind(self, now: int) -> Any:
-        step = self._step
-        binding = step._artefact.session.io_binding()
-        inputs = {"audio": self.audio, "level": self.level}
-        inputs |= {"budget": step._budget, "ceiling": step._ceiling}
-        inputs |= {f"state.{name}": array for name, array in step._states[now].items()}
+        inputs = {"audio": self.audio, "level": self.level, "budget": self.budget, "ceiling": self.ceiling}
         outputs = {"enhanced": self.enhanced, "utilization": self.utilization}
-        outputs |= {f"next_state.{name}": array for name, array in step._states[1 - now].items()}
+        for name, place in places.items():
+            shape = (batch, *artefact.state[name].shape)
+            inputs[f"state.{name}"] = self.before[place].reshape(shape)
+            outputs[f"next_state.{name}"] = self.after[place].reshape(shape)
+        self.binding = artefact.session.io_binding()
         for name, array in inputs.items():
-            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+            self.binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
         for name, array in outputs.items():
-            binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        return binding
+            self.binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+
+
+def _places(artefact: Artefact, batch: int) -> tuple[dict[str, slice], int]:
+    """Where each state lies in the array of all of them, and how long that is."""
+    places, end = {}, 0
+    for name, spec in artefact.state.items():
+        size = batch * math.prod(spec.shape)
+        places[name] = slice(end, end + size)
+        end += -(-size // ALIGNMENT) * ALIGNMENT
+    return places, end

@@ -8,34 +8,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.audio.files import require_finite
-from sese.audio.resample import Resampler
 from sese.errors import InputError
 from sese.runtime.artefact import Artefact
+from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget
 from sese.runtime.deadline import Deadline
+from sese.runtime.framing import Framing, require_sane
 from sese.runtime.pilot import Pilot
-from sese.runtime.rates import longest_wait, require_rate
+from sese.runtime.rates import Latency
 
-HIGHEST_CHANNELS = 64
-TRACE_SECONDS = 3600
+TRACE_SECONDS = 60
 
 
 class Stream:
     """A stream through a model: feed chunks of any length, get enhanced samples as they become ready.
 
     What comes out is as long as what went in, aligned with it to the sample, and does not depend on how it
-    was divided into chunks. Channels are enhanced independently, side by side on the batch axis.
+    was divided into chunks. Any number of streams may use one model at a time, each from a thread of its own;
+    one stream is fed by one thread at a time.
+
+    Channels are enhanced side by side. Linked, they share the level of each frame, decided from what all of
+    them hold, and one gain above the model's band, so that the stereo image stays in place there; below, the
+    model attenuates each channel by what it hears in it. Not linked, each is enhanced as if it came alone.
 
     Args:
         artefact: The model.
         budget: See `sese.runtime.budget`.
         sample_rate: In Hz, 8000 to 192000, of what is fed and returned; None for the model's own.
-        channels: Number of channels.
+        channels: Number of channels, 1 to 64.
         wet: Share of the enhanced signal in the output, in [0, 1]; the rest is the input.
         max_mmacs: See `sese.runtime.enhancer.Enhancer`.
         max_rtf: See there. With one, levels and so samples depend on how fast the machine is.
         trace_seconds: Length of the `trace`; None for all of the signal, however long.
+        latency: What resampling adds at other rates than the model's: about 4 ms (``"low"``), or tens of ms
+            for filters that pass more of the highest 10 % of the band (``"high"``).
+        band_above: What becomes of the band that the model does not hear: kept, attenuated by the gain that
+            the model has in the upper part of its own (``"follow"``), or dropped (``"drop"``).
+        linked: Whether channels are linked. Not linked, they cannot have `max_rtf`.
 
     Raises:
         InputError: An argument cannot be used with this model.
@@ -52,25 +61,31 @@ class Stream:
         max_mmacs: float | None = None,
         max_rtf: float | None = None,
         trace_seconds: float | None = TRACE_SECONDS,
+        latency: Latency = "low",
+        band_above: str = FOLLOW,
+        linked: bool = True,
     ) -> None:
         card = artefact.card
         self.artefact = artefact
-        self.sample_rate = require_rate(card.sample_rate if sample_rate is None else sample_rate)
-        if not isinstance(channels, int | np.integer) or not 1 <= channels <= HIGHEST_CHANNELS:
-            raise InputError(f"channels is {channels!r}; give a whole number from 1 to {HIGHEST_CHANNELS}")
-        self.channels = int(channels)
-        self.wet = wet
-        self._flat = self.channels == 1  # whether to return [time], as the last chunk was
+        self._framing = Framing(card, sample_rate, channels, wet, latency, band_above, linked)
+        self.sample_rate, self.channels, self.wet = self._framing.sample_rate, self._framing.channels, wet
         frames = None if trace_seconds is None else round(trace_seconds * card.sample_rate / card.hop_length)
-        self._pilot = Pilot(artefact, self.channels, budget, max_mmacs, max_rtf, frames)
-        self._to_model = Resampler(self.sample_rate, card.sample_rate, self.channels)
-        self._from_model = Resampler(card.sample_rate, self.sample_rate, self.channels)
-        self.reset()
+        together = linked or self.channels == 1
+        if max_rtf is not None and not together:
+            raise InputError("max_rtf is for the channels together; link them (linked=True), or leave it out")
+        # Each decides on the levels of its channels.
+        self._pilots = [
+            Pilot(artefact, self.channels if together else 1, budget, max_mmacs, max_rtf, frames)
+            for _ in range(1 if together else self.channels)
+        ]
+        self._busy_seconds = 0.0
+        self._heard = 0
 
     def reset(self) -> None:
         """Forget the signal and the statistics."""
-        self._restart()
-        self._pilot.reset()
+        self._framing.reset()
+        for pilot in self._pilots:
+            pilot.reset()
         self._busy_seconds = 0.0
         self._heard = 0
 
@@ -86,15 +101,13 @@ class Stream:
         Raises:
             InputError: The chunk has another shape or type, or holds NaN or infinity; it is not taken then.
         """
-        audio = self._checked(np.asarray(chunk))
-        self._flat = np.ndim(chunk) == 1
         started = perf_counter()
-        self._fed += audio.shape[1]
-        self._heard += audio.shape[1]
-        enhanced = self._through_model(self._to_model.feed(audio.T).T)
-        ready = self._blend(self._from_model.feed(enhanced.T).T, audio)
+        before = self._framing.fed
+        frames = self._framing.take(chunk)
+        self._heard += self._framing.fed - before
+        ready = self._framing.give(self._enhanced(frames))
         self._busy_seconds += perf_counter() - started
-        return ready[0] if self._flat else ready
+        return ready
 
     def flush(self) -> NDArray[np.float32]:
         """End the signal: return exactly the samples that are missing, in the shape of the last chunk.
@@ -102,17 +115,11 @@ class Stream:
         The next chunk begins a new signal.
         """
         started = perf_counter()
-        lookahead, hop = self.artefact.card.lookahead_samples, self.artefact.card.hop_length
-        last = self._through_model(self._to_model.flush().T)
-        missing = self._entered - self._left
-        silence = np.zeros((self.channels, lookahead + hop), np.float32)
-        tail = self._through_model(silence)[:, :missing]
-        resampled = [self._from_model.feed(part.T) for part in (last, tail)]
-        resampled.append(self._from_model.flush(total=self._fed))
-        ready = self._blend(np.concatenate(resampled).T, np.zeros((self.channels, 0), np.float32))
-        self._restart()
+        ready = self._framing.conclude(self._enhanced(self._framing.finish()))
+        for pilot in self._pilots:
+            pilot.restart()
         self._busy_seconds += perf_counter() - started
-        return ready[0] if self._flat else ready
+        return ready
 
     @property
     def latency_samples(self) -> int:
@@ -120,101 +127,56 @@ class Stream:
 
         At the model's rate this is one hop and the lookahead; at others the resampling filters add theirs.
         """
-        card = self.artefact.card
-        if self.sample_rate == card.sample_rate:
-            return card.latency_samples
-        return longest_wait(self.sample_rate, card.sample_rate, card.hop_length, card.lookahead_samples)
+        return self._framing.latency_samples
 
     @property
     def budget(self) -> Budget:
         """The budget. May be changed between chunks: the next frame follows it."""
-        return self._pilot.budget
+        return self._pilots[0].budget
 
     @budget.setter
     def budget(self, budget: Budget) -> None:
-        self._pilot.budget = budget
+        for pilot in self._pilots:
+            pilot.budget = budget
 
     @property
     def highest_level(self) -> int:
         """Highest level that the limits allow now, counted from 0, the cheapest."""
-        return self._pilot.ceiling
+        return self._pilots[0].ceiling
 
     @property
     def deadline(self) -> Deadline | None:
         """What became of `max_rtf` since the last `reset`: how many frames were late; None without one."""
-        return self._pilot.deadline
+        return self._pilots[0].deadline
 
     @property
     def routed(self) -> bool:
         """Whether the model's router picks the levels, which costs `router_macs_per_second` of its card."""
-        return self._pilot.routed
+        return self._pilots[0].routed
 
     @property
     def utilization(self) -> float:
         """Mean share of the model's compute used since the last `reset`, in (0, 1]; NaN before any frame."""
-        return self._pilot.utilization
+        return sum(pilot.utilization for pilot in self._pilots) / len(self._pilots)
 
     @property
     def trace(self) -> NDArray[np.float32]:
         """Share of the model's compute used by each frame since the last `reset` ``[frame]``, in (0, 1].
 
-        Of the last hour, unless told otherwise; the latest frame comes last.
+        Of the last minute, unless told otherwise; the latest frame comes last. The mean of all channels where
+        they are not linked.
         """
-        return self._pilot.trace
+        return np.mean([pilot.trace for pilot in self._pilots], axis=0, dtype=np.float32)
 
     @property
     def real_time_factor(self) -> float:
         """Processing time over the duration of what was fed since the last `reset`; NaN before any."""
         return self._busy_seconds * self.sample_rate / self._heard if self._heard else float("nan")
 
-    def _restart(self) -> None:
-        self._pilot.restart()
-        self._to_model.reset()
-        self._from_model.reset()
-        self._pending = np.zeros((self.channels, 0), np.float32)  # less than a hop, at the model's rate
-        self._dry = np.zeros((self.channels, 0), np.float32)  # input that awaits its enhanced counterpart
-        self._skip = self.artefact.card.lookahead_samples  # enhanced samples from before the signal
-        self._fed = 0  # samples, at the stream's rate
-        self._entered = self._left = 0  # samples, at the model's rate
-
-    def _checked(self, audio: NDArray[Any]) -> NDArray[np.float32]:
-        if not np.issubdtype(audio.dtype, np.floating):
-            raise InputError(
-                f"audio has dtype {audio.dtype}; give floating point samples in [-1, 1] "
-                "(divide 16-bit ones by 32768)"
-            )
-        if audio.ndim == 1 and self.channels == 1:
-            audio = audio[np.newaxis]
-        if audio.ndim != 2 or audio.shape[0] != self.channels:
-            raise InputError(
-                f"audio has shape {audio.shape}; this stream takes [channel, time] with "
-                f"{self.channels} channel(s)"
-            )
-        audio = audio.astype(np.float32, copy=False)
-        require_finite(audio.T, "audio", self._fed, self.sample_rate)
-        return audio
-
-    def _through_model(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``[channel, time]`` at the model's rate, any length -> what is ready, aligned with the input."""
-        hop = self.artefact.card.hop_length
-        self._entered += audio.shape[1]
-        audio = np.concatenate([self._pending, audio], axis=1)
-        whole = audio.shape[1] // hop * hop
-        enhanced = self._pilot(audio[:, :whole])
-        self._pending = audio[:, whole:].copy()
-        if not np.isfinite(enhanced).all():
-            raise InputError(
-                f"model {self.artefact.card.name} gave NaN or infinity for audio with peak "
-                f"{np.abs(audio).max():.3g}; scale the audio to [-1, 1]"
-            )
-        early = min(self._skip, whole)
-        self._skip -= early
-        self._left += whole - early
-        return enhanced[:, early:]
-
-    def _blend(self, enhanced: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self.wet == 1:
-            return enhanced
-        self._dry = np.concatenate([self._dry, audio], axis=1)
-        dry, self._dry = np.split(self._dry, [enhanced.shape[1]], axis=1)
-        return self.wet * enhanced + (1 - self.wet) * dry
+    def _enhanced(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        if len(self._pilots) == 1:
+            enhanced = self._pilots[0](frames)
+        else:
+            enhanced = np.concatenate([pilot(frames[at : at + 1]) for at, pilot in enumerate(self._pilots)])
+        require_sane(self.artefact.card, frames, enhanced)
+        return enhanced

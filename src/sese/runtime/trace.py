@@ -23,7 +23,7 @@ class Trace:
     """The utilization of the latest frames, four bytes each.
 
     Args:
-        longest: Frames to keep; None to keep all. Up to twice as many are held, which makes dropping cheap.
+        longest: Frames to keep; None to keep all. Up to a quarter more are held, which makes dropping cheap.
     """
 
     def __init__(self, longest: int | None) -> None:
@@ -33,8 +33,8 @@ class Trace:
     def add(self, utilization: NDArray[np.float32]) -> None:
         """Append frames ``[frame]``."""
         self._used.frombytes(utilization.astype(np.float32, copy=False).tobytes())
-        if self._longest is not None and len(self._used) >= 2 * self._longest:
-            del self._used[: -self._longest]
+        if self._longest is not None and len(self._used) >= 1.25 * self._longest:
+            del self._used[: len(self._used) - self._longest]
 
     def read(self) -> NDArray[np.float32]:
         """The utilization of the frames kept ``[frame]``, in (0, 1], the latest last; a copy."""

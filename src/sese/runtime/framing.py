@@ -1,0 +1,202 @@
+"""A signal at any rate as whole frames for a model, and what the model makes of them as a signal again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sese.audio.files import require_finite
+from sese.errors import InputError
+from sese.runtime.artefact import Card
+from sese.runtime.band_above import CHOICES, FOLLOW, BandAbove
+from sese.runtime.rates import Latency, longest_wait, require_rate, resampler
+
+HIGHEST_CHANNELS = 64
+
+
+class Framing:
+    """One signal's way to a model and back: resampling, division into frames, alignment, the band above.
+
+    For each chunk `take` its frames, have the model enhance them, and `give` them back; for the end `finish`
+    instead of `take` and `conclude` instead of `give`. What comes out is as long as what went in, aligned
+    with it to the sample, and does not depend on how it was divided into chunks.
+
+    With the band above kept, the output is the enhanced signal at the stream's rate, and the gain of
+    `sese.runtime.band_above` times what resampling to the model's rate and back loses of the input. A model
+    that passes everything thus passes every frequency.
+
+    Args:
+        card: Of the model.
+        sample_rate: In Hz, 8000 to 192000, of the signal; None for the model's own.
+        channels: Number of channels.
+        wet: Share of the enhanced signal in the output, in [0, 1]; the rest is the input.
+        latency: ``"low"``, short resampling filters, or ``"high"``, long ones.
+        band_above: ``"follow"`` or ``"drop"``.
+        linked: Whether the gain above the band is the same for all channels.
+
+    Raises:
+        InputError: An argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        sample_rate: int | None = None,
+        channels: int = 1,
+        wet: float = 1.0,
+        latency: Latency = "low",
+        band_above: str = FOLLOW,
+        linked: bool = True,
+    ) -> None:
+        self.card = card
+        self.sample_rate = require_rate(card.sample_rate if sample_rate is None else sample_rate)
+        if not isinstance(channels, int | np.integer) or not 1 <= channels <= HIGHEST_CHANNELS:
+            raise InputError(f"channels is {channels!r}; give a whole number from 1 to {HIGHEST_CHANNELS}")
+        if band_above not in CHOICES:
+            raise InputError(f"band_above is {band_above!r}; give 'follow' or 'drop'")
+        self.channels, self.wet, self.latency = int(channels), wet, latency
+        self._flat = self.channels == 1  # whether to return [time], as the last chunk was
+        self._above: BandAbove | None = None
+        if band_above == FOLLOW and self.sample_rate != card.sample_rate:
+            rates = (card.sample_rate, self.sample_rate)
+            self._above = BandAbove(*rates, card.hop_length, card.lookahead_samples, linked)
+        # Beside the enhanced signal, what the model heard is brought back to the stream's rate.
+        wide = self.channels * (1 if self._above is None else 2)
+        self._to_model = resampler(latency, self.sample_rate, card.sample_rate, self.channels)
+        self._from_model = resampler(latency, card.sample_rate, self.sample_rate, wide)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the signal."""
+        self._to_model.reset()
+        self._from_model.reset()
+        self._pending = self._nothing()  # less than a hop, at the model's rate
+        self._dry = self._nothing()  # input that awaits its enhanced counterpart
+        if self._above is not None:
+            self._above.reset()
+            # What the model heard and awaits its enhanced counterpart, at the model's rate.
+            self._heard = np.zeros((self.channels, self.card.lookahead_samples), np.float32)
+        self._skip = self.card.lookahead_samples  # enhanced samples from before the signal
+        self.fed = 0  # samples, at the stream's rate
+        self._entered = self._framed = self._left = 0  # samples, at the model's rate
+
+    @property
+    def latency_samples(self) -> int:
+        """Most samples that a sample waits for before it is returned, at the stream's own rate."""
+        card = self.card
+        if self.sample_rate == card.sample_rate:
+            return card.latency_samples
+        rates = (self.sample_rate, card.sample_rate)
+        return longest_wait(self.latency, *rates, card.hop_length, card.lookahead_samples)
+
+    def check(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
+        """The chunk as ``[channel, time]``.
+
+        Raises:
+            InputError: It has another shape or type, or holds NaN or infinity.
+        """
+        audio = np.asarray(chunk)
+        if not np.issubdtype(audio.dtype, np.floating):
+            raise InputError(
+                f"audio has dtype {audio.dtype}; give floating point samples in [-1, 1] "
+                "(divide 16-bit ones by 32768)"
+            )
+        if audio.ndim == 1 and self.channels == 1:
+            audio = audio[np.newaxis]
+        if audio.ndim != 2 or audio.shape[0] != self.channels:
+            raise InputError(
+                f"audio has shape {audio.shape}; this stream takes [channel, time] with "
+                f"{self.channels} channel(s)"
+            )
+        audio = audio.astype(np.float32, copy=False)
+        require_finite(audio.T, "audio", self.fed, self.sample_rate)
+        return audio
+
+    def take(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
+        """Take a chunk; the frames ``[channel, frames * hop]`` at the model's rate that are ready.
+
+        Raises:
+            InputError: The chunk has another shape or type, or holds NaN or infinity; it is not taken then.
+        """
+        audio = self.check(chunk)
+        self._flat = np.ndim(chunk) == 1
+        self.fed += audio.shape[1]
+        if self._above is not None or self.wet != 1:
+            self._dry = np.concatenate([self._dry, audio], axis=1)
+        low = self._to_model.feed(audio.T).T
+        self._entered += low.shape[1]
+        return self._frames(np.concatenate([self._pending, low], axis=1))
+
+    def give(self, enhanced: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the enhanced frames; the samples that are ready, ``[channel, time]`` or like the chunk."""
+        return self._returned(self._out(enhanced, None))
+
+    def finish(self) -> NDArray[np.float32]:
+        """End the signal: its last frames ``[channel, frames * hop]``, with silence behind."""
+        low = self._to_model.flush().T
+        self._entered += low.shape[1]
+        audio = np.concatenate([self._pending, low], axis=1)
+        hop = self.card.hop_length
+        whole = -(-(self._entered + self.card.lookahead_samples) // hop) * hop if self._entered else 0
+        silence = np.zeros((self.channels, whole - self._framed - audio.shape[1]), np.float32)
+        return self._frames(np.concatenate([audio, silence], axis=1))
+
+    def conclude(self, enhanced: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the last enhanced frames; exactly the samples that are missing. The next chunk begins anew."""
+        ready = self._returned(self._out(enhanced, self.fed))
+        self.reset()
+        return ready
+
+    def _frames(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        whole = audio.shape[1] // self.card.hop_length * self.card.hop_length
+        self._pending = audio[:, whole:].copy()
+        self._framed += whole
+        frames = audio[:, :whole]
+        if self._above is not None:
+            self._heard = np.concatenate([self._heard, frames], axis=1)
+        return frames
+
+    def _out(self, enhanced: NDArray[np.float32], total: int | None) -> NDArray[np.float32]:
+        """Enhanced frames to the stream's rate; with `total`, all that is missing of so many samples."""
+        length = enhanced.shape[1]
+        both = enhanced
+        if self._above is not None:
+            heard, self._heard = self._heard[:, :length], self._heard[:, length:].copy()
+            if length:
+                self._above.add(enhanced, heard)
+            both = np.concatenate([enhanced, heard])
+        early = min(self._skip, length)
+        self._skip -= early
+        both = both[:, early:] if total is None else both[:, early : early + self._entered - self._left]
+        self._left += both.shape[1]
+        ready = self._from_model.feed(both.T).T
+        if total is not None:
+            ready = np.concatenate([ready, self._from_model.flush(total).T], axis=1)
+        return self._mixed(ready)
+
+    def _mixed(self, ready: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What came from the model, and the input's share of it: above the band, and of the whole."""
+        if self._above is None and self.wet == 1:
+            return ready
+        dry, self._dry = self._dry[:, : ready.shape[1]], self._dry[:, ready.shape[1] :].copy()
+        if self._above is not None:
+            ready, heard = np.split(ready, 2)
+            ready = ready + self._above.read(ready.shape[1]) * (dry - heard)
+        return ready if self.wet == 1 else self.wet * ready + (1 - self.wet) * dry
+
+    def _returned(self, ready: NDArray[np.float32]) -> NDArray[np.float32]:
+        return ready[0] if self._flat else ready
+
+    def _nothing(self) -> NDArray[np.float32]:
+        return np.zeros((self.channels, 0), np.float32)
+
+
+def require_sane(card: Card, frames: NDArray[np.float32], enhanced: NDArray[np.float32]) -> None:
+    """Raise InputError when a model made NaN or infinity of its input."""
+    if not np.isfinite(enhanced).all():
+        raise InputError(
+            f"model {card.name} gave NaN or infinity for audio with peak {np.abs(frames).max():.3g}; "
+            "scale the audio to [-1, 1]"
+        )
