@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sese.audio.files import FORMAT_OF
 from sese.errors import InputError
-from sese.runtime.places import Place, walk
+from sese.runtime.places import Place, resolver, walk
 
 SUFFIX = "_enhanced"
 
@@ -44,17 +44,14 @@ def plan_jobs(
     """
     if output is not None:
         return [_single(inputs, output, out_dir)]
-    jobs: dict[Place, Job] = {}
+    real = resolver()
+    jobs: dict[str, Job] = {}
     for path in inputs:
         for job in _expand(path, out_dir) if isinstance(path, Path) else _expand_url(path, out_dir):
-            jobs.setdefault(_real(job.source), job)
+            jobs.setdefault(real(job.source), job)
     sources = set(jobs)
-    taken: dict[Place, Place] = {}
-    return [_without_clash(job, sources, taken, force) for job in jobs.values()]
-
-
-def _real(place: Place) -> Place:
-    return Path(os.path.realpath(place)) if isinstance(place, Path) else place
+    taken: dict[str, Place] = {}
+    return [_without_clash(job, real, sources, taken, force) for job in jobs.values()]
 
 
 def _under(folder: Place, relative: Path) -> Place:
@@ -71,6 +68,9 @@ def _single(inputs: Sequence[Place], output: Path, out_dir: Place | None) -> Job
         raise InputError(f"--output {output} names one file, but {what}; use --out-dir")
     if output.is_dir():
         raise InputError(f"--output {output} is a folder; use --out-dir {output}, or name a file in it")
+    if os.path.realpath(output) == os.path.realpath(inputs[0]):
+        error = f"output {output} is the input itself, which is never overwritten; name another output"
+        return Job(inputs[0], output, error)
     return Job(inputs[0], output)
 
 
@@ -132,13 +132,19 @@ def _is_output(path: Path) -> bool:
     return stem not in ("", path.stem) and path.with_name(stem + path.suffix).exists()
 
 
-def _without_clash(job: Job, sources: set[Place], taken: dict[Place, Place], force: bool) -> Job:
-    target = _real(job.target)
+def _without_clash(
+    job: Job,
+    real: Callable[[Place], str],
+    sources: set[str],
+    taken: dict[str, Place],
+    force: bool,
+) -> Job:
+    target = real(job.target)
     if job.error is None and target in taken:
         error = f"{job.source} and {taken[target]} would both be written to {job.target}; enhance them apart"
         return Job(job.source, job.target, error)
     taken[target] = job.source
-    if job.error is None and target in sources and (force or target == _real(job.source)):
+    if job.error is None and target in sources and (force or target == real(job.source)):
         error = f"{job.source} would be written over the input {job.target}; use --out-dir for another folder"
         return Job(job.source, job.target, error)
     return job

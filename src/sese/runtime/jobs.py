@@ -115,9 +115,11 @@ def _notes(
         yield f"manifest {manifest.path}: {lines} passed over"
     if not settings.force:
         for name, (count, before) in manifest.changed(jobs, facts).items():
+            one = count == 1
             yield (
-                f"{count} finished outputs were made with {name} {before}, not {facts[name]}, and stay as "
-                "they are; --force makes them again"
+                f"{count} finished {'output was' if one else 'outputs were'} made with {name} {before}, not "
+                f"{facts[name]}, and {'stays as it is' if one else 'stay as they are'}; --force makes "
+                f"{'it' if one else 'them'} again"
             )
 
 
@@ -135,7 +137,7 @@ def _outcomes(
     for job in jobs:
         if job.error is not None:
             yield Outcome(job, "failed", error=job.error)
-        elif not settings.force and taken(job.target) and not _same(job):
+        elif not settings.force and taken(job.target):
             yield Outcome(job, "skipped")
         else:
             pending.append(job)
@@ -151,13 +153,6 @@ def _outcomes(
     else:
         for job in pending:
             yield enhance_job(enhancer, job, settings, progress)
-
-
-def _same(job: Job) -> bool:
-    """Whether source and target are one file, which is an error, not a finished output."""
-    if isinstance(job.source, Path) and isinstance(job.target, Path):
-        return job.target.resolve() == job.source.resolve()
-    return job.source == job.target
 
 
 def available_cores() -> int:

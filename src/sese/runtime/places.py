@@ -80,12 +80,14 @@ def lister() -> Callable[[Place], bool]:
     """A function that says whether a place is taken, by listing each folder once."""
 
     @lru_cache(maxsize=64)
-    def names(folder: Place) -> frozenset[str]:
-        if isinstance(folder, Path):
-            try:
-                return frozenset(os.listdir(folder))
-            except OSError:  # missing, or what writing there will tell
-                return frozenset()
+    def local(folder: str) -> frozenset[str]:
+        try:
+            return frozenset(os.listdir(folder or "."))
+        except OSError:  # missing, or what writing there will tell
+            return frozenset()
+
+    @lru_cache(maxsize=64)
+    def remote(folder: str) -> frozenset[str]:
         fs, path = filesystem(folder)
         with _told(folder, "listed"):
             try:
@@ -94,12 +96,25 @@ def lister() -> Callable[[Place], bool]:
                 return frozenset()
 
     def taken(place: Place) -> bool:
-        if isinstance(place, Path):
-            return place.name in names(place.parent)
-        folder, name = place.rsplit("/", 1)
-        return name in names(folder)
+        folder, name = os.path.split(place) if isinstance(place, Path) else place.rsplit("/", 1)
+        return name in (local(folder) if isinstance(place, Path) else remote(folder))
 
     return taken
+
+
+def resolver() -> Callable[[Place], str]:
+    """A function that follows links, as `os.path.realpath`, but resolves each folder once."""
+    folder = lru_cache(maxsize=64)(os.path.realpath)
+
+    def real(place: Place) -> str:
+        if not isinstance(place, Path):
+            return place
+        parent, name = os.path.split(place)
+        if name in ("", "..") or os.path.islink(place):
+            return os.path.realpath(place)
+        return os.path.join(folder(parent), name)
+
+    return real
 
 
 def fetch(place: Place, folder: Path) -> Path:
