@@ -112,10 +112,7 @@ def enhance(
 def _part_address(words: list[str]) -> tuple[list[str], str]:
     """Part the cluster's address from the inputs: the value of `--ray`, which typer cannot leave optional."""
     for word in words:
-        if (
-            re.fullmatch(r"ray://\S+|[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+|auto|local", word)
-            and not Path(word).exists()
-        ):
+        if re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+|auto|local", word) and not Path(word).exists():
             inputs = [other for other in words if other is not word]
             if not inputs:
                 raise InputError(

@@ -48,8 +48,8 @@ def run_on_ray(
         model: ``.onnx`` file; its bytes go to the workers.
         workers: Actors, one core each; None for one per core of the cluster.
         address: "auto" for the cluster of RAY_ADDRESS or of this machine, or a new one on this machine if
-            there is none; "local" for a new one; else ``HOST:PORT`` or ``ray://HOST:PORT``. Not used where
-            this process is connected already.
+            there is none; "local" for a new one; else ``HOST:PORT``. Not used where this process is
+            connected already.
         tell: Called with a line when workers were lost.
 
     Raises:
@@ -182,7 +182,7 @@ def _connect(ray: Any, address: str) -> None:
         options["include_dashboard"] = False
     try:
         if ":" in address:  # Ray itself would try for two minutes
-            host, port = address.removeprefix("ray://").rsplit(":", 1)
+            host, port = address.rsplit(":", 1)
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(**options)
     except Exception as error:  # each kind of address fails in its own way
