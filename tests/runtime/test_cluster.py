@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -98,7 +99,10 @@ def test_killed_node(cluster: Any, sese: Run, corpus: Path, tmp_path: Path) -> N
     assert ran.code == 1, ran
     assert f"{FILES} done, 0 skipped, 1 failed" in ran.out
     assert f"local://{corpus}/far/text.wav is damaged or not audio" in ran.err
-    assert "handed out again" in ran.err  # the node had files in hand
+    lost = re.search(r"sese: note: (\d+) files? .* handed out again", ran.err)
+    assert lost, ran.err  # the node had files in hand
+    assert 1 <= int(lost[1]) <= 4  # and no more than that is done again
+    assert ran.err.count("\n") == 2  # this note and the error: nothing of Ray's own
 
     assert len(rows(manifest)) == FILES + 1
     found = [row for row in rows(manifest) if row["status"] == "done"]

@@ -14,6 +14,7 @@ import os
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,7 +77,8 @@ def run_on_ray(
                     raise InputError(_no_start(error)) from error
                 problem = error
             if left and tell:
-                tell(f"{len(left)} files were in the hands of lost workers, and are handed out again")
+                files = "1 file was" if len(left) == 1 else f"{len(left)} files were"
+                tell(f"{files} in the hands of lost workers: handed out again")
             for job in left.values():
                 attempts[job] += 1
                 if attempts[job] < ATTEMPTS:
@@ -184,12 +186,27 @@ def _connect(ray: Any, address: str) -> None:
         if ":" in address:  # Ray itself would try for two minutes
             host, port = address.rsplit(":", 1)
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        ray.init(**options)
+        with _hushed():
+            ray.init(**options)
     except Exception as error:  # each kind of address fails in its own way
         raise InputError(
             f"no Ray cluster at {address} ({_line(error)}); start one with `ray start`"
         ) from error
     stop_when_told()  # again: Ray has put its own answer to SIGTERM in place
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep from standard error what Ray's C++ side says there as it starts; its errors are raised besides."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _no_start(error: Exception) -> str:
