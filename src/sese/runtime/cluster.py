@@ -29,7 +29,7 @@ from sese.runtime.places import absolute, as_place
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-FILES_PER_ACTOR = 200  # in one dataset: the driver holds a block for each, and the tail of each waits
+FILES_PER_ACTOR = 100  # in one dataset: the driver makes a block for each first, in a millisecond or two
 ATTEMPTS = 4  # a file whose workers die so often is what kills them
 
 
