@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -148,7 +148,9 @@ def _run(
     from sese.runtime.jobs import run_jobs
 
     place = {job: index for index, job in enumerate(planned)}
-    with _progress(planned) as (heard, done):
+    # Ray tells of lost nodes on standard output, where only the report belongs.
+    aside = redirect_stdout(sys.stderr) if ray else nullcontext()
+    with aside, _progress(planned) as (heard, done):
         outcomes = []
         outcomes_of = run_jobs(planned, settings, workers, heard, manifest=manifest, ray=ray, tell=_note)
         for outcome in outcomes_of:
