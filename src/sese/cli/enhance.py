@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 def enhance(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Audio files, and folders of them.", show_default=False)
+        list[str], typer.Argument(help="Audio files, and folders of them; paths or URLs.", show_default=False)
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write the one input file.")
     ] = None,
     out_dir: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Folder for the outputs, laid out as the inputs; without it, NAME_enhanced beside each."
+            help="Folder or URL for the outputs, laid out as the inputs; else, NAME_enhanced beside each."
         ),
     ] = None,
     model: Annotated[
@@ -59,18 +60,41 @@ def enhance(
     jobs: Annotated[
         int | None, typer.Option(help="Files to enhance at a time; one per core if not given.")
     ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            help="Add a line of JSON for each file here; when a folder is enhanced into a local --out-dir, "
+            "manifest.jsonl in it if not given."
+        ),
+    ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Work on a Ray cluster: the one at HOST:PORT if that follows, else that of RAY_ADDRESS or "
+            "of this machine, else a new one on this machine ('local': always).",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a report of each file as JSON.")] = False,
 ) -> None:
     """Enhance audio files. Rate, channels, length and encoding are kept; inputs are never overwritten."""
     from sese.runtime.inputs import plan_jobs
-    from sese.runtime.jobs import Settings, stop_when_told
+    from sese.runtime.jobs import Outcome, Settings, stop_when_told
+    from sese.runtime.places import as_place
 
     stop_when_told()
+    inputs, address = _part_address(inputs) if ray else (inputs, None)
+    places = [as_place(text) for text in inputs]
+    folder = as_place(out_dir) if out_dir is not None else None
     settings = Settings(
         model, _number_or_word(budget), mix, max_attenuation_db, force, max_mmacs, max_rtf, trace
     )
-    planned = plan_jobs(inputs, output, out_dir, force)
-    outcomes = _run(planned, settings, jobs)
+    planned = plan_jobs(places, output, folder, force)
+    if len(planned) == 1 and planned[0].error:
+        outcomes = [Outcome(planned[0], "failed", error=planned[0].error)]
+    else:
+        manifest = manifest or _usual_manifest(places, folder)
+        outcomes = _run(planned, settings, jobs, manifest, address)
     if as_json:
         print(json.dumps([outcome.as_dict() for outcome in outcomes], indent=2))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
@@ -85,6 +109,27 @@ def enhance(
         raise typer.Exit(1)
 
 
+def _part_address(words: list[str]) -> tuple[list[str], str]:
+    """Part the cluster's address from the inputs: the value of `--ray`, which typer cannot leave optional."""
+    for word in words:
+        if re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+|auto|local", word) and not Path(word).exists():
+            inputs = [other for other in words if other is not word]
+            if not inputs:
+                raise InputError(
+                    f"--ray {word} names a cluster, but there are no inputs; name a file or folder"
+                )
+            return inputs, word
+    return words, "auto"
+
+
+def _usual_manifest(inputs: Sequence[Path | str], out_dir: Path | str | None) -> Path | None:
+    """Where the manifest of a folder goes, if nothing else is said."""
+    from sese.runtime.manifest import NAME
+
+    folders = any(isinstance(place, str) or place.is_dir() for place in inputs)
+    return out_dir / NAME if folders and isinstance(out_dir, Path) else None
+
+
 def _number_or_word(text: str) -> float | str:
     try:
         return float(text)
@@ -96,17 +141,26 @@ def _as_typed(budget: float | str) -> str:
     return budget if isinstance(budget, str) else f"{budget:g}"
 
 
-def _run(planned: list[Job], settings: Settings, workers: int | None) -> list[Outcome]:
+def _run(
+    planned: list[Job], settings: Settings, workers: int | None, manifest: Path | None, ray: str | None
+) -> list[Outcome]:
     """Do the jobs and return their outcomes in the order of the jobs."""
     from sese.runtime.jobs import run_jobs
 
     place = {job: index for index, job in enumerate(planned)}
-    with _progress(planned) as (heard, done):
+    # Ray tells of lost nodes on standard output, where only the report belongs.
+    aside = redirect_stdout(sys.stderr) if ray else nullcontext()
+    with aside, _progress(planned) as (heard, done):
         outcomes = []
-        for outcome in run_jobs(planned, settings, workers, heard):
+        outcomes_of = run_jobs(planned, settings, workers, heard, manifest=manifest, ray=ray, tell=_note)
+        for outcome in outcomes_of:
             outcomes.append(outcome)
             done(len(outcomes))
     return sorted(outcomes, key=lambda outcome: place[outcome.job])
+
+
+def _note(text: str) -> None:
+    print(f"sese: note: {text}", file=sys.stderr)
 
 
 @contextmanager
@@ -142,10 +196,10 @@ def _progress(
             yield None, lambda files: bar.update(task, completed=files)
         else:
             try:
-                total = probe(planned[0].source).duration
+                total = probe(planned[0].source).duration if isinstance(planned[0].source, Path) else 0.0
             except InputError:
                 total = 0.0  # told when its turn comes
-            task = bar.add_task(planned[0].source.name, total=total)
+            task = bar.add_task(Path(planned[0].source).name, total=total)
             yield (lambda seconds: bar.update(task, completed=seconds)), nothing
 
 

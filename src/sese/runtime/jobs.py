@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from sese.errors import InputError
@@ -18,6 +21,8 @@ from sese.runtime.budget import Budget
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.file import Report, require_separate
 from sese.runtime.inputs import Job
+from sese.runtime.manifest import Manifest, settings_row
+from sese.runtime.places import deliver, fetch, lister, suffix_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,10 @@ def run_jobs(
     settings: Settings,
     workers: int | None = None,
     progress: Callable[[float], object] | None = None,
+    *,
+    manifest: Path | None = None,
+    ray: str | None = None,
+    tell: Callable[[str], object] | None = None,
 ) -> Iterator[Outcome]:
     """Do jobs and yield the outcome of each as it is ready, in any order.
 
@@ -69,32 +78,81 @@ def run_jobs(
         settings: How to enhance.
         workers: Processes to use, one thread each; None for one per core.
         progress: Called with the seconds of audio read of the current file, when no processes are used.
+        manifest: File for a row of each outcome, read first if it exists, see `sese.runtime.manifest`; None
+            for none.
+        ray: Address of a Ray cluster that does the work, see `sese.runtime.cluster`; None for this machine.
+        tell: Called with a line that the user should know.
 
     Raises:
-        InputError: The settings cannot be used with any file.
+        InputError: The settings cannot be used with any file, or the manifest or the cluster not at all.
     """
     if workers is not None and workers < 1:
         raise InputError(f"jobs is {workers}; give a number of processes from 1 up")
     if settings.trace is not None and len(jobs) != 1:
         raise InputError(f"--trace {settings.trace} names one file, but there are {len(jobs)}; enhance one")
+    if settings.trace is not None and ray is not None:
+        raise InputError(f"--trace {settings.trace} is written on this machine; leave out --ray")
     enhancer = settings.open()
     enhancer.stream(
         mix=settings.mix, max_attenuation_db=settings.max_attenuation_db
     )  # fail now, not in each file
+    with Manifest(manifest) if manifest else nullcontext() as record:
+        facts = settings_row(settings, enhancer) if record else {}
+        if record and tell:
+            for note in _notes(record, jobs, settings, facts):
+                tell(note)
+        for outcome in _outcomes(jobs, settings, enhancer, workers, progress, ray, tell):
+            if record:
+                record.add(outcome, facts)
+            yield outcome
+
+
+def _notes(
+    manifest: Manifest, jobs: Sequence[Job], settings: Settings, facts: dict[str, Any]
+) -> Iterator[str]:
+    if manifest.torn:
+        lines = "1 line was torn and is" if manifest.torn == 1 else f"{manifest.torn} lines were torn and are"
+        yield f"manifest {manifest.path}: {lines} passed over"
+    if not settings.force:
+        for name, (count, before) in manifest.changed(jobs, facts).items():
+            one = count == 1
+            yield (
+                f"{count} finished {'output was' if one else 'outputs were'} made with {name} {before}, not "
+                f"{facts[name]}, and {'stays as it is' if one else 'stay as they are'}; --force makes "
+                f"{'it' if one else 'them'} again"
+            )
+
+
+def _outcomes(
+    jobs: Sequence[Job],
+    settings: Settings,
+    enhancer: Enhancer,
+    workers: int | None,
+    progress: Callable[[float], object] | None,
+    ray: str | None,
+    tell: Callable[[str], object] | None,
+) -> Iterator[Outcome]:
     pending = []
+    taken = lister()
     for job in jobs:
         if job.error is not None:
             yield Outcome(job, "failed", error=job.error)
-        elif job.target.exists() and not settings.force and job.target.resolve() != job.source.resolve():
+        elif not settings.force and taken(job.target):
             yield Outcome(job, "skipped")
         else:
             pending.append(job)
+    if ray is not None:
+        from sese.runtime.cluster import run_on_ray
+
+        if pending:
+            yield from run_on_ray(pending, settings, enhancer.artefact.path, workers, ray, tell)
+        return
     workers = min(workers or available_cores(), len(pending))
     if workers > 1:
         yield from _in_parallel(pending, settings, workers)
     else:
         for job in pending:
-            yield _enhance(enhancer, job, settings, progress)
+            yield enhance_job(enhancer, job, settings, progress)
 
 
 def available_cores() -> int:
@@ -112,40 +170,101 @@ def stop_when_told() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-def _enhance(
-    enhancer: Enhancer, job: Job, settings: Settings, progress: Callable[[float], object] | None = None
+def enhance_job(
+    enhancer: Enhancer,
+    job: Job,
+    settings: Settings,
+    progress: Callable[[float], object] | None = None,
+    *,
+    shared: bool = False,
 ) -> Outcome:
+    """Do one job. What goes wrong with its files is in the outcome.
+
+    Args:
+        enhancer: The opened model.
+        job: What to do; URLs are downloaded, enhanced and uploaded.
+        settings: How to enhance.
+        progress: Called with the seconds of audio read so far.
+        shared: Whether other machines write to the same folder: a finished file is brought there then.
+    """
     try:
-        require_separate(job.source, job.target)
-        report = enhancer.enhance_file(
-            job.source,
-            job.target,
-            mix=settings.mix,
-            max_attenuation_db=settings.max_attenuation_db,
-            trace=settings.trace,
-            force=settings.force,
-            progress=progress,
-        )
+        if isinstance(job.source, Path) and isinstance(job.target, Path):
+            require_separate(job.source, job.target)
+            if not shared:
+                return Outcome(job, "done", _enhance(enhancer, job.source, job.target, settings, progress))
+        return Outcome(job, "done", _enhance_apart(enhancer, job, settings, progress))
     except InputError as error:
         return Outcome(job, "failed", error=str(error))
-    return Outcome(job, "done", report)
+
+
+def _enhance(
+    enhancer: Enhancer,
+    source: Path,
+    target: Path,
+    settings: Settings,
+    progress: Callable[[float], object] | None,
+) -> Report:
+    return enhancer.enhance_file(
+        source,
+        target,
+        mix=settings.mix,
+        max_attenuation_db=settings.max_attenuation_db,
+        trace=settings.trace,
+        force=settings.force,
+        progress=progress,
+    )
+
+
+def _enhance_apart(
+    enhancer: Enhancer, job: Job, settings: Settings, progress: Callable[[float], object] | None
+) -> Report:
+    """Enhance in a temporary folder of this machine, then deliver the finished file."""
+    with TemporaryDirectory(prefix="sese-") as folder:
+        source = fetch(job.source, Path(folder))
+        target = Path(folder) / f"target{suffix_of(job.target)}"
+        try:
+            report = _enhance(enhancer, source, target, settings, progress)
+        except InputError as error:
+            text = str(error).replace(str(target), str(job.target)).replace(str(source), str(job.source))
+            raise InputError(text) from error
+        deliver(target, job.target)
+    return replace(report, input=str(job.source), output=str(job.target))
 
 
 def _in_parallel(jobs: Sequence[Job], settings: Settings, workers: int) -> Iterator[Outcome]:
+    """Do jobs in processes. A worker that dies takes the jobs in hand with it; the others go on."""
+    waiting = deque(jobs)
+    while waiting:
+        yield from _in_a_pool(waiting, settings, min(workers, len(waiting)))
+
+
+def _in_a_pool(waiting: deque[Job], settings: Settings, workers: int) -> Iterator[Outcome]:
+    """Take jobs from `waiting` and do them, until none is left or a worker dies."""
     strangers = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(settings,)
     )
+    in_hand: dict[Future[Outcome], Job] = {}
+    broken = False
     try:
-        with _InterruptsHeld():  # workers are started here, and inherit that they are not interrupted
-            futures = {pool.submit(_work, job): job for job in jobs}
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenExecutor:
-                job = futures[future]
-                error = f"{job.source} was not enhanced: a worker died (out of memory?); use fewer --jobs"
-                yield Outcome(job, "failed", error=error)
+        while (waiting and not broken) or in_hand:
+            with _InterruptsHeld():  # workers are started here, and inherit that they are not interrupted
+                while waiting and not broken and len(in_hand) < workers + 1:  # one more, so that none waits
+                    job = waiting.popleft()
+                    try:
+                        in_hand[pool.submit(_work, job)] = job
+                    except BrokenExecutor:
+                        waiting.appendleft(job)
+                        broken = True
+            for future in wait(in_hand, return_when=FIRST_COMPLETED).done:
+                job = in_hand.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenExecutor:
+                    broken = True
+                    error = f"{job.source} was not enhanced: a worker died (out of memory?); use fewer --jobs"
+                    outcome = Outcome(job, "failed", error=error)
+                yield outcome
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - strangers:
@@ -209,7 +328,7 @@ def _follow_parent() -> None:
 def _work(job: Job) -> Outcome:
     _worker.busy = True
     try:
-        return _enhance(_worker.enhancer, job, _worker.settings, _worker.stop_if_told)
+        return enhance_job(_worker.enhancer, job, _worker.settings, _worker.stop_if_told)
     except Exception as error:
         return Outcome(job, "failed", error=f"{job.source} was not enhanced: {type(error).__name__}: {error}")
     finally:
