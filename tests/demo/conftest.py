@@ -185,6 +185,7 @@ def page(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = Service(str(programs[1]), env={**os.environ, "SE_OFFLINE": "true", "SE_AVOID_STATS": "true"})
     driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(PATIENCE_SECONDS)
     try:
         opened = Page(driver, folder, demo)
         opened.open()

@@ -14,6 +14,15 @@ from demo.conftest import EXAMPLES, Page
 RATE = 16000
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of noisy speech: noise alone at first."""
+    path = tmp_path_factory.mktemp("audio") / "clip.wav"
+    audio, _ = soundfile.read(EXAMPLES / "playground.wav", frames=3 * RATE, dtype="int16")
+    soundfile.write(path, audio, RATE)
+    return path
+
+
 @pytest.mark.parametrize(
     ("model", "mode", "value", "budget"),
     [
@@ -25,14 +34,14 @@ RATE = 16000
     ],
 )
 def test_enhances_as_python_does(
-    page: Page, model: str, mode: str, value: float | None, budget: str | float
+    page: Page, clip: Path, model: str, mode: str, value: float | None, budget: str | float
 ) -> None:
     if page.text("status").startswith("Ready"):
-        page.give(EXAMPLES / "playground.wav")
+        page.give(clip)
     page.choose_model(model)  # enhances anew
     page.choose_budget(mode, value)  # again
     enhanced, rate = soundfile.read(page.download(), dtype="float32")
-    noisy, _ = soundfile.read(EXAMPLES / "playground.wav", dtype="float32")
+    noisy, _ = soundfile.read(clip, dtype="float32")
     stream = sese.load(model, budget).stream(RATE)
     expected = np.concatenate([stream.feed(noisy), stream.flush()])
     assert rate == RATE
@@ -58,16 +67,25 @@ def test_stereo_keeps_its_channels_apart(page: Page, tmp_path: Path) -> None:
 
 
 def test_plays_before_and_after_in_step(page: Page) -> None:
-    page.open()
     page.give(EXAMPLES / "dryer.wav")
     page.element("play").click()
-    page.wait("Number(document.getElementById('position').value) > 0.3")
-    assert page.text("play") == "Pause"
-    page.script("document.querySelector('input[name=listen][value=before]').click()")
-    page.wait("Number(document.getElementById('position').value) > 0.6")
-    page.element("play").click()
-    stands = page.script("return Number(document.getElementById('position').value)")
-    assert page.text("play") == "Play"
+    # All in the page: on a busy machine the driver may take longer than the sound.
+    said, stands = page.driver.execute_async_script(
+        """const [done] = arguments;
+        const [play, position] = ['play', 'position'].map((id) => document.getElementById(id));
+        const said = [play.textContent];
+        const passed = (time) => new Promise((resolve) => {
+          const look = () => (Number(position.value) > time ? resolve() : setTimeout(look, 20));
+          look();
+        });
+        passed(0.3)
+          .then(() => document.querySelector('input[name=listen][value=before]').click())
+          .then(() => passed(0.6))
+          .then(() => play.click())
+          .then(() => done([[...said, play.textContent], Number(position.value)]));"""
+    )
+    assert said == ["Pause", "Play"]
+    assert 0.6 < stands < 8
     page.script("document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'b', bubbles: true }))")
     assert page.script("return document.querySelector('input[name=listen]:checked').value") == "after"
     assert page.script("return Number(document.getElementById('position').value)") == stands
@@ -78,7 +96,7 @@ def test_microphone(page: Page) -> None:
     page.element("microphone").click()
     page.wait("parseFloat(document.getElementById('time').textContent.split('/ 0:')[1]) >= 3")
     page.choose_budget("fixed", 0)  # while it runs
-    page.wait("parseFloat(document.getElementById('time').textContent.split('/ 0:')[1]) >= 4")
+    page.wait("Number(document.getElementById('utilization').textContent) < 0.97")
     assert float(page.text("latency").removesuffix(" ms")) >= 32
     assert "32 of the model" in page.text("latency-note")
     page.element("microphone").click()
@@ -86,13 +104,13 @@ def test_microphone(page: Page) -> None:
     assert 0.07 < float(page.text("utilization")) < 1
     heard, rate = soundfile.read(page.download(), dtype="float32")
     assert rate == RATE
-    assert len(heard) >= 4 * RATE
+    assert len(heard) >= 3 * RATE
     noisy, _ = soundfile.read(EXAMPLES / "playground.wav", dtype="float32")
     expected = sese.enhance(noisy, RATE, model="sese-1")
-    # The microphone began somewhere in the file; find where a second of it lies.
-    second = heard[2 * RATE : 3 * RATE]
-    likeness = correlation(np.concatenate([expected, expected]), second)
-    assert likeness.max() > 0.9
+    # It began somewhere in the file, and a busy machine loses samples: one second as it should be will do.
+    twice = np.concatenate([expected, expected])
+    starts = range(RATE // 2, 2 * RATE + 1, RATE // 4)
+    assert max(correlation(twice, heard[start : start + RATE]).max() for start in starts) > 0.9
 
 
 def correlation(signal: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -106,7 +124,6 @@ def correlation(signal: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 def test_refuses_what_is_no_audio(page: Page, tmp_path: Path) -> None:
     (tmp_path / "talk.wav").write_bytes(b"no audio at all")
-    page.open()
     page.element("file").send_keys(str(tmp_path / "talk.wav"))
     with pytest.raises(AssertionError, match=r"talk.wav is no audio that this browser can read; try WAV"):
         page.wait("false")
@@ -114,14 +131,12 @@ def test_refuses_what_is_no_audio(page: Page, tmp_path: Path) -> None:
 
 def test_refuses_what_is_too_long(page: Page, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "day.flac", np.zeros(601 * 8000, np.int16), 8000)
-    page.open()
     page.element("file").send_keys(str(tmp_path / "day.flac"))
     with pytest.raises(AssertionError, match=r"day.flac is 10:01 long; the most is 10 minutes"):
         page.wait("false")
 
 
 def test_connects_nowhere_else(page: Page) -> None:
-    page.open()
     answer = page.driver.execute_async_script(
         """const done = arguments[0];
         document.addEventListener('securitypolicyviolation', (event) => done(event.effectiveDirective));

@@ -36,9 +36,10 @@ def demo(
     from sese.demo.server import documents, make_server
     from sese.runtime.artefact import bundled_models, find_model, open_artefact
 
-    files = find_assets(assets, lambda line: print(f"sese: {line}", file=sys.stderr))
     paths = dict.fromkeys(find_model(name) for name in [model, *bundled_models()])
-    with make_server(documents([open_artefact(path) for path in paths], files), port) as server:
+    artefacts = [open_artefact(path) for path in paths]
+    files = find_assets(assets, lambda line: print(f"sese: {line}", file=sys.stderr))
+    with make_server(documents(artefacts, files), port) as server:
         address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
         print(f"{address} enhances in your browser; Ctrl-C ends it", flush=True)
         if not no_browser:

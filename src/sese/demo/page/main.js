@@ -11,6 +11,7 @@ import { toWav } from "./wav.js";
 const LONGEST_MINUTES = 10;
 const LARGEST_MB = 256;
 const LIVE_SECONDS = 10; // of the microphone in view
+const LIVE_DRAW_MS = 50; // between drawings, to leave the machine to the model
 const SETTLE_MS = 120; // how long the slider must rest before a file is enhanced anew
 
 const $ = (id) => document.getElementById(id);
@@ -117,6 +118,7 @@ function durationOf(file) {
 
 function enhance(analyse) {
   busy(true);
+  offer(null);
   take.clearAfter();
   if (analyse) take.beforeColumns.length = 0;
   const channels = take.before.map((channel) => channel.read());
@@ -138,6 +140,7 @@ async function startMicrophone() {
     $("microphone").disabled = false;
   }
   player.stop();
+  offer(null);
   take = new Take("microphone", 1, model.sample_rate);
   topDb = -20;
   recent = [];
@@ -205,7 +208,7 @@ worker.onmessage = ({ data }) => {
     finish();
   } else if (data.type === "live") {
     take.addLive(data);
-    recent.push(data.busy);
+    recent.push([data.busy, data.used.length]);
     if (recent.length > 64) recent.shift();
     if (take.seconds >= 60 * LONGEST_MINUTES) stopMicrophone().catch(complain);
   }
@@ -218,15 +221,22 @@ function finish() {
   busy(false);
   topDb = take.topDb;
   player.setAfter(take.after.map(read), take.rate);
-  const link = $("download");
-  if (link.href) URL.revokeObjectURL(link.href);
-  link.href = URL.createObjectURL(toWav(take.after.map(read), take.rate));
-  link.download = `${take.name}_enhanced.wav`;
-  link.removeAttribute("aria-disabled");
+  offer(toWav(take.after.map(read), take.rate), `${take.name}_enhanced.wav`);
   const change = take.changeDb;
   $("change").textContent = Number.isFinite(change) ? `${minus(change.toFixed(1))} dB` : "\u2013";
   say(`${take.name}: ${take.seconds.toFixed(1)} s enhanced`);
   refresh();
+}
+
+/** Let a file be saved; null: none. */
+function offer(blob, name) {
+  const link = $("download");
+  if (link.href) URL.revokeObjectURL(link.href);
+  link.removeAttribute("href");
+  link.setAttribute("aria-disabled", !blob);
+  if (!blob) return;
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
 }
 
 function clear() {
@@ -234,9 +244,7 @@ function clear() {
   take = null;
   busy(false);
   player.load([new Float32Array(1)], controls.model.sample_rate);
-  const link = $("download");
-  link.removeAttribute("href");
-  link.setAttribute("aria-disabled", "true");
+  offer(null);
   say("Ready: choose a file or use the microphone");
   refresh();
 }
@@ -267,10 +275,12 @@ function quiet() {
 function refresh() {
   if (drawing) return;
   drawing = true;
-  requestAnimationFrame(() => {
+  const now = () => {
     drawing = false;
     draw();
-  });
+  };
+  if (microphone) setTimeout(() => requestAnimationFrame(now), LIVE_DRAW_MS);
+  else requestAnimationFrame(now);
 }
 
 function view() {
@@ -299,10 +309,12 @@ function draw() {
 function tellFigures(model) {
   const used = take.utilization;
   const frame = (1000 * model.hop_length) / model.sample_rate;
-  const rtf = microphone ? recent.reduce((sum, busy) => sum + busy, 0) / recent.length / frame : take.realTimeFactor(model.hop_length);
+  const sum = (index) => recent.reduce((total, entry) => total + entry[index], 0);
+  const rtf = microphone ? sum(0) / sum(1) / frame : take.realTimeFactor(model.hop_length);
   $("utilization").textContent = used.toFixed(3);
   $("rtf").textContent = rtf.toFixed(3);
-  $("rtf-note").textContent = `one thread: ${(1 / rtf).toFixed(0)} times as fast as needed`;
+  $("rtf-note").textContent =
+    rtf < 1 ? `one thread, ${(1 / rtf).toFixed(0)} times as fast as needed` : "too slow here: try a lower budget";
   if (!take.done) $("change").textContent = "\u2013";
   const [bySeconds, share] = [`${take.seconds.toFixed(1)} seconds`, `mean ${used.toFixed(3)}`];
   beforeCanvas.setAttribute("aria-label", `Spectrogram before, ${bySeconds}`);

@@ -11,8 +11,8 @@ export const SPAN_DB = 80;
 
 const LEFT = 46; // CSS pixels around a plot
 const RIGHT = 10;
-const BOTTOM = 22;
-const TOP = 6;
+const BOTTOM = 22; // as in style.css
+const TOP = 6; // as in style.css
 
 /** Time [s] under a horizontal place [CSS pixels] of a canvas that shows `view`. */
 export function timeAt(canvas, x, view) {
@@ -125,7 +125,8 @@ export function drawScale(canvas, topDb) {
   context.textBaseline = "top";
   for (let part = 0; part <= 4; part++) {
     const db = Math.round(topDb - SPAN_DB * (1 - part / 4));
-    context.fillText(part === 4 ? `${db} dB` : `${db}`.replace("-", "\u2212"), 24 * scale + (width * part) / 4, 18 * scale);
+    const text = `${db}`.replace("-", "\u2212") + (part === 4 ? " dB" : "");
+    context.fillText(text, 24 * scale + (width * part) / 4, 18 * scale);
   }
 }
 
@@ -144,7 +145,7 @@ function prepare(canvas) {
 
 function drawTimes({ context, left, top, width, height, scale }, view) {
   const span = view.to - view.from;
-  const most = Math.max(2, width / (70 * scale));
+  const most = Math.max(2, width / (48 * scale));
   const step = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find((seconds) => span / seconds <= most) ?? 600;
   context.fillStyle = context.strokeStyle = colour("--soft");
   context.lineWidth = scale;

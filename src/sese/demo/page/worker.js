@@ -6,7 +6,7 @@
 import { openModel, Stream } from "./model.js";
 import { Analyser, meanOf } from "./spectrum.js";
 
-const FRAMES = 16; // of a file, a call: more are hardly faster, and fewer would tell of progress more often
+const FRAMES = 16; // most of a call: more are hardly faster, and would tell of progress less often
 const BREATH_MS = 25; // longest time without looking for messages
 
 let loading; // promise of {session, facts}
@@ -78,31 +78,55 @@ async function enhance({ job, channels, analyse }) {
 
 /**
  * The microphone: blocks of a hop come from the audio thread by `port`, and go back enhanced, each with the
- * input of the same moment, so that the two can be compared in step.
+ * input of the same moment, so that the two can be compared in step. Blocks that wait are run together, which
+ * takes less time for each.
  */
 async function listen({ job, port }) {
   const { session, facts } = await loading;
-  const { lookahead_samples: lookahead } = facts;
+  const { hop_length: hop, lookahead_samples: lookahead } = facts;
   const stream = new Stream(session, facts, 1);
   const analysers = [new Analyser(facts.sample_rate), new Analyser(facts.sample_rate)];
+  const waiting = [];
   let late = new Float32Array(lookahead); // input that waits for its enhanced counterpart
-  let turn = Promise.resolve();
-  const take = async (block) => {
-    if (current !== job) return port.close();
+  let working = false;
+
+  async function take(blocks) {
+    const audio = joined(blocks);
     const started = performance.now();
-    const done = await stream.run(block, inputs);
+    const done = await stream.run(audio, inputs);
     const busy = performance.now() - started;
-    const heard = new Float32Array(lookahead + block.length);
-    heard.set(late);
-    heard.set(block, lookahead);
-    const before = heard.slice(0, block.length);
-    late = heard.slice(block.length);
+    const heard = joined([late, audio]);
+    const before = heard.slice(0, audio.length);
+    late = heard.slice(audio.length);
     const after = done.audio;
-    port.postMessage({ before, after });
+    for (let at = 0; at < audio.length; at += hop)
+      port.postMessage({ before: before.slice(at, at + hop), after: after.slice(at, at + hop) });
     const columns = [before, after].map((signal, index) => analysers[index].feed(signal, false));
     self.postMessage({ type: "live", job, before, after, columns, used: done.used, busy });
-  };
+  }
+
+  async function work() {
+    working = true;
+    while (waiting.length && current === job) {
+      await take(waiting.splice(0, FRAMES));
+      if (waiting.length) await new Promise((resolve) => setTimeout(resolve)); // other messages have a turn
+    }
+    working = false;
+    if (current !== job) port.close();
+  }
+
   port.onmessage = ({ data }) => {
-    turn = turn.then(() => take(data)).catch((error) => fail(job, error));
+    waiting.push(data);
+    if (!working) work().catch((error) => fail(job, error));
   };
+}
+
+function joined(blocks) {
+  const all = new Float32Array(blocks.reduce((length, block) => length + block.length, 0));
+  let at = 0;
+  for (const block of blocks) {
+    all.set(block, at);
+    at += block.length;
+  }
+  return all;
 }
