@@ -42,7 +42,7 @@ export class Controls {
     return { mode: this.mode, value: this.values[this.mode] };
   }
 
-  /** Take the controls away while the microphone runs: its model cannot be exchanged. */
+  /** Whether the model may not be exchanged, as while the microphone runs. */
   lockModel(locked) {
     this.select.disabled = locked;
   }

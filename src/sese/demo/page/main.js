@@ -134,19 +134,25 @@ async function startMicrophone() {
   say("Waiting for the microphone");
   const { model } = controls;
   $("microphone").disabled = true;
+  controls.lockModel(true);
   try {
-    microphone = await openMicrophone(model.sample_rate, model.hop_length, (state) => tellLatency(state));
+    microphone = await openMicrophone(model.sample_rate, model.hop_length, tellLatency);
+  } catch (error) {
+    controls.lockModel(false);
+    throw error;
   } finally {
     $("microphone").disabled = false;
   }
-  player.stop();
+  clearTimeout(settling);
+  opening++; // a file that is still being read comes too late
+  busy(false);
   offer(null);
+  player.stop();
   take = new Take("microphone", 1, model.sample_rate);
   topDb = -20;
   recent = [];
   worker.postMessage({ type: "listen", job: ++job, port: microphone.port, inputs: inputs() }, [microphone.port]);
   monitor();
-  controls.lockModel(true);
   document.body.classList.add("live");
   $("microphone-text").textContent = "Stop the microphone";
   say("Listening");

@@ -145,7 +145,7 @@ function prepare(canvas) {
 
 function drawTimes({ context, left, top, width, height, scale }, view) {
   const span = view.to - view.from;
-  const most = Math.max(2, width / (48 * scale));
+  const most = Math.max(2, width / (64 * scale));
   const step = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find((seconds) => span / seconds <= most) ?? 600;
   context.fillStyle = context.strokeStyle = colour("--soft");
   context.lineWidth = scale;
