@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 import typer
 
-from sese.cli import data, doctor, enhance, evaluate, export, models, pareto, profile, sweep, train
+from sese.cli import data, demo, doctor, enhance, evaluate, export, models, pareto, profile, sweep, train
 from sese.errors import InputError
 
 VERBS: dict[str, Callable[..., None]] = {
     "enhance": enhance.enhance,
+    "demo": demo.demo,
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,
     "pareto": pareto.pareto,

@@ -1,0 +1,51 @@
+"""`sese demo`: a page on this machine that enhances in the browser."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_PORT = 8137
+
+
+def demo(
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 for any that is free.")] = DEFAULT_PORT,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a bundled model, a model folder or an .onnx file, to be chosen at first; the "
+            "bundled ones are offered too."
+        ),
+    ] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address, and open no browser.")
+    ] = False,
+    assets: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an unpacked onnxruntime-web, for a machine without the internet."),
+    ] = None,
+) -> None:
+    """Open a page that enhances files and the microphone in your browser. No audio leaves it."""
+    import webbrowser
+    from threading import Thread
+
+    from sese.demo.assets import find_assets
+    from sese.demo.server import documents, make_server
+    from sese.runtime.artefact import bundled_models, find_model, open_artefact
+
+    paths = dict.fromkeys(find_model(name) for name in [model, *bundled_models()])
+    artefacts = [open_artefact(path) for path in paths]
+    files = find_assets(assets, lambda line: print(f"sese: {line}", file=sys.stderr))
+    with make_server(documents(artefacts, files), port) as server:
+        address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
+        print(f"{address} enhances in your browser; Ctrl-C ends it", flush=True)
+        if not no_browser:
+            # Apart, for some browsers return only when they are closed.
+            Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("sese: demo ended", file=sys.stderr)

@@ -1,0 +1,37 @@
+// What the controls mean for a model: the level and the budget that its graph is given.
+
+const SLACK = 1e-6;
+
+/**
+ * Inputs of the graph for a choice, as `sese enhance --budget` reads it.
+ * `mode` is "fixed" (`value`: index of a level), "held" (`value`: mean utilization) or "auto".
+ * Level -1 is the router's choice; a budget of 0 leaves it alone.
+ */
+export function toInputs(model, { mode, value }) {
+  const used = model.levels.map((level) => level.utilization);
+  if (mode === "auto") return { level: -1, budget: 0 };
+  if (mode === "fixed") return { level: value, budget: 0 };
+  if (value > used[0] + SLACK && value < used.at(-1) - SLACK) return { level: -1, budget: value };
+  return { level: used.findLastIndex((level) => level <= value + SLACK), budget: 0 };
+}
+
+/** A choice in words: what the slider stands at, and a sentence about it. */
+export function inWords(model, { mode, value }) {
+  const frame = ((1000 * model.hop_length) / model.sample_rate).toFixed(0);
+  if (mode === "auto") return ["auto", `The model's router picks a level every ${frame} ms, as it sees fit.`];
+  if (mode === "held")
+    return [
+      value.toFixed(3),
+      `On average ${percent(value)} of the compute: the router spends it where the sound needs it, every ${frame} ms.`,
+    ];
+  const level = model.levels[value];
+  const million = (level.macs_per_second / 1e6).toFixed(0);
+  return [
+    `${level.utilization}`,
+    `Always ${percent(level.utilization)} of the compute: ${million} million multiplications a second.`,
+  ];
+}
+
+function percent(share) {
+  return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+}

@@ -1,0 +1,432 @@
+// The page: what its parts do when something happens.
+
+import { toInputs } from "./budget.js";
+import { Controls } from "./controls.js";
+import { openMicrophone } from "./microphone.js";
+import { Player } from "./player.js";
+import { clock, drawScale, drawSpectrogram, drawUtilization, placeOf, timeAt } from "./plots.js";
+import { Take } from "./take.js";
+import { toWav } from "./wav.js";
+
+const LONGEST_MINUTES = 10;
+const LARGEST_MB = 256;
+const LIVE_SECONDS = 10; // of the microphone in view
+const LIVE_DRAW_MS = 50; // between drawings, to leave the machine to the model
+const SETTLE_MS = 120; // how long the slider must rest before a file is enhanced anew
+
+const $ = (id) => document.getElementById(id);
+const [beforeCanvas, afterCanvas, usedCanvas] = [$("before"), $("after"), $("used")];
+const canvases = [beforeCanvas, afterCanvas, usedCanvas];
+
+const worker = new Worker("worker.js", { type: "module" });
+const player = new Player(showTransport);
+let controls;
+let take = null;
+let opening = 0; // number of the latest file
+let job = 0; // number of the latest; answers to others are left alone
+let microphone = null; // while it runs
+let topDb = 0;
+let drawing = false;
+let settling;
+let recent = []; // [busy, frames] of the last live blocks
+
+start().catch(complain);
+
+async function start() {
+  $("longest").textContent = LONGEST_MINUTES;
+  const response = await fetch("models.json");
+  if (!response.ok) throw new Error(`the list of models cannot be loaded (${response.status})`);
+  controls = new Controls(await response.json(), settingsChanged);
+  loadModel();
+  draw();
+}
+
+function loadModel() {
+  const { model } = controls;
+  $("rate-note").textContent =
+    `Sound is enhanced, played and saved at the model's ${model.sample_rate / 1000} kHz, one or two channels; ` +
+    "the sese command line keeps the rate of a file.";
+  $("latency").textContent = `${model.latency_ms.toFixed(0)} ms`;
+  say("Loading the model");
+  worker.postMessage({ type: "load", model });
+}
+
+function settingsChanged(what) {
+  if (what === "model") {
+    const rate = take?.rate;
+    loadModel();
+    if (take && rate !== controls.model.sample_rate) clear();
+  }
+  if (microphone) {
+    worker.postMessage({ type: "inputs", inputs: inputs() });
+  } else if (take) {
+    busy(true);
+    clearTimeout(settling);
+    settling = setTimeout(() => enhance(false), what === "model" ? 0 : SETTLE_MS);
+  }
+}
+
+function inputs() {
+  return toInputs(controls.model, controls.choice);
+}
+
+// Files
+
+async function openFile(file) {
+  const turn = ++opening;
+  quiet();
+  busy(true);
+  await stopMicrophone();
+  const { sample_rate: rate } = controls.model;
+  if (file.size > LARGEST_MB << 20)
+    throw new Error(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MB; the most is ${LARGEST_MB}`);
+  const tooLong = (seconds) =>
+    new Error(`${file.name} is ${clock(seconds)} long; the most is ${LONGEST_MINUTES} minutes (use \`sese enhance\`)`);
+  const said = await durationOf(file);
+  if (said > 60 * LONGEST_MINUTES) throw tooLong(said);
+  say(`Reading ${file.name}`);
+  let audio;
+  try {
+    audio = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
+  } catch {
+    throw new Error(`${file.name} is no audio that this browser can read; try WAV, FLAC or MP3`);
+  }
+  if (turn !== opening) return; // another was chosen meanwhile
+  clearTimeout(settling);
+  if (audio.duration > 60 * LONGEST_MINUTES) throw tooLong(audio.duration);
+  const channels = Array.from({ length: Math.min(2, audio.numberOfChannels) }, (_, i) => audio.getChannelData(i));
+  take = new Take(file.name.replace(/\.[^.]*$/, ""), channels.length, rate);
+  take.before.forEach((channel, index) => channel.push(channels[index]));
+  player.load(channels, rate);
+  enhance(true);
+}
+
+/** Seconds of a file as its header says, before all of it is decoded; 0 where the browser cannot tell. */
+function durationOf(file) {
+  return new Promise((resolve) => {
+    const probe = new Audio();
+    const answer = (seconds) => {
+      URL.revokeObjectURL(probe.src);
+      resolve(Number.isFinite(seconds) ? seconds : 0);
+    };
+    probe.preload = "metadata";
+    probe.onloadedmetadata = () => answer(probe.duration);
+    probe.onerror = () => answer(0);
+    probe.src = URL.createObjectURL(file);
+  });
+}
+
+function enhance(analyse) {
+  busy(true);
+  offer(null);
+  take.clearAfter();
+  if (analyse) take.beforeColumns.length = 0;
+  const channels = take.before.map((channel) => channel.read());
+  say("Enhancing");
+  worker.postMessage({ type: "enhance", job: ++job, channels, inputs: inputs(), analyse });
+  refresh();
+}
+
+// The microphone
+
+async function startMicrophone() {
+  quiet();
+  say("Waiting for the microphone");
+  const { model } = controls;
+  $("microphone").disabled = true;
+  controls.lockModel(true);
+  try {
+    microphone = await openMicrophone(model.sample_rate, model.hop_length, tellLatency);
+  } catch (error) {
+    controls.lockModel(false);
+    throw error;
+  } finally {
+    $("microphone").disabled = false;
+  }
+  clearTimeout(settling);
+  opening++; // a file that is still being read comes too late
+  busy(false);
+  offer(null);
+  player.stop();
+  take = new Take("microphone", 1, model.sample_rate);
+  topDb = -20;
+  recent = [];
+  worker.postMessage({ type: "listen", job: ++job, port: microphone.port, inputs: inputs() }, [microphone.port]);
+  monitor();
+  document.body.classList.add("live");
+  $("microphone-text").textContent = "Stop the microphone";
+  say("Listening");
+  refresh();
+}
+
+async function stopMicrophone() {
+  if (!microphone) return;
+  const ended = microphone;
+  microphone = null;
+  worker.postMessage({ type: "stop" });
+  job++;
+  document.body.classList.remove("live");
+  $("microphone-text").textContent = "Use the microphone";
+  controls.lockModel(false);
+  tellModelLatency();
+  if (take.used.length) {
+    player.load(take.before.map(read), take.rate);
+    finish();
+  } else {
+    clear();
+  }
+  await ended.stop();
+}
+
+function monitor() {
+  microphone?.listen($("monitor").checked ? listening() : "none");
+}
+
+function tellLatency({ waiting, gaps }) {
+  if (!microphone) return;
+  const { model } = controls;
+  const milliseconds = 1000 * ((waiting + model.lookahead_samples) / model.sample_rate + microphone.latency);
+  $("latency").textContent = `${milliseconds.toFixed(0)} ms`;
+  $("latency-note").textContent = `${model.latency_ms.toFixed(0)} of the model, the rest of buffers; ${gaps} gaps`;
+}
+
+function tellModelLatency() {
+  $("latency").textContent = `${controls.model.latency_ms.toFixed(0)} ms`;
+  $("latency-note").textContent = "of the model";
+}
+
+// What the worker says
+
+worker.onmessage = ({ data }) => {
+  if (data.type === "loaded") {
+    if (!take) say("Ready: choose a file or use the microphone");
+    document.body.dataset.model = data.address;
+    return;
+  }
+  if (data.type === "failed" && (data.job === undefined || data.job === job)) complain(new Error(data.message));
+  if (data.job !== job) return;
+  if (data.type === "before") {
+    take.beforeColumns.push(data.columns);
+    topDb = take.topDb;
+  } else if (data.type === "part") {
+    take.addPart(data);
+  } else if (data.type === "done") {
+    finish();
+  } else if (data.type === "live") {
+    take.addLive(data);
+    recent.push([data.busy, data.used.length]);
+    if (recent.length > 64) recent.shift();
+    if (take.seconds >= 60 * LONGEST_MINUTES) stopMicrophone().catch(complain);
+  }
+  refresh();
+};
+worker.onerror = (event) => complain(new Error(event.message || "the worker cannot be started"));
+
+function finish() {
+  take.done = true;
+  busy(false);
+  topDb = take.topDb;
+  player.setAfter(take.after.map(read), take.rate);
+  offer(toWav(take.after.map(read), take.rate), `${take.name}_enhanced.wav`);
+  const change = take.changeDb;
+  $("change").textContent = Number.isFinite(change) ? `${minus(change.toFixed(1))} dB` : "\u2013";
+  say(`${take.name}: ${take.seconds.toFixed(1)} s enhanced`);
+  refresh();
+}
+
+/** Let a file be saved; null: none. */
+function offer(blob, name) {
+  const link = $("download");
+  if (link.href) URL.revokeObjectURL(link.href);
+  link.removeAttribute("href");
+  link.setAttribute("aria-disabled", !blob);
+  if (!blob) return;
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+}
+
+function clear() {
+  job++;
+  take = null;
+  busy(false);
+  player.load([new Float32Array(1)], controls.model.sample_rate);
+  offer(null);
+  say("Ready: choose a file or use the microphone");
+  refresh();
+}
+
+// Showing
+
+function say(text) {
+  if ($("status").textContent !== text) $("status").textContent = text;
+}
+
+function busy(now) {
+  $("result").setAttribute("aria-busy", now);
+}
+
+function complain(error) {
+  busy(false);
+  const denied = error.name === "NotAllowedError" ? "the microphone was not allowed; allow it in the browser" : null;
+  const missing = error.name === "NotFoundError" ? "there is no microphone" : null;
+  $("problem").textContent = `Error: ${denied ?? missing ?? error.message}`;
+  $("problem").hidden = false;
+  say(take?.done ? "" : "Ready: choose a file or use the microphone");
+}
+
+function quiet() {
+  $("problem").hidden = true;
+}
+
+function refresh() {
+  if (drawing) return;
+  drawing = true;
+  const now = () => {
+    drawing = false;
+    draw();
+  };
+  if (microphone) setTimeout(() => requestAnimationFrame(now), LIVE_DRAW_MS);
+  else requestAnimationFrame(now);
+}
+
+function view() {
+  const seconds = take?.seconds ?? 0;
+  if (microphone) return { from: Math.max(0, seconds - LIVE_SECONDS), to: Math.max(LIVE_SECONDS, seconds) };
+  return { from: 0, to: seconds || LIVE_SECONDS };
+}
+
+function draw() {
+  if (!controls) return;
+  const { model } = controls;
+  const shown = view();
+  const rate = take?.rate ?? model.sample_rate;
+  const nothing = new Uint8Array();
+  drawSpectrogram(beforeCanvas, take?.beforeColumns.read() ?? nothing, rate, shown, topDb);
+  drawSpectrogram(afterCanvas, take?.afterColumns.read() ?? nothing, rate, shown, topDb);
+  const levels = model.levels.map((level) => level.utilization);
+  const late = microphone ? 0 : -model.lookahead_samples / rate;
+  drawUtilization(usedCanvas, take?.used.read() ?? new Float32Array(), model.hop_length / rate, late, levels, shown);
+  drawScale($("scale"), topDb);
+  $("progress").value = take ? Math.min(1, take.share) : 0;
+  if (take?.used.length) tellFigures(model);
+  showTransport();
+}
+
+function tellFigures(model) {
+  const used = take.utilization;
+  const frame = (1000 * model.hop_length) / model.sample_rate;
+  const sum = (index) => recent.reduce((total, entry) => total + entry[index], 0);
+  const rtf = microphone ? sum(0) / sum(1) / frame : take.realTimeFactor(model.hop_length);
+  $("utilization").textContent = used.toFixed(3);
+  $("rtf").textContent = rtf.toFixed(3);
+  $("rtf-note").textContent =
+    rtf < 1 ? `one thread, ${(1 / rtf).toFixed(0)} times as fast as needed` : "too slow here: try a lower budget";
+  if (!take.done) $("change").textContent = "\u2013";
+  const [bySeconds, share] = [`${take.seconds.toFixed(1)} seconds`, `mean ${used.toFixed(3)}`];
+  beforeCanvas.setAttribute("aria-label", `Spectrogram before, ${bySeconds}`);
+  afterCanvas.setAttribute("aria-label", `Spectrogram after, ${bySeconds}`);
+  usedCanvas.setAttribute("aria-label", `Utilization over time, ${share}`);
+}
+
+function showTransport() {
+  const ready = Boolean(take && !microphone && player.buffers.after);
+  document.body.classList.toggle("ready", ready);
+  $("play").disabled = $("position").disabled = !ready;
+  $("play").textContent = player.playing ? "Pause" : "Play";
+  $("position").max = ready ? player.duration : 0;
+  showPosition();
+  if (player.playing) requestAnimationFrame(showTransportOnce);
+}
+
+let following = false;
+function showTransportOnce() {
+  if (following) return;
+  following = true;
+  requestAnimationFrame(() => {
+    following = false;
+    showPosition();
+    if (player.playing) showTransportOnce();
+  });
+}
+
+function showPosition() {
+  const ready = document.body.classList.contains("ready");
+  const time = ready ? Math.max(0, player.time) : 0;
+  $("position").value = time;
+  $("position").setAttribute("aria-valuetext", `${time.toFixed(1)} seconds`);
+  $("time").textContent = `${clock(time)} / ${clock(take?.seconds ?? 0)}`;
+  for (const canvas of canvases) {
+    const line = canvas.nextElementSibling;
+    const x = placeOf(canvas, time, view());
+    line.style.visibility = ready && Number.isFinite(x) ? "visible" : "hidden";
+    line.style.transform = `translateX(${x}px)`;
+  }
+}
+
+function read(growing) {
+  return growing.read();
+}
+
+function minus(text) {
+  return text.replace("-", "\u2212");
+}
+
+function listening() {
+  return document.querySelector("input[name=listen]:checked").value;
+}
+
+// What the user does
+
+$("file").addEventListener("change", (event) => {
+  const [file] = event.target.files;
+  event.target.value = ""; // so that the same file may be chosen again
+  if (file) openFile(file).catch(complain);
+});
+$("example").addEventListener("click", async () => {
+  try {
+    const response = await fetch("example.flac");
+    if (!response.ok) throw new Error(`the example cannot be loaded (${response.status})`);
+    await openFile(new File([await response.blob()], "example.flac"));
+  } catch (error) {
+    complain(error);
+  }
+});
+$("microphone").addEventListener("click", () => (microphone ? stopMicrophone() : startMicrophone()).catch(complain));
+$("monitor").addEventListener("change", monitor);
+$("play").addEventListener("click", () => (player.playing ? player.pause() : player.play()));
+$("position").addEventListener("input", (event) => player.seek(Number(event.target.value)));
+for (const radio of document.querySelectorAll("input[name=listen]"))
+  radio.addEventListener("change", () => {
+    player.listen(listening());
+    monitor();
+  });
+for (const canvas of canvases)
+  canvas.addEventListener("click", (event) => {
+    if (document.body.classList.contains("ready")) player.seek(timeAt(canvas, event.offsetX, view()));
+  });
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  const busy = event.target.closest("button, a, select, input, label");
+  if (event.key === " " && !busy && !$("play").disabled) {
+    event.preventDefault();
+    $("play").click();
+  } else if (event.key.toLowerCase() === "b" && event.target.tagName !== "SELECT") {
+    document.querySelector("input[name=listen]:not(:checked)").click();
+  }
+});
+const drop = $("drop");
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) drop.classList.remove("over");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  const [file] = event.dataTransfer.files;
+  if (file) openFile(file).catch(complain);
+});
+addEventListener("resize", refresh);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
