@@ -11,11 +11,24 @@ from collections.abc import Callable
 
 import typer
 
-from sese.cli import data, doctor, enhance, evaluate, export, models, pareto, profile, sweep, train
+from sese.cli import (
+    data,
+    doctor,
+    enhance,
+    evaluate,
+    export,
+    models,
+    pareto,
+    profile,
+    stream,
+    sweep,
+    train,
+)
 from sese.errors import InputError
 
 VERBS: dict[str, Callable[..., None]] = {
     "enhance": enhance.enhance,
+    "stream": stream.stream,
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,
     "pareto": pareto.pareto,
