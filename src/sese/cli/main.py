@@ -17,6 +17,7 @@ from sese.cli import (
     enhance,
     evaluate,
     export,
+    live,
     models,
     pareto,
     profile,
@@ -29,6 +30,7 @@ from sese.errors import InputError
 VERBS: dict[str, Callable[..., None]] = {
     "enhance": enhance.enhance,
     "stream": stream.stream,
+    "live": live.live,
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,
     "pareto": pareto.pareto,
