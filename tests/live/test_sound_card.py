@@ -65,7 +65,7 @@ def test_equals_offline(server: dict[str, str], tmp_path: Path) -> None:
     for _ in range(3):  # a machine that does other things besides may be late
         told, heard = play(server, noisy, tmp_path / "clean.raw")
         dropouts = sum(told[name] for name in DROPOUTS)
-        if not dropouts:
+        if not dropouts and not told["corrected_samples"]:
             break
     ratio, offset = against_offline(heard, noisy)
     print(f"SI-SDR {ratio:.1f} dB against the offline output; {dropouts} dropouts; {told}")

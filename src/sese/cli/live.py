@@ -107,7 +107,8 @@ def live(
         names = ("input", "output", "model", "buffer")
         latencies = {f"{name}_latency_ms": round(ms, 2) for name, ms in zip(names, delays, strict=True)}
         devices = {"input": source.name, "output": target.name}
-        print(json.dumps(devices | done.as_dict() | vars(engine.counts) | latencies))
+        counts = vars(engine.counts) | {"corrected_samples": engine.corrected_samples}
+        print(json.dumps(devices | done.as_dict() | counts | latencies))
     elif not quiet:
         _summarize(done, engine)
     if stop.exit_code:
@@ -193,6 +194,8 @@ def _summarize(done: Report, engine: Engine) -> None:
         words.append(f"dropouts: {', '.join(kinds)}")
     else:
         words.append("no dropouts")
+    if engine.corrected_samples:
+        words.append(f"{engine.corrected_samples} samples put in or left out to hold the delay")
     print("; ".join(words), file=sys.stderr)
     note = done.note()
     if note:

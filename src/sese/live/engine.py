@@ -1,6 +1,6 @@
 """What happens between a microphone and a loudspeaker: two bounded queues, and the model in a thread between.
 
-    input callback -> captured -> thread: model, bypass -> to play -> output callback
+    input callback -> captured -> thread: model, bypass, drift -> to play -> output callback
 
 The callbacks only move samples. When the model falls behind, `captured` fills and then loses input; when
 nothing is left to play, silence is; when much more waits to be played than was meant to, the oldest is left
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.live.bypass import Bypass
+from sese.live.drift import Drift
 from sese.live.ring import Ring
 from sese.runtime.stream import Stream
 
@@ -95,12 +96,18 @@ class Engine:
         self._captured = Ring(round(CAPTURED_SECONDS * rate), stream.channels)
         self._to_play = Ring(self._most + self._chunk + frame, stream.channels)
         self._bypass = Bypass(rate, stream.channels)
+        self._drift = Drift(buffer_frames, rate, stream.channels)
         self._playing = False
         self._stop = Event()
         self._thread = Thread(target=self._run, name="model", daemon=True)
         self.counts, self.meters = Counts(), Meters()
         self.fed = self.calls = 0
         self.error: Exception | None = None
+
+    @property
+    def corrected_samples(self) -> int:
+        """Samples put in or left out so far because the clocks of the devices differ."""
+        return self._drift.corrected_samples
 
     @property
     def bypass(self) -> bool:
@@ -135,7 +142,11 @@ class Engine:
             return
         block = self._to_play.read(len(out))
         self._playing = len(block) == len(out)
-        self.counts.starved += not self._playing
+        if self._playing:
+            self._drift.see(len(self._to_play))
+        else:
+            self._drift.restart()
+            self.counts.starved += 1
         out[: len(block)] = block  # one channel goes to all
         out[len(block) :] = 0
 
@@ -152,11 +163,12 @@ class Engine:
         started = perf_counter()
         enhanced = self._stream.feed(block.T).T
         spent = perf_counter() - started
-        heard = self._bypass(block, enhanced)
+        heard = self._drift(self._bypass(block, enhanced))
         self.fed += len(block)
         excess = len(self._to_play) + len(heard) - self._most
         if excess > 0:
             self._to_play.read(excess + self._most - self.target_frames)
+            self._drift.restart()
             self.counts.skipped += 1
         self._to_play.write(heard)
         self._show(block, heard, spent)
