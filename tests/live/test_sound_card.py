@@ -29,7 +29,7 @@ MODEL, LEVEL = "demucs-slim-small", "fixed:1"
 LIVE = [sys.executable, "-m", "sese.cli.main", "live", "--input", pulse.MICROPHONE, "--output", pulse.SPEAKER]
 # A machine that does other things besides is not to spoil the comparison: deep buffers, no deadline to miss.
 STEADY = ["--rate", str(pulse.RATE), "--model", MODEL, "--budget", LEVEL, "--max-rtf", "100"]
-STEADY += ["--buffer-ms", "150", "--device-latency", "40"]
+STEADY += ["--buffer-ms", "150", "--device-latency", "40", "--no-correct-drift"]
 
 DROPOUTS = ("input_overflows", "output_underflows", "lost", "starved", "skipped")
 
@@ -65,7 +65,7 @@ def test_equals_offline(server: dict[str, str], tmp_path: Path) -> None:
     for _ in range(3):  # a machine that does other things besides may be late
         told, heard = play(server, noisy, tmp_path / "clean.raw")
         dropouts = sum(told[name] for name in DROPOUTS)
-        if not dropouts and not told["corrected_samples"]:
+        if not dropouts:
             break
     ratio, offset = against_offline(heard, noisy)
     print(f"SI-SDR {ratio:.1f} dB against the offline output; {dropouts} dropouts; {told}")
@@ -183,7 +183,10 @@ def test_card_goes_away(tmp_path: Path) -> None:
         live = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
         await_start(live)
         time.sleep(0.3)
-    _, err = live.communicate(timeout=20)
+    try:
+        _, err = live.communicate(timeout=20)
+    finally:
+        live.kill()
     assert live.returncode == 2
     assert b"the sound card stopped" in err
     assert b"Traceback" not in err

@@ -53,6 +53,9 @@ def live(
     device_latency: Annotated[
         str, typer.Option(help="What to ask of the devices: low, high, or milliseconds.")
     ] = "low",
+    correct_drift: Annotated[
+        bool, typer.Option(help="Hold the delay where the clocks of the devices differ.")
+    ] = True,
     seconds: Annotated[float | None, typer.Option(help="End after this time.")] = None,
     bypass: Annotated[bool, typer.Option("--bypass", help="Begin with the original sound.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
@@ -90,7 +93,7 @@ def live(
     stream = settings.open(rate, channels)
     block = max(1, round(block_ms * rate / 1000))
     played = min(2, target.outputs) if channels == 1 else channels
-    engine = Engine(stream, round(buffer_ms * rate / 1000), block, played)
+    engine = Engine(stream, round(buffer_ms * rate / 1000), block, played, correct_drift)
     engine.bypass = bypass
     duplex = Duplex(sd, source, target, engine, rate, (channels, played), block, latency)
     with StopSignals() as stop, Keys(stop) as keys, duplex:

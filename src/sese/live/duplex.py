@@ -12,7 +12,7 @@ from sese.live.devices import Card, native_errors_hidden
 from sese.live.engine import Engine
 
 SILENT_SECONDS = 3.0
-"""A card that does not call for so long is gone."""
+"""A device that does not call for so long is gone."""
 
 
 class Duplex:
@@ -52,7 +52,7 @@ class Duplex:
             "dtype": "float32",
             "latency": latency,
         }
-        self._calls, self._called = 0, monotonic()
+        self._watched = [(0, monotonic())] * 2  # calls, and when they last changed
 
         def take(block: Any, _frames: int, _time: Any, status: Any) -> None:
             engine.take(block, status.input_overflow)
@@ -87,7 +87,7 @@ class Duplex:
         self._engine.start()
         for opened in reversed(self._streams):  # what is recorded is to find the output playing
             opened.start()
-        self._called = monotonic()
+        self._watched = [(0, monotonic())] * 2
         return self
 
     def __exit__(
@@ -100,10 +100,12 @@ class Duplex:
         """Raise what ended the model's thread, or InputError when a device is gone."""
         if self._engine.error is not None:
             raise self._engine.error
-        if self._engine.calls != self._calls:
-            self._calls, self._called = self._engine.calls, monotonic()
-        if not all(opened.active for opened in self._streams) or monotonic() - self._called > SILENT_SECONDS:
-            raise InputError("the sound card stopped; is it still connected?")
+        for side, (opened, calls) in enumerate(zip(self._streams, self._engine.calls, strict=True)):
+            known, since = self._watched[side]
+            if calls != known:
+                self._watched[side] = (calls, monotonic())
+            elif not opened.active or monotonic() - since > SILENT_SECONDS:
+                raise InputError("the sound card stopped; is it still connected?")
 
     def _close(self) -> None:
         for opened in self._streams:

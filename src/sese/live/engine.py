@@ -55,7 +55,7 @@ class Counts:
     @property
     def total(self) -> int:
         """All of them: times that one may have heard something."""
-        return self.input_overflows + self.output_underflows + self.lost + self.starved + self.skipped
+        return sum(vars(self).values())
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,25 @@ class Engine:
         buffer_frames: Samples that are to wait to be played when playing begins, besides a block.
         block_frames: Samples that a callback brings or takes, about.
         out_channels: Channels to play: those of the stream, or more if it has one, which is then copied.
+        correct_drift: Hold the delay where the clocks of the devices differ, see `sese.live.drift`.
 
     Attributes:
         bypass: Whether the input is heard.
         counts: What went wrong.
         meters: What a screen shows.
         fed: Samples a channel that went through the model.
-        calls: Blocks that either callback moved.
+        calls: Blocks that the input and the output callback moved.
         error: What ended the thread; None while all is well.
     """
 
-    def __init__(self, stream: Stream, buffer_frames: int, block_frames: int, out_channels: int) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        buffer_frames: int,
+        block_frames: int,
+        out_channels: int,
+        correct_drift: bool = True,
+    ) -> None:
         rate, card = stream.sample_rate, stream.artefact.card
         frame = -(-card.hop_length * rate // card.sample_rate)  # what the model brings at a time
         self._stream, self._rate, self._out_channels = stream, rate, out_channels
@@ -96,12 +104,14 @@ class Engine:
         self._captured = Ring(round(CAPTURED_SECONDS * rate), stream.channels)
         self._to_play = Ring(self._most + self._chunk + frame, stream.channels)
         self._bypass = Bypass(rate, stream.channels)
+        self._correct_drift = correct_drift
         self._drift = Drift(buffer_frames, rate, stream.channels)
         self._playing = False
         self._stop = Event()
         self._thread = Thread(target=self._run, name="model", daemon=True)
         self.counts, self.meters = Counts(), Meters()
-        self.fed = self.calls = 0
+        self.fed = 0
+        self.calls = [0, 0]
         self.error: Exception | None = None
 
     @property
@@ -129,13 +139,13 @@ class Engine:
 
     def take(self, block: NDArray[np.float32], overflow: bool = False) -> None:
         """The input callback: ``[frame, channel]`` came in. `overflow`: some before it were lost."""
-        self.calls += 1
+        self.calls[0] += 1
         self.counts.input_overflows += overflow
         self.counts.lost += self._captured.write(block) > 0
 
     def give(self, out: NDArray[np.float32], underflow: bool = False) -> None:
         """The output callback: fill ``[frame, channel]``. `underflow`: the block before it came too late."""
-        self.calls += 1
+        self.calls[1] += 1
         self.counts.output_underflows += underflow
         if not self._playing and len(self._to_play) < self.target_frames:
             out[:] = 0
@@ -163,7 +173,9 @@ class Engine:
         started = perf_counter()
         enhanced = self._stream.feed(block.T).T
         spent = perf_counter() - started
-        heard = self._drift(self._bypass(block, enhanced))
+        heard = self._bypass(block, enhanced)
+        if self._correct_drift:
+            heard = self._drift(heard)
         self.fed += len(block)
         excess = len(self._to_play) + len(heard) - self._most
         if excess > 0:
