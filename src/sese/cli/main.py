@@ -11,11 +11,27 @@ from collections.abc import Callable
 
 import typer
 
-from sese.cli import data, demo, doctor, enhance, evaluate, export, models, pareto, profile, sweep, train
+from sese.cli import (
+    data,
+    demo,
+    doctor,
+    enhance,
+    evaluate,
+    export,
+    live,
+    models,
+    pareto,
+    profile,
+    stream,
+    sweep,
+    train,
+)
 from sese.errors import InputError
 
 VERBS: dict[str, Callable[..., None]] = {
     "enhance": enhance.enhance,
+    "stream": stream.stream,
+    "live": live.live,
     "demo": demo.demo,
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,

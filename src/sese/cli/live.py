@@ -1,0 +1,205 @@
+"""`sese live`: from a microphone to a loudspeaker, or to a program that listens to a virtual one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sese.cli.stream import BUDGET_HELP, MaxAttenuation, MaxMmacs, Mix, Model, number_or_word
+from sese.errors import InputError
+
+if TYPE_CHECKING:
+    from sese.live.devices import Card
+    from sese.live.duplex import Duplex
+    from sese.live.engine import Engine
+    from sese.live.keys import Keys
+    from sese.live.model import Report
+    from sese.live.signals import StopSignals
+
+REFRESH_SECONDS = 0.1
+
+
+def live(
+    list_: Annotated[bool, typer.Option("--list", help="List the devices, and end.")] = False,
+    input_: Annotated[
+        str | None,
+        typer.Option("--input", "-i", help="Where to record: an index of --list or part of a name."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Where to play: an index or part of a name.")
+    ] = None,
+    rate: Annotated[
+        int | None, typer.Option(help="Sample rate of both, in Hz; the one the input prefers if not given.")
+    ] = None,
+    channels: Annotated[int, typer.Option(help="Channels to record; one is played on both sides.")] = 1,
+    model: Model = None,
+    budget: Annotated[
+        str | None, typer.Option(help=f"{BUDGET_HELP} 'auto' if not given, 1 for a model without a router.")
+    ] = None,
+    max_mmacs: MaxMmacs = None,
+    max_rtf: Annotated[
+        float,
+        typer.Option(help="Leave dearer levels out while frames take longer than this, times their length."),
+    ] = 0.8,
+    mix: Mix = 1.0,
+    max_attenuation_db: MaxAttenuation = None,
+    block_ms: Annotated[float, typer.Option(help="What the sound card brings at a time, in ms.")] = 10.0,
+    buffer_ms: Annotated[
+        float, typer.Option(help="What waits to be played, in ms: more against dropouts, less for delay.")
+    ] = 20.0,
+    device_latency: Annotated[
+        str, typer.Option(help="What to ask of the devices: low, high, or milliseconds.")
+    ] = "low",
+    correct_drift: Annotated[
+        bool, typer.Option(help="Hold the delay where the clocks of the devices differ.")
+    ] = True,
+    seconds: Annotated[float | None, typer.Option(help="End after this time.")] = None,
+    bypass: Annotated[bool, typer.Option("--bypass", help="Begin with the original sound.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the list, or the statistics at the end, as JSON.")
+    ] = False,
+) -> None:
+    """Enhance what a sound card hears, and play it. Keys: b bypass, q quit."""
+    from sese.live.devices import find_card, list_cards, sounddevice
+    from sese.live.duplex import Duplex
+    from sese.live.engine import Engine
+    from sese.live.keys import Keys
+    from sese.live.model import Settings, report
+    from sese.live.signals import StopSignals
+
+    sd = sounddevice()
+    if list_:
+        _list(list_cards(sd), as_json)
+        return
+    latency = _latency(device_latency)
+    for option, value in (("--block-ms", block_ms), ("--buffer-ms", buffer_ms)):
+        if not 1 <= value <= 1000:
+            raise InputError(f"{option} is {value:g}; give a number of milliseconds from 1 to 1000")
+    source, target = find_card(sd, input_, "input"), find_card(sd, output, "output")
+    rate = rate or source.sample_rate
+    settings = Settings(
+        model,
+        None if budget is None else number_or_word(budget),
+        mix,
+        max_attenuation_db,
+        max_mmacs,
+        max_rtf,
+        trace_seconds=1,
+    )
+    stream = settings.open(rate, channels)
+    block = max(1, round(block_ms * rate / 1000))
+    played = min(2, target.outputs) if channels == 1 else channels
+    engine = Engine(stream, round(buffer_ms * rate / 1000), block, played, correct_drift)
+    engine.bypass = bypass
+    duplex = Duplex(sd, source, target, engine, rate, (channels, played), block, latency)
+    with StopSignals() as stop, Keys(stop) as keys, duplex:
+        delays = [
+            *(1000 * delay for delay in duplex.latency_seconds),
+            1000 * stream.latency_samples / rate,
+            1000 * engine.target_frames / rate,
+        ]
+        if not quiet:
+            _introduce(source, target, rate, channels, stream.artefact.card.name, delays)
+        _watch(duplex, engine, keys, stop, seconds, show=not quiet)
+    done = report(stream, engine.fed)
+    if as_json:
+        names = ("input", "output", "model", "buffer")
+        latencies = {f"{name}_latency_ms": round(ms, 2) for name, ms in zip(names, delays, strict=True)}
+        devices = {"input": source.name, "output": target.name}
+        counts = vars(engine.counts) | {"corrected_samples": engine.corrected_samples}
+        print(json.dumps(devices | done.as_dict() | counts | latencies))
+    elif not quiet:
+        _summarize(done, engine)
+    if stop.exit_code:
+        raise typer.Exit(stop.exit_code)
+
+
+def _latency(text: str) -> str | float:
+    if text in ("low", "high"):
+        return text
+    try:
+        seconds = float(text) / 1000
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 10:
+        raise InputError(f"--device-latency is {text!r}; give low, high, or milliseconds from 0 to 10000")
+    return seconds
+
+
+def _list(cards: list[Card], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([card.as_dict() for card in cards], indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "device", "host", "in", "out", "Hz", "default")
+    for card in cards:
+        default = " and ".join(
+            word for word, is_so in (("in", card.default_input), ("out", card.default_output)) if is_so
+        )
+        numbers = (str(card.inputs), str(card.outputs), str(card.sample_rate))
+        table.add_row(str(card.index), escape(card.name), escape(card.host), *numbers, default)
+    Console().print(table if cards else "no devices; is a sound card or a sound server there?")
+
+
+def _introduce(source: Card, target: Card, rate: int, channels: int, model: str, delays: list[float]) -> None:
+    words = f"{source.name} -> {target.name}; {rate} Hz, {channels} channel(s); model {model}"
+    print(words, file=sys.stderr)
+    parts = ", ".join(
+        f"{name} {ms:.0f}" for name, ms in zip(("input", "output", "model", "buffer"), delays, strict=True)
+    )
+    print(f"latency {sum(delays):.0f} ms ({parts})", file=sys.stderr)
+
+
+def _watch(
+    duplex: Duplex, engine: Engine, keys: Keys, stop: StopSignals, seconds: float | None, show: bool
+) -> None:
+    """Show the screen and answer keys until something says to end."""
+    from contextlib import nullcontext
+    from time import monotonic
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from sese.live.screen import screen
+
+    def picture() -> Any:
+        return screen(engine.meters, engine.counts, engine.bypass)
+
+    console = Console(stderr=True)
+    end = None if seconds is None else monotonic() + seconds
+    shown = None
+    if show and console.is_terminal:
+        shown = Live(picture(), console=console, auto_refresh=False, transient=True)
+    with shown or nullcontext():
+        while stop.number is None and (end is None or monotonic() < end):
+            key = keys.wait(REFRESH_SECONDS)
+            if key == "q":
+                return
+            if key == "b":
+                engine.bypass = not engine.bypass
+            duplex.check()
+            if shown is not None:
+                shown.update(picture(), refresh=True)
+
+
+def _summarize(done: Report, engine: Engine) -> None:
+    counts = engine.counts
+    words = done.words()
+    if counts.total:
+        kinds = (f"{count} {kind.replace('_', ' ')}" for kind, count in vars(counts).items() if count)
+        words.append(f"dropouts: {', '.join(kinds)}")
+    else:
+        words.append("no dropouts")
+    if engine.corrected_samples:
+        words.append(f"{engine.corrected_samples} samples put in or left out to hold the delay")
+    print("; ".join(words), file=sys.stderr)
+    note = done.note()
+    if note:
+        print(f"sese: note: {note}", file=sys.stderr)

@@ -1,0 +1,134 @@
+"""`sese stream`: audio from stdin to stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sese.errors import InputError
+
+if TYPE_CHECKING:
+    from sese.live.pipe import Piped
+
+READER_GONE = 141  # as shells report a program that was ended by SIGPIPE
+
+# These are `sese live`'s too.
+Model = Annotated[str | None, typer.Option(help="Name of a bundled model, a model folder or an .onnx file.")]
+MaxMmacs = Annotated[
+    float | None, typer.Option(help="Never run a level above this many million MACs a second.")
+]
+MaxRtf = Annotated[
+    float | None,
+    typer.Option(help="Leave dearer levels out while frames take longer than this, times their length."),
+]
+Mix = Annotated[float, typer.Option(help="0: the input; 1: the enhanced audio; or in between.")]
+MaxAttenuation = Annotated[float | None, typer.Option(help="Attenuate nothing by more than this many dB.")]
+BUDGET_HELP = (
+    "Share of the compute to use, up to 1; 'auto': the model's router decides; 'fixed:0.25': this level, "
+    "always; 'threshold' or 'threshold:DB': by the noise, more dB for more compute."
+)
+
+
+def stream(
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Raw samples in: s16le, s24le, s32le or f32le. Without it, stdin is WAV."
+        ),
+    ] = None,
+    rate: Annotated[int | None, typer.Option(help="Sample rate of raw samples, in Hz.")] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="Channels of raw samples, interleaved; 1 if not given.")
+    ] = None,
+    out_format: Annotated[
+        str | None,
+        typer.Option(help="Samples out: one of the raw formats, or wav; as what comes in if not given."),
+    ] = None,
+    model: Model = None,
+    budget: Annotated[str, typer.Option(help=BUDGET_HELP)] = "1",
+    max_mmacs: MaxMmacs = None,
+    max_rtf: MaxRtf = None,
+    mix: Mix = 1.0,
+    max_attenuation_db: MaxAttenuation = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write the level of each frame at the end: .csv or .json.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no statistics at the end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON, to stderr.")] = False,
+) -> None:
+    """Enhance audio from stdin to stdout: raw samples or WAV, as fast as the pipe, aligned and as long."""
+    from sese.live.model import Settings
+    from sese.live.pipe import Input, ReaderGone, enhance_pipe, read_layout
+    from sese.live.signals import StopSignals
+    from sese.runtime.stream import TRACE_SECONDS
+    from sese.runtime.trace import require_trace_path, write_trace
+
+    for file, name, verb in ((sys.stdin, "stdin", "into"), (sys.stdout, "stdout", "out of")):
+        if file.isatty():
+            raise InputError(
+                f"{name} is a terminal; pipe audio {verb} sese, or enhance files with `sese enhance`"
+            )
+    if trace is not None:
+        require_trace_path(trace, force)
+    trace_seconds = TRACE_SECONDS if trace is None else None
+    settings = Settings(
+        model, number_or_word(budget), mix, max_attenuation_db, max_mmacs, max_rtf, trace_seconds
+    )
+    with StopSignals() as stop:
+        source = Input(sys.stdin.fileno(), stop)
+        try:
+            layout, start = read_layout(source, form, rate, channels, out_format)
+        except InputError:
+            if stop.exit_code:  # told to stop before there was anything
+                raise typer.Exit(stop.exit_code) from None
+            raise
+        enhancing = settings.open(layout.sample_rate, layout.channels)
+        try:
+            piped = enhance_pipe(source, sys.stdout.fileno(), layout, start, enhancing)
+        except ReaderGone:
+            raise typer.Exit(stop.exit_code or READER_GONE) from None
+        if trace is not None:
+            write_trace(trace, enhancing.trace, enhancing.artefact.card)
+        _tell(piped, quiet, as_json)
+        if stop.number is None and piped.missing_bytes:
+            raise InputError(
+                f"stdin ended {piped.missing_bytes} bytes before the length in its WAV header; "
+                "what came was enhanced; send it whole"
+            )
+        if stop.number is None and not piped.report.seconds:
+            raise InputError("stdin held no audio (0 whole samples); is the program before sese working?")
+    if stop.exit_code:
+        raise typer.Exit(stop.exit_code)
+
+
+def number_or_word(text: str) -> float | str:
+    """A budget as typed."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _tell(piped: Piped, quiet: bool, as_json: bool) -> None:
+    counts = {"clipped_samples": piped.clipped_samples, "trailing_bytes": piped.trailing_bytes}
+    if as_json:
+        print(json.dumps(piped.report.as_dict() | counts), file=sys.stderr)
+    elif not quiet:
+        words = piped.report.words()
+        if piped.clipped_samples:
+            words.append(f"{piped.clipped_samples} samples clipped")
+        print("; ".join(words), file=sys.stderr)
+    notes = [piped.report.note()]
+    if piped.trailing_bytes:
+        notes.append(
+            f"the last {piped.trailing_bytes} bytes of stdin are no whole sample of every channel and were "
+            "left out; are --format and --channels right?"
+        )
+    for note in notes:
+        if note:
+            print(f"sese: note: {note}", file=sys.stderr)

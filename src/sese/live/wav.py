@@ -1,0 +1,106 @@
+"""The header of a WAV stream, read and written without seeking, its length known or not.
+
+libsndfile seeks in what it reads and fills blocks before it returns them, which a live pipe cannot have.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sese.errors import InputError
+from sese.live.pcm import ENCODINGS, Encoding
+
+UNKNOWN = 0xFFFF_FFFF
+# Programs that cannot go back to fill in the length leave 0, or about the largest number, signed or not.
+_LARGEST_KNOWN = 0x7FFF_0000
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_LONGEST_CHUNK = 1 << 20  # of those that are read to be left out
+_HOW = "give PCM of 16, 24 or 32 bits or 32-bit float, such as `ffmpeg -i FILE -f wav -c:a pcm_s16le -`"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a WAV header says. `length` is that of the audio in bytes, None when it is unknown."""
+
+    encoding: Encoding
+    sample_rate: int
+    channels: int
+    length: int | None
+    format_chunk: bytes
+
+    def whole_frames(self) -> Header:
+        """The same, without the bytes at the end that make no whole frame."""
+        frame = self.channels * self.encoding.width
+        return replace(self, length=None if self.length is None else self.length // frame * frame)
+
+    def write(self) -> bytes:
+        """The header, up to the first sample."""
+        rest = struct.pack("<4sI", b"fmt ", len(self.format_chunk)) + self.format_chunk
+        whole = len(rest) + 12 + (self.length or 0) + (self.length or 0) % 2
+        known = self.length is not None and whole < UNKNOWN
+        riff, data = (whole, self.length) if known else (UNKNOWN, UNKNOWN)
+        return struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + rest + struct.pack("<4sI", b"data", data)
+
+
+def make_header(encoding: Encoding, sample_rate: int, channels: int) -> Header:
+    """A header for audio of unknown length."""
+    frame = channels * encoding.width
+    tag = _FLOAT if encoding.is_float else _PCM
+    form = struct.pack("<HHIIHH", tag, channels, sample_rate, frame * sample_rate, frame, encoding.bits)
+    return Header(encoding, sample_rate, channels, None, form)
+
+
+def is_wav(start: bytes) -> bool:
+    """Whether a stream that begins with these twelve bytes is WAV."""
+    return start[:4] in (b"RIFF", b"RF64", b"BW64") and start[8:12] == b"WAVE"
+
+
+def read_header(start: bytes, read: Callable[[int], bytes]) -> Header:
+    """Read a header up to the first sample.
+
+    Args:
+        start: The first twelve bytes, for which `is_wav` is true.
+        read: Returns so many of the bytes that follow, fewer only at the end of the stream.
+
+    Raises:
+        InputError: The stream ends before the audio, or its encoding is not one of `ENCODINGS`.
+    """
+    form = None
+    long_length = None  # of RF64
+    while True:
+        kind, size = struct.unpack("<4sI", _exactly(read, 8))
+        if kind == b"data":
+            break
+        if size > _LONGEST_CHUNK:
+            raise InputError(f"stdin has a damaged WAV header (chunk {kind!r} of {size} bytes); make it anew")
+        chunk = _exactly(read, size + size % 2)[:size]
+        if kind == b"fmt ":
+            form = chunk
+        elif kind == b"ds64" and size >= 16:
+            long_length = struct.unpack_from("<Q", chunk, 8)[0]
+    if form is None or len(form) < 16:
+        raise InputError("stdin has a WAV header without a format; make it anew, or give --format, --rate")
+    tag, channels, rate, _, frame, bits = struct.unpack_from("<HHIIHH", form)
+    if tag == _EXTENSIBLE and len(form) >= 26:
+        tag = struct.unpack_from("<H", form, 24)[0]
+    encoding = next((e for e in ENCODINGS.values() if (e.bits, e.is_float) == (bits, tag == _FLOAT)), None)
+    if tag not in (_PCM, _FLOAT) or encoding is None:
+        raise InputError(f"stdin is WAV of encoding {tag:#x} with {bits} bits, which cannot be read; {_HOW}")
+    if frame != channels * encoding.width or not channels:
+        raise InputError(
+            f"stdin has a damaged WAV header ({channels} channels of {bits} bits in {frame} bytes); "
+            "make it anew"
+        )
+    length: int | None = long_length if size == UNKNOWN and long_length else size
+    if not length or (length == size and size >= _LARGEST_KNOWN):
+        length = None
+    return Header(encoding, rate, channels, length, form)
+
+
+def _exactly(read: Callable[[int], bytes], size: int) -> bytes:
+    data = read(size)
+    if len(data) < size:
+        raise InputError("stdin ended within the WAV header; is the program before sese working?")
+    return data
