@@ -1,0 +1,224 @@
+"""Smaller weights for a model file, kept only where they cost neither time nor quality.
+
+| kind | weights in the file | arithmetic |
+| --- | --- | --- |
+| ``fp16`` | half precision, each once; ONNX Runtime widens them when it opens the file | float32 |
+| ``int8`` | 8 bits for the matrices of each level, a scale a column | 8 bits, ranges found in each frame |
+
+ONNX Runtime has no 8-bit GRU, so with ``int8`` recurrences stay as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from sese.errors import InputError
+from sese.export.folder import export_folder
+from sese.runtime.artefact import open_artefact, session_options
+from sese.runtime.enhancer import Enhancer
+from sese.runtime.step import Step
+
+LARGE = 1000
+"""Elements from which a tensor is worth storing smaller."""
+
+MOST_TIME = 1.05
+"""Of the float32 file's time at the same level; what lies within is the spread of the measurement."""
+
+MOST_LOSS = 0.05
+"""Of mean PESQ-WB at any level."""
+
+ROUNDS, CALLS = 200, 5
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A level in the quantised file and in the float32 one.
+
+    Attributes:
+        time: Of a frame, as a multiple of the float32 file's.
+        loss: Of mean PESQ-WB.
+    """
+
+    utilization: float
+    time: float
+    loss: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the level is neither slower nor worse."""
+        return self.time <= MOST_TIME and self.loss <= MOST_LOSS
+
+
+def export_quantised(
+    kind: str, data: Path, clips: int, run: Path, output: Path, *, force: bool = False, **options: Any
+) -> None:
+    """Export a run with quantised weights, if that passes; else write nothing.
+
+    Args:
+        kind: One of `KINDS`.
+        data: Folder with ``clean/`` and ``noisy/`` speech to measure on.
+        clips: How many pairs of it to take.
+        run: See `sese.export.folder.export_folder`.
+        output: See there.
+        force: See there.
+        options: See there.
+
+    Raises:
+        InputError: As `export_folder`; the kind or the data cannot be used; or a level is slower or worse.
+    """
+    from sese.evaluation.pairs import find_pairs, read_pair
+
+    if kind not in KINDS:
+        raise InputError(f"--quantize is {kind!r}; give one of: {', '.join(KINDS)}")
+    if output.exists() and not force:
+        raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
+    pairs = [read_pair(pair) for pair in find_pairs(data, clips)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as made:
+        folder, plain = Path(made) / output.name, Path(made) / "float32.onnx"
+        export_folder(run, folder, **options)
+        os.replace(folder / "model.onnx", plain)
+        KINDS[kind](plain, folder / "model.onnx")
+        levels = compare(folder / "model.onnx", plain, pairs)
+        table = as_table(levels, len(pairs))
+        print(table)
+        refused = [level for level in levels if not level.accepted]
+        if refused:
+            worst = ", ".join(f"{level.utilization:g}" for level in refused)
+            raise InputError(
+                f"{kind} is slower than {MOST_TIME} times float32, or loses more than {MOST_LOSS} PESQ, at "
+                f"level(s) {worst}; {output} was not written; export without --quantize"
+            )
+        with (folder / "README.md").open("a") as card:
+            card.write(f"\n## Weights in {kind}\n\n{table}\n")
+        if force and output.exists():
+            shutil.rmtree(output)
+        sizes = [path.stat().st_size / 1e6 for path in (folder / "model.onnx", plain)]
+        os.replace(folder, output)
+    print(f"{output}: {sizes[0]:.2f} MB in {kind}, {sizes[1]:.2f} MB in float32")
+
+
+def half_weights(source: Path, target: Path) -> None:
+    """Store large weights in half precision, each followed by a cast that is carried out at opening."""
+    model = onnx.load(source)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) <= LARGE:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            raise InputError(f"{source}: weights {name} do not fit half precision; export without --quantize")
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, target)
+
+
+def int8_matrices(source: Path, target: Path) -> None:
+    """Quantise every matrix product's weights. Each level gets its own: a slice cannot share a scale."""
+    from onnxruntime.quantization import quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        sliced = Path(folder) / "sliced.onnx"
+        options = session_options()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(sliced)  # the slices of each level, carried out
+        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        logger = logging.getLogger()
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # it advises on what was done above
+        try:
+            quantize_dynamic(
+                sliced,
+                target,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                per_channel=True,
+                extra_options={"EnableSubgraph": True},
+            )
+        finally:
+            logger.setLevel(level)
+
+
+KINDS: dict[str, Callable[[Path, Path], None]] = {"fp16": half_weights, "int8": int8_matrices}
+
+
+def compare(
+    quantised: Path, plain: Path, pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+) -> list[Compared]:
+    """Time and score two files at every level.
+
+    Args:
+        quantised: Model file.
+        plain: Model file, in float32.
+        pairs: Clean and noisy speech ``[time]`` at 16 kHz.
+    """
+    from sese.evaluation.metrics import pesq_wb
+    from sese.evaluation.pairs import SAMPLE_RATE
+
+    times, levels = times_of(quantised, plain), open_artefact(plain).card.levels
+    results = []
+    for level, ratio in zip(levels, times, strict=True):
+        scores = []
+        for path in (quantised, plain):
+            enhancer = Enhancer(path, f"fixed:{level.utilization}")
+            scores.append(
+                np.mean([pesq_wb(c, enhancer.enhance(n, SAMPLE_RATE), SAMPLE_RATE) for c, n in pairs])
+            )
+        results.append(Compared(level.utilization, ratio, float(scores[1] - scores[0])))
+    return results
+
+
+def times_of(quantised: Path, plain: Path) -> list[float]:
+    """CPU time of a frame at each level, as a multiple of the float32 file's.
+
+    That file is opened twice and the slower one counts, since two sessions of one file differ by a tenth on a
+    busy machine. Of each, the faster quarter of the rounds counts.
+    """
+    steps = [Step(open_artefact(path), 1) for path in (quantised, plain, plain)]
+    card = open_artefact(plain).card
+    frame = 0.1 * np.random.default_rng(0).standard_normal((1, card.hop_length)).astype(np.float32)
+    ratios = []
+    for level in range(len(card.levels)):
+        taken: list[list[float]] = [[], [], []]
+        for _ in range(ROUNDS):
+            for which in random.sample(range(3), 3):  # so that none always comes last
+                steps[which](frame, level)
+                started = time.process_time()
+                for _ in range(CALLS):
+                    steps[which](frame, level)
+                taken[which].append(time.process_time() - started)
+        ours, *theirs = (statistics.quantiles(times, n=4)[0] for times in taken)
+        ratios.append(ours / max(theirs))
+    return ratios
+
+
+def as_table(levels: list[Compared], clips: int) -> str:
+    """What was measured, as Markdown."""
+    lines = [
+        f"Against the float32 file, on {clips} clips:",
+        "",
+        "| level | time of a frame | PESQ-WB lost | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for level in levels:
+        verdict = "" if level.accepted else "refused"
+        lines.append(f"| {level.utilization:.3g} | {level.time:.2f} | {level.loss:+.3f} | {verdict} |")
+    return "\n".join(lines)

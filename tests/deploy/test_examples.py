@@ -1,0 +1,115 @@
+"""The examples for C++ and JavaScript give what Python gives, and refuse what they cannot do."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from deploy.conftest import Command
+from deploy.programs import printed
+from runtime.tiny_model import write_model
+from sese import Enhancer, load
+from sese.runtime.artefact import bundled_models, find_model
+
+TOLERANCE = 1e-4
+RATE = 16000  # of the recordings, and of the bundled models
+
+
+@cache
+def opened(model: str) -> Enhancer:
+    return load(model)
+
+
+def enhanced(command: Command, model: str, audio: np.ndarray, folder: Path, *options: str) -> np.ndarray:
+    """What a program makes of ``[channel, time]``; its report must hold as many frames as it was fed."""
+    soundfile.write(folder / "in.wav", audio.T, RATE, subtype="FLOAT")
+    said = printed([*command, find_model(model), folder / "in.wav", folder / "out.wav", *options])
+    assert said.frames == audio.shape[1] // opened(model).card.hop_length
+    assert 0 < said.median <= said.p99
+    written, rate = soundfile.read(folder / "out.wav", dtype="float32", always_2d=True)
+    assert rate == RATE
+    return written.T
+
+
+@pytest.mark.parametrize("model", bundled_models())
+@pytest.mark.parametrize("level", [0, -1])
+def test_a_level(program: Command, model: str, level: int, speech: np.ndarray, tmp_path: Path) -> None:
+    levels = opened(model).card.levels
+    index = range(len(levels))[level]
+    expected = opened(model).enhance(speech, RATE, budget=f"fixed:{levels[index].utilization}")
+    written = enhanced(program, model, speech, tmp_path, "--level", str(index))
+    np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("budget", ["0.3", "auto"])
+def test_the_router(program: Command, budget: str, speech: np.ndarray, tmp_path: Path) -> None:
+    stream = opened("demucs-slim-small").stream(RATE, budget="auto" if budget == "auto" else float(budget))
+    expected = np.concatenate([stream.feed(speech[:1]), stream.flush()], axis=1)
+    assert len(np.unique(stream.trace)) > 1, "the router has to choose"
+    written = enhanced(program, "demucs-slim-small", speech[:1], tmp_path, "--budget", budget)
+    np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_the_ceiling(program: Command, speech: np.ndarray, tmp_path: Path) -> None:
+    card = opened("demucs-slim-small").card
+    limit = card.levels[1].macs_per_second / 1e6
+    expected = opened("demucs-slim-small").enhance(speech, RATE, budget="auto", max_mmacs=limit)
+    written = enhanced(program, "demucs-slim-small", speech, tmp_path, "--budget", "auto", "--ceiling", "1")
+    np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_any_pieces(pieces: Command, speech: np.ndarray, tmp_path: Path) -> None:
+    """Chunks of any length, signal after signal, streams side by side: always the same samples."""
+    audio = speech[0, :16001]
+    (tmp_path / "in.f32").write_bytes(audio.tobytes())
+    command = [*pieces, find_model("demucs-slim-small"), tmp_path / "in.f32", tmp_path / "out.f32"]
+    subprocess.run([str(word) for word in command], check=True)
+    made = np.fromfile(tmp_path / "out.f32", np.float32).reshape(4, -1)
+    expected = opened("demucs-slim-small").enhance(audio, RATE, budget="fixed:0.25")
+    np.testing.assert_allclose(made, [expected] * 4, rtol=0, atol=TOLERANCE)
+
+
+def test_sixteen_bits(program: Command, speech: np.ndarray, tmp_path: Path) -> None:
+    """A 16-bit file becomes one, at full scale without an overflow; one shorter than a frame too."""
+    source, target = tmp_path / "in.wav", tmp_path / "out.wav"
+    for audio in (8 * speech[0, :4000], speech[0, :50]):
+        soundfile.write(source, np.clip(audio, -1, 1), RATE, subtype="PCM_16")
+        printed([*program, find_model("demucs-slim-small"), source, target])
+        assert soundfile.info(target).subtype == "PCM_16"
+        heard, _ = soundfile.read(source, dtype="float32")
+        written, _ = soundfile.read(target, dtype="float32")
+        expected = np.clip(opened("demucs-slim-small").enhance(heard, RATE), -1, 1)
+        np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_refused(program: Command, tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+    model = tiny / "model.onnx"
+    good, other, target = tmp_path / "good.wav", tmp_path / "other.wav", tmp_path / "out.wav"
+    soundfile.write(good, speech[0, :1600], RATE)
+    soundfile.write(other, speech[0, :1600], 44100)
+    write_model(tmp_path / "bare.onnx")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for arguments, said in [
+        ([model, other, target], "44100 Hz"),
+        ([model, good, good], "name another output"),
+        ([model, tmp_path / "none.wav", target], "none.wav"),
+        ([tmp_path / "none.onnx", good, target], "none.onnx"),
+        ([tmp_path / "bare.onnx", good, target], "metadata"),
+        ([model, good, target, "--level", "9"], "no level 9"),
+        ([model, good, target, "--level", "x"], "level"),
+        ([model, good, target, "--budget", "2"], "budget"),
+        ([model, good, target, "--budget", "auto"], "router"),
+        ([model, good], "usage"),
+        ([model, good, target, "--quick"], "--quick"),
+    ]:
+        ran = subprocess.run([str(word) for word in [*program, *arguments]], capture_output=True, text=True)
+        assert ran.returncode == 2, ran
+        assert "error: " in ran.stderr
+        assert said in ran.stderr
+        assert ran.stdout == ""
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
