@@ -58,6 +58,8 @@ def enhance(
     max_rtf: float | None = None,
     mix: float = 1.0,
     max_attenuation_db: float | None = None,
+    band_above: str = "follow",
+    linked: bool = True,
 ) -> NDArray[Any]:
     """Enhance an array; the model stays open for the next call. See `sese.runtime.enhancer.Enhancer.enhance`.
 
@@ -70,6 +72,8 @@ def enhance(
         max_rtf: See `load`.
         mix: 0 returns the input, 1 the enhanced audio.
         max_attenuation_db: Most that anything may be attenuated by, in dB; None for no limit.
+        band_above: ``"follow"`` or ``"drop"``: what becomes of frequencies above the model's band.
+        linked: Whether all channels have one level in each frame, and one gain above the model's band.
 
     Returns:
         Array of the same shape and dtype.
@@ -87,6 +91,8 @@ def enhance(
         max_rtf=max_rtf,
         mix=mix,
         max_attenuation_db=max_attenuation_db,
+        band_above=band_above,
+        linked=linked,
     )
 
 

@@ -105,6 +105,19 @@ def test_late_frames_are_told(sese: Run, tiny: Path, noisy: Path) -> None:
     assert ran.err.count("\n") == 1
 
 
+def test_what_lies_above_the_band(sese: Run, tiny: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+    wide = tmp_path / "wide.wav"
+    times = np.arange(48000) / 48000
+    soundfile.write(wide, 0.2 * np.sin(2 * np.pi * 12000 * times), 48000)
+    powers = {}
+    for choice in ("follow", "drop"):
+        out = tmp_path / f"{choice}.wav"
+        assert sese("enhance", wide, "-o", out, "--model", tiny, "--band-above", choice).code == 0
+        powers[choice] = np.mean(soundfile.read(out)[0] ** 2)
+    assert powers["drop"] < 1e-3 * powers["follow"]
+    assert "'follow' or 'drop'" in refused(tmp_path, wide, "--band-above", "keep").replace('"', "'")
+
+
 @pytest.mark.parametrize("name", ["trace.csv", "trace.json"])
 def test_trace(sese: Run, tiny: Path, noisy: Path, name: str) -> None:
     path = noisy.with_name(name)

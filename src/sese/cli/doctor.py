@@ -15,6 +15,8 @@ from sese import __version__
 EXTRAS = {  # extra -> the modules that it brings
     "train": ("torch", "lightning", "tensorboard", "safetensors", "yaml", "onnx"),
     "metrics": ("pesq", "pystoi", "speechmos"),
+    "live": ("sounddevice",),
+    "ray": ("ray", "fsspec"),
 }
 
 

@@ -12,6 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sese.cli.options import (
+    BUDGET_HELP,
+    BandAbove,
+    Linked,
+    MaxAttenuation,
+    MaxMmacs,
+    MaxRtf,
+    Mix,
+    Model,
+    number_or_word,
+)
 from sese.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,27 +43,14 @@ def enhance(
             help="Folder or URL for the outputs, laid out as the inputs; else, NAME_enhanced beside each."
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Name of a bundled model, a model folder or an .onnx file.")
-    ] = None,
-    budget: Annotated[
-        str,
-        typer.Option(
-            help="Share of the compute to use, up to 1; 'auto': the model's router decides; 'fixed:0.25': "
-            "this level, always; 'threshold' or 'threshold:DB': by the noise, more dB for more compute."
-        ),
-    ] = "1",
-    max_mmacs: Annotated[
-        float | None, typer.Option(help="Never run a level above this many million MACs a second.")
-    ] = None,
-    max_rtf: Annotated[
-        float | None,
-        typer.Option(help="Leave dearer levels out while frames take longer than this, times their length."),
-    ] = None,
-    mix: Annotated[float, typer.Option(help="0: the input; 1: the enhanced audio; or in between.")] = 1.0,
-    max_attenuation_db: Annotated[
-        float | None, typer.Option(help="Attenuate nothing by more than this many dB.")
-    ] = None,
+    model: Model = None,
+    budget: Annotated[str, typer.Option(help=BUDGET_HELP)] = "1",
+    max_mmacs: MaxMmacs = None,
+    max_rtf: MaxRtf = None,
+    mix: Mix = 1.0,
+    max_attenuation_db: MaxAttenuation = None,
+    band_above: BandAbove = "follow",
+    linked: Linked = True,
     force: Annotated[bool, typer.Option("--force", help="Replace existing outputs.")] = False,
     trace: Annotated[
         Path | None, typer.Option(help="Write the level of each frame of the one file: .csv or .json.")
@@ -87,7 +85,16 @@ def enhance(
     places = [as_place(text) for text in inputs]
     folder = as_place(out_dir) if out_dir is not None else None
     settings = Settings(
-        model, _number_or_word(budget), mix, max_attenuation_db, force, max_mmacs, max_rtf, trace
+        model,
+        number_or_word(budget),
+        mix,
+        max_attenuation_db,
+        force,
+        max_mmacs,
+        max_rtf,
+        trace,
+        band_above,
+        linked,
     )
     planned = plan_jobs(places, output, folder, force)
     if len(planned) == 1 and planned[0].error:
@@ -128,13 +135,6 @@ def _usual_manifest(inputs: Sequence[Path | str], out_dir: Path | str | None) ->
 
     folders = any(isinstance(place, str) or place.is_dir() for place in inputs)
     return out_dir / NAME if folders and isinstance(out_dir, Path) else None
-
-
-def _number_or_word(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _as_typed(budget: float | str) -> str:

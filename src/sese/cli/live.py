@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sese.cli.stream import BUDGET_HELP, MaxAttenuation, MaxMmacs, Mix, Model, number_or_word
+from sese.cli.options import (
+    BUDGET_HELP,
+    BandAbove,
+    Linked,
+    MaxAttenuation,
+    MaxMmacs,
+    Mix,
+    Model,
+    number_or_word,
+)
 from sese.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +55,8 @@ def live(
     ] = 0.8,
     mix: Mix = 1.0,
     max_attenuation_db: MaxAttenuation = None,
+    band_above: BandAbove = "follow",
+    linked: Linked = True,
     block_ms: Annotated[float, typer.Option(help="What the sound card brings at a time, in ms.")] = 10.0,
     buffer_ms: Annotated[
         float, typer.Option(help="What waits to be played, in ms: more against dropouts, less for delay.")
@@ -89,6 +100,9 @@ def live(
         max_mmacs,
         max_rtf,
         trace_seconds=1,
+        band_above=band_above,
+        linked=linked,
+        latency="low",
     )
     stream = settings.open(rate, channels)
     block = max(1, round(block_ms * rate / 1000))

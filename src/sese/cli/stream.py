@@ -5,32 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from sese.cli.options import (
+    BUDGET_HELP,
+    BandAbove,
+    Linked,
+    MaxAttenuation,
+    MaxMmacs,
+    MaxRtf,
+    Mix,
+    Model,
+    number_or_word,
+)
 from sese.errors import InputError
 
 if TYPE_CHECKING:
     from sese.live.pipe import Piped
 
 READER_GONE = 141  # as shells report a program that was ended by SIGPIPE
-
-# These are `sese live`'s too.
-Model = Annotated[str | None, typer.Option(help="Name of a bundled model, a model folder or an .onnx file.")]
-MaxMmacs = Annotated[
-    float | None, typer.Option(help="Never run a level above this many million MACs a second.")
-]
-MaxRtf = Annotated[
-    float | None,
-    typer.Option(help="Leave dearer levels out while frames take longer than this, times their length."),
-]
-Mix = Annotated[float, typer.Option(help="0: the input; 1: the enhanced audio; or in between.")]
-MaxAttenuation = Annotated[float | None, typer.Option(help="Attenuate nothing by more than this many dB.")]
-BUDGET_HELP = (
-    "Share of the compute to use, up to 1; 'auto': the model's router decides; 'fixed:0.25': this level, "
-    "always; 'threshold' or 'threshold:DB': by the noise, more dB for more compute."
-)
 
 
 def stream(
@@ -54,6 +49,14 @@ def stream(
     max_rtf: MaxRtf = None,
     mix: Mix = 1.0,
     max_attenuation_db: MaxAttenuation = None,
+    band_above: BandAbove = "follow",
+    linked: Linked = True,
+    latency: Annotated[
+        Literal["low", "high"],
+        typer.Option(
+            help="Filters between sample rates: 'low', some ms, or 'high', those of `sese enhance`."
+        ),
+    ] = "high",
     trace: Annotated[
         Path | None, typer.Option(help="Write the level of each frame at the end: .csv or .json.")
     ] = None,
@@ -77,7 +80,16 @@ def stream(
         require_trace_path(trace, force)
     trace_seconds = TRACE_SECONDS if trace is None else None
     settings = Settings(
-        model, number_or_word(budget), mix, max_attenuation_db, max_mmacs, max_rtf, trace_seconds
+        model,
+        number_or_word(budget),
+        mix,
+        max_attenuation_db,
+        max_mmacs,
+        max_rtf,
+        trace_seconds,
+        band_above,
+        linked,
+        latency,
     )
     with StopSignals() as stop:
         source = Input(sys.stdin.fileno(), stop)
@@ -104,14 +116,6 @@ def stream(
             raise InputError("stdin held no audio (0 whole samples); is the program before sese working?")
     if stop.exit_code:
         raise typer.Exit(stop.exit_code)
-
-
-def number_or_word(text: str) -> float | str:
-    """A budget as typed."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _tell(piped: Piped, quiet: bool, as_json: bool) -> None:

@@ -9,8 +9,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget
 from sese.runtime.enhancer import Enhancer
+from sese.runtime.rates import Latency
 from sese.runtime.stream import TRACE_SECONDS, Stream
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ class Settings:
     max_mmacs: float | None = None
     max_rtf: float | None = None
     trace_seconds: float | None = TRACE_SECONDS
+    band_above: str = FOLLOW
+    linked: bool = True
+    latency: Latency = "high"
 
     def open(self, sample_rate: int, channels: int) -> Stream:
         """A stream at `sample_rate` in Hz.
@@ -48,6 +53,9 @@ class Settings:
             mix=self.mix,
             max_attenuation_db=self.max_attenuation_db,
             trace_seconds=self.trace_seconds,
+            band_above=self.band_above,
+            linked=self.linked,
+            latency=self.latency,
         )
 
 

@@ -19,8 +19,9 @@ from sese.live.model import Report, report
 from sese.live.pcm import Encoding, find_encoding
 from sese.live.signals import StopSignals
 from sese.live.wav import Header, is_wav, make_header, read_header
+from sese.runtime.framing import HIGHEST_CHANNELS
 from sese.runtime.rates import require_rate
-from sese.runtime.stream import HIGHEST_CHANNELS, Stream
+from sese.runtime.stream import Stream
 
 BLOCK_BYTES = 1 << 16  # what a pipe holds on Linux
 WAV = "wav"

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from sese.errors import InputError
+from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.file import Report, require_separate
@@ -37,6 +38,8 @@ class Settings:
     max_mmacs: float | None = None
     max_rtf: float | None = None
     trace: Path | None = None
+    band_above: str = FOLLOW
+    linked: bool = True
 
     def open(self) -> Enhancer:
         """Open the model, with its budget and limits."""
@@ -93,9 +96,12 @@ def run_jobs(
     if settings.trace is not None and ray is not None:
         raise InputError(f"--trace {settings.trace} is written on this machine; leave out --ray")
     enhancer = settings.open()
-    enhancer.stream(
-        mix=settings.mix, max_attenuation_db=settings.max_attenuation_db
-    )  # fail now, not in each file
+    enhancer.stream(  # fail now, not in each file
+        mix=settings.mix,
+        max_attenuation_db=settings.max_attenuation_db,
+        band_above=settings.band_above,
+        linked=settings.linked,
+    )
     with Manifest(manifest) if manifest else nullcontext() as record:
         facts = settings_row(settings, enhancer) if record else {}
         if record and tell:
@@ -209,6 +215,8 @@ def _enhance(
         target,
         mix=settings.mix,
         max_attenuation_db=settings.max_attenuation_db,
+        band_above=settings.band_above,
+        linked=settings.linked,
         trace=settings.trace,
         force=settings.force,
         progress=progress,

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 NAME = "manifest.jsonl"
 # What, changed, changes the output.
-SETTINGS = ("model", "model_sha256", "budget", "mix", "max_attenuation_db", "max_mmacs", "max_rtf")
+SETTINGS = (
+    "model",
+    "model_sha256",
+    "budget",
+    "mix",
+    "max_attenuation_db",
+    "max_mmacs",
+    "max_rtf",
+    "band_above",
+    "linked",
+)
 MEASURED = ("seconds", "processing_seconds", "utilization")
 
 
@@ -36,6 +46,8 @@ def settings_row(settings: Settings, enhancer: Enhancer) -> dict[str, Any]:
         "max_attenuation_db": settings.max_attenuation_db,
         "max_mmacs": settings.max_mmacs,
         "max_rtf": settings.max_rtf,
+        "band_above": settings.band_above,
+        "linked": settings.linked,
     }
 
 

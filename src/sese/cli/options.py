@@ -1,0 +1,37 @@
+"""Options that several verbs share: which model, how much of it, and how its output is mixed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[str | None, typer.Option(help="Name of a bundled model, a model folder or an .onnx file.")]
+MaxMmacs = Annotated[
+    float | None, typer.Option(help="Never run a level above this many million MACs a second.")
+]
+MaxRtf = Annotated[
+    float | None,
+    typer.Option(help="Leave dearer levels out while frames take longer than this, times their length."),
+]
+Mix = Annotated[float, typer.Option(help="0: the input; 1: the enhanced audio; or in between.")]
+MaxAttenuation = Annotated[float | None, typer.Option(help="Attenuate nothing by more than this many dB.")]
+BandAbove = Annotated[
+    str,
+    typer.Option(help="What lies above the model's band: 'follow', attenuated as below it, or 'drop'."),
+]
+Linked = Annotated[
+    bool, typer.Option("--linked/--unlinked", help="One level and one gain above the band for all channels.")
+]
+BUDGET_HELP = (
+    "Share of the compute to use, up to 1; 'auto': the model's router decides; 'fixed:0.25': this level, "
+    "always; 'threshold' or 'threshold:DB': by the noise, more dB for more compute."
+)
+
+
+def number_or_word(text: str) -> float | str:
+    """A budget as typed."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
