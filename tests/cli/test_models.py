@@ -103,7 +103,7 @@ def test_doctor(sese: Run) -> None:
     report = json.loads(sese("doctor", "--json").stdout)
     assert report["ok"]
     assert set(report["models"][0]["real_time_factor"]) == {"0.125", "1"}
-    assert set(report["extras"]) == {"train", "metrics"}
+    assert set(report["extras"]) == {"train", "metrics", "live", "ray"}
 
 
 def test_doctor_names_the_missing_extra(sese: Run, monkeypatch: pytest.MonkeyPatch) -> None:
