@@ -28,6 +28,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("sese-1", "fixed", 3, "fixed:1"),
         ("sese-1", "fixed", 0, "fixed:0.07"),
+        ("sese-1", "held", 0.3, 0.3),
+        ("sese-1", "auto", None, "auto"),
         ("demucs-slim-small", "fixed", 1, "fixed:0.25"),
         ("demucs-slim-small", "held", 0.3, 0.3),
         ("demucs-slim-small", "auto", None, "auto"),
