@@ -1,6 +1,6 @@
 """What every system must do, as one class of tests: parametrise a subclass over configurations.
 
-A configuration is a frozen dataclass with `build()`, as in `sese.nn.build`; the enhancer that it builds has
+A configuration is a frozen dataclass with `build()`, as in `sese.nn.systems`; the enhancer that it builds has
 random weights here. The checks know nothing of what is inside.
 """
 
@@ -20,7 +20,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sese.errors import InputError
 from sese.nn import checkpoint
-from sese.nn.build import SYSTEMS
 from sese.nn.cost import macs_per_frame, macs_per_sample
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, counts_to_mask, full, utilization
@@ -28,6 +27,7 @@ from sese.nn.policies.budget import budget
 from sese.nn.policies.fixed import level_plan
 from sese.nn.policies.router import Choose, best, gumbel
 from sese.nn.state import freeze_rows, fresh, reset_rows
+from sese.nn.systems.registry import SYSTEMS
 
 TOLERANCE = 1e-5  # of outputs that peak at 0.3 and more
 

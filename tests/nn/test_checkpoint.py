@@ -9,7 +9,7 @@ import pytest
 
 from sese.errors import InputError
 from sese.nn import checkpoint
-from sese.nn.build import DemucsConfig
+from sese.nn.systems.demucs import DemucsConfig
 
 TINY = DemucsConfig(channels=4, depth=2, oversampling=1, groups=2)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contract import BackboneContract, PolicyContract
-from sese.nn.build import DemucsConfig, SpectralMixerConfig
+from sese.nn.systems.demucs import DemucsConfig
+from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
     "demucs": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2),

@@ -6,7 +6,7 @@ import pytest
 
 from sese.data.mixing import MixConfig
 from sese.errors import InputError
-from sese.nn.build import DemucsConfig
+from sese.nn.systems.demucs import DemucsConfig
 from sese.training.config import DataConfig, RunConfig, TrainingConfig, dump, parse, read
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

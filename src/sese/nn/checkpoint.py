@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sese.errors import InputError
-from sese.nn.build import SYSTEMS
 from sese.nn.enhancer import Enhancer
+from sese.nn.systems.registry import SYSTEMS
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 

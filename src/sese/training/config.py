@@ -16,7 +16,7 @@ import yaml
 
 from sese.data.plans import MixConfig
 from sese.errors import InputError
-from sese.nn.build import SYSTEMS
+from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.losses import LOSSES
 from sese.training.routing import RoutingConfig
@@ -132,7 +132,7 @@ class RunConfig:
     Attributes:
         name: of the run's folder, and of the model.
         seed: of the initial weights, the data order and the levels drawn.
-        system: key of `sese.nn.build.SYSTEMS`.
+        system: key of `sese.nn.systems.registry.SYSTEMS`.
         model: that system's values.
     """
 

@@ -1,4 +1,4 @@
-"""From a configuration's plain values to a network."""
+"""The slimmable spectral network of `sese-1`, ours."""
 
 from __future__ import annotations
 
@@ -6,94 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sese.errors import InputError
-from sese.nn.backbones.demucs import Demucs
 from sese.nn.backbones.spectral_mixer import SpectralMixer
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures
-from sese.nn.features.waveform import WaveformFeatures
 from sese.nn.heads.mask import MaskHead
-from sese.nn.heads.waveform import WaveformHead
 from sese.nn.policies.router import Router
-
-
-@dataclass(frozen=True)
-class DemucsConfig:
-    """Slimmable DEMUCS; the defaults are the paper's (arXiv 2507.04879).
-
-    Attributes:
-        sample_rate: in Hz.
-        channels, depth, stride, factors, groups, layers: see `Demucs`.
-        oversampling: 1, 2 or 4 (U).
-        level_seconds: time constant of the running level.
-        router_channels: channels of the router that picks the levels, 16 in the paper; 0 has no router.
-    """
-
-    description: ClassVar[str] = "Causal slimmable DEMUCS that removes noise from speech."
-
-    sample_rate: int = 16000
-    channels: int = 32
-    depth: int = 5
-    stride: int = 4
-    oversampling: int = 4
-    factors: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0)
-    groups: int = 8
-    layers: int = 2
-    level_seconds: float = 2.0
-    router_channels: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            InputError: a value that no DEMUCS can have.
-        """
-        object.__setattr__(self, "factors", tuple(float(factor) for factor in self.factors))
-        for name in ("sample_rate", "channels", "depth", "groups", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
-        if self.router_channels < 0:
-            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
-        if self.stride < 2:
-            raise InputError(f"model.stride is {self.stride}; use 2 or more")
-        if self.oversampling not in (1, 2, 4):
-            raise InputError(f"model.oversampling is {self.oversampling}; use 1, 2 or 4")
-        if self.stride**self.depth % self.oversampling:
-            raise InputError(
-                f"stride ** depth = {self.stride**self.depth} must be a multiple of {self.oversampling=}"
-            )
-        growing = all(a < b for a, b in zip((0.0, *self.factors), self.factors, strict=False))
-        if not self.factors or not growing or self.factors[-1] != 1:
-            raise InputError(f"model.factors is {list(self.factors)}; factors grow from above 0 up to 1")
-        if self.channels * 2 ** (self.depth - 1) % self.groups:
-            raise InputError(
-                f"model.groups is {self.groups}; it must divide the bottleneck's "
-                f"{self.channels * 2 ** (self.depth - 1)} channels"
-            )
-
-    @property
-    def levels(self) -> int:
-        """Number of levels."""
-        return len(self.factors)
-
-    def build(self) -> Enhancer:
-        """The network, freshly initialised."""
-        backbone = Demucs(self.channels, self.depth, self.stride, self.factors, self.groups, self.layers)
-        hop_length = backbone.frame_samples // self.oversampling
-        level_frames = max(2, round(self.level_seconds * self.sample_rate / hop_length))
-        features = WaveformFeatures(hop_length, self.oversampling, level_frames)
-        lookahead = (
-            features.lookahead_samples
-            + backbone.lookahead_samples // self.oversampling
-            + WaveformHead.lookahead_of(self.oversampling)
-        )
-        head = WaveformHead(hop_length, self.oversampling, lookahead)
-        steps = 1 if hop_length % 2 else 2
-        router = (
-            Router(features.evidence_size, self.levels, self.router_channels, steps)
-            if self.router_channels
-            else None
-        )
-        return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead, router)
 
 
 @dataclass(frozen=True)
@@ -171,7 +88,3 @@ class SpectralMixerConfig:
             router = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
         rate, lookahead = self.sample_rate, head.lookahead_samples
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)
-
-
-SYSTEMS = {"demucs": DemucsConfig, "spectral_mixer": SpectralMixerConfig}
-"""`model.system` in a configuration -> the dataclass of its values."""
