@@ -14,7 +14,10 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run folder, or a model folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")],
     name: Annotated[
-        str | None, typer.Option(help="Name of the model. [default: the output folder's]")
+        str | None,
+        typer.Option(
+            help="Name of the model. [default: the output folder's; of a model folder quantised, its own]"
+        ),
     ] = None,
     evaluation: Annotated[
         Path | None,
@@ -26,7 +29,9 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
     quantize: Annotated[
         str | None,
-        typer.Option(help="fp16 or int8: smaller weights, kept if no level is slower or loses 0.05 PESQ."),
+        typer.Option(
+            help="fp16 or int8: weights in it, written if no level is slower or loses over 0.05 PESQ."
+        ),
     ] = None,
     measure_on: Annotated[
         Path | None,
