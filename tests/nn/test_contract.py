@@ -34,7 +34,7 @@ SYSTEMS = {
 ROUTED = {
     "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
     "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=8),
-    "nsnet2-router": NsNet2Config(hidden=24, wide=36, router_channels=12),
+    "nsnet2-router": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, router_channels=5),
 }
 
 
