@@ -267,10 +267,19 @@ def test_configurations_hold_the_sizes_that_they_say() -> None:
     assert found["nsnet2"].model == NsNet2Config(exits=("fc3",), level_seconds=0.0)
     assert found["nsnet2_dynamic"].model == NsNet2Config(level_seconds=0.0)
     assert found["nsnet2_dynamic"].training.levels == "all"
+    weights = {name: parameters(config.model.build()) for name, config in found.items()}
+    assert weights == {
+        "nsnet2": 2_783_657,
+        "nsnet2_dynamic": 3_092_828,
+        "nsnet2_dynamic_small": 632_948,
+        "nsnet2_dynamic_small_router": 634_408,
+        "nsnet2_separate_small": 708_068,
+        "nsnet2_joined_small": 831_428,
+    }
     small = {name: config.model for name, config in found.items() if "small" in name}
     assert {config.split for config in small.values()} == set(SPLITS)
     for config in small.values():
-        assert [round(cost * 62.5e-6) for cost in costs(config)][-1] == 32
+        assert costs(config)[-1] == 506_000
     assert small["nsnet2_dynamic_small_router"].build().policy is not None
 
 
