@@ -6,6 +6,7 @@ import pytest
 
 from contract import BackboneContract, PolicyContract
 from sese.nn.systems.demucs import DemucsConfig
+from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
@@ -25,11 +26,15 @@ SYSTEMS = {
         channel_units=(4, 4, 8),
     ),
     "demucs-x4": DemucsConfig(channels=8, depth=3, oversampling=4, groups=2, layers=1),
+    "nsnet2": NsNet2Config(hidden=24, wide=36),
+    "nsnet2-separate": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, split="separate"),
+    "nsnet2-joined": NsNet2Config(n_fft=128, hop_length=64, hidden=32, wide=48, split="joined"),
 }
 
 ROUTED = {
     "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
     "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=8),
+    "nsnet2-router": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, router_channels=5),
 }
 
 

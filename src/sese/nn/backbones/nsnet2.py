@@ -1,0 +1,179 @@
+"""nsNet2 (arXiv 2008.06412) and Dynamic nsNet2 (arXiv 2308.16678): log powers in, gains out, early exits.
+
+FC1, GRU1, GRU2, FC2, FC3 lie on top of each other, FC4 makes gains of the last. Dynamic nsNet2 puts a layer
+like FC4 behind others too, an *exit* each: a frame runs the layers up to its exit and that exit's alone. A
+frame that leaves early leaves the states of the recurrent layers that it skips as they were.
+
+At an exit the flow of information may be split by a copy of the layer there, an ancillary feature extractor,
+so that what makes gains need not be what the next layer works on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sese.nn.layers.held import HeldGRU
+from sese.nn.plan import Plan, Site
+from sese.nn.runs import runs
+from sese.nn.state import State
+
+LAYERS = ("fc1", "gru1", "gru2", "fc2", "fc3")
+"""In the order in which they run."""
+
+Split = Literal["none", "separate", "joined"]
+
+
+class NsNet2(nn.Module):
+    """From log powers to gains.
+
+    Args:
+        bins: of a spectrum.
+        hidden: width of FC1 and of the GRUs.
+        wide: width of FC2 and FC3.
+        exits: layers, in order, behind which there is an exit; the last is ``fc3``, whose exit is FC4.
+        split: at every exit but the last, ``separate``: the exit has a copy of the layer to itself, and the
+            layer feeds only the next; ``joined``: the exit has both; ``none``: there is no copy.
+        copy_share: width of a copy as a share of the layer's.
+    """
+
+    frames_apart = False
+    """What a frame keeps decides what the states become, so frames must run in order."""
+
+    def __init__(
+        self,
+        bins: int = 257,
+        hidden: int = 400,
+        wide: int = 600,
+        exits: Sequence[str] = ("fc1", "gru1", "gru2", "fc3"),
+        split: Split = "none",
+        copy_share: float = 0.5,
+    ):
+        super().__init__()
+        self.bins, self.split, self.exits = bins, split, tuple(exits)
+        inputs = dict(zip(LAYERS, (bins, hidden, hidden, hidden, wide), strict=True))
+        widths = dict(zip(LAYERS, (hidden, hidden, hidden, wide, wide), strict=True))
+        # Any: PyTorch's type of what is in a dictionary says nothing.
+        self.layers: Any = nn.ModuleDict({name: _layer(name, inputs[name], widths[name]) for name in LAYERS})
+        self.copies: Any = nn.ModuleDict()
+        self.gains: Any = nn.ModuleDict()
+        for name in self.exits:
+            seen = widths[name]
+            if split != "none" and name != self.exits[-1]:
+                copied = max(1, round(copy_share * widths[name]))
+                self.copies[name] = _layer(name, inputs[name], copied)
+                seen = copied + (seen if split == "joined" else 0)
+            self.gains[name] = nn.Linear(seen, bins)
+        costs = [sum(map(_macs, self._at(number).values())) for number in range(len(self.exits))]
+        self._costs = costs
+        # Users give these as budgets, so they are round numbers.
+        used = [round(cost / costs[-1], 2) or cost / costs[-1] for cost in costs]
+        self.sites = (Site("depth", tuple(b - a for a, b in pairwise([0.0, *used])), "prefix"),)
+
+    @property
+    def frame_samples(self) -> int:
+        """Values a frame, in and out."""
+        return self.bins
+
+    def macs(self) -> tuple[int, dict[str, list[int]]]:
+        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        return 0, {"depth": [b - a for a, b in pairwise([0, *self._costs])]}
+
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """Weights that a frame with so many units does not touch: of each the first 0."""
+        used = {
+            f"{name}.{weight}"
+            for name, m in self._at(units - 1).items()
+            for weight, _ in m.named_parameters()
+        }
+        return {name: (0,) for name, _ in self.named_parameters() if name not in used}
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state behind the batch axis."""
+        return {name: (1, layer.size) for name, layer in self.named_modules() if isinstance(layer, HeldGRU)}
+
+    def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Make gains.
+
+        Args:
+            x: (batch, frame * bin) log powers.
+            plan: for the site ``depth``, how many exits a frame goes to: it leaves by the last of them.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            Gains in [0, 1], as x is laid out, and the next state.
+        """
+        frames = x.unflatten(1, (-1, self.bins))
+        keep = plan["depth"]
+        if isinstance(keep, Tensor) and keep.requires_grad:
+            gains, after = self._masked(frames, keep.expand(*frames.shape[:2], -1), state)
+        else:
+            gains, after = runs(self._sliced, frames, keep, state)
+        return gains.flatten(1), after
+
+    def _sliced(self, x: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run frames (batch, frame, bin) that all leave by one exit."""
+        after, name = dict(state), self.exits[keep - 1]
+        copied: list[Tensor] = []
+        for path, module in self._at(keep - 1).items():
+            if path.startswith("gains."):
+                x = torch.sigmoid(module(torch.cat([x, *copied], dim=-1) if copied else x))
+            elif path == f"copies.{name}":
+                made = _run(path, module, x, after)
+                if self.split == "separate":
+                    x = made
+                else:
+                    copied = [made]
+            else:
+                x = _run(path, module, x, after)
+        return x, after
+
+    def _masked(self, x: Tensor, keep: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run every layer under masks (batch, frame, unit)."""
+        after, made = dict(state), []
+        reached = list(keep.split(1, dim=2))
+        deeper = [*reached[1:], torch.zeros_like(reached[0])]
+        number = 0
+        for name in LAYERS:
+            here = name == self.exits[number]
+            leaving = reached[number] - deeper[number]
+            seen = []
+            if here and name in self.copies:
+                seen = [_run(f"copies.{name}", self.copies[name], x, after, leaving)]
+            own = deeper[number] if seen and self.split == "separate" else reached[number]
+            x = _run(f"layers.{name}", self.layers[name], x, after, own)
+            if here:
+                seen = seen if seen and self.split == "separate" else [x, *seen]
+                made.append(leaving * torch.sigmoid(self.gains[name](torch.cat(seen, dim=-1))))
+                number += 1
+        return torch.stack(made).sum(0), after
+
+    def _at(self, number: int) -> Mapping[str, nn.Module]:
+        """What a frame runs that leaves by an exit, in order: name -> module."""
+        name = self.exits[number]
+        last = LAYERS.index(name)
+        before = {f"layers.{layer}": self.layers[layer] for layer in LAYERS[:last]}
+        copied = {f"copies.{name}": self.copies[name]} if name in self.copies else {}
+        own = {} if copied and self.split == "separate" else {f"layers.{name}": self.layers[name]}
+        return before | copied | own | {f"gains.{name}": self.gains[name]}
+
+
+def _layer(name: str, inputs: int, size: int) -> nn.Module:
+    return HeldGRU(inputs, size) if name.startswith("gru") else nn.Linear(inputs, size)
+
+
+def _macs(module: Any) -> int:
+    return module.macs() if isinstance(module, HeldGRU) else module.weight.numel()
+
+
+def _run(path: str, module: Any, x: Tensor, state: dict[str, Tensor], kept: Tensor | None = None) -> Tensor:
+    """Run a layer or a copy; a recurrent one puts its next state where it found its own."""
+    if isinstance(module, HeldGRU):
+        x, state[path] = module(x, state[path]) if kept is None else module.masked(x, kept, state[path])
+        return x
+    return module(x) if path.endswith("fc1") else F.relu(module(x))  # FC1 is linear

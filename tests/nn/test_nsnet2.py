@@ -1,0 +1,310 @@
+"""nsNet2 against its published sizes and PyTorch's layers, and what an exit leaves alone."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contract import audio, build, count_macs, random_plan
+from sese.data.mixing import Mixture
+from sese.errors import InputError
+from sese.nn.backbones.nsnet2 import LAYERS, NsNet2
+from sese.nn.cost import macs_per_frame, parameters, parameters_used, prefixes
+from sese.nn.features.log_power import LogPowerFeatures
+from sese.nn.heads.gain import LOWEST_GAIN, GainHead
+from sese.nn.layers.held import HeldGRU
+from sese.nn.plan import counts_to_mask
+from sese.nn.policies.fixed import level_plan
+from sese.nn.state import fresh
+from sese.nn.systems.nsnet2 import NsNet2Config
+from sese.training.config import read
+from sese.training.task import EnhancementTask
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SPLITS = ("none", "separate", "joined")
+SIZES: dict[str, Any] = {"n_fft": 64, "hop_length": 32, "hidden": 12, "wide": 18}
+TINY = {split: NsNet2Config(**SIZES, split=split) for split in SPLITS}  # type: ignore[arg-type]
+
+
+def costs(config: NsNet2Config) -> list[int]:
+    model = config.build()
+    return [int(macs_per_frame(model, level_plan(model.sites, level))) for level in range(config.levels)]
+
+
+# Published sizes
+
+
+@pytest.mark.parametrize(
+    ("n_fft", "weights", "macs"), [(512, 2_783_657, 2_777_000), (320, 2_687_561, 2_681_000)]
+)
+def test_published_parameters_and_macs(n_fft: int, weights: int, macs: int) -> None:
+    config = NsNet2Config(n_fft=n_fft, hop_length=n_fft // 2, exits=("fc3",))
+    model = config.build()
+    assert parameters(model) == parameters_used(model, 1) == weights
+    assert costs(config) == [macs]
+    assert count_macs(model, torch.randn(1, 1, 3 * config.hop_length), None) == 3 * macs
+
+
+def test_published_shapes() -> None:
+    backbone = NsNet2Config(exits=("fc3",)).build().backbone
+    shapes = {name: tuple(weight.shape) for name, weight in backbone.named_parameters() if weight.ndim > 1}
+    gru = {"input_weight": (1, 1, 400, 1200), "hidden_weight": (1, 1, 400, 1200)}
+    gru |= {"input_bias": (1, 1, 1, 1200), "hidden_bias": (1, 1, 1, 1200)}
+    assert shapes == {
+        "layers.fc1.weight": (400, 257),
+        **{f"layers.{layer}.{name}": shape for layer in ("gru1", "gru2") for name, shape in gru.items()},
+        "layers.fc2.weight": (600, 400),
+        "layers.fc3.weight": (600, 600),
+        "gains.fc3.weight": (257, 600),
+    }
+    assert backbone.state_shapes() == {"layers.gru1": (1, 400), "layers.gru2": (1, 400)}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, [205_600, 1_165_600, 2_125_600, 2_777_000]),
+        ({"exits": LAYERS}, [205_600, 1_165_600, 2_125_600, 2_417_000, 2_777_000]),
+        # A copy of the whole width in place of the layer costs what the layer costs.
+        ({"split": "separate", "copy_share": 1.0}, [205_600, 1_165_600, 2_125_600, 2_777_000]),
+        ({"split": "separate"}, [102_800, 514_200, 1_474_200, 2_777_000]),
+        ({"split": "joined"}, [308_400, 1_577_000, 2_537_000, 2_777_000]),
+    ],
+    ids=str,
+)
+def test_cost_of_each_exit(values: dict[str, Any], expected: list[int]) -> None:
+    assert costs(NsNet2Config(**values)) == expected
+
+
+def test_levels_are_shares_of_the_whole() -> None:
+    shares = torch.tensor(NsNet2Config().build().sites[0].shares)
+    torch.testing.assert_close(shares.cumsum(0), torch.tensor([0.07, 0.42, 0.77, 1.0]))
+
+
+# Exits against plain networks
+
+
+def plain(backbone: NsNet2, exit: str, x: Tensor) -> Tensor:
+    """An exit's gains by PyTorch's own layers: x (batch, frame, bin)."""
+
+    def run(layer: Any, name: str, h: Tensor) -> Tensor:
+        if not isinstance(layer, HeldGRU):
+            return layer(h) if name == "fc1" else F.relu(layer(h))
+        gru = nn.GRU(h.shape[2], layer.size, batch_first=True).requires_grad_(False)
+        gru.weight_ih_l0.copy_(layer.input_weight[0, 0].t())
+        gru.weight_hh_l0.copy_(layer.hidden_weight[0, 0].t())
+        gru.bias_ih_l0.copy_(layer.input_bias.flatten())
+        gru.bias_hh_l0.copy_(layer.hidden_bias.flatten())
+        return gru(h)[0]
+
+    for name in LAYERS[: LAYERS.index(exit)]:
+        x = run(backbone.layers[name], name, x)
+    seen = [] if exit in backbone.copies and backbone.split == "separate" else [backbone.layers[exit]]
+    seen += [backbone.copies[exit]] if exit in backbone.copies else []
+    return torch.sigmoid(backbone.gains[exit](torch.cat([run(layer, exit, x) for layer in seen], dim=2)))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_an_exit_equals_a_plain_network_that_ends_there(split: str) -> None:
+    backbone = copy.deepcopy(build(TINY[split]).backbone).requires_grad_(False)
+    x = torch.randn(2, 9, backbone.bins, generator=torch.Generator().manual_seed(1))
+    state = fresh(backbone.state_shapes(), 2, x)
+    for level, exit in enumerate(backbone.exits):
+        made, _ = backbone(x.flatten(1), {"depth": level + 1}, state)
+        expected = plain(backbone, exit, x)
+        assert expected.std() > 0.01, "the gains differ"
+        torch.testing.assert_close(made.view(x.shape), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_an_exit_touches_exactly_what_it_says(split: str) -> None:
+    model = build(TINY[split])
+    x = audio(model, 5)
+    for level in range(4):
+        plan, unused = level_plan(model.sites, level), prefixes(model, level + 1)
+        expected = model(x, plan).audio
+        for name in model.state_dict():
+            other = copy.deepcopy(model)
+            nn.init.constant_(other.get_parameter(name), float("nan"))
+            assert other(x, plan).audio.isnan().any() == (name not in unused), (level, name)
+        used = sum(p.numel() for name, p in model.named_parameters() if name not in unused)
+        assert parameters_used(model, level + 1) == used
+        assert expected.isfinite().all()
+
+
+# States of layers that a frame skips
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("split", "level", "moves"),
+    [
+        ("none", 0, set()),
+        ("none", 1, {"layers.gru1"}),
+        ("none", 2, {"layers.gru1", "layers.gru2"}),
+        ("separate", 0, set()),
+        ("separate", 1, {"copies.gru1"}),
+        ("separate", 2, {"layers.gru1", "copies.gru2"}),
+        ("separate", 3, {"layers.gru1", "layers.gru2"}),
+        ("joined", 1, {"layers.gru1", "copies.gru1"}),
+        ("joined", 2, {"layers.gru1", "layers.gru2", "copies.gru2"}),
+        ("joined", 3, {"layers.gru1", "layers.gru2"}),
+    ],
+)
+def test_states_of_what_a_frame_skips_hold(split: str, level: int, moves: set[str], masked: bool) -> None:
+    backbone = build(TINY[split]).backbone
+    x = torch.randn(2, 3 * backbone.bins, generator=torch.Generator().manual_seed(3))
+    state = {name: 0.5 * torch.randn(2, *shape) for name, shape in backbone.state_shapes().items()}
+    keep: int | Tensor = level + 1
+    if masked:
+        keep = counts_to_mask(torch.full((2, 3), level + 1), 4).requires_grad_()
+    _, after = backbone(x, {"depth": keep}, state)
+    assert {name for name in state if not torch.equal(after[name], state[name])} == moves
+
+
+def test_a_held_gru_steps_where_it_is_kept() -> None:
+    torch.manual_seed(0)
+    layer = HeldGRU(5, 7).requires_grad_(False)
+    x, hidden = torch.randn(3, 6, 5), torch.randn(3, 1, 7)
+    kept = torch.randint(2, (3, 6, 1)).float()
+    assert 0 < kept.mean() < 1
+    made, last = layer.masked(x, kept, hidden)
+    for row in range(3):
+        h = hidden[row : row + 1]
+        for frame in range(6):
+            new, after = layer(x[row : row + 1, frame : frame + 1], h)
+            torch.testing.assert_close(made[row, frame], new[0, 0])
+            h = after if kept[row, frame] else h
+        torch.testing.assert_close(last[row], h[0])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_gradients_of_slices_equal_those_of_masks(split: str) -> None:
+    gradients = []
+    for masked in (False, True):
+        model = copy.deepcopy(build(TINY[split]))
+        keep = random_plan(model, 2, 8)["depth"].requires_grad_(masked)
+        model(audio(model, 8, batch=2), {"depth": keep}).audio.square().sum().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert set(gradients[0]) == set(gradients[1]) == {name for name, _ in model.named_parameters()}
+    for name, gradient in gradients[0].items():
+        assert gradient.any(), name
+        assert (gradients[1][name] - gradient).norm() < 1e-4 * gradient.norm() + 1e-6, name
+
+
+# Features and head
+
+
+def test_features_are_the_published_ones_without_a_level() -> None:
+    features = LogPowerFeatures(64, 32, 0)
+    x = 0.1 * torch.randn(1, 96, generator=torch.Generator().manual_seed(0))
+    x[:, 64:] = 0.0
+    x = torch.cat([x, torch.zeros(1, 32)], dim=1)
+    signal, spectrum, after = features(x, {"past": torch.zeros(1, 32)})
+    window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(64) / 64))
+    samples = np.concatenate([np.zeros(32), x[0].numpy()])
+    expected = np.stack([np.fft.rfft(samples[at : at + 64] * window) for at in range(0, 128, 32)])
+    log_power = np.log10(np.maximum(np.abs(expected) ** 2, 1e-12))
+    np.testing.assert_allclose(signal.view(4, 33), log_power, atol=1e-3)
+    assert (signal.view(4, 33)[3] == -12).all(), "silence is at the floor"
+    both = spectrum.view(4, 2, 33)
+    np.testing.assert_allclose(both[:, 0], expected.real, atol=1e-5)
+    np.testing.assert_allclose(both[:, 1], expected.imag, atol=1e-5)
+    assert set(after) == {"past"}
+
+
+def test_a_gain_of_one_gives_the_input_back() -> None:
+    features, head = LogPowerFeatures(64, 32, 10), GainHead(64, 32)
+    x = torch.randn(2, 320, generator=torch.Generator().manual_seed(0))
+    signal, spectrum, _ = features(x, fresh(features.state_shapes(), 2, x))
+    for gain, heard in ((1.0, 1.0), (0.25, 0.25), (0.0, LOWEST_GAIN)):
+        made, _ = head(torch.full_like(signal, gain), spectrum, fresh(head.state_shapes(), 2, x))
+        torch.testing.assert_close(made[:, 32:], heard * x[:, :-32], atol=1e-5 * heard, rtol=1e-4)
+
+
+# Training
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_joint_training_learns_at_every_exit(split: str) -> None:
+    torch.manual_seed(0)
+    settings = ["model.n_fft=128", "model.hop_length=64", "model.hidden=24", "model.wide=36"]
+    settings += ["training.levels=all", "training.learning_rate=0.01", f"model.split={split}"]
+    training = EnhancementTask(read(CONFIGS / "nsnet2_dynamic_small.yaml", settings))
+    training.log = training.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    t = torch.arange(4096) / 16000
+    clean = 0.2 * torch.sin(2 * torch.pi * torch.tensor([[[300.0]], [[450.0]]]) * t)
+    noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+
+    def losses() -> Tensor:
+        with torch.no_grad():
+            return torch.stack(
+                [training._over_levels([level], noisy, clean)["compressed_complex"] for level in range(4)]
+            )
+
+    before = losses()
+    optimizer = torch.optim.AdamW(training.parameters(), lr=0.01)
+    for _ in range(12):
+        optimizer.zero_grad()
+        training.training_step(Mixture(noisy, clean, torch.zeros(2)), 0).backward()
+        optimizer.step()
+    assert (losses() < 0.7 * before).all()
+
+
+# Configurations
+
+
+def test_configurations_hold_the_sizes_that_they_say() -> None:
+    found = {path.stem: read(path) for path in CONFIGS.glob("nsnet2*.yaml")}
+    assert found["nsnet2"].model == NsNet2Config(exits=("fc3",), level_seconds=0.0)
+    assert found["nsnet2_dynamic"].model == NsNet2Config(level_seconds=0.0)
+    assert found["nsnet2_dynamic"].training.levels == "all"
+    weights = {name: parameters(config.model.build()) for name, config in found.items()}
+    assert weights == {
+        "nsnet2": 2_783_657,
+        "nsnet2_dynamic": 3_092_828,
+        "nsnet2_dynamic_small": 632_948,
+        "nsnet2_dynamic_small_router": 634_408,
+        "nsnet2_separate_small": 708_068,
+        "nsnet2_joined_small": 831_428,
+    }
+    small = {name: config.model for name, config in found.items() if "small" in name}
+    assert {config.split for config in small.values()} == set(SPLITS)
+    for config in small.values():
+        assert costs(config)[-1] == 506_000
+    assert small["nsnet2_dynamic_small_router"].build().policy is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"exits": ()}, "model.exits is []"),
+        ({"exits": ("fc1", "gru1")}, "model.exits is ['fc1', 'gru1']"),
+        ({"exits": ("gru1", "fc1", "fc3")}, "model.exits is ['gru1', 'fc1', 'fc3']"),
+        ({"exits": ("fc1", "fc1", "fc3")}, "model.exits is ['fc1', 'fc1', 'fc3']"),
+        ({"exits": ("fc4",)}, "model.exits is ['fc4']"),
+        ({"split": "both"}, "model.split is 'both'"),
+        ({"copy_share": 0.0}, "model.copy_share is 0.0"),
+        ({"copy_share": 1.5}, "model.copy_share is 1.5"),
+        ({"split": "joined", "copy_share": 1.0}, "exit 'gru2' with its copy costs no less than the next"),
+        ({"n_fft": 500, "hop_length": 250}, "model.n_fft is 500"),
+        ({"n_fft": 512, "hop_length": 128}, "model.n_fft is 512"),
+        ({"hidden": 0}, "model.hidden is 0"),
+        ({"wide": -1}, "model.wide is -1"),
+        ({"sample_rate": 0}, "model.sample_rate is 0"),
+        ({"router_channels": -1}, "model.router_channels is -1"),
+        ({"level_seconds": -1.0}, "model.level_seconds is -1.0"),
+    ],
+    ids=str,
+)
+def test_refused_configurations(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        NsNet2Config(**values)
