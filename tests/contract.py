@@ -124,7 +124,9 @@ class BackboneContract:
         state = model(head).state
         new = model(tail, state=reset_rows(state, torch.tensor([False, True, False]))).audio
         torch.testing.assert_close(new[1], model(tail[1:2]).audio[0], atol=TOLERANCE, rtol=0)
-        assert torch.equal(new[[0, 2]], model(tail, state=state).audio[[0, 2]])
+        # Rows that run alike share a product, so who else is in it may change the rounding.
+        kept = model(tail, state=state).audio[[0, 2]]
+        torch.testing.assert_close(new[[0, 2]], kept, atol=TOLERANCE, rtol=0)
         assert not torch.allclose(new[1], model(tail, state=state).audio[1], atol=1e-4), "rows do remember"
 
     def test_frozen_rows_do_not_advance(self, config: Any) -> None:
@@ -135,8 +137,9 @@ class BackboneContract:
         after = model(missed, state=before).state
         state = freeze_rows(before, after, torch.tensor([True, False]))
         resumed = model(last, state=state).audio
-        assert torch.equal(resumed[0], model(last, state=before).audio[0])
-        assert torch.equal(resumed[1], model(last, state=after).audio[1])
+        for row, state in enumerate((before, after)):
+            expected = model(last, state=state).audio[row]
+            torch.testing.assert_close(resumed[row], expected, atol=TOLERANCE, rtol=0)
         assert not torch.allclose(resumed[0], model(last, state=after).audio[0], atol=1e-4), (
             "rows do remember"
         )
