@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from contract import BackboneContract, PolicyContract
+from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
+    "conv-fsenet": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2),
+    "conv-fsenet-gates": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, units=8, gate_channels=4),
     "demucs": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2),
     "demucs-x2": DemucsConfig(channels=8, depth=4, oversampling=2, groups=2),
     "spectral-mixer": SpectralMixerConfig(
@@ -28,6 +31,7 @@ SYSTEMS = {
 }
 
 ROUTED = {
+    "conv-fsenet-router": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, router_channels=12),
     "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
     "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=8),
 }

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
-SYSTEMS = {"demucs": DemucsConfig, "spectral_mixer": SpectralMixerConfig}
+SYSTEMS = {
+    "conv_fsenet": ConvFSENetConfig,
+    "demucs": DemucsConfig,
+    "spectral_mixer": SpectralMixerConfig,
+}
 """`model.system` in a configuration -> the dataclass of its values."""
