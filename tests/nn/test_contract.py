@@ -11,12 +11,7 @@ from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
     "conv-fsenet": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2),
-    "conv-fsenet-gates": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, units=8, gate_channels=4),
-    "demucs": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2),
-    "demucs-x2": DemucsConfig(channels=8, depth=4, oversampling=2, groups=2),
-    "spectral-mixer": SpectralMixerConfig(
-        channels=8, band_units=(4, 4, 6, 8), time_units=(4, 5, 6, 8), channel_units=(3, 4, 6, 8)
-    ),
+    "conv-fsenet-gates": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, gate_channels=4),
     "spectral-mixer-fast": SpectralMixerConfig(
         n_fft=256,
         hop_length=128,
