@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract import BackboneContract, PolicyContract
+from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
@@ -15,6 +16,8 @@ SYSTEMS = {
     "spectral-mixer": SpectralMixerConfig(
         channels=8, band_units=(4, 4, 6, 8), time_units=(4, 5, 6, 8), channel_units=(3, 4, 6, 8)
     ),
+    "conv-fsenet": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2),
+    "conv-fsenet-gates": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, gate_channels=4),
     "spectral-mixer-fast": SpectralMixerConfig(
         n_fft=256,
         hop_length=128,
@@ -32,6 +35,7 @@ SYSTEMS = {
 }
 
 ROUTED = {
+    "conv-fsenet-router": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, router_channels=12),
     "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
     "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=8),
     "nsnet2-router": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, router_channels=5),

@@ -10,6 +10,7 @@ from torch import Tensor
 from sese.evaluation import metrics
 from sese.training.losses import (
     LOSSES,
+    active_compressed,
     compressed_complex,
     l1,
     multi_resolution_stft,
@@ -24,7 +25,7 @@ def noise(rows: int = 2, time: int = 4096, seed: int = 0) -> Tensor:
     return 0.1 * torch.randn(rows, time, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["l1", "multi_resolution_stft", "compressed_complex"])
+@pytest.mark.parametrize("name", ["l1", "multi_resolution_stft", "compressed_complex", "active_compressed"])
 def test_nothing_is_lost_on_the_clean_signal(name: str):
     assert LOSSES[name](noise(), noise()) == 0
     assert LOSSES[name](noise(seed=1), noise()) > 0.01
@@ -71,6 +72,28 @@ def test_spectral_losses_are_what_their_papers_say():
         both = np.abs(e * np.abs(e) ** -0.7 - s * np.abs(s) ** -0.7) ** 2
         expected.append(0.7 * magnitude + 0.3 * both.mean())
     assert compressed_complex(estimate, clean).item() == pytest.approx(np.mean(expected), rel=1e-3)
+
+
+def test_active_compressed_is_at_the_level_of_active_frames():
+    clean, estimate = noise(1), noise(1, seed=1)
+    clean[:, 2048:] *= 1e-3  # not active
+    e, s = (spectra(x[0].double().numpy(), 512, 256, 512) for x in (estimate, clean))
+    levels = np.linalg.norm(s, axis=1) * np.sqrt(2) / 512
+    active = levels > 0.025
+    assert 0 < active.sum() < len(levels)
+    e, s = e / levels[active].mean(), s / levels[active].mean()
+    magnitude = ((np.abs(e) ** 0.3 - np.abs(s) ** 0.3) ** 2).mean()
+    both = np.abs(e * np.abs(e) ** -0.7 - s * np.abs(s) ** -0.7) ** 2
+    expected = 0.7 * magnitude + 0.3 * both.mean()
+    assert active_compressed(estimate, clean).item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_active_compressed_of_silence_is_finite():
+    estimate = noise(1).requires_grad_()
+    loss = active_compressed(estimate, torch.zeros(1, 4096))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(estimate.grad).all()
 
 
 def test_si_sdr_is_that_of_the_evaluation():

@@ -20,6 +20,7 @@ from sese.nn import checkpoint
 from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import utilization
+from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plan
 from sese.runtime.artefact import FORMAT
 
@@ -49,6 +50,11 @@ def export_folder(
     source = next((folder for folder in (run / "best", run / "last") if folder.is_dir()), run)
     model = checkpoint.load(source)
     _, config = checkpoint.read_config(source)
+    if isinstance(model.policy, ChannelGates):
+        raise InputError(
+            f"{source} picks channels by gates (model.gate_channels), which cannot be exported yet; "
+            "export a model with model.gate_channels=0"
+        )
     if output.exists() and not force:
         raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
     if notes is not None and not notes.is_file():

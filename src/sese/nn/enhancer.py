@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sese.errors import InputError
 from sese.nn.plan import Plan, Site, check, full, one_hot_to_prefix
+from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.router import Choose, best
 from sese.nn.state import State, fresh
 
@@ -41,7 +42,8 @@ class Enhancer(nn.Module):
         sample_rate: in Hz, of the audio that comes and goes.
         hop_length: samples a frame; chunks are multiples of it.
         lookahead_samples: how late the output is against the input.
-        policy: scores the levels of each frame; None where a model has levels and nobody to pick them.
+        policy: scores the levels of each frame, or gates channels while the backbone runs; None where a model
+            has levels and nobody to pick them.
 
     Raises:
         InputError: a policy on a backbone whose sites have not the same number of units.
@@ -118,14 +120,20 @@ class Enhancer(nn.Module):
         signal, context, after["features"] = self.features(audio, _part(state, "features"))
         if self.policy is not None:
             after["policy"] = _part(state, "policy")
-        if plan is None and self.policy is not None:
+        gated = plan is None and isinstance(self.policy, ChannelGates)
+        if plan is None and self.policy is not None and not gated:
             evidence = self.features.evidence(audio, signal, context)
             scores, after["policy"]["gru"] = self.policy(evidence, after["policy"])
             choice, after["policy"]["memory"] = choose(scores, after["policy"]["memory"])
             plan = dict.fromkeys((site.name for site in self.sites), one_hot_to_prefix(choice))
-        plan = full(self.sites) if plan is None else plan
-        check(plan, self.sites, batch, frames)
-        hidden, after["backbone"] = self.backbone(signal, plan, _part(state, "backbone"))
+        if gated:  # gates see what comes out of the blocks before theirs
+            hidden, plan, after["backbone"] = self.backbone.gated(
+                signal, self.policy, _part(state, "backbone")
+            )
+        else:
+            plan = full(self.sites) if plan is None else plan
+            check(plan, self.sites, batch, frames)
+            hidden, after["backbone"] = self.backbone(signal, plan, _part(state, "backbone"))
         output, after["head"] = self.head(hidden.float(), context, _part(state, "head"))
 
         merged = {f"{part}.{name}": after[part][name] for part in self._parts() for name in after[part]}

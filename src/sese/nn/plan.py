@@ -31,8 +31,8 @@ class Site:
     Args:
         name: name of the site, unique in its backbone.
         shares: for each unit, the fraction of the site's scalable compute that it adds; sums to 1.
-        kind: the masks that are legal: ``prefix`` (the first k units, k >= 1), ``any`` (any subset),
-            ``one_hot`` (exactly one).
+        kind: the masks that are legal: ``prefix`` (the first k units, k >= 1), ``any`` (any subset, so
+            counts as well), ``one_hot`` (exactly one).
     """
 
     name: str
@@ -80,7 +80,7 @@ def check(plan: Plan, sites: Sequence[Site], batch: int, frames: int) -> None:
     for site in sites:
         keep = plan[site.name]
         if isinstance(keep, int):
-            if site.kind != "prefix" or not 1 <= keep <= site.units:
+            if site.kind == "one_hot" or not 1 <= keep <= site.units:  # a prefix is a subset
                 raise InputError(
                     f"site '{site.name}' ({site.kind}) cannot keep {keep} units; it has 1 to {site.units}"
                 )

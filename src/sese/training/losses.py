@@ -20,6 +20,9 @@ MIX_RESOLUTIONS = (320, 512, 768)
 
 FLOOR = 1e-8
 
+ACTIVE_LEVEL = 0.025
+"""Level of a frame from which it counts as active: about the root mean square of its windowed samples."""
+
 
 def l1(estimate: Tensor, clean: Tensor) -> Tensor:
     """Mean absolute error of the samples."""
@@ -61,6 +64,30 @@ def compressed_complex(
     return total / len(MIX_RESOLUTIONS)
 
 
+def active_compressed(
+    estimate: Tensor, clean: Tensor, power: float = 0.3, complex_share: float = 0.3
+) -> Tensor:
+    """The loss of arXiv 2412.17121's authors at one STFT size, at the level of active speech (DynCompMSE).
+
+    Both spectra (512, hop 256) are divided by the mean level of the batch's clean frames above
+    `ACTIVE_LEVEL`; then as in `compressed_complex`. Without such a frame nothing is divided.
+    """
+    n_fft = 512
+    estimated, target = (_stft(x, n_fft, n_fft // 2, n_fft) for x in (estimate, clean))
+    levels = target.abs().square().sum(1).sqrt() * 2**0.5 / n_fft
+    active = levels > ACTIVE_LEVEL
+    level = torch.where(active, levels, 0.0).sum() / active.sum().clamp_min(1)
+    level = torch.where(active.any(), level, 1.0) + 1e-9
+    estimated, target = estimated / level, target / level
+    estimated_size, target_size = (
+        (x.real.square() + x.imag.square()).clamp_min(1e-18).sqrt() + 1e-9 for x in (estimated, target)
+    )
+    magnitude = (estimated_size**power - target_size**power).square().mean()
+    spectrum = estimated * estimated_size ** (power - 1) - target * target_size ** (power - 1)
+    both = spectrum.real.square() + spectrum.imag.square()
+    return (1 - complex_share) * magnitude + complex_share * both.mean()
+
+
 def negative_si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
     """Minus the scale-invariant SDR in units of 10 dB, clips without speech left out (arXiv 1811.02508)."""
     ratio = si_sdr(estimate, clean)
@@ -93,6 +120,7 @@ LOSSES = {
     "l1": l1,
     "multi_resolution_stft": multi_resolution_stft,
     "compressed_complex": compressed_complex,
+    "active_compressed": active_compressed,
     "si_sdr": negative_si_sdr,
     "sdr": negative_sdr,
     "pmsqe": pmsqe,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
-SYSTEMS = {"demucs": DemucsConfig, "nsnet2": NsNet2Config, "spectral_mixer": SpectralMixerConfig}
+SYSTEMS = {
+    "conv_fsenet": ConvFSENetConfig,
+    "demucs": DemucsConfig,
+    "nsnet2": NsNet2Config,
+    "spectral_mixer": SpectralMixerConfig,
+}
 """`model.system` in a configuration -> the dataclass of its values."""

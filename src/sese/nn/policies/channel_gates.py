@@ -1,0 +1,72 @@
+"""Channel gates of DynCP (arXiv 2412.17121): each block decides in every frame which of its channels run.
+
+A gate sees what its block gets, so it decides while the backbone runs, not before. A channel runs where its
+score is above 0. That step has no gradient of use; in training a surrogate's stands in for it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Surrogate = Literal["sigmoid", "fast_sigmoid", "straight_through"]
+"""Whose gradient stands in for the step's: the logistic function's; x / (1 + |x|)'s, whose tails are long;
+1, as if there were no step."""
+
+
+class ChannelGates(nn.Module):
+    """A small network for each block: pointwise, ReLU, pointwise, a score for each unit.
+
+    Args:
+        blocks: number of blocks.
+        channels: of a block's input.
+        hidden: of the gate.
+        units: that a block can leave out.
+        surrogate: see `Surrogate`.
+        slope: steepness of the two sigmoids.
+    """
+
+    def __init__(
+        self,
+        blocks: int,
+        channels: int,
+        hidden: int,
+        units: int,
+        surrogate: Surrogate = "sigmoid",
+        slope: float = 1.0,
+    ):
+        super().__init__()
+        self.surrogate: Surrogate = surrogate
+        self.slope = slope
+        self.inward = nn.ModuleList(nn.Linear(channels, hidden) for _ in range(blocks))
+        self.outward = nn.ModuleList(nn.Linear(hidden, units) for _ in range(blocks))
+
+    def macs(self) -> int:
+        """Multiply-accumulates a frame."""
+        return sum(p.numel() for name, p in self.named_parameters() if name.endswith("weight"))
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Nothing is remembered: what a block gets has the past in it."""
+        return {}
+
+    def forward(self, block: int, x: Tensor) -> Tensor:
+        """Decide for one block: x (batch, frame, channel) -> masks of 0 and 1, (batch, frame, unit)."""
+        scores = self.outward[block](torch.relu(self.inward[block](x))).float()
+        return open_where_positive(scores, self.surrogate, self.slope)
+
+
+def open_where_positive(scores: Tensor, surrogate: Surrogate, slope: float = 1.0) -> Tensor:
+    """1 where a score is above 0, else 0; backward the surrogate's gradient."""
+    hard = (scores > 0).to(scores.dtype)
+    if not scores.requires_grad:
+        return hard
+    x = slope * scores
+    if surrogate == "sigmoid":
+        soft = torch.sigmoid(x)
+    elif surrogate == "fast_sigmoid":
+        soft = scores / (1 + x.abs())
+    else:
+        soft = scores
+    return hard + (soft - soft.detach())
