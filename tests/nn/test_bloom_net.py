@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,13 +17,16 @@ from torch import Tensor, nn
 from contract import audio, build, count_macs, random_plan
 from sese.data.mixing import Mixture
 from sese.errors import InputError
+from sese.export.folder import export_folder
 from sese.nn import checkpoint
 from sese.nn.backbones.bloom_net import BloomNet
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
 from sese.nn.plan import counts_to_mask
-from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.fixed import level_plan, levels_plan
 from sese.nn.state import fresh
 from sese.nn.systems.bloom_net import BloomNetConfig
+from sese.runtime.artefact import open_artefact
+from sese.runtime.step import Step
 from sese.training.config import parse, read
 from sese.training.sweep import plan as sweep_plan
 from sese.training.task import EnhancementTask
@@ -278,3 +283,30 @@ def test_sweeps_train_each_block_once_and_its_twins(name: str, tmp_path: Path) -
         assert (twin.model, twin.training.initial, twin.training.levels) == (config.model, "", "full")
     tuned = runs["fine-tuned"].resolve()
     assert (tuned.training.levels, tuned.training.train_only, tuned.model.blocks) == ("all", ("all",), 6)
+
+
+# One file
+
+
+@torch.no_grad()
+def test_exported_file_is_the_network(tmp_path: Path) -> None:
+    config = replace(TINY, hop_length=128, stride=16, dilation_growth=4, router_channels=12)
+    model = build(config)
+    checkpoint.save(tmp_path / "run", "bloom_net", config, model.state_dict())
+    export_folder(tmp_path / "run", tmp_path / "made")
+    x = audio(model, 20)
+    for level in range(3):  # all at one level is a path of its own
+        expected = model(x, level_plan(model.sites, level)).audio[0].numpy()
+        assert np.abs(expected).max() > 0.01
+        step = Step(open_artefact(tmp_path / "made"), 1)
+        made = step(x[0].numpy(), np.full(20, level))[0]
+        np.testing.assert_allclose(made, expected, atol=1e-5)
+    levels = torch.tensor([2, 2, 0, 1, 0, 0, 0, 2, 1, 1, 2, 0, 2, 2, 2, 1, 0, 1, 2, 2])
+    expected = model(x, levels_plan(model.sites, levels.unsqueeze(0))).audio[0].numpy()
+    for calls in ([1] * 20, [3, 17]):
+        step, parts, at = Step(open_artefact(tmp_path / "made"), 1), [], 0
+        for frames in calls:
+            samples = x[0, :, at * 128 : (at + frames) * 128].numpy()
+            parts.append(step(samples, levels[at : at + frames].numpy())[0].copy())
+            at += frames
+        np.testing.assert_allclose(np.concatenate(parts, 1), expected, atol=1e-5)
