@@ -6,11 +6,16 @@ import pytest
 
 from contract import BackboneContract, PolicyContract
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
+from sese.nn.systems.bloom_net import BloomNetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
+    "bloom-net": BloomNetConfig(hop_length=16, stride=4, filters=12, channels=6, hidden=8, blocks=3),
+    "bloom-net-dilated": BloomNetConfig(
+        hop_length=8, stride=4, filters=12, channels=6, hidden=8, blocks=3, dilation_growth=3
+    ),
     "demucs": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2),
     "demucs-x2": DemucsConfig(channels=8, depth=4, oversampling=2, groups=2),
     "spectral-mixer": SpectralMixerConfig(
@@ -36,6 +41,9 @@ SYSTEMS = {
 
 ROUTED = {
     "conv-fsenet-router": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, router_channels=12),
+    "bloom-net-router": BloomNetConfig(
+        hop_length=128, stride=8, filters=16, channels=6, hidden=8, blocks=3, router_channels=12
+    ),
     "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
     "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=8),
     "nsnet2-router": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, router_channels=5),

@@ -61,8 +61,9 @@ class TrainingConfig:
             errors which to pick).
         routing: for ``routed`` and ``measured``.
         initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
-            new.
-        train_only: ``policy`` freezes all but the router.
+            new, and so may what `train_only` names.
+        train_only: beginnings of the names of weights, as ``policy`` (the router) or ``backbone.blocks.1``;
+            all other weights are frozen. ``all`` trains all.
         level_shares: for dealt rows, the share of them that each level gets; even when empty.
         hand_over: share of the steps with dealt rows in which each row goes on at another row's level from
             some frame on, so that a network learns to live with changes of its level.
@@ -84,7 +85,7 @@ class TrainingConfig:
     levels: Literal["deal", "all", "sandwich", "full", "routed", "measured"] = "all"
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     initial: str = ""
-    train_only: Literal["all", "policy"] = "all"
+    train_only: tuple[str, ...] = ("all",)
     level_shares: tuple[float, ...] = ()
     hand_over: float = 0.0
     distill: float = 0.0
@@ -114,6 +115,8 @@ class TrainingConfig:
             raise InputError(f"training.losses is {dict(self.losses)}; give one of them a weight above 0")
         if self.level_shares and abs(sum(self.level_shares) - 1) > 1e-6:
             raise InputError(f"training.level_shares is {list(self.level_shares)}; shares sum to 1")
+        if not self.train_only:
+            raise InputError("training.train_only is empty; name weights to train, or use all")
         if not self.learning_rate > 0:
             raise InputError(f"training.learning_rate is {self.learning_rate}; use a number above 0")
         if not 0 <= self.distill <= 1:
@@ -195,9 +198,9 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             f"training.levels is '{levels}' and the model has no router; set model.router_channels"
         )
-    if only == "policy" and levels not in ("routed", "measured"):
+    if only == ("policy",) and levels not in ("routed", "measured"):
         raise InputError("training.train_only is 'policy'; that needs training.levels=routed or measured")
-    if levels == "measured" and only != "policy":
+    if levels == "measured" and only != ("policy",):
         raise InputError(
             "training.levels is 'measured', which trains the router alone; set train_only: policy"
         )

@@ -10,9 +10,10 @@ from typing import Any
 import lightning
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from sese.data.mixing import Mixture
+from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.plan import Plan, utilization
 from sese.nn.policies.fixed import level_plan, levels_plan
@@ -34,11 +35,12 @@ class EnhancementTask(lightning.LightningModule):
         super().__init__()
         self.config = config
         self.model = config.model.build()
+        only = config.training.train_only
         if config.training.initial:
-            checkpoint.load_into(self.model, Path(config.training.initial), new=("policy.",))
-        if config.training.train_only == "policy":
-            self.model.requires_grad_(False)
-            self.model.policy.requires_grad_(True)
+            new = ("policy.", *(f"{beginning}." for beginning in only))
+            checkpoint.load_into(self.model, Path(config.training.initial), new)
+        if only != ("all",):
+            _freeze_all_but(self.model, only)
         self.validated: dict[str, list[Tensor]] = {}
 
     @property
@@ -227,3 +229,18 @@ class EnhancementTask(lightning.LightningModule):
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _freeze_all_but(model: nn.Module, beginnings: Iterable[str]) -> None:
+    """Freeze all weights whose names begin otherwise; beginnings end where a part's name does."""
+    model.requires_grad_(False)
+    for beginning in beginnings:
+        named = [p for name, p in model.named_parameters() if f"{name}.".startswith(f"{beginning}.")]
+        if not named:
+            parts = sorted({name.split(".")[0] for name, _ in model.named_parameters()})
+            raise InputError(
+                f"training.train_only names '{beginning}', and no weight's name begins so; "
+                f"start with one of {parts}, or use all"
+            )
+        for parameter in named:
+            parameter.requires_grad_(True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from sese.nn.systems.bloom_net import BloomNetConfig
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
+    "bloom_net": BloomNetConfig,
     "conv_fsenet": ConvFSENetConfig,
     "demucs": DemucsConfig,
     "nsnet2": NsNet2Config,

@@ -1,0 +1,158 @@
+"""BLOOM-Net (arXiv 2111.09372): a separator that is grown block by block, made causal.
+
+Learned filters turn overlapping windows of samples into features, the separator's blocks refine a residual
+stream, and a level is how many of them run. Each level has its own mask and its own decoder; the encoder and
+the blocks below are shared. Published is a network that sees the whole clip; what is changed here is in
+docs/systems/bloom_net.md.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sese.nn.layers.depthwise import DepthwiseBlock
+from sese.nn.plan import Plan, Site
+from sese.nn.runs import runs
+from sese.nn.state import State, delay, push
+
+
+class BloomNet(nn.Module):
+    """From samples to samples.
+
+    Args:
+        steps: strides in a frame; a plan decides for a frame.
+        stride: samples between windows, which are twice as long.
+        filters: features of a window.
+        channels: of the residual stream.
+        hidden: channels inside a block.
+        kernel_size: of the blocks' depthwise convolutions.
+        blocks: in all, one a level.
+        dilation_growth: each block's dilation is so many times that of the one before, the first one's 1.
+    """
+
+    frames_apart = False
+    """What a frame keeps decides what the states become, so frames must run in order."""
+
+    def __init__(
+        self,
+        steps: int,
+        stride: int,
+        filters: int,
+        channels: int,
+        hidden: int,
+        kernel_size: int,
+        blocks: int,
+        dilation_growth: int,
+    ):
+        super().__init__()
+        self.steps, self.stride = steps, stride
+        self.encoder = nn.Linear(2 * stride, filters, bias=False)
+        self.norm = nn.LayerNorm(filters)
+        self.bottleneck = nn.Linear(filters, channels)
+        # Any: PyTorch's type of what is in a list says nothing.
+        self.blocks: Any = nn.ModuleList(
+            DepthwiseBlock(channels, hidden, kernel_size, dilation_growth**block) for block in range(blocks)
+        )
+        self.masks: Any = nn.ModuleList(
+            nn.Sequential(nn.PReLU(), nn.Linear(channels, filters), nn.Sigmoid()) for _ in range(blocks)
+        )
+        self.decoders: Any = nn.ModuleList(nn.Linear(filters, 2 * stride, bias=False) for _ in range(blocks))
+        # Users give these as budgets, so they are round numbers.
+        used = [round(block / blocks, 2) for block in range(blocks)] + [1.0]
+        self.sites = (Site("depth", tuple(b - a for a, b in pairwise(used))),)
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples a frame."""
+        return self.steps * self.stride
+
+    @property
+    def lookahead_samples(self) -> int:
+        """How late the output is: a sample is whole when the last window that has it has come."""
+        return self.stride
+
+    def macs(self) -> tuple[int, dict[str, list[int]]]:
+        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        filters, channels = self.encoder.out_features, self.bottleneck.out_features
+        static = 2 * filters * (2 * self.stride + channels)
+        return self.steps * static, {"depth": [self.steps * block.macs() for block in self.blocks]}
+
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """How much of each weight is used with `units` units kept, from axis 0 on; whole ones not named."""
+        unused = {f"blocks.{block}" for block in range(units, len(self.blocks))} | {
+            f"{part}.{level}"
+            for part in ("masks", "decoders")
+            for level in range(len(self.blocks))
+            if level != units - 1
+        }
+        return {name: (0,) for name, _ in self.named_parameters() if ".".join(name.split(".")[:2]) in unused}
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state behind the batch axis."""
+        shapes: dict[str, tuple[int, ...]] = {"input": (1, self.stride)}
+        shapes |= {f"block.{i}": (block.past, block.hidden) for i, block in enumerate(self.blocks)}
+        return shapes | {"overlap": (1, self.stride)}
+
+    def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Enhance samples.
+
+        Args:
+            x: (batch, time), time a multiple of `frame_samples`.
+            plan: for the site ``depth``, what runs in each frame.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            (batch, time), late by `lookahead_samples`, and the next state.
+        """
+        frames = x.unflatten(1, (-1, self.frame_samples))
+        keep = plan["depth"]
+        if isinstance(keep, Tensor) and keep.requires_grad:
+            made, state = self._masked(frames, keep.expand(*frames.shape[:2], -1), state)
+        else:
+            made, state = runs(self._sliced, frames, keep, state)
+        return made.flatten(1), dict(state)
+
+    def _sliced(self, frames: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run frames (batch, frame, sample) that all keep so many units."""
+        features, x, after = self._encode(frames, state)
+        for i, block in enumerate(self.blocks):
+            name = f"block.{i}"
+            if i < keep:
+                x, after[name] = block(x, None, state[name])
+            else:
+                after[name] = block.left_out(features.shape[1], state[name])
+        return self._overlap(self._decode(x, features, keep - 1), state, after)
+
+    def _masked(self, frames: Tensor, keep: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run frames (batch, frame, sample) that keep what masks (batch, frame, unit) say."""
+        features, x, after = self._encode(frames, state)
+        kept = keep.repeat_interleave(self.steps, dim=1).split(1, dim=2)
+        windows = x.new_zeros(())
+        for i, block in enumerate(self.blocks):
+            x, after[f"block.{i}"] = block(x, kept[i], state[f"block.{i}"])
+            # The last block that is kept is the one whose decoder is heard.
+            chosen = kept[i] - kept[i + 1] if i + 1 < len(self.blocks) else kept[i]
+            windows = windows + chosen * self._decode(x, features, i)
+        return self._overlap(windows, state, after)
+
+    def _encode(self, frames: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Frames (batch, frame, sample) -> features and stream, each (batch, step, channel)."""
+        joined, past = push(state["input"], frames.flatten(1).unflatten(1, (-1, self.stride)))
+        features = self.encoder(torch.cat([joined[:, :-1], joined[:, 1:]], dim=2))
+        return features, self.bottleneck(self.norm(features)), {"input": past}
+
+    def _decode(self, x: Tensor, features: Tensor, level: int) -> Tensor:
+        """Windows (batch, step, 2 * stride) of a level, from its stream and the features."""
+        return self.decoders[level](self.masks[level](x) * features).float()
+
+    def _overlap(
+        self, windows: Tensor, state: State, after: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add each window's first half to the second half of the one before: (batch, frame, sample)."""
+        first, second = windows.split(self.stride, dim=2)
+        late, after["overlap"] = delay(state["overlap"], second)
+        return (first + late).flatten(1).unflatten(1, (-1, self.frame_samples)), after

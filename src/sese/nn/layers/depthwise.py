@@ -1,0 +1,63 @@
+"""The block of Conv-TasNet's separator (arXiv 1809.07454), causal, that a frame may leave out."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sese.nn.state import push
+
+
+class DepthwiseBlock(nn.Module):
+    """Pointwise, PReLU, norm, depthwise along time, PReLU, norm, pointwise; added to the stream.
+
+    Norms are over the channels of a step, so that nothing but the depthwise convolution remembers. A step
+    that leaves the block out hands it zeros, as there are before the first step.
+
+    Args:
+        channels: of the residual stream.
+        hidden: channels inside.
+        kernel_size, dilation: of the depthwise convolution.
+    """
+
+    def __init__(self, channels: int, hidden: int, kernel_size: int, dilation: int):
+        super().__init__()
+        self.dilation, self.past = dilation, (kernel_size - 1) * dilation
+        self.expand = nn.Linear(channels, hidden)
+        self.expand_activation = nn.PReLU()
+        self.expand_norm = nn.LayerNorm(hidden)
+        self.depthwise = nn.Conv1d(hidden, hidden, kernel_size, dilation=dilation, groups=hidden)
+        self.depthwise_activation = nn.PReLU()
+        self.depthwise_norm = nn.LayerNorm(hidden)
+        self.project = nn.Linear(hidden, channels)
+
+    @property
+    def hidden(self) -> int:
+        """Channels inside."""
+        return self.expand.out_features
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one step."""
+        return self.hidden * (2 * self.expand.in_features + self.depthwise.kernel_size[0])
+
+    def forward(self, x: Tensor, kept: Tensor | None, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the block to the stream.
+
+        Args:
+            x: (batch, step, channel).
+            kept: (batch, step, 1) of 0/1 (relaxed values in training), which steps run it; None: all.
+            history: (batch, past, hidden) the last steps before x inside.
+
+        Returns:
+            (batch, step, channel), and the next history.
+        """
+        h = self.expand_norm(self.expand_activation(self.expand(x)))
+        if kept is not None:
+            h = h * kept.to(h.dtype)
+        joined, history = push(history, h)
+        h = self.depthwise(joined.transpose(1, 2)).transpose(1, 2)
+        made = self.project(self.depthwise_norm(self.depthwise_activation(h)))
+        return x + (made if kept is None else made * kept.to(made.dtype)), history
+
+    def left_out(self, steps: int, history: Tensor) -> Tensor:
+        """The history (batch, past, hidden) behind so many steps that leave the block out."""
+        return push(history, history.new_zeros(history.shape[0], steps, self.hidden))[1]
