@@ -6,6 +6,7 @@ import pytest
 
 from contract import BackboneContract, PolicyContract
 from sese.nn.systems.demucs import DemucsConfig
+from sese.nn.systems.ftf_net import FTFNetConfig
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
@@ -24,12 +25,23 @@ SYSTEMS = {
         time_units=(4, 4, 8),
         channel_units=(4, 4, 8),
     ),
+    "ftf-net": FTFNetConfig(n_fft=128, hop_length=64, channels=(4, 8, 8), window=5),
     "demucs-x4": DemucsConfig(channels=8, depth=3, oversampling=4, groups=2, layers=1),
 }
 
 ROUTED = {
     "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
     "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=8),
+    "ftf-net-router": FTFNetConfig(
+        n_fft=64,
+        hop_length=32,
+        channels=(4, 8),
+        groups=(1, 2, 4),
+        heads=(1, 2, 4),
+        widths=(0.25, 0.5, 1.0),
+        window=5,
+        router_channels=12,
+    ),
 }
 
 
