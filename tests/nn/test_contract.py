@@ -9,6 +9,7 @@ from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.bloom_net import BloomNetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
+from sese.nn.systems.ftf_net import FTFNetConfig
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
@@ -33,6 +34,7 @@ SYSTEMS = {
         time_units=(4, 4, 8),
         channel_units=(4, 4, 8),
     ),
+    "ftf-net": FTFNetConfig(n_fft=128, hop_length=64, channels=(4, 8, 8), window=5),
     "demucs-x4": DemucsConfig(channels=8, depth=3, oversampling=4, groups=2, layers=1),
     "nsnet2": NsNet2Config(hidden=24, wide=36),
     "nsnet2-separate": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, split="separate"),
@@ -47,6 +49,16 @@ ROUTED = {
     "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
     "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=8),
     "nsnet2-router": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, router_channels=5),
+    "ftf-net-router": FTFNetConfig(
+        n_fft=64,
+        hop_length=32,
+        channels=(4, 8),
+        groups=(1, 2, 4),
+        heads=(1, 2, 4),
+        widths=(0.25, 0.5, 1.0),
+        window=5,
+        router_channels=12,
+    ),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sese.nn.systems.bloom_net import BloomNetConfig
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
+from sese.nn.systems.ftf_net import FTFNetConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
@@ -12,6 +13,7 @@ SYSTEMS = {
     "bloom_net": BloomNetConfig,
     "conv_fsenet": ConvFSENetConfig,
     "demucs": DemucsConfig,
+    "ftf_net": FTFNetConfig,
     "nsnet2": NsNet2Config,
     "spectral_mixer": SpectralMixerConfig,
 }

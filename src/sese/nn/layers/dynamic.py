@@ -1,0 +1,280 @@
+"""Layers with a static part and dynamic parts, after Dynamically Slimmable Networks (arXiv 2510.11395).
+
+A layer's input and output keep their full width. Inside, or at its output, the first units are static and run
+in every frame; further units run where a frame keeps them, and are zero elsewhere. ``keep`` says which: an
+int keeps that many first units of the site, a mask (batch, frame, unit) decides for each row and frame.
+
+Weights are laid out unit first, so that what a level uses is a prefix of each.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sese.nn.layers.recurrent import GroupedGRU
+from sese.nn.state import delay, push
+
+Kept = int | Tensor
+"""Units of the site that are kept: the first so many, or a mask (batch, frame, unit)."""
+
+KERNEL = 3
+"""Bins that a convolution sees."""
+
+SLOPE = 0.03
+"""Of the leaky ReLU below zero."""
+
+
+class DynamicConv(nn.Module):
+    """Causal convolution over two frames and three bins whose last output channels are dynamic.
+
+    Args:
+        channels_in, channels_out: full widths.
+        widths: output channels that are kept for each number of units, growing or the same, the last all.
+        transposed: doubles the bins; else it halves them.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, ...], transposed: bool):
+        super().__init__()
+        self.widths, self.transposed = widths, transposed
+        self.weight = nn.Parameter(torch.empty(channels_out, 2 * channels_in, KERNEL))
+        self.bias = nn.Parameter(torch.empty(channels_out))
+        _reset(self.weight, self.bias, 2 * channels_in * KERNEL // (2 if transposed else 1))
+
+    def macs(self, units: int, bins: int) -> int:
+        """Multiply-accumulates of one frame; `bins` is the smaller of the numbers of input and output."""
+        return bins * self.widths[units - 1] * self.weight.shape[1] * KERNEL
+
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """How much of each weight is used with `units` units of the site kept, from the first axis on."""
+        return dict.fromkeys(("weight", "bias"), (self.widths[units - 1],))
+
+    def forward(self, x: Tensor, keep: Kept, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Convolve.
+
+        Args:
+            x: (batch, frame, channel, bin).
+            keep: what runs.
+            past: (batch, 1, channel, bin) the frame before x.
+
+        Returns:
+            (batch, frame, channel, bin), zero in channels that are not kept, and the next past.
+        """
+        late, past = delay(past, x)
+        rows = torch.cat([late, x], dim=2).flatten(0, 1)
+        full = self.widths[-1]
+        width = self.widths[keep - 1] if isinstance(keep, int) else full
+        weight, bias = self.weight[:width], self.bias[:width]
+        if self.transposed:
+            y = F.conv_transpose1d(rows, weight.transpose(0, 1), bias, 2, KERNEL // 2, 1)
+        else:
+            y = F.conv1d(rows, weight, bias, 2, KERNEL // 2)
+        if width < full:
+            y = torch.cat([y, y.new_zeros(y.shape[0], full - width, y.shape[2])], dim=1)
+        y = y.view(x.shape[0], x.shape[1], full, y.shape[2])
+        if isinstance(keep, Tensor):
+            y = y * spread(keep, self.widths).unsqueeze(3).to(y.dtype)
+        return y, past
+
+
+class DynamicGRU(nn.Module):
+    """Grouped GRU whose last groups are dynamic, and a linear layer back: a residual branch.
+
+    Each group sees and makes its own channels of the stream. Along bands it runs in both directions, and a
+    group that is not kept is left out of that frame. Along time a group that is not kept holds its state.
+    The linear layer reads the groups that are kept.
+
+    Args:
+        channels: of the stream.
+        groups: that are kept for each number of units, growing; the last divides the channels.
+        along_bands: else along time.
+    """
+
+    def __init__(self, channels: int, groups: tuple[int, ...], along_bands: bool):
+        super().__init__()
+        self.along_bands, self.directions = along_bands, 2 if along_bands else 1
+        size = channels // groups[-1]
+        self.ends = tuple(count * size for count in groups)
+        self.norm = nn.LayerNorm(channels)
+        spans = list(pairwise((0, *groups)))
+        # Any: PyTorch's type of what is in a list says nothing.
+        self.parts: Any = nn.ModuleList(
+            GroupedGRU((b - a) * size, b - a, 1) for a, b in spans for _ in range(self.directions)
+        )
+        self.out_weight = nn.Parameter(torch.empty(self.directions * channels, channels))
+        self.out_bias = nn.Parameter(torch.empty(channels))
+        _reset(self.out_weight, self.out_bias, self.directions * channels)
+
+    def macs(self, units: int, bands: int) -> int:
+        """Multiply-accumulates of one frame with `units` units of the site kept."""
+        recurrent = sum(part.macs() for part in self.parts[: units * self.directions])
+        return bands * (recurrent + self.directions * self.ends[units - 1] * self.out_weight.shape[1])
+
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """How much of each weight is used with `units` units of the site kept, from the first axis on."""
+        unused: dict[str, tuple[int, ...]] = {
+            f"parts.{index}.{name}": (0,)
+            for index in range(units * self.directions, len(self.parts))
+            for name, _ in self.parts[index].named_parameters()
+        }
+        return unused | {"out_weight": (self.directions * self.ends[units - 1],)}
+
+    def forward(self, x: Tensor, keep: Kept, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the branch to the stream.
+
+        Args:
+            x: (batch, frame, band, channel).
+            keep: what runs.
+            state: (batch, band, channel) along time; along bands it is left as it is.
+
+        Returns:
+            (batch, frame, band, channel), and the next state.
+        """
+        y = self.norm(x)
+        kept = keep if isinstance(keep, int) else len(self.ends)
+        made, states = [], []
+        for unit, (a, b) in enumerate(pairwise((0, *self.ends[:kept]))):
+            mask = keep[:, :, unit] if isinstance(keep, Tensor) else None
+            if self.along_bands:
+                made.append(self._along_bands(y[..., a:b], unit, mask))
+            else:
+                part, after = self._along_time(y[..., a:b], unit, mask, state[..., a:b])
+                made.append(part)
+                states.append(after)
+        h = torch.cat(made, dim=3)
+        flat = torch.addmm(self.out_bias, h.flatten(0, 2), self.out_weight[: h.shape[3]])
+        if not self.along_bands:
+            state = torch.cat([*states, state[..., self.ends[kept - 1] :]], dim=2)
+        return x + flat.view(x.shape), state
+
+    def _along_bands(self, y: Tensor, unit: int, mask: Tensor | None) -> Tensor:
+        """(batch, frame, band, channel of the part) -> (batch, frame, band, 2 * channel)."""
+        rows = y.flatten(0, 1)
+        start = rows.new_zeros(rows.shape[0], 1, rows.shape[2])
+        up, _ = self.parts[2 * unit](rows, start)
+        down, _ = self.parts[2 * unit + 1](rows.flip(1), start)
+        made = torch.cat([up, down.flip(1)], dim=2).view(*y.shape[:3], -1)
+        return made if mask is None else made * mask[:, :, None, None].to(made.dtype)
+
+    def _along_time(self, y: Tensor, unit: int, mask: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, frame, band, channel of the part) -> the same, and the next state."""
+        part, (batch, frames, bands, size) = self.parts[unit], y.shape
+        rows = y.transpose(1, 2).reshape(batch * bands, frames, size)
+        h = state.reshape(batch * bands, 1, size)
+        if mask is None:
+            made, h = part(rows, h)
+        else:
+            outputs = []
+            held = mask.to(h.dtype).repeat_interleave(bands, dim=0)
+            for frame in range(frames):
+                new = part(rows[:, frame : frame + 1], h)[1]
+                now = held[:, frame, None, None]
+                outputs.append(now * new)
+                h = h + now * (new - h)
+            made = torch.cat(outputs, dim=1)
+        return made.view(batch, bands, frames, size).transpose(1, 2), h.view(state.shape)
+
+
+class DynamicAttention(nn.Module):
+    """Multi-head attention whose last heads are dynamic: a residual branch.
+
+    Along bands a frame's bands see each other. Along time a band sees itself in this frame and in
+    ``window - 1`` frames before. There the keys and values that a head does not have, those before the
+    stream's beginning and those of frames that did not keep it, count as zeros.
+
+    Args:
+        channels: of the stream.
+        heads: that are kept for each number of units, growing; the last divides the channels.
+        window: frames that are seen along time; 0 is attention along bands.
+    """
+
+    def __init__(self, channels: int, heads: tuple[int, ...], window: int):
+        super().__init__()
+        self.heads, self.window, self.size = heads, window, channels // heads[-1]
+        self.norm = nn.LayerNorm(channels)
+        self.in_weight = nn.Parameter(torch.empty(heads[-1], 3 * self.size, channels))
+        self.in_bias = nn.Parameter(torch.zeros(heads[-1], 3 * self.size))
+        self.out_weight = nn.Parameter(torch.empty(heads[-1], self.size, channels))
+        self.out_bias = nn.Parameter(torch.zeros(channels))
+        for weight in (self.in_weight, self.out_weight):
+            _reset(weight, None, channels)
+
+    def macs(self, units: int, bands: int) -> int:
+        """Multiply-accumulates of one frame with `units` units of the site kept, those of scores included."""
+        width = self.heads[units - 1] * self.size
+        return bands * width * (4 * self.out_bias.numel() + 2 * (self.window or bands))
+
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """How much of each weight is used with `units` units of the site kept, from the first axis on."""
+        return dict.fromkeys(("in_weight", "in_bias", "out_weight"), (self.heads[units - 1],))
+
+    def state_shape(self, bands: int) -> tuple[int, ...]:
+        """Keys and values of the frames before: (frame, band, head, key and value)."""
+        return (self.window - 1, bands, self.heads[-1], 2 * self.size)
+
+    def forward(self, x: Tensor, keep: Kept, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the branch to the stream.
+
+        Args:
+            x: (batch, frame, band, channel).
+            keep: what runs.
+            state: (batch, frame, band, head, key and value) along time; along bands it is left as it is.
+
+        Returns:
+            (batch, frame, band, channel), and the next state.
+        """
+        count = self.heads[keep - 1] if isinstance(keep, int) else self.heads[-1]
+        projected = F.linear(
+            self.norm(x), self.in_weight[:count].flatten(0, 1), self.in_bias[:count].flatten()
+        ).unflatten(3, (count, 3 * self.size))
+        mask = None
+        if isinstance(keep, Tensor):
+            mask = spread(keep, self.heads)[:, :, None, :, None].to(projected.dtype)
+        query, pair = projected.split([self.size, 2 * self.size], dim=4)
+        if self.window:
+            pair = pair if mask is None else pair * mask
+            made, state = self._along_time(query, pair, state)
+        else:
+            key, value = (part.transpose(2, 3) for part in pair.chunk(2, dim=4))
+            made = _attend(query.transpose(2, 3), key, value).transpose(2, 3)
+        made = made if mask is None else made * mask
+        flat = made.reshape(-1, count * self.size)
+        out = torch.addmm(self.out_bias, flat, self.out_weight[:count].flatten(0, 1))
+        return x + out.view(x.shape), state
+
+    def _along_time(self, query: Tensor, pair: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Query and pair (batch, frame, band, head, value) -> (batch, frame, band, head, value), state."""
+        frames, count = pair.shape[1], pair.shape[3]
+        if count < self.heads[-1]:
+            missing = pair.new_zeros(*pair.shape[:3], self.heads[-1] - count, pair.shape[4])
+            joined, after = push(state, torch.cat([pair, missing], dim=3))
+        else:
+            joined, after = push(state, pair)
+        steps = torch.arange(frames, device=pair.device).unsqueeze(1)
+        seen = joined[..., :count, :][:, steps + torch.arange(self.window, device=pair.device)]
+        key, value = seen.permute(0, 1, 3, 4, 2, 5).chunk(2, dim=5)
+        return _attend(query.unsqueeze(4), key, value).squeeze(4), after
+
+
+def spread(keep: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """A mask of the site's units -> one of what they stand for: (batch, frame, unit) -> (.., sizes[-1])."""
+    spans = torch.tensor([b - a for a, b in pairwise((0, *sizes))], device=keep.device)
+    return keep.repeat_interleave(spans, dim=2, output_size=sizes[-1])
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Scaled dot-product attention over the axis before the last, written out so that its products count."""
+    scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(query.shape[-1])
+    return torch.matmul(torch.softmax(scores, dim=-1), value)
+
+
+def _reset(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:
+    bound = 1 / math.sqrt(fan_in)
+    nn.init.uniform_(weight, -bound, bound)
+    if bias is not None:
+        nn.init.uniform_(bias, -bound, bound)
