@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from contract import BackboneContract, PolicyContract
-from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.bloom_net import BloomNetConfig
+from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
-from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.ftf_net import FTFNetConfig
+from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
