@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from sese.nn.features.level import smooth
 from sese.nn.features.resample import AHEAD, TAPS, downsample, half_sample_kernel, upsample
-from sese.nn.features.waveform import smooth
 
 RATE = 16000
 KERNEL = half_sample_kernel()

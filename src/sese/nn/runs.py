@@ -19,6 +19,18 @@ from sese.nn.state import State
 Run = Callable[[Tensor, int, State], tuple[Tensor, dict[str, Tensor]]]
 """(frames (batch, frame, ...), units kept, state) -> (made (batch, frame, ...), next state)."""
 
+Masked = Callable[[Tensor, Tensor, State], tuple[Tensor, dict[str, Tensor]]]
+"""The same under a mask (batch, frame, unit)."""
+
+
+def masked_or_sliced(
+    masked: Masked, sliced: Run, x: Tensor, keep: Keep, state: State
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run frames (batch, frame, ...) under masks where the plan needs gradients, else as `runs` does."""
+    if isinstance(keep, Tensor) and keep.requires_grad:
+        return masked(x, keep.expand(*x.shape[:2], -1), state)
+    return runs(sliced, x, keep, state)
+
 
 def runs(run: Run, x: Tensor, keep: Keep, state: State) -> tuple[Tensor, dict[str, Tensor]]:
     """Run frames (batch, frame, ...) under a prefix keep without gradient.

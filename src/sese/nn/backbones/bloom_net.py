@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sese.nn.layers.depthwise import DepthwiseBlock
 from sese.nn.plan import Plan, Site
-from sese.nn.runs import runs
+from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State, delay, push
 
 
@@ -109,11 +109,7 @@ class BloomNet(nn.Module):
             (batch, time), late by `lookahead_samples`, and the next state.
         """
         frames = x.unflatten(1, (-1, self.frame_samples))
-        keep = plan["depth"]
-        if isinstance(keep, Tensor) and keep.requires_grad:
-            made, state = self._masked(frames, keep.expand(*frames.shape[:2], -1), state)
-        else:
-            made, state = runs(self._sliced, frames, keep, state)
+        made, state = masked_or_sliced(self._masked, self._sliced, frames, plan["depth"], state)
         return made.flatten(1), dict(state)
 
     def _sliced(self, frames: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sese.nn.layers.held import HeldGRU
 from sese.nn.plan import Plan, Site
-from sese.nn.runs import runs
+from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
 LAYERS = ("fc1", "gru1", "gru2", "fc2", "fc3")
@@ -109,11 +109,7 @@ class NsNet2(nn.Module):
             Gains in [0, 1], as x is laid out, and the next state.
         """
         frames = x.unflatten(1, (-1, self.bins))
-        keep = plan["depth"]
-        if isinstance(keep, Tensor) and keep.requires_grad:
-            gains, after = self._masked(frames, keep.expand(*frames.shape[:2], -1), state)
-        else:
-            gains, after = runs(self._sliced, frames, keep, state)
+        gains, after = masked_or_sliced(self._masked, self._sliced, frames, plan["depth"], state)
         return gains.flatten(1), after
 
     def _sliced(self, x: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:

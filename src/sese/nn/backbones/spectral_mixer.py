@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap, Hidden
 from sese.nn.plan import Plan, Site
-from sese.nn.runs import runs
+from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
 
@@ -104,11 +104,7 @@ class SpectralMixer(nn.Module):
             The mask, as x is laid out, and the next state.
         """
         spectra = x.unflatten(1, (-1, 2, self.bins))
-        keep = plan["scale"]
-        if isinstance(keep, Tensor) and keep.requires_grad:
-            mask, state = self._run(spectra, keep.expand(*spectra.shape[:2], -1), state)
-        else:
-            mask, state = runs(self._run, spectra, keep, state)
+        mask, state = masked_or_sliced(self._run, self._run, spectra, plan["scale"], state)
         return mask.flatten(1), state
 
     def _run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sese.nn.features.level import running_mean
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, half_sample_kernel, upsample
 from sese.nn.state import State
 
 LEVEL_FLOOR = 1e-3
 """Added to the level, as DEMUCS does, so that silence is not blown up."""
-
-BLOCK = 256
-"""Frames that the running level averages at once."""
 
 
 class WaveformFeatures(nn.Module):
@@ -73,17 +71,13 @@ class WaveformFeatures(nn.Module):
         """
         frames = audio.unflatten(1, (-1, self.hop_length))
         power = frames.square().mean(2)
-        # The weight is what the frames so far have in the average: dividing by it makes the average exact
-        # from the first frame on, with a state that starts at zero.
-        average = smooth(power, state["power"], self.decay)
-        past = powers(self.decay, frames.shape[1], power.device)
-        weight = state["weight"] * past.to(power.dtype) + (1 - past).to(power.dtype)
-        gain = 1 / ((average / weight).sqrt() + LEVEL_FLOOR)
+        average, after = running_mean(power, state, self.decay)
+        gain = 1 / (average.sqrt() + LEVEL_FLOOR)
         before = torch.where(state["gain"] > 0, state["gain"], gain[:, :1])
         previous = torch.cat([before, gain[:, :-1]], dim=1)
         ramp = torch.arange(1, self.hop_length + 1, device=audio.device, dtype=audio.dtype) / self.hop_length
         gains = (previous.unsqueeze(2) + (gain - previous).unsqueeze(2) * ramp).flatten(1)
-        after = {"power": average[:, -1:], "weight": weight[:, -1:], "gain": gain[:, -1:]}
+        after["gain"] = gain[:, -1:]
         signal = audio * gains
         for stage in range(self.stages):
             name = f"upsample.{stage}"
@@ -93,31 +87,3 @@ class WaveformFeatures(nn.Module):
     def evidence(self, audio: Tensor, signal: Tensor, level: Tensor) -> Tensor:
         """What a policy sees: the samples at the outer rate at a steady level, (batch, time)."""
         return audio / level
-
-
-def powers(decay: float, frames: int, device: torch.device) -> Tensor:
-    """What is left of the past after each frame: (frame,) decay ** 1, 2, ... in double precision."""
-    return decay ** torch.arange(1, frames + 1, device=device, dtype=torch.float64)
-
-
-def smooth(x: Tensor, before: Tensor, decay: float) -> Tensor:
-    """Exponential average over frames, y[n] = decay * y[n - 1] + (1 - decay) * x[n], without a loop over n.
-
-    A sum under the weights of all frames so far, in blocks; only powers from decay down occur, so nothing
-    overflows.
-
-    Args:
-        x: (batch, frame).
-        before: (batch, 1) the average before the first frame.
-        decay: weight of the past, in (0, 1).
-    """
-    if x.shape[1] > BLOCK:
-        parts = []
-        for part in x.split(BLOCK, dim=1):
-            parts.append(smooth(part, before, decay))
-            before = parts[-1][:, -1:]
-        return torch.cat(parts, dim=1)
-    at = torch.arange(x.shape[1], device=x.device)
-    age = at - at.unsqueeze(1)  # of frame (row) when frame (column) is the latest
-    weights = torch.where(age >= 0, (1 - decay) * decay ** age.clamp_min(0).double(), 0.0).to(x.dtype)
-    return (x.unsqueeze(2) * weights).sum(1) + before * powers(decay, x.shape[1], x.device).to(x.dtype)
