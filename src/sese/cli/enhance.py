@@ -231,12 +231,13 @@ def _summarize(outcomes: list[Outcome]) -> None:
 
 def _tell_of_late_frames(outcomes: list[Outcome], max_rtf: float | None) -> None:
     """One line, if frames were late so often that it had consequences."""
+    from sese.runtime.limits import late_note
+
     reports = [outcome.report for outcome in outcomes if outcome.report]
+    if max_rtf is None:
+        return
     late = sum(report.late_frames or 0 for report in reports)
     lowered = sum(report.lowered or 0 for report in reports)
-    note = f"sese: note: {late} frames took longer than --max-rtf {max_rtf:g} allows" if max_rtf else ""
-    if any(report.missed for report in reports):
-        print(f"{note}, even at the lowest level; raise it or use a smaller model", file=sys.stderr)
-    elif lowered:
-        times = "once" if lowered == 1 else f"{lowered} times"
-        print(f"{note}; the highest level was lowered {times}", file=sys.stderr)
+    note = late_note(late, lowered, any(report.missed for report in reports), max_rtf)
+    if note:
+        print(f"sese: note: {note}", file=sys.stderr)

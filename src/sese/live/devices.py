@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -113,17 +109,3 @@ def find_card(sd: Any, device: Device | None, kind: Literal["input", "output"]) 
         matches = ", ".join(f"{card.index} ({card.name}, {card.host})" for card in found)
         raise InputError(f"{kind} device {device!r} may be {matches}; give the index")
     return found[0]
-
-
-@contextmanager
-def native_errors_hidden() -> Iterator[None]:
-    """Keep what sound libraries print to stderr off the screen; what goes wrong is raised besides."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

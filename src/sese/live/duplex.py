@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Any
 
 from sese.errors import InputError
-from sese.live.devices import Card, native_errors_hidden
+from sese.live.devices import Card
 from sese.live.engine import Engine
+from sese.native import native_errors_hidden
 
 SILENT_SECONDS = 3.0
 """A device that does not call for so long is gone."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget
 from sese.runtime.enhancer import Enhancer
+from sese.runtime.limits import late_note, limits_of
 from sese.runtime.rates import Latency
 from sese.runtime.stream import TRACE_SECONDS, Stream
 
@@ -113,32 +114,21 @@ class Report:
         """A line about late frames, where they had consequences."""
         if not self.late_frames:
             return None
-        note = f"{self.late_frames} frames took longer than --max-rtf {self.max_rtf:g} allows"
-        if self.missed:
-            return f"{note}, even at the lowest level; raise it or use a smaller model"
-        if self.lowered:
-            times = "once" if self.lowered == 1 else f"{self.lowered} times"
-            return f"{note}; the highest level was lowered {times}"
-        return None
+        assert self.max_rtf is not None
+        return late_note(self.late_frames, self.lowered or 0, bool(self.missed), self.max_rtf)
 
 
 def report(stream: Stream, fed: int) -> Report:
     """What became of `fed` samples a channel."""
-    card, deadline = stream.artefact.card, stream.deadline
-    highest = card.levels[stream.highest_level]
     return Report(
-        model=card.name,
+        model=stream.artefact.card.name,
         sample_rate=stream.sample_rate,
         channels=stream.channels,
         seconds=fed / stream.sample_rate,
         real_time_factor=_known(stream.real_time_factor),
         utilization=_known(stream.utilization),
         budget=stream.budget,
-        limited_to=None if highest is card.levels[-1] else highest.utilization,
-        max_rtf=None if deadline is None else deadline.max_rtf,
-        late_frames=None if deadline is None else deadline.late_frames,
-        lowered=None if deadline is None else deadline.lowered,
-        missed=None if deadline is None else deadline.missed,
+        **limits_of(stream),
     )
 
 

@@ -14,13 +14,13 @@ import os
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sese.errors import InputError
+from sese.native import native_errors_hidden
 from sese.runtime.file import Report
 from sese.runtime.inputs import Job
 from sese.runtime.jobs import Outcome, Settings, enhance_job, stop_when_told
@@ -186,27 +186,13 @@ def _connect(ray: Any, address: str) -> None:
         if ":" in address:  # Ray itself would try for two minutes
             host, port = address.rsplit(":", 1)
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        with _hushed():
+        with native_errors_hidden():
             ray.init(**options)
     except Exception as error:  # each kind of address fails in its own way
         raise InputError(
             f"no Ray cluster at {address} ({_line(error)}); start one with `ray start`"
         ) from error
     stop_when_told()  # again: Ray has put its own answer to SIGTERM in place
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep from standard error what Ray's C++ side says there as it starts; its errors are raised besides."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _no_start(error: Exception) -> str:

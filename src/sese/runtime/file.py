@@ -12,6 +12,7 @@ from sese.audio.files import probe, read_blocks
 from sese.audio.writer import AtomicWriter
 from sese.errors import InputError
 from sese.runtime.budget import Budget
+from sese.runtime.limits import limits_of
 from sese.runtime.stream import Stream
 from sese.runtime.trace import require_trace_path, write_trace
 
@@ -91,8 +92,6 @@ def enhance_file(
         if trace is not None:
             write_trace(Path(trace), stream.trace, stream.artefact.card)
     spent = perf_counter() - started
-    deadline, levels = stream.deadline, stream.artefact.card.levels
-    highest = levels[stream.highest_level]
     return Report(
         input=str(source),
         output=str(target),
@@ -101,14 +100,10 @@ def enhance_file(
         real_time_factor=spent * info.sample_rate / read,
         utilization=stream.utilization,
         budget=stream.budget,
-        limited_to=None if highest is levels[-1] else highest.utilization,
-        max_rtf=None if deadline is None else deadline.max_rtf,
-        late_frames=None if deadline is None else deadline.late_frames,
-        lowered=None if deadline is None else deadline.lowered,
-        missed=None if deadline is None else deadline.missed,
         sample_rate=info.sample_rate,
         channels=info.channels,
         clipped_samples=writer.clipped_samples,
+        **limits_of(stream),
     )
 
 
