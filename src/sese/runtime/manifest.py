@@ -21,34 +21,16 @@ if TYPE_CHECKING:
 
 NAME = "manifest.jsonl"
 # What, changed, changes the output.
-SETTINGS = (
-    "model",
-    "model_sha256",
-    "budget",
-    "mix",
-    "max_attenuation_db",
-    "max_mmacs",
-    "max_rtf",
-    "band_above",
-    "linked",
-)
+CHOSEN = ("budget", "mix", "max_attenuation_db", "max_mmacs", "max_rtf", "band_above", "linked")
+SETTINGS = ("model", "model_sha256", *CHOSEN)
 MEASURED = ("seconds", "processing_seconds", "utilization")
 
 
 def settings_row(settings: Settings, enhancer: Enhancer) -> dict[str, Any]:
     """The settings as they stand in each row: the model by name, version and digest; see `SETTINGS`."""
     digest = hashlib.sha256(enhancer.artefact.path.read_bytes()).hexdigest()[:16]
-    return {
-        "model": f"{enhancer.card.name} {enhancer.card.version}",
-        "model_sha256": digest,
-        "budget": settings.budget,
-        "mix": settings.mix,
-        "max_attenuation_db": settings.max_attenuation_db,
-        "max_mmacs": settings.max_mmacs,
-        "max_rtf": settings.max_rtf,
-        "band_above": settings.band_above,
-        "linked": settings.linked,
-    }
+    model = {"model": f"{enhancer.card.name} {enhancer.card.version}", "model_sha256": digest}
+    return model | {name: getattr(settings, name) for name in CHOSEN}
 
 
 class Manifest:
