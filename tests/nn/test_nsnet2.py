@@ -26,6 +26,7 @@ from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.training.config import read
+from sese.training.sweep import plan as sweep_plan
 from sese.training.task import EnhancementTask
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -259,6 +260,63 @@ def test_joint_training_learns_at_every_exit(split: str) -> None:
     assert (losses() < 0.7 * before).all()
 
 
+def test_layer_wise_stages_train_each_part_once_and_what_their_exit_runs(tmp_path: Path) -> None:
+    runs = {r.folder.parent.name: r for r in sweep_plan(CONFIGS / "sweeps" / "nsnet2_small.yaml", tmp_path)}
+    stages = [runs.pop(f"layer-{number}").resolve() for number in range(1, 5)]
+    model = stages[0].model.build()
+    names = {name for name, _ in model.named_parameters()}
+    trained: set[str] = set()
+    for level, stage in enumerate(stages):
+        assert stage.model == stages[0].model
+        new = {n for n in names if n.startswith(tuple(f"{part}." for part in stage.training.train_only))}
+        unused = prefixes(model, level + 1)
+        assert not new & trained
+        assert not new & set(unused), "the stage's exit runs all that it trains"
+        trained |= new
+        gains = {n for n in names if ".gains." in n}
+        assert names - set(unused) - gains <= trained, "and nothing that no stage has trained"
+        chosen = {"deal": stage.training.level_shares, "full": (0, 0, 0, 1)}[stage.training.levels]
+        assert tuple(chosen) == tuple(float(number == level) for number in range(4))
+    assert trained == names
+    settings = {name: run.resolve() for name, run in runs.items()}
+    assert sum(stage.training.steps for stage in stages) == settings["joint"].training.steps == 900
+    full = costs(settings["joint"].model)
+    for exit, cost in zip(settings["joint"].model.exits, full, strict=True):
+        static = settings[f"static-{exit}"]
+        assert (static.training.levels, static.training.steps) == ("full", 900)
+        assert costs(static.model) == [pytest.approx(cost, rel=0.01)]
+    assert {settings[name].model.split for name in ("joint", *SPLITS[1:])} == set(SPLITS)
+    for name in ("joint", *SPLITS[1:], "layers-tuned"):
+        assert settings[name].training.levels == "all"
+        assert settings[name].training.train_only == ("all",)
+    assert settings["router"].training.train_only == ("policy",)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_stage_leaves_the_exits_before_as_they_were(split: str) -> None:
+    torch.manual_seed(0)
+    settings = ["model.n_fft=128", "model.hop_length=64", "model.hidden=24", "model.wide=36"]
+    settings += [f"model.split={split}", "training.levels=deal", "training.level_shares=[0, 1, 0, 0]"]
+    parts = {"none": "", "separate": "backbone.layers.fc1, ", "joined": ""}[split]
+    copies = "backbone.copies.gru1, " if split != "none" else ""
+    own = "" if split == "separate" else "backbone.layers.gru1, "
+    settings += [f"training.train_only=[{parts}{copies}{own}backbone.gains.gru1]"]
+    settings += ["training.learning_rate=0.01", "training.warmup_steps=1"]
+    training = EnhancementTask(read(CONFIGS / "nsnet2_dynamic_small.yaml", settings))
+    training.log = training.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    before = copy.deepcopy(training.model)
+    clean = 0.2 * torch.sin(2 * torch.pi * 300 * torch.arange(4096) / 16000).view(1, 1, -1)
+    noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    optimizer = training.configure_optimizers()["optimizer"]
+    for _ in range(3):
+        optimizer.zero_grad()
+        training.training_step(Mixture(noisy, clean, torch.zeros(1)), 0).backward()
+        optimizer.step()
+    outputs = [model.enhance_levels(noisy, range(4)) for model in (before, training.model)]
+    assert torch.equal(outputs[0][0], outputs[1][0]), "the exit before"
+    assert not torch.equal(outputs[0][1], outputs[1][1]), "the exit that is trained"
+
+
 # Configurations
 
 
@@ -280,6 +338,7 @@ def test_configurations_hold_the_sizes_that_they_say() -> None:
     assert {config.split for config in small.values()} == set(SPLITS)
     for config in small.values():
         assert costs(config)[-1] == 506_000
+    assert found["nsnet2_dynamic_small"].training.levels == "all"
     assert small["nsnet2_dynamic_small_router"].build().policy is not None
 
 
