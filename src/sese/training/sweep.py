@@ -75,7 +75,7 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
         _known(path, f"run '{name}'", entry, {"config", "set", "grid", "seeds"})
         base = entry.get("config", values.get("config"))
         if not isinstance(base, str):
-            raise InputError(f"{path}: run '{name}' builds on nothing; give it, or all runs, a `config: FILE`")
+            raise InputError(f"{path}: run '{name}' builds on nothing; give it, or all runs, `config: FILE`")
         grid = entry.get("grid") or {}
         if not all(isinstance(choices, list) and choices for choices in grid.values()):
             raise InputError(f"{path}: the grid of run '{name}' needs a list of values for each key")
