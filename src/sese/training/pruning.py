@@ -45,9 +45,7 @@ class PruningConfig:
         if not 0 <= self.dense_share < 1:
             raise InputError(f"training.pruning.dense_share is {self.dense_share}; use a share below 1")
         if not self.learning_rate > 0:
-            raise InputError(
-                f"training.pruning.learning_rate is {self.learning_rate}; use a number above 0"
-            )
+            raise InputError(f"training.pruning.learning_rate is {self.learning_rate}; use a number above 0")
 
     def target_at(self, done: float) -> float:
         """Target when `done`, in [0, 1], of the steps are behind."""

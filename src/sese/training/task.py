@@ -20,6 +20,7 @@ from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans, levels_plan
 from sese.nn.policies.router import gumbel
 from sese.nn.policies.sample import deal, hand_over, sandwich
+from sese.training import milestones
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
 from sese.training.pruning import pruning
@@ -61,6 +62,8 @@ class EnhancementTask(lightning.LightningModule):
             losses = self._routed(noisy, clean, generator)
         elif settings.levels == "gated":
             losses = self._gated(noisy, clean)
+        elif settings.levels == "milestones":
+            losses = self._milestones(noisy, clean)
         elif settings.levels == "deal":
             levels = self._deal(noisy.shape[0], generator).unsqueeze(1)
             if torch.rand((), generator=generator) < settings.hand_over:
@@ -143,6 +146,14 @@ class EnhancementTask(lightning.LightningModule):
             "balance": routing.balance_weight * balance(scores, routing),
         }
 
+    def _milestones(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """Mean loss over steps, of what each makes against what it aims at."""
+        settings = self.config.training
+        true = self.global_step < settings.milestones.true_share * settings.steps
+        made = milestones.outputs(self.model, noisy, clean, true)
+        wanted = milestones.targets(self.model, noisy, clean)
+        return self._losses(torch.cat(made), torch.cat(wanted), noisy.repeat(len(made), 1, 1))
+
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Mean loss over levels, the widest first; the others may learn from its output as well."""
         sums: dict[str, Tensor] = {}
@@ -208,7 +219,7 @@ class EnhancementTask(lightning.LightningModule):
         self.validated = {}
         settings = self.config.training
         losses = [means[f"val/loss/{level}"] for level in range(self.levels)]
-        score = losses[-1] if settings.levels == "full" else torch.stack(losses).mean()
+        score = losses[-1] if settings.levels in ("full", "milestones") else torch.stack(losses).mean()
         if self.model.policy is not None and settings.levels in ("routed", "measured"):
             routing = settings.routing
             share = routing.fixed_share
