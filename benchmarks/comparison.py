@@ -3,10 +3,11 @@
     sese sweep configs/sweeps/comparison.yaml "data.train=[...]" "data.validation=[...]"
     python benchmarks/comparison.py runs/comparison noisy-set -o report
 
-comparison.yaml beside this file says which runs belong together. Each run is exported to one ONNX file and
-scored by the code of `sese evaluate`; both are kept in the output folder, so that a second call, or one with
-more runs, does only what is new. Then all are timed in rounds, one frame a call, each model in turn, so that
-a machine whose speed drifts slows all of them. Quote ratios; milliseconds are of the machine at hand.
+comparison.yaml beside this file says which runs belong together, and which pairs of points a claim is about.
+Each run is exported to one ONNX file and scored by the code of `sese evaluate`; both are kept in the output
+folder, so that a second call, or one with more runs, does only what is new. Then all are timed in rounds, one
+frame a call, each model in turn, so that a machine whose speed drifts slows all of them. Quote
+ratios; milliseconds are of the machine at hand.
 """
 
 from __future__ import annotations
@@ -25,21 +26,22 @@ from typing import Any
 import numpy as np
 import yaml
 
+import comparison_report
 from sese.errors import InputError
 from sese.evaluation import front, plots, report, summary, timing
-from sese.evaluation.pairs import Pair, find_pairs
+from sese.evaluation import pairs as corpus
 from sese.evaluation.scoring import ENHANCER, resolve
 from sese.evaluation.suite import default_budgets, evaluate
 from sese.runtime.artefact import open_artefact
 from sese.training.sweep import DONE
 
-SYSTEMS = Path(__file__).with_suffix(".yaml")
+PLAN = Path(__file__).with_suffix(".yaml")
 METRICS = ("pesq", "estoi", "si_sdr")
 COLUMNS = ("pesq_wb", "estoi", "si_sdr")
-DRAWN = ("pesq_wb", "si_sdr")
+KEYS = (*COLUMNS, "snr_db", "utilization")
+SNRS = ((-math.inf, 2.5), (2.5, 12.5), (12.5, math.inf))  # ranges in dB, for what depends on it
 FRAMES = 200  # timed at each budget in a round
 FRAME_MS = 16  # that times of a frame are given for
-BUDGETS = {"mmacs": (10, 20, 40, 80, 160, 320), "ms": (0.1, 0.15, 0.2, 0.3, 0.4, 0.6)}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,15 @@ class System:
     static: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two points whose difference a claim is about, each as `MODEL@LEVEL`, a number from 0 or a budget."""
+
+    claim: str
+    of: str
+    against: str
+
+
 @dataclass
 class Point:
     """A model at a budget.
@@ -58,7 +69,7 @@ class Point:
     Attributes:
         kind: ``static``, a network of one size; ``level``, a scalable one at a fixed level; ``dynamic``, one
             whose frames differ.
-        scores: by column, one for each file.
+        scores: by column, one for each file; also their SNR in dB, and the share of the compute used.
         ms: for a frame of 16 ms, median of the rounds.
         saved: shares of the MACs and of the milliseconds of the same model's highest level that are saved.
         gains: by ``mmacs`` or ``ms`` and column, mean above the system's own statics at that cost, paired by
@@ -78,6 +89,12 @@ class Point:
     def mean(self, column: str) -> float:
         """Mean score over the files."""
         return float(self.scores[column].mean())
+
+    def by_snr(self, values: np.ndarray) -> list[float]:
+        """Means of a value for each file, over the files of each range of SNR."""
+        snr = self.scores["snr_db"]
+        chosen = [values[(low <= snr) & (snr < high)] for low, high in SNRS]
+        return [float(each.mean()) if len(each) else math.nan for each in chosen]
 
 
 def main() -> int:
@@ -102,7 +119,7 @@ def main() -> int:
 
 def compare(options: argparse.Namespace) -> None:
     """Export and score what is new, time all, and write the table and the plot."""
-    systems = read_systems(SYSTEMS)
+    systems, claims = read_plan(PLAN)
     found = finished(options.runs)
     models = {
         name: exported(found[name], options.out_dir / "models" / name)
@@ -111,24 +128,26 @@ def compare(options: argparse.Namespace) -> None:
         if name in found
     }
     if not models:
-        raise InputError(f"{options.runs} holds no finished run that {SYSTEMS.name} names; train them first")
-    pairs = find_pairs(options.data, options.limit)
+        raise InputError(f"{options.runs} holds no finished run that {PLAN.name} names; train them first")
+    files = corpus.find_pairs(options.data, options.limit)
     results = {
-        name: scored(path, pairs, options.out_dir / "scores", options.jobs) for name, path in models.items()
+        name: scored(path, files, options.out_dir / "scores", options.jobs) for name, path in models.items()
     }
     points = points_of(systems, results)
     times = [timed(models, number, options.rounds) for number in range(options.rounds)]
     finish(points, systems, times)
-    write(points, results, pairs, options)
+    write(points, differences(claims, points), next(iter(results.values())), options)
 
 
-def read_systems(path: Path) -> list[System]:
-    """What belongs together, from a YAML file."""
+def read_plan(path: Path) -> tuple[list[System], list[Pair]]:
+    """What belongs together, and what is compared, from a YAML file."""
     values = yaml.safe_load(path.read_text())
-    return [
+    systems = [
         System(name, tuple(entry.get("adaptive", ())), tuple(entry.get("static", ())))
-        for name, entry in values.items()
+        for name, entry in values["systems"].items()
     ]
+    claims = [Pair(claim, *pair) for claim, pairs in values["claims"].items() for pair in pairs]
+    return systems, claims
 
 
 def finished(runs: Path) -> dict[str, Path]:
@@ -148,15 +167,15 @@ def exported(run: Path, output: Path) -> Path:
     return output
 
 
-def scored(model: Path, pairs: Sequence[Pair], folder: Path, jobs: int) -> dict[str, Any]:
+def scored(model: Path, files: Sequence[corpus.Pair], folder: Path, jobs: int) -> dict[str, Any]:
     """What `sese.evaluation.suite.evaluate` says of a model, kept in a file by what was asked."""
     content = (model / "model.onnx").read_bytes()
-    asked = json.dumps([str(pair.noisy) for pair in pairs]).encode()
+    asked = json.dumps([str(pair.noisy) for pair in files]).encode()
     path = folder / f"{model.name}-{hashlib.sha256(content + asked).hexdigest()[:12]}.json"
     if path.exists():
         return json.loads(path.read_text())
     print(f"scoring {model.name}", file=sys.stderr, flush=True)
-    result = evaluate(str(model), pairs, metrics=METRICS, jobs=jobs)
+    result = evaluate(str(model), files, metrics=METRICS, jobs=jobs)
     folder.mkdir(parents=True, exist_ok=True)
     report.write_files(folder, path.stem, {"json": report.to_json(result)})
     return result
@@ -172,7 +191,7 @@ def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) 
                 if name in system.static:
                     kind = "static"
                 rows = [row for row in results[name]["files"] if row["level"] == level["level"]]
-                scores = {column: np.array([row[column] for row in rows]) for column in COLUMNS}
+                scores = {key: np.array([row[key] for row in rows], np.float64) for key in KEYS}
                 points.append(
                     Point(
                         system.name,
@@ -237,133 +256,66 @@ def gains(point: Point, statics: Sequence[Point], cost: str) -> dict[str, dict[s
     return found
 
 
-# What is written
+def differences(claims: Sequence[Pair], points: Sequence[Point]) -> list[dict[str, Any]]:
+    """What the first of each pair has above the second, paired by file; pairs not at hand are left out."""
+    found = []
+    for claim in claims:
+        of, against = (named(points, name) for name in (claim.of, claim.against))
+        if of is None or against is None:
+            continue
+        above = {column: of.scores[column] - against.scores[column] for column in COLUMNS}
+        found.append(
+            {
+                "claim": claim.claim,
+                "of": claim.of,
+                "against": claim.against,
+                **{cost: [getattr(each, cost) for each in (of, against)] for cost in ("mmacs", "ms")},
+                **{column: summary.bootstrap_mean(above[column]) for column in COLUMNS},
+                "pesq_by_snr": of.by_snr(above["pesq_wb"]),
+            }
+        )
+    return found
+
+
+def named(points: Sequence[Point], name: str) -> Point | None:
+    """The point `MODEL@LEVEL`, a level's number from 0 or a budget; None where it was not measured."""
+    model, _, at = name.partition("@")
+    mine = sorted((p for p in points if p.model == model), key=lambda p: (p.kind == "dynamic", p.mmacs))
+    found = mine[int(at) : int(at) + 1] if at.isdigit() else [p for p in mine if p.budget == at]
+    return found[0] if found else None
 
 
 def write(
     points: Sequence[Point],
-    results: Mapping[str, dict[str, Any]],
-    pairs: Sequence[Pair],
+    claims: Sequence[Mapping[str, Any]],
+    result: Mapping[str, Any],
     options: argparse.Namespace,
 ) -> None:
     """comparison.md, .json and .png."""
-    first = next(iter(results.values()))
-    noisy = {column: first["levels"][0]["mean"][column] for column in COLUMNS}
-    text = to_markdown(points, noisy, len(pairs), options.rounds)
+    noisy = {column: result["levels"][0]["mean"][column]["mean"] for column in COLUMNS}
+    about = f"{result['file_count']} files; times are medians of {options.rounds} rounds."
+    text = comparison_report.to_markdown(points, claims, noisy, about)
     plain = {
         "noisy": noisy,
-        "files": len(pairs),
+        "files": result["file_count"],
         "machine": timing.machine_facts(),
+        "claims": claims,
         "points": [
             {
                 **{key: getattr(point, key) for key in ("system", "model", "budget", "kind", "mmacs", "ms")},
                 "mean": {column: summary.bootstrap_mean(point.scores[column]) for column in COLUMNS},
+                "utilization_by_snr": point.by_snr(point.scores["utilization"]),
                 "saved": point.saved,
                 "gains": point.gains,
             }
             for point in points
         ],
     }
-    image = plots.to_png(draw(points, {column: noisy[column]["mean"] for column in DRAWN}), 130)
+    image = plots.to_png(comparison_report.draw(points, noisy), 130)
     contents = {"md": text, "json": report.to_json(plain), "png": image}
     for path in report.write_files(options.out_dir, "comparison", contents):
         print(f"wrote {path}", file=sys.stderr)
     print(text, end="")
-
-
-def draw(points: Sequence[Point], noisy: Mapping[str, float]) -> Any:
-    """Quality over compute and over time: a color for each system, a line through a model's levels."""
-    from matplotlib.figure import Figure
-
-    axes = [cost for cost in ("mmacs", "ms") if all(math.isfinite(getattr(point, cost)) for point in points)]
-    sheet = Figure(figsize=(11, 3.6 * len(axes) + 0.8), layout="constrained")
-    grid = sheet.subplots(len(axes), len(DRAWN), squeeze=False)
-    names = list(dict.fromkeys(point.system for point in points))
-    for cost, row in zip(axes, grid, strict=True):
-        for column, panel in zip(DRAWN, row, strict=True):
-            panel.axhline(noisy[column], color="#999", linestyle=":", label="noisy input")
-            for number, name in enumerate(names):
-                draw_system(
-                    panel, [p for p in points if p.system == name], cost, column, f"C{number % 10}", name
-                )
-            panel.set(ylabel=report.HEADINGS[column][0], xscale="log")
-            panel.set_xlabel({"mmacs": "MMAC/s", "ms": f"ms for {FRAME_MS} ms, one frame a call"}[cost])
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    sheet.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    return sheet
-
-
-def draw_system(panel: Any, points: Sequence[Point], cost: str, column: str, color: str, name: str) -> None:
-    """Circles and lines: levels; stars: frames that differ; crosses: networks of one size."""
-    styles = {"level": ("o-", 5, ""), "dynamic": ("*", 10, ", dynamic"), "static": ("x", 6, ", one size")}
-    labelled: set[str] = set()
-    for model in dict.fromkeys(point.model for point in points):
-        for kind, (style, size, suffix) in styles.items():
-            mine = [point for point in points if (point.model, point.kind) == (model, kind)]
-            mine.sort(key=lambda point: point.mmacs)
-            if mine:
-                values = [getattr(p, cost) for p in mine], [p.mean(column) for p in mine]
-                about = None if kind in labelled else name + suffix
-                panel.plot(*values, style, color=color, markersize=size, linewidth=1, label=about)
-                labelled.add(kind)
-
-
-def to_markdown(points: Sequence[Point], noisy: Mapping[str, Any], files: int, rounds: int) -> str:
-    """The table of all points, and who is best at which budget."""
-    header = ["system", "model", "at", "MMAC/s", "ms", "saved: MACs", "ms", "PESQ", "ESTOI", "SI-SDR, dB"]
-    header += ["PESQ over its statics at equal MACs", "at equal ms"]
-    cells = [["noisy input", *[""] * 6, *(f"{noisy[c]['mean']:.{digits(c)}f}" for c in COLUMNS), "", ""]]
-    for point in sorted(points, key=lambda p: (p.system, p.kind == "static", p.model, p.mmacs)):
-        cells.append(
-            [
-                point.system,
-                point.model,
-                "static" if point.kind == "static" else point.budget,
-                f"{point.mmacs:.1f}",
-                number(point.ms, 3),
-                *(number(100 * point.saved.get(cost, math.nan), 0, "%") for cost in ("mmacs", "ms")),
-                *(f"{point.mean(column):.{digits(column)}f}" for column in COLUMNS),
-                *(gain(point.gains.get(cost, {}).get("pesq_wb")) for cost in ("mmacs", "ms")),
-            ]
-        )
-    lines = [*report.table(header, cells), ""]
-    for cost, unit in (("mmacs", "MMAC/s"), ("ms", "ms a frame")):
-        lines += [*best_lines(points, cost, unit), ""]
-    lines.append(
-        f"{files} files. ms: for {FRAME_MS} ms of audio, one frame a call, one thread, median of {rounds}"
-        " rounds. Saved: of the same model's highest level. Over its statics: mean difference to the line"
-        " through the networks of one size of the same system, paired by file, with its 95% interval."
-    )
-    return "\n".join(lines) + "\n"
-
-
-def best_lines(points: Sequence[Point], cost: str, unit: str) -> list[str]:
-    """For each budget the best point that keeps to it, by PESQ and by SI-SDR."""
-    rows = []
-    for budget in BUDGETS[cost]:
-        within = [point for point in points if getattr(point, cost) <= budget]
-        if within:
-            cells = [f"{budget:g}"]
-            for column in ("pesq_wb", "si_sdr"):
-                best = max(within, key=lambda point: point.mean(column))
-                cells.append(f"{best.model} at {best.budget}: {best.mean(column):.{digits(column)}f}")
-            rows.append(cells)
-    return report.table([f"up to, {unit}", "best PESQ", "best SI-SDR, dB"], rows)
-
-
-def digits(column: str) -> int:
-    """Decimals; of PESQ one more than elsewhere, since differences are small."""
-    return {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}[column]
-
-
-def number(value: float, decimals: int, unit: str = "") -> str:
-    """The number, or nothing where there is none."""
-    return f"{value:.{decimals}f}{unit}" if math.isfinite(value) else ""
-
-
-def gain(value: Mapping[str, float] | None) -> str:
-    """A difference with its interval."""
-    return "" if value is None else f"{value['mean']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
 
 
 if __name__ == "__main__":
