@@ -16,9 +16,9 @@ BUDGETS = {"mmacs": (10, 20, 40, 80, 160, 320), "ms": (0.1, 0.15, 0.2, 0.3, 0.4,
 UNITS = {"mmacs": "MMAC/s", "ms": f"ms for {FRAME_MS} ms, one frame a call"}
 NOTE = (
     f"ms: for {FRAME_MS} ms of audio, one frame a call, one thread. Saved: of the same model's highest level."
-    " Over its statics: mean difference to the line through the networks of one size of the same system at the"
-    " same cost, paired by file, with its 95% interval. Used: share of the scalable compute in files below"
-    " 2.5 dB, up to 12.5 dB, above."
+    " Over its statics: mean difference to the line through the networks of one size of the same system at"
+    " the same cost, paired by file, with its 95% interval. Used: share of the scalable compute in files"
+    " below 2.5 dB, up to 12.5 dB, above."
 )
 
 

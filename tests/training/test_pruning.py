@@ -51,7 +51,14 @@ def test_target_falls_in_a_line_and_stays():
 
 @pytest.mark.parametrize(
     "values",
-    [{"target": 0.0}, {"target": 1.1}, {"weight": -1}, {"fall": 1.5}, {"dense_share": 1}, {"learning_rate": 0}],
+    [
+        {"target": 0.0},
+        {"target": 1.1},
+        {"weight": -1},
+        {"fall": 1.5},
+        {"dense_share": 1},
+        {"learning_rate": 0},
+    ],
 )
 def test_unusable_settings_are_named(values: dict):
     with pytest.raises(InputError, match=rf"training\.pruning\.{next(iter(values))} is"):
