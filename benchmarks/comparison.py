@@ -40,6 +40,7 @@ METRICS = ("pesq", "estoi", "si_sdr")
 COLUMNS = ("pesq_wb", "estoi", "si_sdr")
 KEYS = (*COLUMNS, "snr_db", "utilization")
 SNRS = ((-math.inf, 2.5), (2.5, 12.5), (12.5, math.inf))  # ranges in dB, for what depends on it
+THRESHOLD = "threshold:0"
 FRAMES = 200  # timed at each budget in a round
 FRAME_MS = 16  # that times of a frame are given for
 
@@ -175,10 +176,16 @@ def scored(model: Path, files: Sequence[corpus.Pair], folder: Path, jobs: int) -
     if path.exists():
         return json.loads(path.read_text())
     print(f"scoring {model.name}", file=sys.stderr, flush=True)
-    result = evaluate(str(model), files, metrics=METRICS, jobs=jobs)
+    budgets = budgets_of(open_artefact(str(model)).card)
+    result = evaluate(str(model), files, budgets, metrics=METRICS, jobs=jobs)
     folder.mkdir(parents=True, exist_ok=True)
     report.write_files(folder, path.stem, {"json": report.to_json(result)})
     return result
+
+
+def budgets_of(card: Any) -> list[Any]:
+    """Every level, the router where there is one, and the policy that goes by a running SNR."""
+    return default_budgets(card) + [THRESHOLD] * (len(card.levels) > 1)
 
 
 def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) -> list[Point]:
@@ -213,7 +220,7 @@ def timed(models: Mapping[str, Path], number: int, rounds: int) -> dict[tuple[st
         card = open_artefact(str(path)).card
         enhancer = resolve(ENHANCER)(str(path))
         speech = timing.noisy_speech(card.sample_rate)
-        for budget in default_budgets(card):
+        for budget in budgets_of(card):
             stream = enhancer.stream(budget=budget)
             seconds = np.median(timing.time_frames([stream], speech, card.hop_length, FRAMES))
             frame_ms = 1000 * card.hop_length / card.sample_rate
