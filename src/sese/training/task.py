@@ -63,7 +63,7 @@ class EnhancementTask(lightning.LightningModule):
         elif settings.levels == "gated":
             losses = self._gated(noisy, clean)
         elif settings.levels == "milestones":
-            losses = self._milestones(noisy, clean)
+            losses = self._milestones(noisy, clean, generator)
         elif settings.levels == "deal":
             levels = self._deal(noisy.shape[0], generator).unsqueeze(1)
             if torch.rand((), generator=generator) < settings.hand_over:
@@ -146,13 +146,13 @@ class EnhancementTask(lightning.LightningModule):
             "balance": routing.balance_weight * balance(scores, routing),
         }
 
-    def _milestones(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    def _milestones(self, noisy: Tensor, clean: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Mean loss over steps, of what each makes against what it aims at."""
         settings = self.config.training
         true = self.global_step < settings.milestones.true_share * settings.steps
-        made = milestones.outputs(self.model, noisy, clean, true)
-        wanted = milestones.targets(self.model, noisy, clean)
-        return self._losses(torch.cat(made), torch.cat(wanted), noisy.repeat(len(made), 1, 1))
+        parts = milestones.draw(len(noisy), self.levels, settings.milestones.row_share, generator)
+        parts = [rows.to(self.device) for rows in parts]
+        return self._losses(*milestones.pairs(self.model, noisy, clean, true, parts))
 
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Mean loss over levels, the widest first; the others may learn from its output as well."""
