@@ -169,6 +169,14 @@ class BackboneContract:
         for one, next_one in itertools.pairwise(outputs):
             assert not torch.allclose(one, next_one, atol=1e-4)
 
+    def test_levels_together_equal_each_alone(self, config: Any) -> None:
+        model = build(config)
+        clip = audio(model, 7, batch=2)[..., : 6 * model.hop_length + 1]
+        wanted = list(range(levels(model)))[::-2]
+        for level, made in zip(wanted, model.enhance_levels(clip, wanted), strict=True):
+            expected = model.enhance_clip(clip, level_plan(model.sites, level))
+            torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
+
     def test_a_row_is_served_by_its_own_plan(self, config: Any) -> None:
         model = build(config)
         x, plan = audio(model, 6, batch=3), random_plan(model, 3, 6)

@@ -132,8 +132,7 @@ class EnhancementTask(lightning.LightningModule):
         """
         routing = self.config.training.routing
         with torch.no_grad():
-            plans = level_plans(self.model)
-            estimates = torch.stack([self._enhance(noisy, plan).squeeze(1).float() for plan in plans])
+            estimates = torch.stack(self.model.enhance_levels(noisy, range(self.levels))).squeeze(2).float()
             errors = frame_errors(estimates, clean.squeeze(1), noisy.squeeze(1), self.model.hop_length)
         scores = self.model.score(noisy)[:, : errors.shape[1]]
         probability = torch.softmax(scores, dim=-1)
@@ -158,8 +157,7 @@ class EnhancementTask(lightning.LightningModule):
         """Mean loss over levels, the widest first; the others may learn from its output as well."""
         sums: dict[str, Tensor] = {}
         teacher: Tensor | None = None
-        for level in levels:
-            estimate = self._enhance(noisy, level_plans(self.model)[level])
+        for estimate in self.model.enhance_levels(noisy, levels):
             targets = [(clean, 1.0)]
             if teacher is not None and self.config.training.distill:
                 share = self.config.training.distill
@@ -193,23 +191,21 @@ class EnhancementTask(lightning.LightningModule):
         wanted = self.config.data.pesq_clips - batch_idx * noisy.shape[0]
         if wanted > 0:
             self._note("pesq/noisy", self._pesq(clean[:wanted], noisy[:wanted]))
-        plans: dict[str, Plan | None] = {
-            str(level): plan for level, plan in enumerate(level_plans(self.model))
-        }
-        gated = isinstance(self.model.policy, ChannelGates)
+        estimates = self.model.enhance_levels(noisy, range(self.levels))
+        named = {str(level): estimate for level, estimate in enumerate(estimates)}
         if self.model.policy is not None:
-            plans["gated" if gated else "routed"] = None
-        for name, plan in plans.items():
-            enhanced = self.model.run_clip(noisy, plan)
-            estimate = enhanced.audio.float()
+            decided = self.model.run_clip(noisy)
+            gated = isinstance(self.model.policy, ChannelGates)
+            named["gated" if gated else "routed"] = decided.audio
+            self._note("utilization", utilization(decided.plan, self.model.sites).mean().view(1))
+            if gated:
+                target = self.config.training.pruning.target
+                self._note("pruning", pruning(decided.plan, target).view(1))
+        for name, estimate in named.items():
+            estimate = estimate.float()
             losses = self._losses(estimate, clean, noisy)
             self._note(f"loss/{name}", torch.stack(list(losses.values())).sum().view(1))
             self._note(f"si_sdr/{name}", si_sdr(estimate.squeeze(1), clean.squeeze(1)))
-            if plan is None:
-                self._note("utilization", utilization(enhanced.plan, self.model.sites).mean().view(1))
-                if gated:
-                    target = self.config.training.pruning.target
-                    self._note("pruning", pruning(enhanced.plan, target).view(1))
             if wanted > 0:
                 self._note(f"pesq/{name}", self._pesq(clean[:wanted], estimate[:wanted]))
 
