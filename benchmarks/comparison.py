@@ -193,7 +193,10 @@ def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) 
     points = []
     for system in systems:
         for name in (*system.static, *system.adaptive):
-            for level in results[name]["levels"][1:] if name in results else ():
+            levels = results[name]["levels"][1:] if name in results else []
+            if name in system.static:  # what else its file holds was not trained
+                levels = [max(levels, key=lambda level: level["macs_per_second"])] if levels else []
+            for level in levels:
                 kind = "dynamic" if summary.is_dynamic(results[name], level) else "level"
                 if name in system.static:
                     kind = "static"
