@@ -159,12 +159,12 @@ def finished(runs: Path) -> dict[str, Path]:
 
 
 def exported(run: Path, output: Path) -> Path:
-    """The run's last weights as a model folder: none of them chose its weights by the clips that score it."""
+    """The run as a model folder; the sweep validates once, at the end, so that its best weights are its last."""
     from sese.export.folder import export_folder
 
     if not output.exists():
         output.parent.mkdir(parents=True, exist_ok=True)
-        export_folder(run / "last", output)
+        export_folder(run, output)
     return output
 
 
