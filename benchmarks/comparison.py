@@ -159,7 +159,7 @@ def finished(runs: Path) -> dict[str, Path]:
 
 
 def exported(run: Path, output: Path) -> Path:
-    """The run as a model folder; the sweep validates once, at the end, so that its best weights are its last."""
+    """The run as a model folder; the sweep validates once, at the end, so its best weights are its last."""
     from sese.export.folder import export_folder
 
     if not output.exists():
