@@ -52,7 +52,7 @@ def test_small_relative_of_the_published_grid():
 
 
 def test_published_share_of_channels_saves_what_the_paper_saves():
-    model = read(CONFIGS / "conv_fsenet.yaml", ["model.units=256", "model.gate_channels=8"]).model.build()
+    model = read(CONFIGS / "conv_fsenet_dyncp.yaml").model.build()
     assert all(site.units == 256 for site in model.sites)
     quarter = level_plan(model.sites, 63)
     assert utilization(quarter, model.sites).item() == pytest.approx(0.25)

@@ -19,6 +19,7 @@ from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.losses import LOSSES
+from sese.training.pruning import PruningConfig
 from sese.training.routing import RoutingConfig
 
 
@@ -58,8 +59,9 @@ class TrainingConfig:
             whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
             between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
             ``measured`` (every level is run, without learning, and the router learns from each frame's
-            errors which to pick).
+            errors which to pick), ``gated`` (the model's gates pick channels, and learn to).
         routing: for ``routed`` and ``measured``.
+        pruning: for ``gated``.
         initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
             new, and so may what `train_only` names.
         train_only: beginnings of the names of weights, as ``policy`` (the router) or ``backbone.blocks.1``;
@@ -82,8 +84,9 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured"] = "all"
+    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured", "gated"] = "all"
     routing: RoutingConfig = field(default_factory=RoutingConfig)
+    pruning: PruningConfig = field(default_factory=PruningConfig)
     initial: str = ""
     train_only: tuple[str, ...] = ("all",)
     level_shares: tuple[float, ...] = ()
@@ -198,8 +201,15 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             f"training.levels is '{levels}' and the model has no router; set model.router_channels"
         )
-    if only == ("policy",) and levels not in ("routed", "measured"):
-        raise InputError("training.train_only is 'policy'; that needs training.levels=routed or measured")
+    gates = bool(getattr(model, "gate_channels", 0))
+    if levels == "gated" and not gates:
+        raise InputError("training.levels is 'gated' and the model has no gates; set model.gate_channels")
+    if gates and levels not in ("gated", "full"):
+        raise InputError(f"training.levels is '{levels}' and the model has gates; use gated, or full")
+    if only == ("policy",) and levels not in ("routed", "measured", "gated"):
+        raise InputError(
+            "training.train_only is 'policy'; that needs training.levels=routed, measured or gated"
+        )
     if levels == "measured" and only != ("policy",):
         raise InputError(
             "training.levels is 'measured', which trains the router alone; set train_only: policy"

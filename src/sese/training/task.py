@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from sese.data.mixing import Mixture
 from sese.errors import InputError
 from sese.nn import checkpoint
-from sese.nn.plan import Plan, utilization
-from sese.nn.policies.fixed import level_plan, levels_plan
+from sese.nn.plan import Plan, full, utilization
+from sese.nn.policies.channel_gates import ChannelGates
+from sese.nn.policies.fixed import level_plans, levels_plan
 from sese.nn.policies.router import gumbel
 from sese.nn.policies.sample import deal, hand_over, sandwich
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
+from sese.training.pruning import pruning
 from sese.training.routing import balance, efficiency, frame_errors
 
 
@@ -46,7 +48,7 @@ class EnhancementTask(lightning.LightningModule):
     @property
     def levels(self) -> int:
         """Number of levels; level 0 is the cheapest."""
-        return max(site.units for site in self.model.sites)
+        return len(level_plans(self.model))
 
     def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
         """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""
@@ -57,6 +59,8 @@ class EnhancementTask(lightning.LightningModule):
             losses = self._measured(noisy, clean)
         elif settings.levels == "routed":
             losses = self._routed(noisy, clean, generator)
+        elif settings.levels == "gated":
+            losses = self._gated(noisy, clean)
         elif settings.levels == "deal":
             levels = self._deal(noisy.shape[0], generator).unsqueeze(1)
             if torch.rand((), generator=generator) < settings.hand_over:
@@ -102,6 +106,21 @@ class EnhancementTask(lightning.LightningModule):
             "balance": routing.balance_weight * balance(enhanced.scores[fixed:], routing),
         }
 
+    def _gated(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """The gates pick the channels of most rows; the rest run whole. Only the former cost."""
+        settings = self.config.training
+        target = settings.pruning.target_at(self.global_step / settings.steps)
+        dense = round(settings.pruning.dense_share * noisy.shape[0])
+        enhanced = self.model.run_clip(noisy[dense:])
+        estimates = [enhanced.audio]
+        if dense:
+            estimates = [self._enhance(noisy[:dense], full(self.model.sites)), *estimates]
+        used = utilization(enhanced.plan, self.model.sites)
+        self.log("train/utilization", used.detach().mean())
+        return self._losses(torch.cat(estimates), clean, noisy) | {
+            "pruning": settings.pruning.weight * pruning(enhanced.plan, target)
+        }
+
     def _measured(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Expected error and expected utilization, if each frame's level were drawn from the router's scores.
 
@@ -110,7 +129,7 @@ class EnhancementTask(lightning.LightningModule):
         """
         routing = self.config.training.routing
         with torch.no_grad():
-            plans = [level_plan(self.model.sites, level) for level in range(self.levels)]
+            plans = level_plans(self.model)
             estimates = torch.stack([self._enhance(noisy, plan).squeeze(1).float() for plan in plans])
             errors = frame_errors(estimates, clean.squeeze(1), noisy.squeeze(1), self.model.hop_length)
         scores = self.model.score(noisy)[:, : errors.shape[1]]
@@ -129,7 +148,7 @@ class EnhancementTask(lightning.LightningModule):
         sums: dict[str, Tensor] = {}
         teacher: Tensor | None = None
         for level in levels:
-            estimate = self._enhance(noisy, level_plan(self.model.sites, level))
+            estimate = self._enhance(noisy, level_plans(self.model)[level])
             targets = [(clean, 1.0)]
             if teacher is not None and self.config.training.distill:
                 share = self.config.training.distill
@@ -164,10 +183,11 @@ class EnhancementTask(lightning.LightningModule):
         if wanted > 0:
             self._note("pesq/noisy", self._pesq(clean[:wanted], noisy[:wanted]))
         plans: dict[str, Plan | None] = {
-            str(level): level_plan(self.model.sites, level) for level in range(self.levels)
+            str(level): plan for level, plan in enumerate(level_plans(self.model))
         }
+        gated = isinstance(self.model.policy, ChannelGates)
         if self.model.policy is not None:
-            plans["routed"] = None
+            plans["gated" if gated else "routed"] = None
         for name, plan in plans.items():
             enhanced = self.model.run_clip(noisy, plan)
             estimate = enhanced.audio.float()
@@ -176,6 +196,9 @@ class EnhancementTask(lightning.LightningModule):
             self._note(f"si_sdr/{name}", si_sdr(estimate.squeeze(1), clean.squeeze(1)))
             if plan is None:
                 self._note("utilization", utilization(enhanced.plan, self.model.sites).mean().view(1))
+                if gated:
+                    target = self.config.training.pruning.target
+                    self._note("pruning", pruning(enhanced.plan, target).view(1))
             if wanted > 0:
                 self._note(f"pesq/{name}", self._pesq(clean[:wanted], estimate[:wanted]))
 
@@ -191,6 +214,10 @@ class EnhancementTask(lightning.LightningModule):
             share = routing.fixed_share
             cost = routing.efficiency_weight * efficiency(means["val/utilization"], routing)
             score = share * score + (1 - share) * (means["val/loss/routed"] + cost)
+        if settings.levels == "gated":
+            share = settings.pruning.dense_share
+            cost = settings.pruning.weight * means["val/pruning"]
+            score = share * score + (1 - share) * (means["val/loss/gated"] + cost)
         self.log_dict(means | {"val/score": score}, sync_dist=True)
 
     def _note(self, name: str, values: Tensor) -> None:
@@ -208,7 +235,8 @@ class EnhancementTask(lightning.LightningModule):
         settings = self.config.training
         # Biases are not decayed: they carry levels, not complexity.
         groups = []
-        for part, rate in (("", 1.0), ("policy.", settings.routing.learning_rate)):
+        policy = settings.pruning if settings.levels == "gated" else settings.routing
+        for part, rate in (("", 1.0), ("policy.", policy.learning_rate)):
             named = [
                 (name, parameter)
                 for name, parameter in self.model.named_parameters()

@@ -85,11 +85,15 @@ class TemporalBlock(nn.Module):
         return x + made, state
 
     def _masked(self, joined: Tensor, keep: Keep, batch: int, frames: int) -> Tensor:
-        if isinstance(keep, int):
+        h = self._after(self._depthwise(joined, self.hidden), self.hidden).unflatten(0, (batch, frames))
+        if isinstance(keep, int) and keep < self.units:
             keep = counts_to_mask(torch.full((1, 1), keep, device=joined.device), self.units)
-        h = self._after(self._depthwise(joined, self.hidden), self.hidden)
-        mask = keep.expand(batch, frames, -1).repeat_interleave(self.group, 2, output_size=self.hidden)
-        return torch.matmul(h.unflatten(0, (batch, frames)) * mask.to(h.dtype), self.out_weight)
+        if isinstance(keep, Tensor):
+            mask = keep.to(h.dtype).expand(batch, frames, -1)
+            if self.group > 1:
+                mask = mask.repeat_interleave(self.group, 2, output_size=self.hidden)
+            h = h * mask
+        return torch.matmul(h, self.out_weight)
 
     def _whole(self, joined: Tensor, width: int) -> Tensor:
         """Run the first channels in all frames."""

@@ -27,6 +27,8 @@ class ConvFSENetConfig:
         channels, hidden, stacks, blocks, kernel, units: see `ConvFSENet`.
         level_seconds: time constant of the running level.
         gate_channels: hidden channels of the gates that pick channels in each block; 0 has no gates.
+        gate_bias: added to the biases of fresh gates; at 0 they are open about half of the time, at 1 nearly
+            always.
         surrogate, surrogate_slope: the gates' gradient, see `channel_gates`.
         router_channels: channels of a router that picks a level for all blocks, in place of gates; 0 has
             none.
@@ -46,6 +48,7 @@ class ConvFSENetConfig:
     units: int = 4
     level_seconds: float = 2.0
     gate_channels: int = 0
+    gate_bias: float = 0.0
     surrogate: Surrogate = "sigmoid"
     surrogate_slope: float = 1.0
     router_channels: int = 0
@@ -83,8 +86,8 @@ class ConvFSENetConfig:
 
     @property
     def levels(self) -> int:
-        """Number of levels."""
-        return self.units
+        """Number of levels; with gates there is the dense network and what they pick."""
+        return 1 if self.gate_channels else self.units
 
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
@@ -105,6 +108,7 @@ class ConvFSENetConfig:
                 self.units,
                 self.surrogate,
                 self.surrogate_slope,
+                self.gate_bias,
             )
         elif self.router_channels:
             policy = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
