@@ -22,6 +22,7 @@ from sese.nn.heads.spectrum import SpectrumHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap
+from sese.nn.layers.temporal_block import TemporalBlock
 from sese.nn.policies.router import DiagonalGRU
 
 ENTER, LEAVE = "Enter", "Leave"
@@ -47,6 +48,8 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["forward"] = partial(_band_map, layer)
         elif isinstance(layer, ChannelMap):
             vars(layer)["forward"] = partial(_channel_map, layer)
+        elif isinstance(layer, TemporalBlock) and not many:
+            vars(layer)["_depthwise"] = partial(_depthwise, layer)
         elif isinstance(layer, SpectralFeatures):
             vars(layer)["transform"] = partial(_forward_transform, layer)
         elif isinstance(layer, MaskHead | SpectrumHead):
@@ -142,6 +145,12 @@ def _channel_map(layer: ChannelMap, x: Tensor, hidden: int) -> Tensor:
     """As `ChannelMap.forward`; the second product adds to the stream."""
     h = F.relu(F.linear(layer.norm(x).flatten(0, 2), layer.in_weight[:hidden], layer.in_bias[:hidden]))
     return torch.addmm(x.flatten(0, 2), h, layer.out_weight[:hidden]).view(x.shape)
+
+
+def _depthwise(layer: TemporalBlock, joined: Tensor, width: int) -> Tensor:
+    """As `TemporalBlock._depthwise` for one frame, without a convolution's changes of layout."""
+    windows = joined[:, :: layer.dilation, :width].transpose(1, 2).unsqueeze(2)
+    return (windows * layer.depthwise_weight[:width]).sum((2, 3))
 
 
 def _forward_transform(layer: SpectralFeatures, frames: Tensor) -> Tensor:

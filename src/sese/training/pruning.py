@@ -18,7 +18,8 @@ class PruningConfig:
     Attributes:
         target: share of the channels to keep, in each block.
         weight: of the pruning loss.
-        fall: share of the steps over which the target falls in a line from 1 to `target`; 0 begins at `target`.
+        fall: share of the steps over which the target falls in a line from 1 to `target`; with 0 it is there
+            from the first step.
         dense_share: share of a batch's rows that run whole rather than gated, so that the dense network stays
             good on its own.
         learning_rate: of the gates, times that of the rest.

@@ -46,6 +46,14 @@ class EnhancementTask(lightning.LightningModule):
             _freeze_all_but(self.model, only)
         self.validated: dict[str, list[Tensor]] = {}
 
+    def train(self, mode: bool = True) -> EnhancementTask:
+        """As of any module; the statistics of frozen norms stay what they are."""
+        super().train(mode)
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm1d) and not any(p.requires_grad for p in module.parameters()):
+                module.eval()
+        return self
+
     @property
     def levels(self) -> int:
         """Number of levels; level 0 is the cheapest."""

@@ -43,10 +43,10 @@ class ChannelGates(nn.Module):
         self.surrogate: Surrogate = surrogate
         self.slope = slope
         self.inward = nn.ModuleList(nn.Linear(channels, hidden) for _ in range(blocks))
-        self.outward = nn.ModuleList(nn.Linear(hidden, units) for _ in range(blocks))
-        with torch.no_grad():
-            for layer in self.outward:
-                layer.bias += bias
+        outward = [nn.Linear(hidden, units) for _ in range(blocks)]
+        for layer in outward:
+            layer.bias.data += bias
+        self.outward = nn.ModuleList(outward)
 
     def macs(self) -> int:
         """Multiply-accumulates a frame."""

@@ -25,7 +25,7 @@ def levels_plan(sites: Sequence[Site], levels: Tensor) -> dict[str, Keep]:
 
 
 def level_plans(model: Enhancer) -> list[Plan]:
-    """The plan of each level that can be asked for, cheapest first; where gates decide it is all or theirs."""
+    """The plan of each level that can be asked for, cheapest first; besides gates there is only the whole."""
     if isinstance(model.policy, ChannelGates):
         return [full(model.sites)]
     return [level_plan(model.sites, level) for level in range(max(site.units for site in model.sites))]
