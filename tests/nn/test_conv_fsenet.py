@@ -6,11 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import audio, build, count_macs
+from contract import TOLERANCE, BackboneContract, audio, build, count_macs, random_plan, seen_ahead
 from sese.data.mixing import Mixture
 from sese.errors import InputError
-from sese.export.folder import export_folder
-from sese.nn import checkpoint
 from sese.nn.cost import macs_per_frame, macs_per_sample, parameters
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import full, utilization
@@ -52,7 +50,7 @@ def test_small_relative_of_the_published_grid():
 
 
 def test_published_share_of_channels_saves_what_the_paper_saves():
-    model = read(CONFIGS / "conv_fsenet.yaml", ["model.units=256", "model.gate_channels=8"]).model.build()
+    model = read(CONFIGS / "conv_fsenet_dyncp.yaml").model.build()
     assert all(site.units == 256 for site in model.sites)
     quarter = level_plan(model.sites, 63)
     assert utilization(quarter, model.sites).item() == pytest.approx(0.25)
@@ -95,11 +93,78 @@ def test_spectra_are_those_of_torch():
         ({"compression": 0.0}, "compression is 0"),
         ({"gate_channels": 4, "router_channels": 4}, "both set"),
         ({"surrogate": "step"}, "surrogate is 'step'"),
+        ({"causal": False, "router_channels": 4}, "causal is false and model.router_channels is set"),
+        ({"causal": False, "kernel": 4}, "use an odd number"),
     ],
 )
 def test_unusable_values_are_named(values: dict, named: str):
     with pytest.raises(InputError, match=named):
         ConvFSENetConfig(**values)
+
+
+# Looking ahead
+
+AHEAD = {
+    "levels": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, causal=False),
+    "gates": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, causal=False, gate_channels=4),
+    "wide": ConvFSENetConfig(channels=8, hidden=8, stacks=2, blocks=1, kernel=5, causal=False),
+}
+
+
+@pytest.mark.parametrize("config", AHEAD.values(), ids=AHEAD)
+class TestAhead(BackboneContract):
+    def test_gradients_reach_every_mask(self, config: ConvFSENetConfig) -> None:
+        """All but what is decided on frames before the first, which come out before the signal does."""
+        model = build(config)
+        late, frames = model.backbone.ahead, 5 + seen_ahead(model)
+        plan = {name: keep.requires_grad_() for name, keep in random_plan(model, 2, frames).items()}
+        model(audio(model, frames, batch=2), plan).audio.square().sum().backward()
+        for keep in plan.values():
+            assert torch.isfinite(keep.grad).all()
+            assert (keep.grad[:, late : frames - late - 1] != 0).all()
+
+
+def test_published_lookahead():
+    model = ConvFSENetConfig(causal=False).build()
+    assert (model.backbone.past, model.backbone.ahead) == (21, 21)
+    assert model.lookahead_samples == 22 * 256  # 21 frames and the window's second half
+    assert model.macs() == ConvFSENetConfig().build().macs()
+
+
+def test_a_mask_is_that_of_blocks_that_see_both_sides():
+    """Against convolutions that are padded on both sides, away from the clip's ends."""
+    model = build(AHEAD["levels"])
+    backbone, late = model.backbone, model.backbone.ahead
+    x = torch.rand(1, 30, backbone.bins, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        mask, _ = backbone(x.flatten(1), full(model.sites), fresh(backbone.state_shapes(), 1, x))
+        stream = torch.relu(backbone.encoder(x))
+        for number, block in enumerate(backbone.blocks):
+            h = block.in_norm(block.in_slope(block.inward(stream)).transpose(1, 2))
+            dilation = 2**number
+            h = torch.nn.functional.conv1d(
+                h, block.depthwise_weight, padding=dilation, dilation=dilation, groups=block.hidden
+            )
+            h = block.out_norm(block.out_slope(h)).transpose(1, 2)
+            stream = stream + h @ block.out_weight
+        expected = torch.sigmoid(backbone.decoder(stream))
+    got = mask.unflatten(1, (30, -1))[:, late:]
+    torch.testing.assert_close(got[:, 3 * late : -late], expected[:, 3 * late : -2 * late], atol=1e-6, rtol=0)
+
+
+def test_gated_stream_that_looks_ahead_equals_the_clip():
+    model = build(AHEAD["gates"])
+    x = audio(model, 13, batch=2)
+    with torch.no_grad():
+        whole = model(x)
+        outputs, masks, state = [], [], None
+        for samples in x.split(5 * model.hop_length, dim=2):
+            part = model(samples, None, state)
+            outputs.append(part.audio)
+            masks.append(part.plan["block.1"])
+            state = part.state
+    assert torch.equal(torch.cat(masks, 1), whole.plan["block.1"])
+    torch.testing.assert_close(torch.cat(outputs, 2), whole.audio, atol=TOLERANCE, rtol=0)
 
 
 # Gates
@@ -217,13 +282,6 @@ def test_pruning_loss_closes_gates():
         optimizer.step()
     assert abs(shares[0] - 0.25) > 0.1
     assert abs(shares[-1] - 0.25) < 0.05
-
-
-def test_gates_are_not_exported(tmp_path: Path):
-    checkpoint.save(tmp_path / "run", "conv_fsenet", GATED, gated().state_dict())
-    with pytest.raises(InputError, match="gates"):
-        export_folder(tmp_path / "run", tmp_path / "model")
-    assert not (tmp_path / "model").exists()
 
 
 # Training

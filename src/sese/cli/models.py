@@ -62,6 +62,8 @@ def show(
     print(f"latency     {facts['latency_ms']:.1f} ms ({facts['latency_samples']} samples)")
     print(f"parameters  {facts['parameters']:,}")
     router = "yes: --budget auto, or a mean to hold, as --budget 0.3" if facts["router"] else "no"
+    if facts["gates"]:
+        router = "gates, which pick channels: --budget auto"
     print(f"router      {router}")
     for part, licence in facts["licence"].items():
         print(f"licence     {part}: {licence}")

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from sese.errors import InputError
 from sese.nn.enhancer import Enhancer
+from sese.nn.plan import full
 from sese.nn.policies.budget import WINDOW_SECONDS, budget
+from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import levels_plan
 from sese.runtime.artefact import ROUTER, open_artefact
 from sese.runtime.step import Step
@@ -44,11 +46,15 @@ def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> 
     audio = torch.from_numpy(_speech(model.sample_rate)).view(1, 1, -1)
     audio = audio[..., : audio.shape[-1] // model.hop_length * model.hop_length]
     frames, count = audio.shape[-1] // model.hop_length, len(utilizations)
-    changing = torch.randint(count, (frames,), generator=torch.Generator().manual_seed(0))
+    gated = isinstance(model.policy, ChannelGates)
+    generator = torch.Generator().manual_seed(0)
+    changing = torch.randint(ROUTER if gated else 0, count, (frames,), generator=generator)
     cases = [(f"level {level}", torch.full((frames,), level), 0.0) for level in range(count)]
     cases.append(("changing levels", changing, 0.0))
-    if model.policy is not None:
-        asked = torch.full((frames,), ROUTER)
+    asked = torch.full((frames,), ROUTER)
+    if gated:
+        cases.append(("the gates' channels", asked, 0.0))
+    elif model.policy is not None:
         cases += [("the router's levels", asked, 0.0), (f"a held budget of {HELD}", asked, HELD)]
     worst = 0.0
     for name, levels, held in cases:
@@ -71,10 +77,23 @@ def _network(
 ) -> NDArray[np.float32]:
     """What PyTorch makes of (1, 1, time): (1, time)."""
     with torch.no_grad():
+        if isinstance(model.policy, ChannelGates):
+            return _gated(model, audio, levels)
         if levels[0] != ROUTER:
             return model(audio, levels_plan(model.sites, levels[None])).audio[0].numpy()
         window = round(WINDOW_SECONDS * model.sample_rate / model.hop_length)
         return model(audio, choose=budget(held, torch.tensor(utilizations), window)).audio[0].numpy()
+
+
+def _gated(model: Enhancer, audio: Tensor, levels: Tensor) -> NDArray[np.float32]:
+    """The same of a network with gates, which decide in the frames that have no level."""
+    runs, frames = levels.unique_consecutive(return_counts=True)
+    state, made = None, []
+    for level, part in zip(runs, audio.split((frames * model.hop_length).tolist(), dim=2), strict=True):
+        done = model(part, None if level == ROUTER else full(model.sites), state)
+        state = done.state
+        made.append(done.audio[0])
+    return torch.cat(made, dim=1).numpy()
 
 
 def _run(

@@ -21,7 +21,7 @@ from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import utilization
 from sese.nn.policies.channel_gates import ChannelGates
-from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import FORMAT
 
 
@@ -50,11 +50,6 @@ def export_folder(
     source = next((folder for folder in (run / "best", run / "last") if folder.is_dir()), run)
     model = checkpoint.load(source)
     _, config = checkpoint.read_config(source)
-    if isinstance(model.policy, ChannelGates):
-        raise InputError(
-            f"{source} picks channels by gates (model.gate_channels), which cannot be exported yet; "
-            "export a model with model.gate_channels=0"
-        )
     if output.exists() and not force:
         raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
     if notes is not None and not notes.is_file():
@@ -86,14 +81,14 @@ def export_folder(
 def describe(model: Enhancer, name: str, description: str, quality: dict[str, Any]) -> dict[str, Any]:
     """The facts that travel in the ONNX file."""
     levels = []
-    for level in range(max(site.units for site in model.sites)):
-        plan = level_plan(model.sites, level)
-        frames_per_second = model.sample_rate / model.hop_length
+    gated = isinstance(model.policy, ChannelGates)
+    frames_per_second = model.sample_rate / model.hop_length
+    for level, plan in enumerate(level_plans(model)):
         levels.append(
             {
                 "utilization": round(float(utilization(plan, model.sites).mean()), 6),
                 "macs_per_second": float(macs_per_frame(model, plan).mean()) * frames_per_second,
-                "parameters": parameters_used(model, level + 1),
+                "parameters": parameters(model) if gated else parameters_used(model, level + 1),
             }
         )
     return {
@@ -106,10 +101,10 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
         "latency_samples": model.latency_samples,
         "levels": levels,
         "parameters": parameters(model),
-        "router_macs_per_second": 0.0
-        if model.policy is None
-        else model.policy.macs() * model.sample_rate / model.hop_length,
+        "router_macs_per_second": 0.0 if model.policy is None else model.policy.macs() * frames_per_second,
         "router": model.policy is not None,
+        "gates": gated,
+        "static_macs_per_second": model.macs()[0] * frames_per_second,
         "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
         "quality": quality,
         "description": description,

@@ -15,9 +15,14 @@ Value = tuple[int, list[int | str]]
 
 
 class Initializers:
-    """Initializers of the outermost graph; equal contents are kept once."""
+    """Initializers of the outermost graph; equal contents are kept once.
 
-    def __init__(self) -> None:
+    Args:
+        prefix: of the names that are made up.
+    """
+
+    def __init__(self, prefix: str = "v") -> None:
+        self.prefix = prefix
         self.tensors: list[onnx.TensorProto] = []
         self.by_content: dict[tuple[int, tuple[int, ...], bytes], str] = {}
         self.names: set[str] = set()
@@ -25,7 +30,7 @@ class Initializers:
 
     def fresh(self) -> str:
         """A name that no other value has, a short one: there are thousands of them in a file."""
-        return f"v{next(self.numbers)}"
+        return f"{self.prefix}{next(self.numbers)}"
 
     def add(self, tensor: onnx.TensorProto) -> str:
         """Add a tensor, or find its twin; returns the name to use."""

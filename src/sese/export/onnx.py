@@ -51,9 +51,10 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
         for inner, calls in ((scope.inner("one"), one), (scope.inner("many"), many))
     ]
     values = {name: name for name in inputs} | scope.choose(single, *begun)
-    scope.take(
-        helper.make_node("Gather", [scope.constant(utilizations, np.float32), "chosen"], ["utilization"])
-    )
+    if not one.gated:  # gates know it when they have decided
+        scope.take(
+            helper.make_node("Gather", [scope.constant(utilizations, np.float32), "chosen"], ["utilization"])
+        )
     scope.pick(values["branch"], [*one.at_levels(values), partial(many.at_any, values=values)])
 
     graph = helper.make_graph(
@@ -87,16 +88,16 @@ class _Calls:
     """
 
     def __init__(self, parts: Parts, lengths: list[dict[str, tuple[int, ...]]], one: _Calls | None = None):
-        self.count, self.many = len(lengths), parts.many
+        self.count, self.many, self.gated = len(lengths) + parts.gated, parts.many, parts.gated
         self.features, self.one = parts.features, one
         self.network = network_of(parts, lengths)
-        self.routing = None if parts.model.policy is None else Routing(parts)
+        self.routing = Routing(parts) if parts.routed else None
 
     def begin(self, scope: Scope) -> dict[str, str]:
         """What comes before the network: the signal, the levels, and the branch that is to run."""
         inputs = {value.name: value.name for value in self.features.input}
         made = embed(scope, self.features, inputs)
-        if self.routing is None:  # without a router -1 is the highest level
+        if self.routing is None:  # without a router -1 is the highest level, or behind it the gates
             made["chosen"] = scope.add("Mod", "level", scope.constant(self.count))
         else:
             made |= self.routing.levels(scope, inputs | made)
@@ -104,7 +105,14 @@ class _Calls:
 
     def at_levels(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
         """Makers of a branch for each level, with everything at it."""
-        return [partial(self.network.at, level=level, inputs=values) for level in range(self.count)]
+        return [partial(self._at, level=level, values=values) for level in range(self.count)]
+
+    def _at(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
+        results = self.network.at(scope, level, values)
+        if self.gated and "utilization" not in results:
+            ones = scope.add("Expand", scope.constant([1], np.float32), scope.add("Shape", "level"))
+            results["utilization"] = ones
+        return results
 
     def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         """A branch for whatever levels the frames have; where they are all the same all are run as one."""
@@ -112,6 +120,8 @@ class _Calls:
         steady, changing = scope.inner("steady"), scope.inner("changing")
         if isinstance(self.network, Levels):
             results = self.network.gathered(changing, values["chosen"], values)
+        elif self.gated:  # which hear of each frame's level
+            results = self.network.at(changing, self.count - 1, values)
         else:
             assert self.one is not None
             results = frame_by_frame(changing, self.one.at_levels, self.network.inputs, values)

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
+from sese.nn.heads.spectrum import SpectrumHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap
+from sese.nn.layers.temporal_block import TemporalBlock
 from sese.nn.policies.router import DiagonalGRU
 
 ENTER, LEAVE = "Enter", "Leave"
@@ -46,9 +48,11 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["forward"] = partial(_band_map, layer)
         elif isinstance(layer, ChannelMap):
             vars(layer)["forward"] = partial(_channel_map, layer)
+        elif isinstance(layer, TemporalBlock) and not many:
+            vars(layer)["_depthwise"] = partial(_depthwise, layer)
         elif isinstance(layer, SpectralFeatures):
             vars(layer)["transform"] = partial(_forward_transform, layer)
-        elif isinstance(layer, MaskHead):
+        elif isinstance(layer, MaskHead | SpectrumHead):
             vars(layer)["transform"] = partial(_inverse_transform, layer)
         elif isinstance(layer, SlimEncoderBlock | SlimDecoderBlock):
             outer = partial(_glu, layer) if isinstance(layer, SlimEncoderBlock) else layer._outer
@@ -143,6 +147,12 @@ def _channel_map(layer: ChannelMap, x: Tensor, hidden: int) -> Tensor:
     return torch.addmm(x.flatten(0, 2), h, layer.out_weight[:hidden]).view(x.shape)
 
 
+def _depthwise(layer: TemporalBlock, joined: Tensor, width: int) -> Tensor:
+    """As `TemporalBlock._depthwise` for one frame, without a convolution's changes of layout."""
+    windows = joined[:, :: layer.dilation, :width].transpose(1, 2).unsqueeze(2)
+    return (windows * layer.depthwise_weight[:width]).sum((2, 3))
+
+
 def _forward_transform(layer: SpectralFeatures, frames: Tensor) -> Tensor:
     """As `SpectralFeatures.transform`, by ONNX' Fourier transform."""
     batch, count, bins = frames.shape[0], frames.shape[1], layer.bins + 1
@@ -156,8 +166,8 @@ def _forward_transform(layer: SpectralFeatures, frames: Tensor) -> Tensor:
     return spectrum[:, :, : layer.bins].transpose(2, 3)
 
 
-def _inverse_transform(layer: MaskHead, spectrum: Tensor) -> Tensor:
-    """As `MaskHead.transform`: the real part of the lower half's transform; the upper mirrors it."""
+def _inverse_transform(layer: MaskHead | SpectrumHead, spectrum: Tensor) -> Tensor:
+    """As `OverlapAddHead.transform`: the real part of the lower half's transform; the upper mirrors it."""
     twice = spectrum.new_full((layer.bins,), 2.0)
     twice[0] = 1.0
     batch, count = spectrum.shape[0], spectrum.shape[1]

@@ -17,11 +17,13 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from sese.export.gates import Way, decide_together, gates_for_tracing, gather, open_gates
 from sese.export.operators import for_tracing
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import Plan, full
+from sese.nn.plan import Plan, full, utilization
 from sese.nn.policies.budget import MEMORY, WINDOW_SECONDS, step
-from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.channel_gates import ChannelGates
+from sese.nn.policies.fixed import level_plans
 
 OPSET = 18
 BATCH, FRAMES = 2, 3
@@ -47,7 +49,8 @@ class Part:
         batch = torch.export.Dim(f"{name}_batch", min=1)
         frames = torch.export.Dim(f"{name}_frames", min=2, max=256)
         return [
-            ({0: batch} if self.batched else {}) | ({example.ndim - 1: samples * frames} if samples else {})
+            ({0: batch} if self.batched and example.ndim > 1 else {})
+            | ({example.ndim - 1: samples * frames} if samples else {})
             for example, samples in self.inputs.values()
         ]
 
@@ -59,31 +62,41 @@ class Parts:
         model: ready for inference.
         utilizations: of each level, cheapest first.
         many: whether for any number of frames; else for one.
+        way: in which gated blocks leave out their closed channels; None leaves them marked.
 
     Attributes:
         features: audio -> signal, context, next state.
         networks: signal, context, state -> enhanced, next state, of backbone and head. Where frames stand
             apart (`frames_apart`) one with everything kept, in which the rows that enter and leave a
-            slimmable product are marked; else one for each level.
+            slimmable product are marked; else one for each level. A model with gates has one with everything
+            kept and one whose channels they pick, which tells the utilization (frame,); in its calls with
+            many frames those that have a ``level`` keep everything.
         scores: audio, signal, context, state -> scores (frame, level), mean over the batch, next state of the
             GRU.
         choice: score (level,) of a frame, memory, budget, ceiling -> picked, next_memory, for a batch of one.
-            A model without a policy has no such two.
+            A model without a router has no such two.
     """
 
-    def __init__(self, model: Enhancer, utilizations: Sequence[float], many: bool):
+    def __init__(self, model: Enhancer, utilizations: Sequence[float], many: bool, way: Way | None = gather):
         self.model: Enhancer = for_tracing(model, many)
         self.utilizations, self.many = torch.tensor(utilizations), many
-        plans = [level_plan(model.sites, level) for level in range(len(utilizations))]
+        self.gated = isinstance(model.policy, ChannelGates)
+        self.routed = model.policy is not None and not self.gated
+        plans: list[Plan | None] = [*level_plans(model)]
         if model.backbone.frames_apart:
             plans = [full(model.sites)]
+        if self.gated:
+            gates_for_tracing(self.model, many)
+            plans.append(None)
         networks = {f"network{number}": self._network(plan) for number, plan in enumerate(plans)}
         parts = {"features": self._features(), **networks}
-        if model.policy is not None:
+        if self.routed:
             parts |= {"scores": self._scores(), "choice": self._choice()}
         graphs = _trace(self.model, parts)
         self.features, self.networks = graphs["features"], [graphs[name] for name in networks]
-        if model.policy is not None:
+        if self.gated and way is not None:
+            self.networks[-1] = open_gates(self.networks[-1], way)
+        if self.routed:
             self.scores, self.choice = graphs["scores"], graphs["choice"]
 
     def _features(self) -> Part:
@@ -97,19 +110,30 @@ class Parts:
         inputs = {"audio": self._time(self.model.hop_length, 1)} | self._state("features")
         return Part(run, inputs, ["signal", "context", *self._next("features")])
 
-    def _network(self, plan: Plan) -> Part:
+    def _network(self, plan: Plan | None) -> Part:
+        """Backbone and head under a plan, or under the gates where it is None."""
         parts = {part: list(getattr(self.model, part).state_shapes()) for part in ("backbone", "head")}
 
         def run(signal: Tensor, context: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             values = iter(state)
             backbone, head = ({name: next(values) for name in names} for names in parts.values())
-            hidden, backbone = self.model.backbone(signal, plan, backbone)
+            if plan is None:
+                decide_together(self.model.policy, next(values, None))
+                hidden, ran, backbone = self.model.backbone.gated(signal, self.model.policy, backbone)
+                used = [utilization(ran, self.model.sites).mean(0)]
+            else:
+                hidden, backbone = self.model.backbone(signal, plan, backbone)
+                used = []
             audio, head = self.model.head(hidden, context, head)
             after = {"backbone": backbone, "head": head}
-            return audio.unsqueeze(1), *(after[part][name] for part in parts for name in parts[part])
+            states = (after[part][name] for part in parts for name in parts[part])
+            return audio.unsqueeze(1), *states, *used
 
         inputs = self._analysed() | self._state("backbone") | self._state("head")
-        return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head")])
+        if plan is None and self.many:
+            inputs["level"] = torch.zeros(FRAMES, dtype=torch.int64), 1
+        told = ["utilization"] if plan is None else []
+        return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head"), *told])
 
     def _scores(self) -> Part:
         def run(audio: Tensor, signal: Tensor, context: Tensor, gru: Tensor) -> tuple[Tensor, ...]:

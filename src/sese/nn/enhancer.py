@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sese.errors import InputError
 from sese.nn.plan import Plan, Site, check, full, one_hot_to_prefix
 from sese.nn.policies.channel_gates import ChannelGates
-from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.fixed import level_plans
 from sese.nn.policies.router import Choose, best
 from sese.nn.state import State, fresh
 
@@ -157,7 +157,8 @@ class Enhancer(nn.Module):
         has a method `every_level(signal, state)`, which returns what it makes at each level, cheapest first.
         """
         if len(levels) == 1 or not hasattr(self.backbone, "every_level"):
-            return [self.enhance_clip(audio, level_plan(self.sites, level)) for level in levels]
+            plans = level_plans(self)
+            return [self.enhance_clip(audio, plans[level]) for level in levels]
         time = audio.shape[-1]
         audio = F.pad(audio, (0, self.padding(time))).squeeze(1)
         state = fresh(self.state_shapes(), audio.shape[0], audio)

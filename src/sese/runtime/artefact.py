@@ -48,7 +48,11 @@ class Level:
 
 @dataclass(frozen=True)
 class Card:
-    """The facts about a model. `levels` are sorted, cheapest first; `sample_rate` is in Hz."""
+    """The facts about a model.
+
+    `levels` are sorted, cheapest first; `sample_rate` is in Hz. With `gates` the router is made of them: it
+    picks no level but any utilization from 0 to 1, which costs from `static_macs_per_second` on.
+    """
 
     name: str
     version: str
@@ -63,6 +67,8 @@ class Card:
     licence: dict[str, str]
     quality: dict[str, dict[str, float]]
     description: str
+    gates: bool = False
+    static_macs_per_second: float = 0.0
 
     @property
     def latency_ms(self) -> float:
@@ -233,6 +239,8 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
             licence=dict(facts["licence"]),
             quality=dict(facts.get("quality") or {}),
             description=str(facts.get("description", "")),
+            gates=bool(facts.get("gates", False)),
+            static_macs_per_second=float(facts.get("static_macs_per_second", 0.0)),
         )
     except InputError:
         raise

@@ -95,6 +95,11 @@ def highest_level(card: Card, max_mmacs: float | None) -> int:
 
 def _share(card: Card, budget: Budget, value: float) -> Rule:
     used = [level.utilization for level in card.levels]
+    if card.gates and value != 1:
+        raise InputError(
+            f"budget is {budget!r} and the gates of {card.name} hold no mean; "
+            "give 'auto', where they decide, or 1"
+        )
     if not used[0] - SLACK <= value <= 1:
         raise InputError(
             f"budget is {budget!r}; give a number from {used[0]:g} to 1, or 'fixed:LEVEL' or 'threshold'"

@@ -19,6 +19,8 @@ from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.losses import LOSSES
+from sese.training.milestones import MilestonesConfig
+from sese.training.pruning import PruningConfig
 from sese.training.routing import RoutingConfig
 
 
@@ -58,8 +60,11 @@ class TrainingConfig:
             whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
             between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
             ``measured`` (every level is run, without learning, and the router learns from each frame's
-            errors which to pick).
+            errors which to pick), ``gated`` (the model's gates pick channels, and learn to), ``milestones``
+            (every step of cold diffusion, each towards its own target).
+        milestones: for ``milestones``.
         routing: for ``routed`` and ``measured``.
+        pruning: for ``gated``.
         initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
             new, and so may what `train_only` names.
         train_only: beginnings of the names of weights, as ``policy`` (the router) or ``backbone.blocks.1``;
@@ -82,8 +87,10 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured"] = "all"
+    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones"] = "all"
+    milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
+    pruning: PruningConfig = field(default_factory=PruningConfig)
     initial: str = ""
     train_only: tuple[str, ...] = ("all",)
     level_shares: tuple[float, ...] = ()
@@ -198,12 +205,21 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             f"training.levels is '{levels}' and the model has no router; set model.router_channels"
         )
-    if only == ("policy",) and levels not in ("routed", "measured"):
-        raise InputError("training.train_only is 'policy'; that needs training.levels=routed or measured")
+    gates = bool(getattr(model, "gate_channels", 0))
+    if levels == "gated" and not gates:
+        raise InputError("training.levels is 'gated' and the model has no gates; set model.gate_channels")
+    if gates and levels not in ("gated", "full"):
+        raise InputError(f"training.levels is '{levels}' and the model has gates; use gated, or full")
+    if only == ("policy",) and levels not in ("routed", "measured", "gated"):
+        raise InputError(
+            "training.train_only is 'policy'; that needs training.levels=routed, measured or gated"
+        )
     if levels == "measured" and only != ("policy",):
         raise InputError(
             "training.levels is 'measured', which trains the router alone; set train_only: policy"
         )
+    if levels == "milestones" and not hasattr(model, "noise_gains"):
+        raise InputError(f"training.levels is 'milestones' and {system} has none; use cold_diffusion")
     return config
 
 

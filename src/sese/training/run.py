@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sese.errors import InputError
 from sese.nn import checkpoint
-from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig, dump
 from sese.training.data import MixtureData
 from sese.training.task import EnhancementTask
@@ -190,8 +190,8 @@ class Keeper(lightning.Callback):
         rate = self.config.model.sample_rate
         noisy = batch.noisy[:clips].to(task.device)
         signals = {"noisy": noisy, "clean": batch.clean[:clips]}
-        for level in range(task.levels):
-            signals[f"level_{level}"] = task.model.enhance_clip(noisy, level_plan(task.model.sites, level))
+        for level, plan in enumerate(level_plans(task.model)):
+            signals[f"level_{level}"] = task.model.enhance_clip(noisy, plan)
         for name, audio in signals.items():
             for number, clip in enumerate(audio.float().cpu().clamp(-1, 1)):
                 soundfile.write(folder / f"{number}_{name}.wav", clip[0].numpy(), rate)

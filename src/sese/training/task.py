@@ -15,12 +15,15 @@ from torch import Tensor, nn
 from sese.data.mixing import Mixture
 from sese.errors import InputError
 from sese.nn import checkpoint
-from sese.nn.plan import Plan, utilization
-from sese.nn.policies.fixed import levels_plan
+from sese.nn.plan import Plan, full, utilization
+from sese.nn.policies.channel_gates import ChannelGates
+from sese.nn.policies.fixed import level_plans, levels_plan
 from sese.nn.policies.router import gumbel
 from sese.nn.policies.sample import deal, hand_over, sandwich
+from sese.training import milestones
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
+from sese.training.pruning import pruning
 from sese.training.routing import balance, efficiency, frame_errors
 
 
@@ -43,10 +46,18 @@ class EnhancementTask(lightning.LightningModule):
             _freeze_all_but(self.model, only)
         self.validated: dict[str, list[Tensor]] = {}
 
+    def train(self, mode: bool = True) -> EnhancementTask:
+        """As of any module; the statistics of frozen norms stay what they are."""
+        super().train(mode)
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm1d) and not any(p.requires_grad for p in module.parameters()):
+                module.eval()
+        return self
+
     @property
     def levels(self) -> int:
         """Number of levels; level 0 is the cheapest."""
-        return max(site.units for site in self.model.sites)
+        return len(level_plans(self.model))
 
     def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
         """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""
@@ -57,6 +68,10 @@ class EnhancementTask(lightning.LightningModule):
             losses = self._measured(noisy, clean)
         elif settings.levels == "routed":
             losses = self._routed(noisy, clean, generator)
+        elif settings.levels == "gated":
+            losses = self._gated(noisy, clean)
+        elif settings.levels == "milestones":
+            losses = self._milestones(noisy, clean, generator)
         elif settings.levels == "deal":
             levels = self._deal(noisy.shape[0], generator).unsqueeze(1)
             if torch.rand((), generator=generator) < settings.hand_over:
@@ -102,6 +117,21 @@ class EnhancementTask(lightning.LightningModule):
             "balance": routing.balance_weight * balance(enhanced.scores[fixed:], routing),
         }
 
+    def _gated(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """The gates pick the channels of most rows; the rest run whole. Only the former cost."""
+        settings = self.config.training
+        target = settings.pruning.target_at(self.global_step / settings.steps)
+        dense = round(settings.pruning.dense_share * noisy.shape[0])
+        enhanced = self.model.run_clip(noisy[dense:])
+        estimates = [enhanced.audio]
+        if dense:
+            estimates = [self._enhance(noisy[:dense], full(self.model.sites)), *estimates]
+        used = utilization(enhanced.plan, self.model.sites)
+        self.log("train/utilization", used.detach().mean())
+        return self._losses(torch.cat(estimates), clean, noisy) | {
+            "pruning": settings.pruning.weight * pruning(enhanced.plan, target)
+        }
+
     def _measured(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Expected error and expected utilization, if each frame's level were drawn from the router's scores.
 
@@ -122,6 +152,14 @@ class EnhancementTask(lightning.LightningModule):
             "efficiency": routing.efficiency_weight * efficiency(used, routing),
             "balance": routing.balance_weight * balance(scores, routing),
         }
+
+    def _milestones(self, noisy: Tensor, clean: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Mean loss over steps, of what each makes against what it aims at."""
+        settings = self.config.training
+        true = self.global_step < settings.milestones.true_share * settings.steps
+        parts = milestones.draw(len(noisy), self.levels, settings.milestones.row_share, generator)
+        parts = [rows.to(self.device) for rows in parts]
+        return self._losses(*milestones.pairs(self.model, noisy, clean, true, parts))
 
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Mean loss over levels, the widest first; the others may learn from its output as well."""
@@ -164,9 +202,13 @@ class EnhancementTask(lightning.LightningModule):
         estimates = self.model.enhance_levels(noisy, range(self.levels))
         named = {str(level): estimate for level, estimate in enumerate(estimates)}
         if self.model.policy is not None:
-            routed = self.model.run_clip(noisy)
-            named["routed"] = routed.audio
-            self._note("utilization", utilization(routed.plan, self.model.sites).mean().view(1))
+            decided = self.model.run_clip(noisy)
+            gated = isinstance(self.model.policy, ChannelGates)
+            named["gated" if gated else "routed"] = decided.audio
+            self._note("utilization", utilization(decided.plan, self.model.sites).mean().view(1))
+            if gated:
+                target = self.config.training.pruning.target
+                self._note("pruning", pruning(decided.plan, target).view(1))
         for name, estimate in named.items():
             estimate = estimate.float()
             losses = self._losses(estimate, clean, noisy)
@@ -181,12 +223,16 @@ class EnhancementTask(lightning.LightningModule):
         self.validated = {}
         settings = self.config.training
         losses = [means[f"val/loss/{level}"] for level in range(self.levels)]
-        score = losses[-1] if settings.levels == "full" else torch.stack(losses).mean()
+        score = losses[-1] if settings.levels in ("full", "milestones") else torch.stack(losses).mean()
         if self.model.policy is not None and settings.levels in ("routed", "measured"):
             routing = settings.routing
             share = routing.fixed_share
             cost = routing.efficiency_weight * efficiency(means["val/utilization"], routing)
             score = share * score + (1 - share) * (means["val/loss/routed"] + cost)
+        if settings.levels == "gated":
+            share = settings.pruning.dense_share
+            cost = settings.pruning.weight * means["val/pruning"]
+            score = share * score + (1 - share) * (means["val/loss/gated"] + cost)
         self.log_dict(means | {"val/score": score}, sync_dist=True)
 
     def _note(self, name: str, values: Tensor) -> None:
@@ -204,7 +250,8 @@ class EnhancementTask(lightning.LightningModule):
         settings = self.config.training
         # Biases are not decayed: they carry levels, not complexity.
         groups = []
-        for part, rate in (("", 1.0), ("policy.", settings.routing.learning_rate)):
+        policy = settings.pruning if settings.levels == "gated" else settings.routing
+        for part, rate in (("", 1.0), ("policy.", policy.learning_rate)):
             named = [
                 (name, parameter)
                 for name, parameter in self.model.named_parameters()

@@ -3,6 +3,9 @@
 A pointwise layer, stacks of residual blocks whose dilation doubles from block to block, a pointwise layer and
 a sigmoid. The stream between blocks keeps its width; inside each block any of its units, groups of hidden
 channels, can be left out in any frame.
+
+Where blocks look ahead, each holds its input back until it has seen what follows, so that the same code
+streams; the mask then belongs to a frame that came `ahead` frames before.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 from sese.nn.layers.temporal_block import TemporalBlock
 from sese.nn.plan import Keep, Plan, Site
 from sese.nn.policies.channel_gates import ChannelGates
-from sese.nn.state import State
+from sese.nn.state import State, delay
 
 
 class ConvFSENet(nn.Module):
@@ -28,20 +31,30 @@ class ConvFSENet(nn.Module):
         stacks, blocks: stacks, and blocks in each (R and X).
         kernel: of the depthwise convolutions, in frames.
         units: equal groups of hidden channels in a block; as many as channels gives each its own gate.
+        causal: whether blocks look back alone; else both ways as far, and a plan says what runs when, in
+            each block for the frame that it makes then.
     """
 
     frames_apart = False
     """Blocks look back over frames, so a traced level is a graph of its own."""
 
     def __init__(
-        self, bins: int, channels: int, hidden: int, stacks: int, blocks: int, kernel: int, units: int
+        self,
+        bins: int,
+        channels: int,
+        hidden: int,
+        stacks: int,
+        blocks: int,
+        kernel: int,
+        units: int,
+        causal: bool = True,
     ):
         super().__init__()
         self.bins = bins
         self.encoder = nn.Linear(bins, channels)
         # Any: PyTorch's type of what is in a list says nothing.
         self.blocks: Any = nn.ModuleList(
-            TemporalBlock(channels, hidden, kernel, 2**number, units)
+            TemporalBlock(channels, hidden, kernel, 2**number, units, causal)
             for _ in range(stacks)
             for number in range(blocks)
         )
@@ -55,9 +68,14 @@ class ConvFSENet(nn.Module):
         return self.bins
 
     @property
+    def ahead(self) -> int:
+        """Frames after its own that a mask depends on, and by which it is late."""
+        return sum(block.ahead for block in self.blocks)
+
+    @property
     def past(self) -> int:
-        """Frames before the current one that the mask depends on."""
-        return sum(block.past for block in self.blocks)
+        """Frames before its own that a mask depends on."""
+        return sum(block.past for block in self.blocks) - self.ahead
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
         """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
@@ -67,7 +85,9 @@ class ConvFSENet(nn.Module):
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state behind the batch axis."""
-        return {f"past.{i}": (block.past, block.hidden) for i, block in enumerate(self.blocks)}
+        shapes = {f"past.{i}": (block.past, block.hidden) for i, block in enumerate(self.blocks)}
+        held = {f"held.{i}": (block.ahead, block.channels) for i, block in enumerate(self.blocks)}
+        return shapes | {name: shape for name, shape in held.items() if shape[0]}
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Make masks.
@@ -78,7 +98,7 @@ class ConvFSENet(nn.Module):
             state: tensors as in `state_shapes`.
 
         Returns:
-            The mask, as x is laid out, in (0, 1), and the next state.
+            The mask, as x is laid out, in (0, 1), late by `ahead` frames, and the next state.
         """
         mask, _, state = self._run(x, plan, state)
         return mask, state
@@ -96,7 +116,10 @@ class ConvFSENet(nn.Module):
         after: dict[str, Tensor] = {}
         ran: dict[str, Keep] = {}
         for i, (block, site) in enumerate(zip(self.blocks, self.sites, strict=True)):
-            keep = plan(i, stream) if isinstance(plan, ChannelGates) else plan[site.name]
-            stream, after[f"past.{i}"] = block(stream, keep, state[f"past.{i}"])
-            ran[site.name] = keep
+            held = stream
+            if block.ahead:
+                held, after[f"held.{i}"] = delay(state[f"held.{i}"], stream)
+            keep = plan(i, held) if isinstance(plan, ChannelGates) else plan[site.name]
+            made, after[f"past.{i}"] = block(stream, keep, state[f"past.{i}"])
+            stream, ran[site.name] = held + made, keep
         return torch.sigmoid(self.decoder(stream)).flatten(1), ran, after

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sese.nn.heads.overlap_add import OverlapAddHead
-from sese.nn.state import State
+from sese.nn.state import State, delay
 
 
 class RealMaskHead(OverlapAddHead):
@@ -18,12 +18,24 @@ class RealMaskHead(OverlapAddHead):
     Args:
         n_fft: samples in a window, twice the hop.
         hop_length: samples a frame.
+        late: frames by which masks are late; spectra are held back as long.
     """
 
-    def __init__(self, n_fft: int, hop_length: int):
+    def __init__(self, n_fft: int, hop_length: int, late: int = 0):
         window = torch.hann_window(n_fft, dtype=torch.float64)
         window = window / (window.square() + window.roll(hop_length).square())
         super().__init__(window.float(), hop_length + 1)
+        self.late = late
+
+    @property
+    def lookahead_samples(self) -> int:
+        """How late the output is."""
+        return super().lookahead_samples + self.late * self.hop_length
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state behind the batch axis."""
+        held = {"spectrum": (self.late, 2 * self.bins)} if self.late else {}
+        return super().state_shapes() | held
 
     def forward(self, mask: Tensor, spectrum: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Mask and synthesise.
@@ -36,5 +48,10 @@ class RealMaskHead(OverlapAddHead):
         Returns:
             (batch, time), and the next state.
         """
+        after: dict[str, Tensor] = {}
+        if self.late:
+            frames, after["spectrum"] = delay(state["spectrum"], spectrum.unflatten(1, (-1, 2 * self.bins)))
+            spectrum = frames.flatten(1)
         masked = spectrum.unflatten(1, (-1, 2, self.bins)) * mask.unflatten(1, (-1, 1, self.bins))
-        return self.synthesise(masked, state)
+        audio, overlap = self.synthesise(masked, state)
+        return audio, after | overlap

@@ -21,7 +21,9 @@ Channels = int | Tensor
 
 
 class TemporalBlock(nn.Module):
-    """Pointwise, PReLU, norm, causal depthwise, PReLU, norm, pointwise, added to the stream.
+    """Pointwise, PReLU, norm, depthwise, PReLU, norm, pointwise; makes what is to be added to the stream.
+
+    One that looks ahead is late by as much: it makes what belongs to its input of `ahead` frames before.
 
     In training all channels are computed and then masked, so that the norms see them in every frame. Else a
     keep that needs no gradient leaves the arithmetic out.
@@ -31,10 +33,14 @@ class TemporalBlock(nn.Module):
         hidden: channels inside.
         kernel, dilation: of the depthwise convolution, in frames.
         units: equal groups of hidden channels, each kept or left out as one.
+        causal: whether the depthwise convolution looks back alone; else it looks both ways as far.
     """
 
-    def __init__(self, channels: int, hidden: int, kernel: int, dilation: int, units: int):
+    def __init__(
+        self, channels: int, hidden: int, kernel: int, dilation: int, units: int, causal: bool = True
+    ):
         super().__init__()
+        self.ahead = 0 if causal else (kernel - 1) * dilation // 2
         self.channels, self.hidden, self.kernel, self.dilation = channels, hidden, kernel, dilation
         self.units, self.group = units, hidden // units
         self.inward = nn.Linear(channels, hidden)
@@ -47,7 +53,7 @@ class TemporalBlock(nn.Module):
 
     @property
     def past(self) -> int:
-        """Frames that the depthwise convolution looks back."""
+        """Frames before the latest that the depthwise convolution sees."""
         return (self.kernel - 1) * self.dilation
 
     def macs(self) -> tuple[int, list[int]]:
@@ -60,15 +66,15 @@ class TemporalBlock(nn.Module):
         return dict.fromkeys(names, (units * self.group,))
 
     def forward(self, x: Tensor, keep: Keep, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the block to the stream.
+        """Make what is to be added to the stream.
 
         Args:
             x: (batch, frame, channel).
-            keep: what runs.
+            keep: what runs for the frames that are made.
             state: (batch, past, hidden), what the depthwise convolution saw before.
 
         Returns:
-            (batch, frame, channel), and the next state.
+            (batch, frame, channel), late by `ahead`, and the next state.
 
         Raises:
             InputError: a mask that is not made of 0 and 1.
@@ -82,14 +88,18 @@ class TemporalBlock(nn.Module):
             made = self._whole(joined, keep * self.group)
         else:
             made = self._sliced(joined, keep.expand(batch, frames, -1))
-        return x + made, state
+        return made, state
 
     def _masked(self, joined: Tensor, keep: Keep, batch: int, frames: int) -> Tensor:
-        if isinstance(keep, int):
+        h = self._after(self._depthwise(joined, self.hidden), self.hidden).unflatten(0, (batch, frames))
+        if isinstance(keep, int) and keep < self.units:
             keep = counts_to_mask(torch.full((1, 1), keep, device=joined.device), self.units)
-        h = self._after(self._depthwise(joined, self.hidden), self.hidden)
-        mask = keep.expand(batch, frames, -1).repeat_interleave(self.group, 2, output_size=self.hidden)
-        return torch.matmul(h.unflatten(0, (batch, frames)) * mask.to(h.dtype), self.out_weight)
+        if isinstance(keep, Tensor):
+            mask = keep.to(h.dtype).expand(batch, frames, -1)
+            if self.group > 1:
+                mask = mask.repeat_interleave(self.group, 2, output_size=self.hidden)
+            h = h * mask
+        return torch.matmul(h, self.out_weight)
 
     def _whole(self, joined: Tensor, width: int) -> Tensor:
         """Run the first channels in all frames."""

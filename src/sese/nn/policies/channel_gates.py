@@ -26,6 +26,7 @@ class ChannelGates(nn.Module):
         units: that a block can leave out.
         surrogate: see `Surrogate`.
         slope: steepness of the two sigmoids.
+        bias: added to those that scores begin with.
     """
 
     def __init__(
@@ -36,12 +37,16 @@ class ChannelGates(nn.Module):
         units: int,
         surrogate: Surrogate = "sigmoid",
         slope: float = 1.0,
+        bias: float = 0.0,
     ):
         super().__init__()
         self.surrogate: Surrogate = surrogate
         self.slope = slope
         self.inward = nn.ModuleList(nn.Linear(channels, hidden) for _ in range(blocks))
-        self.outward = nn.ModuleList(nn.Linear(hidden, units) for _ in range(blocks))
+        outward = [nn.Linear(hidden, units) for _ in range(blocks)]
+        for layer in outward:
+            layer.bias.data += bias
+        self.outward = nn.ModuleList(outward)
 
     def macs(self) -> int:
         """Multiply-accumulates a frame."""

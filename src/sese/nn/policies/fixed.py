@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from sese.nn.plan import Keep, Site, counts_to_mask
+from sese.nn.plan import Keep, Plan, Site, counts_to_mask, full
+from sese.nn.policies.channel_gates import ChannelGates
+
+if TYPE_CHECKING:
+    from sese.nn.enhancer import Enhancer
 
 
 def level_plan(sites: Sequence[Site], level: int) -> dict[str, Keep]:
@@ -17,3 +22,10 @@ def level_plan(sites: Sequence[Site], level: int) -> dict[str, Keep]:
 def levels_plan(sites: Sequence[Site], levels: Tensor) -> dict[str, Keep]:
     """A level for each row and frame: (batch, frame) integers, 0 the cheapest; axes of size 1 broadcast."""
     return {site.name: counts_to_mask((levels + 1).clamp_max(site.units), site.units) for site in sites}
+
+
+def level_plans(model: Enhancer) -> list[Plan]:
+    """The plan of each level that can be asked for, cheapest first; besides gates there is only the whole."""
+    if isinstance(model.policy, ChannelGates):
+        return [full(model.sites)]
+    return [level_plan(model.sites, level) for level in range(max(site.units for site in model.sites))]

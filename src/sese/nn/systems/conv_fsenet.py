@@ -24,15 +24,17 @@ class ConvFSENetConfig:
         sample_rate: in Hz.
         n_fft, hop_length: of the spectra, in samples; the window is two hops long.
         compression: power that magnitudes are raised to before the network, above 0 and at most 1.
-        channels, hidden, stacks, blocks, kernel, units: see `ConvFSENet`.
+        channels, hidden, stacks, blocks, kernel, units, causal: see `ConvFSENet`.
         level_seconds: time constant of the running level.
         gate_channels: hidden channels of the gates that pick channels in each block; 0 has no gates.
+        gate_bias: added to the biases of fresh gates; at 0 they are open about half of the time, at 1 nearly
+            always.
         surrogate, surrogate_slope: the gates' gradient, see `channel_gates`.
         router_channels: channels of a router that picks a level for all blocks, in place of gates; 0 has
             none.
     """
 
-    description: ClassVar[str] = "Causal Conv-FSENet with pruned channels that removes noise from speech."
+    description: ClassVar[str] = "Conv-FSENet with pruned channels that removes noise from speech."
 
     sample_rate: int = 16000
     n_fft: int = 512
@@ -44,8 +46,10 @@ class ConvFSENetConfig:
     blocks: int = 3
     kernel: int = 3
     units: int = 4
+    causal: bool = True
     level_seconds: float = 2.0
     gate_channels: int = 0
+    gate_bias: float = 0.0
     surrogate: Surrogate = "sigmoid"
     surrogate_slope: float = 1.0
     router_channels: int = 0
@@ -64,6 +68,13 @@ class ConvFSENetConfig:
                 raise InputError(f"model.{name} is {getattr(self, name)}; use 0 (none) or more")
         if self.gate_channels and self.router_channels:
             raise InputError("model.gate_channels and model.router_channels are both set; use one of them")
+        if self.router_channels and not self.causal:
+            raise InputError(
+                "model.causal is false and model.router_channels is set: a router's frame comes out later in "
+                "each block; use gates, or fixed levels"
+            )
+        if not self.causal and self.kernel % 2 == 0:
+            raise InputError(f"model.kernel is {self.kernel}; without model.causal use an odd number")
         if self.kernel < 2:
             raise InputError(f"model.kernel is {self.kernel}; use 2 or more")
         if self.n_fft != 2 * self.hop_length:
@@ -83,8 +94,8 @@ class ConvFSENetConfig:
 
     @property
     def levels(self) -> int:
-        """Number of levels."""
-        return self.units
+        """Number of levels; with gates there is the dense network and what they pick."""
+        return 1 if self.gate_channels else self.units
 
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
@@ -93,9 +104,16 @@ class ConvFSENetConfig:
             self.n_fft, self.hop_length, level_frames, self.compression, ROUTER_BANDS
         )
         backbone = ConvFSENet(
-            features.bins, self.channels, self.hidden, self.stacks, self.blocks, self.kernel, self.units
+            features.bins,
+            self.channels,
+            self.hidden,
+            self.stacks,
+            self.blocks,
+            self.kernel,
+            self.units,
+            self.causal,
         )
-        head = RealMaskHead(self.n_fft, self.hop_length)
+        head = RealMaskHead(self.n_fft, self.hop_length, backbone.ahead)
         policy: ChannelGates | Router | None = None
         if self.gate_channels:
             policy = ChannelGates(
@@ -105,6 +123,7 @@ class ConvFSENetConfig:
                 self.units,
                 self.surrogate,
                 self.surrogate_slope,
+                self.gate_bias,
             )
         elif self.router_channels:
             policy = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
