@@ -19,6 +19,7 @@ from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.losses import LOSSES
+from sese.training.metric_guided import GuidanceConfig
 from sese.training.routing import RoutingConfig
 
 
@@ -60,6 +61,7 @@ class TrainingConfig:
             ``measured`` (every level is run, without learning, and the router learns from each frame's
             errors which to pick).
         routing: for ``routed`` and ``measured``.
+        guidance: for ``routed``: a target for each clip by its quality, in place of one for the batch.
         initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
             new, and so may what `train_only` names.
         train_only: beginnings of the names of weights, as ``policy`` (the router) or ``backbone.blocks.1``;
@@ -84,6 +86,7 @@ class TrainingConfig:
 
     levels: Literal["deal", "all", "sandwich", "full", "routed", "measured"] = "all"
     routing: RoutingConfig = field(default_factory=RoutingConfig)
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     initial: str = ""
     train_only: tuple[str, ...] = ("all",)
     level_shares: tuple[float, ...] = ()
@@ -200,6 +203,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         )
     if only == ("policy",) and levels not in ("routed", "measured"):
         raise InputError("training.train_only is 'policy'; that needs training.levels=routed or measured")
+    if config.training.guidance.mixtures and levels != "routed":
+        raise InputError(f"training.guidance guides routed training, and training.levels is '{levels}'")
     if levels == "measured" and only != ("policy",):
         raise InputError(
             "training.levels is 'measured', which trains the router alone; set train_only: policy"
