@@ -24,7 +24,7 @@ from sese.nn.cost import macs_per_frame, macs_per_sample
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, counts_to_mask, full, utilization
 from sese.nn.policies.budget import budget
-from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.fixed import level_plan, level_plans
 from sese.nn.policies.router import Choose, best, gumbel
 from sese.nn.state import freeze_rows, fresh, reset_rows
 from sese.nn.systems.registry import SYSTEMS
@@ -168,6 +168,15 @@ class BackboneContract:
             assert torch.equal(model(x).audio, outputs[-1]), "without a plan everything runs"
         for one, next_one in itertools.pairwise(outputs):
             assert not torch.allclose(one, next_one, atol=1e-4)
+
+    def test_levels_together_equal_each_alone(self, config: Any) -> None:
+        model = build(config)
+        clip = audio(model, 7, batch=2)[..., : 6 * model.hop_length + 1]
+        plans = level_plans(model)
+        wanted = list(range(len(plans)))[::-2]
+        for level, made in zip(wanted, model.enhance_levels(clip, wanted), strict=True):
+            expected = model.enhance_clip(clip, plans[level])
+            torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
 
     def test_a_row_is_served_by_its_own_plan(self, config: Any) -> None:
         model = build(config)

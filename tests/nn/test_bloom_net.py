@@ -76,10 +76,10 @@ def test_all_levels_are_stored_once(published: Any) -> None:
 
 def test_cost_of_the_small_member() -> None:
     model = read(CONFIGS / "bloom_net_small.yaml").model.build().eval()
-    costs = [macs_per_sample(model, {"depth": units}) * 16000 / 1e6 for units in range(1, 7)]
-    assert costs == pytest.approx([49.5, 66.3, 83.1, 99.8, 116.6, 133.4], abs=0.05)
-    assert parameters(model) == 442_322
-    assert [block.past for block in model.backbone.blocks] == [2, 4, 8, 16, 32, 64]
+    costs = [macs_per_sample(model, {"depth": units}) * 16000 / 1e6 for units in range(1, 5)]
+    assert costs == pytest.approx([40.2, 58.9, 77.7, 96.4], abs=0.05)
+    assert parameters(model) == 525_420
+    assert [block.past for block in model.backbone.blocks] == [2, 6, 18, 54]
 
 
 class Plain(nn.Module):
@@ -266,23 +266,35 @@ def test_beginnings_end_where_names_do() -> None:
         task(train_only=[])
 
 
-@pytest.mark.parametrize("name", ["bloom_net", "bloom_net_small"])
-def test_sweeps_train_each_block_once_and_its_twins(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "depths"), [("bloom_net", 6), ("bloom_net_small", 4)])
+def test_sweeps_train_each_block_once_and_its_twins(name: str, depths: int, tmp_path: Path) -> None:
     runs = {run.folder.parent.name: run for run in sweep_plan(CONFIGS / "sweeps" / f"{name}.yaml", tmp_path)}
-    assert len(runs) == 13
     trained: set[str] = set()
-    for blocks in range(1, 7):
-        config = runs[f"block-{blocks}"].resolve()
+    for blocks in range(1, depths + 1):
+        config = runs.pop(f"block-{blocks}").resolve()
         names = {name for name, _ in config.model.build().named_parameters()}
         only = config.training.train_only
         new = names if only == ("all",) else {n for n in names if n.startswith(tuple(f"{o}." for o in only))}
         assert not new & trained
         trained |= new
         assert names == trained, "what was there, and what is new"
-        twin = runs[f"end-to-end-{blocks}"].resolve()
+        twin = runs.pop(f"end-to-end-{blocks}").resolve()
         assert (twin.model, twin.training.initial, twin.training.levels) == (config.model, "", "full")
-    tuned = runs["fine-tuned"].resolve()
-    assert (tuned.training.levels, tuned.training.train_only, tuned.model.blocks) == ("all", ("all",), 6)
+    tuned = runs.pop("fine-tuned").resolve()
+    assert (tuned.training.levels, tuned.training.train_only) == ("all", ("all",))
+    assert tuned.model.blocks == depths
+    assert set(runs) <= {"joint"}
+
+
+def test_stages_of_the_small_member_hear_as_much_as_its_twins(tmp_path: Path) -> None:
+    runs = sweep_plan(CONFIGS / "sweeps" / "bloom_net_small.yaml", tmp_path)
+    settings = {run.folder.parent.name: run.resolve().training for run in runs}
+    stages = {name: s for name, s in settings.items() if name.startswith("block-") or name == "fine-tuned"}
+    assert {s.batch_size for s in settings.values()} == {8}
+    assert {s.steps for name, s in settings.items() if name not in stages} == {900}
+    assert sum(s.steps for s in stages.values()) == 900
+    assert all(s.warmup_steps < s.steps / 3 for s in settings.values())
+    assert settings["joint"].levels == "all"
 
 
 # One file

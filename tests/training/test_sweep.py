@@ -51,6 +51,12 @@ def test_plan_lists_grid_and_seeds_in_order(file: Path, tmp_path: Path) -> None:
     assert runs[4].resolve().training.initial == str(tmp_path / "out" / "backbone" / "seed-2" / "last")
 
 
+def test_a_run_may_build_on_a_configuration_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"runs: {{one: {{config: {DEBUG}}}, other: {{config: {DEBUG.parent / 'sese_1.yaml'}}}}}")
+    assert [run.resolve().system for run in plan(path, tmp_path / "out")] == ["demucs", "spectral_mixer"]
+
+
 def test_sweep_stops_goes_on_and_skips_what_is_done(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,7 +88,9 @@ def test_sweep_leaves_a_run_that_another_process_holds(file: Path, tmp_path: Pat
     [
         ("{{backbone}}", "{{nobody}}", "names no run above"),
         ("seeds: [1]", "sedes: [1]", "unknown key 'sedes'"),
-        ("config:", "konfig:", "is no sweep"),
+        ("runs:", "rums:", "is no sweep"),
+        ("config:", "konfig:", "unknown key 'konfig'"),
+        ("config: {config}", "", "run 'backbone' builds on nothing"),
         ("[0.25, 0.5]", "0.25", "needs a list"),
         ("[0.25, 0.5]", "[0.25, 5]", "routing.target is 5.0"),
     ],

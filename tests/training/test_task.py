@@ -9,9 +9,10 @@ from torch import nn
 from sese.data.mixing import Mixture
 from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plan
+from sese.training.config import read
 from sese.training.losses import si_sdr, total
 from sese.training.task import EnhancementTask
-from training.tiny_run import config
+from training.tiny_run import DEBUG, config
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")
 
@@ -237,3 +238,16 @@ def test_initial_weights_may_lack_the_router(tmp_path):
     theirs = first.model.state_dict()
     assert {n for n in second.model.state_dict() if n not in theirs} >= {"policy.conv.weight"}
     assert all(torch.equal(second.model.state_dict()[name], value) for name, value in theirs.items())
+
+
+def test_the_statistics_of_frozen_norms_stay():
+    settings = read(
+        DEBUG.parent / "conv_fsenet_small.yaml",
+        ["model.channels=8", "model.hidden=8", "training.levels=measured", "training.train_only=policy"],
+    )
+    training = EnhancementTask(settings).train()
+    norms = {name: value.clone() for name, value in training.model.named_buffers() if "running" in name}
+    assert norms
+    training.training_step(batch(time=4096), 0).backward()
+    buffers = dict(training.model.named_buffers())
+    assert all(torch.equal(buffers[name], value) for name, value in norms.items())

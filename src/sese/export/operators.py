@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
+from sese.nn.heads.spectrum import SpectrumHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap
@@ -51,7 +52,7 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["_depthwise"] = partial(_depthwise, layer)
         elif isinstance(layer, SpectralFeatures):
             vars(layer)["transform"] = partial(_forward_transform, layer)
-        elif isinstance(layer, MaskHead):
+        elif isinstance(layer, MaskHead | SpectrumHead):
             vars(layer)["transform"] = partial(_inverse_transform, layer)
         elif isinstance(layer, SlimEncoderBlock | SlimDecoderBlock):
             outer = partial(_glu, layer) if isinstance(layer, SlimEncoderBlock) else layer._outer
@@ -165,8 +166,8 @@ def _forward_transform(layer: SpectralFeatures, frames: Tensor) -> Tensor:
     return spectrum[:, :, : layer.bins].transpose(2, 3)
 
 
-def _inverse_transform(layer: MaskHead, spectrum: Tensor) -> Tensor:
-    """As `MaskHead.transform`: the real part of the lower half's transform; the upper mirrors it."""
+def _inverse_transform(layer: MaskHead | SpectrumHead, spectrum: Tensor) -> Tensor:
+    """As `OverlapAddHead.transform`: the real part of the lower half's transform; the upper mirrors it."""
     twice = spectrum.new_full((layer.bins,), 2.0)
     twice[0] = 1.0
     batch, count = spectrum.shape[0], spectrum.shape[1]

@@ -47,13 +47,17 @@ def parameters(module: nn.Module) -> int:
 
 
 def prefixes(model: Enhancer, units: int) -> dict[str, tuple[int, ...]]:
-    """What a level with `units` units uses of each weight that it uses in part: lengths from axis 0 on."""
-    return {
-        f"{name}.{weight}": lengths
-        for name, module in model.named_modules()
-        if hasattr(module, "prefixes")
-        for weight, lengths in module.prefixes(units).items()
-    }
+    """What a level with `units` units uses of each weight that it uses in part: lengths from axis 0 on.
+
+    A module that knows speaks for all that is in it.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    known: list[str] = []
+    for name, module in model.named_modules():
+        if hasattr(module, "prefixes") and not name.startswith(tuple(known)):
+            known.append(f"{name}.")
+            found |= {f"{name}.{weight}": lengths for weight, lengths in module.prefixes(units).items()}
+    return found
 
 
 def parameters_used(model: Enhancer, units: int) -> int:

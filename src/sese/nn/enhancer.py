@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sese.errors import InputError
 from sese.nn.plan import Plan, Site, check, full, one_hot_to_prefix
 from sese.nn.policies.channel_gates import ChannelGates
+from sese.nn.policies.fixed import level_plans
 from sese.nn.policies.router import Choose, best
 from sese.nn.state import State, fresh
 
@@ -148,6 +149,26 @@ class Enhancer(nn.Module):
     def enhance_clip(self, audio: Tensor, plan: Plan | None = None) -> Tensor:
         """Enhance whole clips of any length: (batch, 1, time) -> the same shape, aligned with the input."""
         return self.run_clip(audio, plan).audio
+
+    def enhance_levels(self, audio: Tensor, levels: Sequence[int]) -> list[Tensor]:
+        """Enhance whole clips at each of some levels, as `enhance_clip` does.
+
+        One pass gives them all where a level's output comes from within a higher one's pass: such a backbone
+        has a method `every_level(signal, state)`, which returns what it makes at each level, cheapest first.
+        """
+        if len(levels) == 1 or not hasattr(self.backbone, "every_level"):
+            plans = level_plans(self)
+            return [self.enhance_clip(audio, plans[level]) for level in levels]
+        time = audio.shape[-1]
+        audio = F.pad(audio, (0, self.padding(time))).squeeze(1)
+        state = fresh(self.state_shapes(), audio.shape[0], audio)
+        signal, context, _ = self.features(audio, _part(state, "features"))
+        every = self.backbone.every_level(signal, _part(state, "backbone"))
+        hidden = torch.cat([every[level] for level in levels])
+        before = fresh(self.head.state_shapes(), len(hidden), audio)
+        output, _ = self.head(hidden.float(), context.repeat(len(levels), 1), before)
+        output = output[:, self.lookahead_samples : self.lookahead_samples + time]
+        return list(output.unsqueeze(1).chunk(len(levels)))
 
     def score(self, audio: Tensor) -> Tensor:
         """The policy's scores of whole clips, (batch, 1, time) -> (batch, frame, level); no backbone."""

@@ -19,6 +19,7 @@ from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.losses import LOSSES
+from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
 from sese.training.routing import RoutingConfig
 
@@ -59,7 +60,9 @@ class TrainingConfig:
             whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
             between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
             ``measured`` (every level is run, without learning, and the router learns from each frame's
-            errors which to pick), ``gated`` (the model's gates pick channels, and learn to).
+            errors which to pick), ``gated`` (the model's gates pick channels, and learn to), ``milestones``
+            (every step of cold diffusion, each towards its own target).
+        milestones: for ``milestones``.
         routing: for ``routed`` and ``measured``.
         pruning: for ``gated``.
         initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
@@ -84,7 +87,8 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured", "gated"] = "all"
+    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones"] = "all"
+    milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
     initial: str = ""
@@ -214,6 +218,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             "training.levels is 'measured', which trains the router alone; set train_only: policy"
         )
+    if levels == "milestones" and not hasattr(model, "noise_gains"):
+        raise InputError(f"training.levels is 'milestones' and {system} has none; use cold_diffusion")
     return config
 
 

@@ -7,6 +7,7 @@
       backbone: {set: {training.levels: deal}}
       joint: {grid: {training.routing.target: [0.1, 0.25]}}          # joint-0.1, joint-0.25
       finetune: {set: {training.initial: "{backbone}"}, seeds: [1]}  # starts from a run above, same seed
+      other: {config: ../sese_1.yaml}     # builds on a file of its own
 
 Runs lie in OUT/NAME/seed-N. A finished one is skipped, a stopped one goes on, and one that another process
 is at is left to it: the same command may be started several times at once.
@@ -71,7 +72,10 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
     runs: list[Run] = []
     for name, entry in values["runs"].items():
         entry = entry or {}
-        _known(path, f"run '{name}'", entry, {"set", "grid", "seeds"})
+        _known(path, f"run '{name}'", entry, {"config", "set", "grid", "seeds"})
+        base = entry.get("config", values.get("config"))
+        if not isinstance(base, str):
+            raise InputError(f"{path}: run '{name}' builds on nothing; give it, or all runs, `config: FILE`")
         grid = entry.get("grid") or {}
         if not all(isinstance(choices, list) and choices for choices in grid.values()):
             raise InputError(f"{path}: the grid of run '{name}' needs a list of values for each key")
@@ -84,7 +88,7 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
             settings |= {"seed": seed, "name": full_name}
             after = _start_from(path, settings, runs, seed)
             texts = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-            config = (path.parent / values["config"]).resolve()
+            config = (path.parent / base).resolve()
             runs.append(Run(folder, config, (*overrides, *texts), after))
     for run in runs:
         run.resolve()
@@ -142,11 +146,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not exist; give a sweep file such as configs/sweeps/*.yaml") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
-    if (
-        not isinstance(values, dict)
-        or not isinstance(values.get("runs"), dict)
-        or not isinstance(values.get("config"), str)
-    ):
+    if not isinstance(values, dict) or not isinstance(values.get("runs"), dict):
         raise InputError(f"{path} is no sweep: it needs `config: FILE` and `runs: {{NAME: ...}}`")
     _known(path, "the sweep", values, {"config", "seeds", "set", "runs"})
     return values

@@ -20,6 +20,7 @@ from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans, levels_plan
 from sese.nn.policies.router import gumbel
 from sese.nn.policies.sample import deal, hand_over, sandwich
+from sese.training import milestones
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
 from sese.training.pruning import pruning
@@ -45,6 +46,14 @@ class EnhancementTask(lightning.LightningModule):
             _freeze_all_but(self.model, only)
         self.validated: dict[str, list[Tensor]] = {}
 
+    def train(self, mode: bool = True) -> EnhancementTask:
+        """As of any module; the statistics of frozen norms stay what they are."""
+        super().train(mode)
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm1d) and not any(p.requires_grad for p in module.parameters()):
+                module.eval()
+        return self
+
     @property
     def levels(self) -> int:
         """Number of levels; level 0 is the cheapest."""
@@ -61,6 +70,8 @@ class EnhancementTask(lightning.LightningModule):
             losses = self._routed(noisy, clean, generator)
         elif settings.levels == "gated":
             losses = self._gated(noisy, clean)
+        elif settings.levels == "milestones":
+            losses = self._milestones(noisy, clean, generator)
         elif settings.levels == "deal":
             levels = self._deal(noisy.shape[0], generator).unsqueeze(1)
             if torch.rand((), generator=generator) < settings.hand_over:
@@ -129,8 +140,7 @@ class EnhancementTask(lightning.LightningModule):
         """
         routing = self.config.training.routing
         with torch.no_grad():
-            plans = level_plans(self.model)
-            estimates = torch.stack([self._enhance(noisy, plan).squeeze(1).float() for plan in plans])
+            estimates = torch.stack(self.model.enhance_levels(noisy, range(self.levels))).squeeze(2).float()
             errors = frame_errors(estimates, clean.squeeze(1), noisy.squeeze(1), self.model.hop_length)
         scores = self.model.score(noisy)[:, : errors.shape[1]]
         probability = torch.softmax(scores, dim=-1)
@@ -143,12 +153,19 @@ class EnhancementTask(lightning.LightningModule):
             "balance": routing.balance_weight * balance(scores, routing),
         }
 
+    def _milestones(self, noisy: Tensor, clean: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Mean loss over steps, of what each makes against what it aims at."""
+        settings = self.config.training
+        true = self.global_step < settings.milestones.true_share * settings.steps
+        parts = milestones.draw(len(noisy), self.levels, settings.milestones.row_share, generator)
+        parts = [rows.to(self.device) for rows in parts]
+        return self._losses(*milestones.pairs(self.model, noisy, clean, true, parts))
+
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Mean loss over levels, the widest first; the others may learn from its output as well."""
         sums: dict[str, Tensor] = {}
         teacher: Tensor | None = None
-        for level in levels:
-            estimate = self._enhance(noisy, level_plans(self.model)[level])
+        for estimate in self.model.enhance_levels(noisy, levels):
             targets = [(clean, 1.0)]
             if teacher is not None and self.config.training.distill:
                 share = self.config.training.distill
@@ -182,23 +199,21 @@ class EnhancementTask(lightning.LightningModule):
         wanted = self.config.data.pesq_clips - batch_idx * noisy.shape[0]
         if wanted > 0:
             self._note("pesq/noisy", self._pesq(clean[:wanted], noisy[:wanted]))
-        plans: dict[str, Plan | None] = {
-            str(level): plan for level, plan in enumerate(level_plans(self.model))
-        }
-        gated = isinstance(self.model.policy, ChannelGates)
+        estimates = self.model.enhance_levels(noisy, range(self.levels))
+        named = {str(level): estimate for level, estimate in enumerate(estimates)}
         if self.model.policy is not None:
-            plans["gated" if gated else "routed"] = None
-        for name, plan in plans.items():
-            enhanced = self.model.run_clip(noisy, plan)
-            estimate = enhanced.audio.float()
+            decided = self.model.run_clip(noisy)
+            gated = isinstance(self.model.policy, ChannelGates)
+            named["gated" if gated else "routed"] = decided.audio
+            self._note("utilization", utilization(decided.plan, self.model.sites).mean().view(1))
+            if gated:
+                target = self.config.training.pruning.target
+                self._note("pruning", pruning(decided.plan, target).view(1))
+        for name, estimate in named.items():
+            estimate = estimate.float()
             losses = self._losses(estimate, clean, noisy)
             self._note(f"loss/{name}", torch.stack(list(losses.values())).sum().view(1))
             self._note(f"si_sdr/{name}", si_sdr(estimate.squeeze(1), clean.squeeze(1)))
-            if plan is None:
-                self._note("utilization", utilization(enhanced.plan, self.model.sites).mean().view(1))
-                if gated:
-                    target = self.config.training.pruning.target
-                    self._note("pruning", pruning(enhanced.plan, target).view(1))
             if wanted > 0:
                 self._note(f"pesq/{name}", self._pesq(clean[:wanted], estimate[:wanted]))
 
@@ -208,7 +223,7 @@ class EnhancementTask(lightning.LightningModule):
         self.validated = {}
         settings = self.config.training
         losses = [means[f"val/loss/{level}"] for level in range(self.levels)]
-        score = losses[-1] if settings.levels == "full" else torch.stack(losses).mean()
+        score = losses[-1] if settings.levels in ("full", "milestones") else torch.stack(losses).mean()
         if self.model.policy is not None and settings.levels in ("routed", "measured"):
             routing = settings.routing
             share = routing.fixed_share

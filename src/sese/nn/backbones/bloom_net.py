@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sese.nn.layers.backward import prelu
 from sese.nn.layers.depthwise import DepthwiseBlock
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
@@ -112,6 +113,16 @@ class BloomNet(nn.Module):
         made, state = masked_or_sliced(self._masked, self._sliced, frames, plan["depth"], state)
         return made.flatten(1), dict(state)
 
+    def every_level(self, x: Tensor, state: State) -> list[Tensor]:
+        """Enhance samples (batch, time) at every level, cheapest first, in one pass from a state."""
+        frames = x.unflatten(1, (-1, self.frame_samples))
+        features, x, _ = self._encode(frames, state)
+        made = []
+        for i, block in enumerate(self.blocks):
+            x, _ = block(x, None, state[f"block.{i}"])
+            made.append(self._overlap(self._decode(x, features, i), state, {})[0].flatten(1))
+        return made
+
     def _sliced(self, frames: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Run frames (batch, frame, sample) that all keep so many units."""
         features, x, after = self._encode(frames, state)
@@ -143,7 +154,9 @@ class BloomNet(nn.Module):
 
     def _decode(self, x: Tensor, features: Tensor, level: int) -> Tensor:
         """Windows (batch, step, 2 * stride) of a level, from its stream and the features."""
-        return self.decoders[level](self.masks[level](x) * features).float()
+        activation, linear, sigmoid = self.masks[level]
+        mask = sigmoid(linear(prelu(x, activation.weight)))
+        return self.decoders[level](mask * features).float()
 
     def _overlap(
         self, windows: Tensor, state: State, after: dict[str, Tensor]

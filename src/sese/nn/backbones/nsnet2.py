@@ -112,6 +112,18 @@ class NsNet2(nn.Module):
         gains, after = masked_or_sliced(self._masked, self._sliced, frames, plan["depth"], state)
         return gains.flatten(1), after
 
+    def every_level(self, x: Tensor, state: State) -> list[Tensor]:
+        """Make gains, laid out as x, at every exit, cheapest first, in one pass from a state."""
+        after, made = dict(state), []
+        x = x.unflatten(1, (-1, self.bins))
+        for name in LAYERS:
+            seen = [_run(f"copies.{name}", self.copies[name], x, after)] if name in self.copies else []
+            x = _run(f"layers.{name}", self.layers[name], x, after)
+            if name in self.exits:
+                seen = seen if seen and self.split == "separate" else [x, *seen]
+                made.append(torch.sigmoid(self.gains[name](torch.cat(seen, dim=-1))).flatten(1))
+        return made
+
     def _sliced(self, x: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Run frames (batch, frame, bin) that all leave by one exit."""
         after, name = dict(state), self.exits[keep - 1]

@@ -104,12 +104,19 @@ class SpectralMixer(nn.Module):
             The mask, as x is laid out, and the next state.
         """
         spectra = x.unflatten(1, (-1, 2, self.bins))
-        mask, state = masked_or_sliced(self._run, self._run, spectra, plan["scale"], state)
+        mask, state = masked_or_sliced(self.run, self.run, spectra, plan["scale"], state)
         return mask.flatten(1), state
 
-    def _run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run frames (batch, frame, 2, bin) that all keep so many units, or that keep what masks say."""
+    def run(
+        self, spectra: Tensor, keep: int | Tensor, state: State, offset: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run frames (batch, frame, 2, bin) that all keep so many units, or that keep what masks say.
+
+        An offset (band, batch or 1, channel) is added to the stream, for networks that are told something.
+        """
         x = self._encode(spectra)
+        if offset is not None:
+            x = x + offset
         after = dict(state)
         for i, block in enumerate(self.blocks):
             if not isinstance(keep, int) or block.band_units[keep - 1]:

@@ -46,18 +46,51 @@ class SpectralFeatures(ShortTimeFeatures):
             The compressed spectrum and the spectrum, each (batch, frame * 2 * bin), a frame's real parts
             before its imaginary ones, and the next state.
         """
-        spectrum, past = self.analyse(audio, state["past"])
-        power = spectrum.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR)
-        compressed = spectrum * power ** ((COMPRESSION - 1) / 2)
+        signal, spectrum, _, after = self.steadied(audio, state)
+        return signal.flatten(1), spectrum.flatten(1), after
 
+    def steadied(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """Compressed spectra at a steady level and spectra, (batch, frame, 2, bin), the levels that the former
+        are divided by, (batch, frame), and the next state.
+        """
+        spectrum, past = self.analyse(audio, state["past"])
+        compressed = compress(spectrum)
         size = compressed.square().flatten(2).sum(2) / self.bins
         average, after = running_mean(size, state, self.decay)
         level = average.sqrt() + LEVEL_FLOOR
-        signal = compressed / level.unflatten(1, (-1, 1, 1))
-        return signal.flatten(1), spectrum.flatten(1), after | {"past": past}
+        return compressed / level.unflatten(1, (-1, 1, 1)), spectrum, level, after | {"past": past}
 
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
         """What a policy sees: mean compressed magnitudes of even bands, (batch, frame * band)."""
         spectrum = signal.unflatten(1, (-1, 2, self.bins))
         magnitude = spectrum.square().sum(2).clamp_min(POWER_FLOOR).sqrt()
         return self.in_bands(magnitude)
+
+
+class LevelledFeatures(SpectralFeatures):
+    """As `SpectralFeatures`, for a head that needs no spectrum: it gets the levels in its place."""
+
+    @property
+    def context_size(self) -> int:
+        """Values a frame that the head gets."""
+        return 1
+
+    def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Transform, compress and normalise.
+
+        Args:
+            audio: (batch, time) in [-1, 1], time a multiple of the hop.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            The compressed spectrum (batch, frame * 2 * bin), a frame's real parts before its imaginary ones,
+            the levels (batch, frame) that it is divided by, and the next state.
+        """
+        signal, _, level, after = self.steadied(audio, state)
+        return signal.flatten(1), level, after
+
+
+def compress(spectrum: Tensor) -> Tensor:
+    """Raise the magnitudes of spectra (batch, frame, 2, bin) to the power `COMPRESSION`."""
+    power = spectrum.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR)
+    return spectrum * power ** ((COMPRESSION - 1) / 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from sese.nn.layers.backward import depthwise, prelu
 from sese.nn.state import push
 
 
@@ -50,12 +51,13 @@ class DepthwiseBlock(nn.Module):
         Returns:
             (batch, step, channel), and the next history.
         """
-        h = self.expand_norm(self.expand_activation(self.expand(x)))
+        h = self.expand_norm(prelu(self.expand(x), self.expand_activation.weight))
         if kept is not None:
             h = h * kept.to(h.dtype)
         joined, history = push(history, h)
-        h = self.depthwise(joined.transpose(1, 2)).transpose(1, 2)
-        made = self.project(self.depthwise_norm(self.depthwise_activation(h)))
+        assert self.depthwise.bias is not None
+        h = depthwise(joined, self.depthwise.weight, self.depthwise.bias, self.dilation)
+        made = self.project(self.depthwise_norm(prelu(h, self.depthwise_activation.weight)))
         return x + (made if kept is None else made * kept.to(made.dtype)), history
 
     def left_out(self, steps: int, history: Tensor) -> Tensor:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sese.nn.layers.recurrent import GroupedGRU
+from sese.nn.layers.grouped_recurrence import grouped_gru
 from sese.nn.state import delay, push
 
 Kept = int | Tensor
@@ -25,6 +24,9 @@ Kept = int | Tensor
 
 KERNEL = 3
 """Bins that a convolution sees."""
+
+BLOCK = 32
+"""Frames of a clip that attention along time runs at once, over all that any of them sees."""
 
 SLOPE = 0.03
 """Of the leaky ReLU below zero."""
@@ -98,86 +100,96 @@ class DynamicGRU(nn.Module):
     def __init__(self, channels: int, groups: tuple[int, ...], along_bands: bool):
         super().__init__()
         self.along_bands, self.directions = along_bands, 2 if along_bands else 1
-        size = channels // groups[-1]
-        self.ends = tuple(count * size for count in groups)
+        self.groups, self.size = groups, channels // groups[-1]
         self.norm = nn.LayerNorm(channels)
-        spans = list(pairwise((0, *groups)))
-        # Any: PyTorch's type of what is in a list says nothing.
-        self.parts: Any = nn.ModuleList(
-            GroupedGRU((b - a) * size, b - a, 1) for a, b in spans for _ in range(self.directions)
-        )
+        shape = (groups[-1], self.directions, 3 * self.size)
+        self.input_weight = nn.Parameter(torch.empty(*shape, self.size))
+        self.hidden_weight = nn.Parameter(torch.empty(*shape, self.size))
+        self.input_bias, self.hidden_bias = (nn.Parameter(torch.empty(shape)) for _ in range(2))
+        for weight in (self.input_weight, self.hidden_weight, self.input_bias, self.hidden_bias):
+            _reset(weight, None, self.size)
         self.out_weight = nn.Parameter(torch.empty(self.directions * channels, channels))
         self.out_bias = nn.Parameter(torch.empty(channels))
         _reset(self.out_weight, self.out_bias, self.directions * channels)
 
     def macs(self, units: int, bands: int) -> int:
         """Multiply-accumulates of one frame with `units` units of the site kept."""
-        recurrent = sum(part.macs() for part in self.parts[: units * self.directions])
-        return bands * (recurrent + self.directions * self.ends[units - 1] * self.out_weight.shape[1])
+        made = self.groups[units - 1] * self.directions * self.size
+        return bands * made * (6 * self.size + self.out_weight.shape[1])
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
         """How much of each weight is used with `units` units of the site kept, from the first axis on."""
-        unused: dict[str, tuple[int, ...]] = {
-            f"parts.{index}.{name}": (0,)
-            for index in range(units * self.directions, len(self.parts))
-            for name, _ in self.parts[index].named_parameters()
-        }
-        return unused | {"out_weight": (self.directions * self.ends[units - 1],)}
+        groups = self.groups[units - 1]
+        names = ("input_weight", "hidden_weight", "input_bias", "hidden_bias")
+        used: dict[str, tuple[int, ...]] = dict.fromkeys(names, (groups,))
+        return used | {"out_weight": (groups * self.directions * self.size,)}
 
-    def forward(self, x: Tensor, keep: Kept, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, keep: Kept, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Add the branch to the stream.
 
         Args:
             x: (batch, frame, band, channel).
             keep: what runs.
-            state: (batch, band, channel) along time; along bands it is left as it is.
+            state: (batch, band, channel) along time; along bands there is none.
 
         Returns:
             (batch, frame, band, channel), and the next state.
         """
-        y = self.norm(x)
-        kept = keep if isinstance(keep, int) else len(self.ends)
-        made, states = [], []
-        for unit, (a, b) in enumerate(pairwise((0, *self.ends[:kept]))):
-            mask = keep[:, :, unit] if isinstance(keep, Tensor) else None
+        count = self.groups[keep - 1] if isinstance(keep, int) else self.groups[-1]
+        mask = spread(keep, self.groups) if isinstance(keep, Tensor) else None
+        width = count * self.size
+        y = self.norm(x)[..., :width].float()
+        with torch.autocast(x.device.type, enabled=False):  # casts at every step cost too much
             if self.along_bands:
-                made.append(self._along_bands(y[..., a:b], unit, mask))
+                h = self._along_bands(y, count)
             else:
-                part, after = self._along_time(y[..., a:b], unit, mask, state[..., a:b])
-                made.append(part)
-                states.append(after)
-        h = torch.cat(made, dim=3)
-        flat = torch.addmm(self.out_bias, h.flatten(0, 2), self.out_weight[: h.shape[3]])
-        if not self.along_bands:
-            state = torch.cat([*states, state[..., self.ends[kept - 1] :]], dim=2)
-        return x + flat.view(x.shape), state
+                assert state is not None
+                h, last = self._along_time(y, count, state[..., :width], mask)
+                state = torch.cat([last, state[..., width:]], dim=2) if width < state.shape[2] else last
+        if mask is not None:
+            h = h * mask.repeat_interleave(h.shape[3] // count, dim=2).unsqueeze(2).to(h.dtype)
+        out = torch.addmm(self.out_bias, h.flatten(0, 2), self.out_weight[: h.shape[3]])
+        return x + out.view(x.shape), state
 
-    def _along_bands(self, y: Tensor, unit: int, mask: Tensor | None) -> Tensor:
-        """(batch, frame, band, channel of the part) -> (batch, frame, band, 2 * channel)."""
-        rows = y.flatten(0, 1)
-        start = rows.new_zeros(rows.shape[0], 1, rows.shape[2])
-        up, _ = self.parts[2 * unit](rows, start)
-        down, _ = self.parts[2 * unit + 1](rows.flip(1), start)
-        made = torch.cat([up, down.flip(1)], dim=2).view(*y.shape[:3], -1)
-        return made if mask is None else made * mask[:, :, None, None].to(made.dtype)
+    def weights(self, count: int) -> list[Tensor]:
+        """Of so many groups, both directions of each: of input and state, and the biases of both."""
+        made = (self.input_weight, self.hidden_weight, self.input_bias, self.hidden_bias)
+        return [weight[:count].flatten(0, 1) for weight in made]
 
-    def _along_time(self, y: Tensor, unit: int, mask: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, frame, band, channel of the part) -> the same, and the next state."""
-        part, (batch, frames, bands, size) = self.parts[unit], y.shape
-        rows = y.transpose(1, 2).reshape(batch * bands, frames, size)
-        h = state.reshape(batch * bands, 1, size)
-        if mask is None:
-            made, h = part(rows, h)
-        else:
-            outputs = []
-            held = mask.to(h.dtype).repeat_interleave(bands, dim=0)
-            for frame in range(frames):
-                new = part(rows[:, frame : frame + 1], h)[1]
-                now = held[:, frame, None, None]
-                outputs.append(now * new)
-                h = h + now * (new - h)
-            made = torch.cat(outputs, dim=1)
-        return made.view(batch, bands, frames, size).transpose(1, 2), h.view(state.shape)
+    def _along_bands(self, y: Tensor, count: int) -> Tensor:
+        """(batch, frame, band, channel) of the first groups -> (.., group * direction * unit)."""
+        batch, frames, bands, _ = y.shape
+        up = y.view(batch * frames, bands, count, self.size).permute(1, 2, 3, 0)
+        rows = torch.stack([up, up.flip(0)], dim=2).flatten(1, 2)  # (band, group and direction, unit, row)
+        made = self._recur(rows, rows.new_zeros(rows.shape[1:]), count, None)[0]
+        up, down = made.unflatten(1, (count, 2)).unbind(2)
+        made = torch.stack([up, down.flip(0)], dim=2).permute(4, 0, 1, 2, 3)
+        return made.reshape(batch, frames, bands, -1)
+
+    def _along_time(self, y: Tensor, count: int, state: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(batch, frame, band, channel) of the first groups -> the same, and their next state."""
+        batch, frames, bands, width = y.shape
+        rows = y.view(batch, frames, bands, count, self.size).permute(1, 3, 4, 0, 2).flatten(3)
+        h = state.reshape(batch * bands, count, self.size).permute(1, 2, 0)
+        kept = None
+        if mask is not None:
+            kept = mask.permute(1, 2, 0).unsqueeze(3).expand(-1, -1, -1, bands).flatten(2).unsqueeze(2)
+        made, last = self._recur(rows, h, count, kept)
+        made = made.unflatten(3, (batch, bands)).permute(3, 0, 4, 1, 2).reshape(y.shape)
+        return made, last.permute(2, 0, 1).reshape(batch, bands, width)
+
+    def _recur(self, rows: Tensor, h: Tensor, count: int, kept: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `grouped_gru`, with the weights of so many groups."""
+        input_weight, hidden_weight, input_bias, hidden_bias = self.weights(count)
+        return grouped_gru(
+            rows,
+            h.to(rows.dtype),
+            input_weight,
+            hidden_weight,
+            input_bias.unsqueeze(2),
+            hidden_bias.unsqueeze(2),
+            None if kept is None else kept.to(rows.dtype),
+        )
 
 
 class DynamicAttention(nn.Module):
@@ -217,13 +229,13 @@ class DynamicAttention(nn.Module):
         """Keys and values of the frames before: (frame, band, head, key and value)."""
         return (self.window - 1, bands, self.heads[-1], 2 * self.size)
 
-    def forward(self, x: Tensor, keep: Kept, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, keep: Kept, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Add the branch to the stream.
 
         Args:
             x: (batch, frame, band, channel).
             keep: what runs.
-            state: (batch, frame, band, head, key and value) along time; along bands it is left as it is.
+            state: (batch, frame, band, head, key and value) along time; along bands there is none.
 
         Returns:
             (batch, frame, band, channel), and the next state.
@@ -237,6 +249,7 @@ class DynamicAttention(nn.Module):
             mask = spread(keep, self.heads)[:, :, None, :, None].to(projected.dtype)
         query, pair = projected.split([self.size, 2 * self.size], dim=4)
         if self.window:
+            assert state is not None
             pair = pair if mask is None else pair * mask
             made, state = self._along_time(query, pair, state)
         else:
@@ -255,10 +268,26 @@ class DynamicAttention(nn.Module):
             joined, after = push(state, torch.cat([pair, missing], dim=3))
         else:
             joined, after = push(state, pair)
-        steps = torch.arange(frames, device=pair.device).unsqueeze(1)
-        seen = joined[..., :count, :][:, steps + torch.arange(self.window, device=pair.device)]
-        key, value = seen.permute(0, 1, 3, 4, 2, 5).chunk(2, dim=5)
-        return _attend(query.unsqueeze(4), key, value).squeeze(4), after
+        key, value = joined[..., :count, :].permute(0, 2, 3, 1, 4).chunk(2, dim=4)
+        query = query.permute(0, 2, 3, 1, 4)
+        if not isinstance(frames, int):  # while a graph for any number of frames is traced
+            return _attend(query, key, value, self._band(frames, query)).permute(0, 3, 1, 2, 4), after
+        made = []
+        block = BLOCK if frames >= BLOCK else 1  # a few frames are not worth products that are masked
+        for begin in range(0, frames, block):
+            some = query[..., begin : begin + block, :]
+            seen = slice(begin, begin + some.shape[3] + self.window - 1)
+            band = self._band(some.shape[3], query) if some.shape[3] > 1 else None
+            made.append(_attend(some, key[..., seen, :], value[..., seen, :], band))
+        return torch.cat(made, dim=3).permute(0, 3, 1, 2, 4), after
+
+    def _band(self, frames: int, like: Tensor) -> Tensor:
+        """To add to scores (frame, frame seen by any of them): 0 where the one sees the other, else -inf."""
+        ahead = torch.arange(frames + self.window - 1, device=like.device) - torch.arange(
+            frames, device=like.device
+        ).unsqueeze(1)
+        outside = (ahead < 0) | (ahead >= self.window)
+        return torch.zeros_like(ahead, dtype=like.dtype).masked_fill(outside, -torch.inf)
 
 
 def spread(keep: Tensor, sizes: tuple[int, ...]) -> Tensor:
@@ -267,9 +296,11 @@ def spread(keep: Tensor, sizes: tuple[int, ...]) -> Tensor:
     return keep.repeat_interleave(spans, dim=2, output_size=sizes[-1])
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, offset: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention over the axis before the last, written out so that its products count."""
-    scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(query.shape[-1])
+    scores = torch.matmul(query / math.sqrt(query.shape[-1]), key.transpose(-1, -2))
+    if offset is not None:
+        scores = scores + offset
     return torch.matmul(torch.softmax(scores, dim=-1), value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sese.nn.systems.bloom_net import BloomNetConfig
+from sese.nn.systems.cold_diffusion import ColdDiffusionConfig
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.ftf_net import FTFNetConfig
@@ -11,6 +12,7 @@ from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 SYSTEMS = {
     "bloom_net": BloomNetConfig,
+    "cold_diffusion": ColdDiffusionConfig,
     "conv_fsenet": ConvFSENetConfig,
     "demucs": DemucsConfig,
     "ftf_net": FTFNetConfig,

@@ -1,0 +1,332 @@
+"""All systems side by side: quality against MACs and against measured milliseconds, with their statics.
+
+    sese sweep configs/sweeps/comparison.yaml "data.train=[...]" "data.validation=[...]"
+    python benchmarks/comparison.py runs/comparison noisy-set -o report
+
+comparison.yaml beside this file says which runs belong together, and which pairs of points a claim is about.
+Each run is exported to one ONNX file and scored by the code of `sese evaluate`; both are kept in the output
+folder, so that a second call, or one with more runs, does only what is new. Then all are timed in rounds, one
+frame a call, each model in turn, so that a machine whose speed drifts slows all of them. Quote
+ratios; milliseconds are of the machine at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import yaml
+
+import comparison_report
+from sese.errors import InputError
+from sese.evaluation import front, plots, report, summary, timing
+from sese.evaluation import pairs as corpus
+from sese.evaluation.scoring import ENHANCER, resolve
+from sese.evaluation.suite import default_budgets, evaluate
+from sese.runtime.artefact import open_artefact
+from sese.training.sweep import DONE
+
+PLAN = Path(__file__).with_suffix(".yaml")
+METRICS = ("pesq", "estoi", "si_sdr")
+COLUMNS = ("pesq_wb", "estoi", "si_sdr")
+KEYS = (*COLUMNS, "snr_db", "utilization")
+SNRS = ((-math.inf, 2.5), (2.5, 12.5), (12.5, math.inf))  # ranges in dB, for what depends on it
+THRESHOLD = "threshold:0"
+FRAMES = 200  # timed at each budget in a round
+FRAME_MS = 16  # that times of a frame are given for
+
+
+@dataclass(frozen=True)
+class System:
+    """Runs that are compared with each other: scalable ones, and of one size each."""
+
+    name: str
+    adaptive: tuple[str, ...]
+    static: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two points whose difference a claim is about, each as `MODEL@LEVEL`, a number from 0 or a budget."""
+
+    claim: str
+    of: str
+    against: str
+
+
+@dataclass
+class Point:
+    """A model at a budget.
+
+    Attributes:
+        kind: ``static``, a network of one size; ``level``, a scalable one at a fixed level; ``dynamic``, one
+            whose frames differ.
+        scores: by column, one for each file; also their SNR in dB, and the share of the compute used.
+        ms: for a frame of 16 ms, median of the rounds.
+        saved: shares of the MACs and of the milliseconds of the same model's highest level that are saved.
+        gains: by ``mmacs`` or ``ms`` and column, mean above the system's own statics at that cost, paired by
+            file, with its interval; None below the cheapest of them.
+    """
+
+    system: str
+    model: str
+    budget: str
+    kind: str
+    mmacs: float
+    scores: dict[str, np.ndarray]
+    ms: float = math.nan
+    saved: dict[str, float] = field(default_factory=dict)
+    gains: dict[str, dict[str, dict[str, float] | None]] = field(default_factory=dict)
+
+    def mean(self, column: str) -> float:
+        """Mean score over the files."""
+        return float(self.scores[column].mean())
+
+    def by_snr(self, values: np.ndarray) -> list[float]:
+        """Means of a value for each file, over the files of each range of SNR."""
+        snr = self.scores["snr_db"]
+        chosen = [values[(low <= snr) & (snr < high)] for low, high in SNRS]
+        return [float(each.mean()) if len(each) else math.nan for each in chosen]
+
+
+def main() -> int:
+    """Exit codes: 0 done, 2 bad usage or input, 130 interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, help="folder of the sweep's runs")
+    parser.add_argument("data", type=Path, help="folder with clean/ and noisy/")
+    parser.add_argument("-o", "--out-dir", type=Path, required=True)
+    parser.add_argument("--limit", type=int, help="take this many files, spread over the folder")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that score")
+    parser.add_argument("--rounds", type=int, default=7, help="of timing; 0 leaves the times out")
+    options = parser.parse_args()
+    try:
+        compare(options)
+    except InputError as error:
+        print(f"comparison: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Export and score what is new, time all, and write the table and the plot."""
+    systems, claims = read_plan(PLAN)
+    found = finished(options.runs)
+    models = {
+        name: exported(found[name], options.out_dir / "models" / name)
+        for system in systems
+        for name in (*system.adaptive, *system.static)
+        if name in found
+    }
+    if not models:
+        raise InputError(f"{options.runs} holds no finished run that {PLAN.name} names; train them first")
+    files = corpus.find_pairs(options.data, options.limit)
+    results = {
+        name: scored(path, files, options.out_dir / "scores", options.jobs) for name, path in models.items()
+    }
+    points = points_of(systems, results)
+    times = [timed(models, number, options.rounds) for number in range(options.rounds)]
+    finish(points, systems, times)
+    write(points, differences(claims, points), next(iter(results.values())), options)
+
+
+def read_plan(path: Path) -> tuple[list[System], list[Pair]]:
+    """What belongs together, and what is compared, from a YAML file."""
+    values = yaml.safe_load(path.read_text())
+    systems = [
+        System(name, tuple(entry.get("adaptive", ())), tuple(entry.get("static", ())))
+        for name, entry in values["systems"].items()
+    ]
+    claims = [Pair(claim, *pair) for claim, pairs in values["claims"].items() for pair in pairs]
+    return systems, claims
+
+
+def finished(runs: Path) -> dict[str, Path]:
+    """Folders of the finished runs by name, the first seed of each."""
+    return {
+        folder.parent.parent.name: folder.parent for folder in sorted(runs.glob(f"*/*/{DONE}"), reverse=True)
+    }
+
+
+def exported(run: Path, output: Path) -> Path:
+    """The run as a model folder; the sweep validates once, at the end, so its best weights are its last."""
+    from sese.export.folder import export_folder
+
+    if not output.exists():
+        output.parent.mkdir(parents=True, exist_ok=True)
+        export_folder(run, output)
+    return output
+
+
+def scored(model: Path, files: Sequence[corpus.Pair], folder: Path, jobs: int) -> dict[str, Any]:
+    """What `sese.evaluation.suite.evaluate` says of a model, kept in a file by what was asked."""
+    content = (model / "model.onnx").read_bytes()
+    asked = json.dumps([str(pair.noisy) for pair in files]).encode()
+    path = folder / f"{model.name}-{hashlib.sha256(content + asked).hexdigest()[:12]}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    print(f"scoring {model.name}", file=sys.stderr, flush=True)
+    budgets = budgets_of(open_artefact(str(model)).card)
+    result = evaluate(str(model), files, budgets, metrics=METRICS, jobs=jobs)
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write_files(folder, path.stem, {"json": report.to_json(result)})
+    return result
+
+
+def budgets_of(card: Any) -> list[Any]:
+    """Every level, the router where there is one, and the policy that goes by a running SNR."""
+    return default_budgets(card) + [THRESHOLD] * (len(card.levels) > 1)
+
+
+def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) -> list[Point]:
+    """A point for each model of each system and each budget it was scored at."""
+    points = []
+    for system in systems:
+        for name in (*system.static, *system.adaptive):
+            levels = results[name]["levels"][1:] if name in results else []
+            if name in system.static:  # what else its file holds was not trained
+                levels = [max(levels, key=lambda level: level["macs_per_second"])] if levels else []
+            for level in levels:
+                kind = "dynamic" if summary.is_dynamic(results[name], level) else "level"
+                if name in system.static:
+                    kind = "static"
+                rows = [row for row in results[name]["files"] if row["level"] == level["level"]]
+                scores = {key: np.array([row[key] for row in rows], np.float64) for key in KEYS}
+                points.append(
+                    Point(
+                        system.name,
+                        name,
+                        str(level["budget"]).removeprefix("fixed:"),
+                        kind,
+                        level["macs_per_second"] / 1e6,
+                        scores,
+                    )
+                )
+    return points
+
+
+def timed(models: Mapping[str, Path], number: int, rounds: int) -> dict[tuple[str, str], float]:
+    """Milliseconds for a frame of 16 ms by model and budget: of one round, the models in turn."""
+    print(f"timing, round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+    taken = {}
+    for name, path in models.items():
+        card = open_artefact(str(path)).card
+        enhancer = resolve(ENHANCER)(str(path))
+        speech = timing.noisy_speech(card.sample_rate)
+        for budget in budgets_of(card):
+            stream = enhancer.stream(budget=budget)
+            seconds = np.median(timing.time_frames([stream], speech, card.hop_length, FRAMES))
+            frame_ms = 1000 * card.hop_length / card.sample_rate
+            taken[name, str(budget).removeprefix("fixed:")] = float(1000 * seconds * FRAME_MS / frame_ms)
+    return taken
+
+
+def finish(
+    points: Sequence[Point], systems: Sequence[System], times: Sequence[Mapping[tuple[str, str], float]]
+) -> None:
+    """Fill in the times, what is saved, and the gains over the statics."""
+    for point in points:
+        if times:
+            point.ms = median(each[point.model, point.budget] for each in times)
+    for point in points:
+        whole = max((p for p in points if p.model == point.model), key=lambda p: (p.kind == "level", p.mmacs))
+        if point.kind != "static" and whole is not point:
+            point.saved = {cost: 1 - getattr(point, cost) / getattr(whole, cost) for cost in ("mmacs", "ms")}
+    for system in systems:
+        mine = [point for point in points if point.system == system.name]
+        statics = [point for point in mine if point.kind == "static"]
+        for point in mine:
+            if point.kind != "static":
+                point.gains = {cost: gains(point, statics, cost) for cost in ("mmacs", "ms")}
+
+
+def gains(point: Point, statics: Sequence[Point], cost: str) -> dict[str, dict[str, float] | None]:
+    """Mean scores above the front of the statics at the same cost, paired by file."""
+    found: dict[str, dict[str, float] | None] = {}
+    for column in COLUMNS:
+        found[column] = None
+        ordered = sorted(statics, key=lambda each: getattr(each, cost))
+        costs = np.array([getattr(each, cost) for each in ordered])
+        if len(ordered) and np.isfinite(costs).all():
+            best = front.on_front(costs, [each.mean(column) for each in ordered])
+            line = np.array([each.scores[column] for each in ordered])[best]
+            at_cost = front.between(costs[best], line, getattr(point, cost))
+            if at_cost is not None:
+                found[column] = summary.bootstrap_mean(point.scores[column] - at_cost)
+    return found
+
+
+def differences(claims: Sequence[Pair], points: Sequence[Point]) -> list[dict[str, Any]]:
+    """What the first of each pair has above the second, paired by file; pairs not at hand are left out."""
+    found = []
+    for claim in claims:
+        of, against = (named(points, name) for name in (claim.of, claim.against))
+        if of is None or against is None:
+            continue
+        above = {column: of.scores[column] - against.scores[column] for column in COLUMNS}
+        found.append(
+            {
+                "claim": claim.claim,
+                "of": claim.of,
+                "against": claim.against,
+                **{cost: [getattr(each, cost) for each in (of, against)] for cost in ("mmacs", "ms")},
+                **{column: summary.bootstrap_mean(above[column]) for column in COLUMNS},
+                "pesq_by_snr": of.by_snr(above["pesq_wb"]),
+            }
+        )
+    return found
+
+
+def named(points: Sequence[Point], name: str) -> Point | None:
+    """The point `MODEL@LEVEL`, a level's number from 0 or a budget; None where it was not measured."""
+    model, _, at = name.partition("@")
+    mine = sorted((p for p in points if p.model == model), key=lambda p: (p.kind == "dynamic", p.mmacs))
+    found = mine[int(at) : int(at) + 1] if at.isdigit() else [p for p in mine if p.budget == at]
+    return found[0] if found else None
+
+
+def write(
+    points: Sequence[Point],
+    claims: Sequence[Mapping[str, Any]],
+    result: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> None:
+    """comparison.md, .json and .png."""
+    noisy = {column: result["levels"][0]["mean"][column]["mean"] for column in COLUMNS}
+    about = f"{result['file_count']} files; times are medians of {options.rounds} rounds."
+    text = comparison_report.to_markdown(points, claims, noisy, about)
+    plain = {
+        "noisy": noisy,
+        "files": result["file_count"],
+        "machine": timing.machine_facts(),
+        "claims": claims,
+        "points": [
+            {
+                **{key: getattr(point, key) for key in ("system", "model", "budget", "kind", "mmacs", "ms")},
+                "mean": {column: summary.bootstrap_mean(point.scores[column]) for column in COLUMNS},
+                "utilization_by_snr": point.by_snr(point.scores["utilization"]),
+                "saved": point.saved,
+                "gains": point.gains,
+            }
+            for point in points
+        ],
+    }
+    image = plots.to_png(comparison_report.draw(points, noisy), 130)
+    contents = {"md": text, "json": report.to_json(plain), "png": image}
+    for path in report.write_files(options.out_dir, "comparison", contents):
+        print(f"wrote {path}", file=sys.stderr)
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

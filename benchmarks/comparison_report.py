@@ -1,0 +1,139 @@
+"""What `comparison.py` writes: tables, and a plot of quality over compute and over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sese.evaluation import report
+
+COLUMNS = ("pesq_wb", "estoi", "si_sdr")
+DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}
+DRAWN = ("pesq_wb", "si_sdr")
+FRAME_MS = 16  # that times of a frame are given for
+BUDGETS = {"mmacs": (10, 20, 40, 80, 160, 320), "ms": (0.1, 0.15, 0.2, 0.3, 0.4, 0.6)}
+UNITS = {"mmacs": "MMAC/s", "ms": f"ms for {FRAME_MS} ms, one frame a call"}
+NOTE = (
+    f"ms: for {FRAME_MS} ms of audio, one frame a call, one thread. Saved: of the same model's highest level."
+    " Over its statics: mean difference to the line through the networks of one size of the same system at"
+    " the same cost, paired by file, with its 95% interval. Used: share of the scalable compute in files"
+    " below 2.5 dB, up to 12.5 dB, above."
+)
+
+
+def to_markdown(
+    points: Sequence[Any], claims: Sequence[Mapping[str, Any]], noisy: Mapping[str, float], about: str
+) -> str:
+    """All points, the pairs that claims are about, and who is best at which budget."""
+    lines = [*_points(points, noisy), ""]
+    if claims:
+        lines += [*_claims(claims), ""]
+    for cost in BUDGETS:
+        lines += [*_best(points, cost), ""]
+    return "\n".join([*lines, f"{about} {NOTE}"]) + "\n"
+
+
+def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
+    header = [
+        "system",
+        "model",
+        "at",
+        "MMAC/s",
+        "ms",
+        "saved: MACs",
+        "ms",
+        "used",
+        "PESQ",
+        "ESTOI",
+        "SI-SDR, dB",
+    ]
+    header += ["PESQ over its statics at equal MACs", "at equal ms"]
+    cells = [["noisy input", *[""] * 7, *(_number(noisy[c], DIGITS[c]) for c in COLUMNS), "", ""]]
+    for point in sorted(points, key=lambda p: (p.system, p.kind == "static", p.model, p.mmacs)):
+        used = point.by_snr(point.scores["utilization"]) if point.kind == "dynamic" else []
+        cells.append(
+            [
+                point.system,
+                point.model,
+                "static" if point.kind == "static" else point.budget,
+                f"{point.mmacs:.1f}",
+                _number(point.ms, 3),
+                *(_number(100 * point.saved.get(cost, math.nan), 0, "%") for cost in ("mmacs", "ms")),
+                " ".join(_number(share, 2) for share in used),
+                *(_number(point.mean(column), DIGITS[column]) for column in COLUMNS),
+                *(_difference(point.gains.get(cost, {}).get("pesq_wb"), 3) for cost in ("mmacs", "ms")),
+            ]
+        )
+    return report.table(header, cells)
+
+
+def _claims(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    header = ["claim", "of", "against", "MMAC/s", "ms", "PESQ", "of these below 2.5, to 12.5, above", "ESTOI"]
+    rows = []
+    for each in claims:
+        costs = [" / ".join(_number(v, d) for v in each[key]) for key, d in (("mmacs", 1), ("ms", 3))]
+        by_snr = " ".join(f"{value:+.3f}" for value in each["pesq_by_snr"])
+        rows.append([each["claim"], each["of"], each["against"], *costs, _difference(each["pesq_wb"], 3)])
+        rows[-1] += [by_snr, *(_difference(each[column], DIGITS[column]) for column in COLUMNS[1:])]
+    return report.table([*header, "SI-SDR, dB"], rows)
+
+
+def _best(points: Sequence[Any], cost: str) -> list[str]:
+    """For each budget the best point that keeps to it, by PESQ and by SI-SDR."""
+    rows = []
+    for budget in BUDGETS[cost]:
+        within = [point for point in points if getattr(point, cost) <= budget]
+        if within:
+            cells = [f"{budget:g}"]
+            for column in DRAWN:
+                best = max(within, key=lambda point: point.mean(column))
+                cells.append(f"{best.model} at {best.budget}: {_number(best.mean(column), DIGITS[column])}")
+            rows.append(cells)
+    return report.table([f"up to, {UNITS[cost]}", "best PESQ", "best SI-SDR, dB"], rows)
+
+
+def _number(value: float, decimals: int, unit: str = "") -> str:
+    return f"{value:.{decimals}f}{unit}" if math.isfinite(value) else ""
+
+
+def _difference(value: Mapping[str, float] | None, decimals: int) -> str:
+    if value is None:
+        return ""
+    mean, low, high = (f"{value[key]:+.{decimals}f}" for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def draw(points: Sequence[Any], noisy: Mapping[str, float]) -> Any:
+    """Quality over compute and over time: a color for each system, a line through a model's levels."""
+    from matplotlib.figure import Figure
+
+    axes = [cost for cost in UNITS if all(math.isfinite(getattr(point, cost)) for point in points)]
+    sheet = Figure(figsize=(11, 3.6 * len(axes) + 0.8), layout="constrained")
+    grid = sheet.subplots(len(axes), len(DRAWN), squeeze=False)
+    names = list(dict.fromkeys(point.system for point in points))
+    for cost, row in zip(axes, grid, strict=True):
+        for column, panel in zip(DRAWN, row, strict=True):
+            panel.axhline(noisy[column], color="#999", linestyle=":", label="noisy input")
+            for number, name in enumerate(names):
+                mine = [point for point in points if point.system == name]
+                _draw_system(panel, mine, cost, column, f"C{number % 10}")
+            panel.set(ylabel=report.HEADINGS[column][0], xscale="log", xlabel=UNITS[cost])
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    sheet.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return sheet
+
+
+def _draw_system(panel: Any, points: Sequence[Any], cost: str, column: str, color: str) -> None:
+    """Circles and lines: levels; stars: frames that differ; crosses: networks of one size."""
+    styles = {"level": ("o-", 5, ""), "dynamic": ("*", 10, ", dynamic"), "static": ("x", 6, ", one size")}
+    labelled: set[str] = set()
+    for model in dict.fromkeys(point.model for point in points):
+        for kind, (style, size, suffix) in styles.items():
+            mine = [point for point in points if (point.model, point.kind) == (model, kind)]
+            mine.sort(key=lambda point: point.mmacs)
+            if mine:
+                values = [getattr(p, cost) for p in mine], [p.mean(column) for p in mine]
+                about = None if kind in labelled else mine[0].system + suffix
+                panel.plot(*values, style, color=color, markersize=size, linewidth=1, label=about)
+                labelled.add(kind)

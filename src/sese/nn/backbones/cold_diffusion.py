@@ -1,0 +1,178 @@
+"""Modified cold diffusion (Kim and Kristjansson, ICASSP 2024): noise is taken away step by step.
+
+Milestones lie between the noisy signal and the clean speech, each with less of the noise: m = s + g n with
+gains g that fall from 1 to 0. A step goes from one milestone to the next, easier one, by the residual that it
+finds in what it hears. Plain cold diffusion, a control, guesses the clean speech in every step, and a rule
+says how far to go. A level is how many steps run. See docs/systems/cold_diffusion.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sese.nn.backbones.spectral_mixer import SpectralMixer
+from sese.nn.plan import Plan, Site
+from sese.nn.runs import masked_or_sliced
+from sese.nn.state import State
+
+Aim = Literal["milestone", "clean"]
+
+POWER_FLOOR = 1e-8
+"""Lowest square of a mask's magnitude where a root is taken of it."""
+
+
+class ColdDiffusion(nn.Module):
+    """From compressed spectra to compressed spectra, a mask a step.
+
+    Args:
+        noise_gains: how much of the noise is left behind each step, falling to 0; so many steps there are.
+        aim: of a step: the next ``milestone``, or ``clean`` speech, as in plain cold diffusion.
+        shared: one network for all steps, which is told the step by an offset on its stream; else one each.
+        bands, channels: of the networks, see `SpectralMixer`.
+        blocks, band_units, time_units, channel_units: of each network, which has one level.
+    """
+
+    frames_apart = False
+    """What a frame keeps decides what the states become, so frames must run in order."""
+
+    def __init__(
+        self,
+        noise_gains: Sequence[float],
+        aim: Aim,
+        shared: bool,
+        bands: Sequence[tuple[int, int]],
+        channels: int,
+        blocks: int,
+        band_units: int,
+        time_units: int,
+        channel_units: int,
+    ):
+        super().__init__()
+        self.noise_gains, self.aim, self.steps = (1.0, *noise_gains), aim, len(noise_gains)
+        # Any: PyTorch's type of what is in a list says nothing.
+        self.nets: Any = nn.ModuleList(
+            SpectralMixer(bands, channels, [blocks], [band_units], [time_units], [channel_units])
+            for _ in range(1 if shared else self.steps)
+        )
+        self.embedding: nn.Parameter | None = None
+        if shared:
+            self.embedding = nn.Parameter(torch.empty(self.steps, *self.nets[0].offset.shape))
+            nn.init.normal_(self.embedding, std=0.1)
+        used = [round(step / self.steps, 2) for step in range(self.steps)] + [1.0]
+        self.sites = (Site("steps", tuple(b - a for a, b in pairwise(used))),)
+
+    @property
+    def bins(self) -> int:
+        """Of a spectrum."""
+        return self.nets[0].bins
+
+    @property
+    def frame_samples(self) -> int:
+        """Values a frame, in and out."""
+        return 2 * self.bins
+
+    def macs(self) -> tuple[int, dict[str, list[int]]]:
+        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        static, units = self.nets[0].macs()
+        return 0, {"steps": [static + units["scale"][0]] * self.steps}
+
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """How much of each weight is used with `units` units kept, from axis 0 on; whole ones not named."""
+        if self.embedding is not None:
+            return {"embedding": (units,)}
+        unused = tuple(f"nets.{step}." for step in range(units, self.steps))
+        return {name: (0,) for name, _ in self.named_parameters() if unused and name.startswith(unused)}
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state behind the batch axis; each step has its own, also where weights are shared."""
+        return {
+            f"step.{step}.{name}": shape
+            for step in range(self.steps)
+            for name, shape in self._net(step).state_shapes().items()
+        }
+
+    def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Take steps.
+
+        Args:
+            x: (batch, frame * 2 * bin) compressed spectra, a frame's real parts before its imaginary ones.
+            plan: for the site ``steps``, how many steps run in each frame.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            What the last step that runs makes, as x is laid out, and the next state.
+        """
+        spectra = x.unflatten(1, (-1, 2, self.bins))
+        made, after = masked_or_sliced(self._masked, self._sliced, spectra, plan["steps"], state)
+        return made.flatten(1), after
+
+    def _sliced(self, x: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run frames (batch, frame, 2, bin) that all take so many steps."""
+        after, made = dict(state), x
+        for step in range(keep):
+            made, x, after = self.step(step, x, 1, after)
+        return made, after
+
+    def _masked(self, x: Tensor, keep: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run every step under masks (batch, frame, unit)."""
+        after, chosen = dict(state), x.new_zeros(())
+        kept = keep.split(1, dim=2)
+        for step in range(self.steps):
+            made, x, after = self.step(step, x, kept[step], after)
+            last = kept[step] - kept[step + 1] if step + 1 < self.steps else kept[step]
+            chosen = chosen + last.unsqueeze(3) * made
+        return chosen, after
+
+    def step(
+        self, number: int, x: Tensor, keep: int | Tensor, state: State
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Take one step.
+
+        Args:
+            number: of the step, from 0.
+            x: (batch, frame, 2, bin) compressed spectra of where the steps before have come.
+            keep: 1, or a mask (batch, frame, 1) of the frames in which the step changes its state.
+            state: of all steps.
+
+        Returns:
+            What the step makes, where the next one starts, and the next state.
+        """
+        beginning = f"step.{number}."
+        own = {
+            name.removeprefix(beginning): value for name, value in state.items() if name.startswith(beginning)
+        }
+        offset = None if self.embedding is None else self.embedding[number]
+        mask, own = self._net(number).run(x, keep, own, offset)
+        made = rotated(x, mask)
+        after = dict(state) | {beginning + name: value for name, value in own.items()}
+        if self.aim == "milestone" or number + 1 == self.steps:
+            return made, made, after
+        return made, rotated(x, self.onward(number, mask)), after
+
+    def onward(self, number: int, mask: Tensor) -> Tensor:
+        """The mask that leads to the next step of plain cold diffusion.
+
+        The mask of a step makes its guess s of the clean speech out of x. What x has besides is noise at the
+        gain of its milestone; x = D(s, y, t) with D(s, y, t) = s + g_t (y - s) says which noisy signal y that
+        means, and the rule x - D(s, y, t) + D(s, y, t - 1) keeps of x - s the share g_(t-1) / g_t.
+        This holds for spectra, and masks here are of compressed ones.
+        """
+        share = self.noise_gains[number + 1] / self.noise_gains[number]
+        one = mask.new_tensor([1.0, 0.0]).view(2, 1)
+        linear = share * one + (1 - share) * mask * mask.square().sum(2, keepdim=True)
+        return linear * linear.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR) ** (-1 / 3)
+
+    def _net(self, step: int) -> Any:
+        return self.nets[0 if self.embedding is not None else step]
+
+
+def rotated(x: Tensor, mask: Tensor) -> Tensor:
+    """Product of complex values, each (batch, frame, 2, bin) with real parts before imaginary ones."""
+    real, imaginary = mask.split(1, dim=2)
+    turned = torch.cat([-x[:, :, 1:], x[:, :, :1]], dim=2)
+    return real * x + imaginary * turned

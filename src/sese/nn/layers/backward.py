@@ -1,0 +1,81 @@
+"""PyTorch's PReLU and depthwise convolution with backward passes that are quick on CPUs.
+
+PyTorch's own take ten times as long as the forward pass there. Numbers are the same to rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def prelu(x: Tensor, slope: Tensor) -> Tensor:
+    """As `F.prelu` with one slope (1,) for all of x."""
+    return _PReLU.apply(x, slope.to(x.dtype)) if torch.is_grad_enabled() else F.prelu(x, slope.to(x.dtype))
+
+
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+    """A convolution along time for each channel by itself, without padding, in the precision of x.
+
+    Args:
+        x: (batch, time, channel).
+        weight: (channel, 1, tap).
+        bias: (channel,).
+        dilation: steps between taps.
+
+    Returns:
+        (batch, time - (tap - 1) * dilation, channel).
+    """
+    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    return (_Depthwise.apply if torch.is_grad_enabled() else _convolve)(x, weight, bias, dilation)
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        rows = x.transpose(1, 2).unsqueeze(2)  # in two dimensions channels may lie last: ten times as quick
+        y = F.conv2d(rows, weight.unsqueeze(2), bias, dilation=(1, dilation), groups=x.shape[2])
+    return y.squeeze(2).transpose(1, 2)
+
+
+def _column_sums(x: Tensor) -> Tensor:
+    """(batch, time, channel) -> (channel,), as a product, which is quicker than a sum over long axes."""
+    flat = x.flatten(0, 1)
+    return torch.mm(flat.new_ones(1, len(flat)), flat).squeeze(0)
+
+
+class _PReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return F.prelu(x, slope)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        to_x = torch.lerp(torch.ops.aten.threshold_backward(gradient, x, 0), gradient, slope)
+        to_slope = (gradient * x.clamp_max(0)).sum()
+        return to_x, to_slope.view(1)
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.dilation = dilation
+        return _convolve(x, weight, bias, dilation)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        taps, steps = weight.shape[2], gradient.shape[1]
+        past = (taps - 1) * ctx.dilation
+        to_x = _convolve(F.pad(gradient, (0, 0, past, past)), weight.flip(2), None, ctx.dilation)
+        starts = range(0, past + 1, ctx.dilation)
+        sums = [_column_sums(gradient * x[:, start : start + steps]) for start in starts]
+        return to_x, torch.stack(sums, 1).unsqueeze(1), _column_sums(gradient), None

@@ -1,0 +1,106 @@
+"""Modified cold diffusion (Kim and Kristjansson, ICASSP 2024), and plain cold diffusion beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+from sese.errors import InputError
+from sese.nn.backbones.cold_diffusion import Aim, ColdDiffusion
+from sese.nn.enhancer import Enhancer
+from sese.nn.features.stft import LevelledFeatures
+from sese.nn.heads.spectrum import SpectrumHead
+from sese.nn.policies.router import Router
+
+
+@dataclass(frozen=True)
+class ColdDiffusionConfig:
+    """Residual steps between milestones; one step to a gain of 0 is a one-shot network.
+
+    Attributes:
+        sample_rate: in Hz.
+        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
+        noise_gains: share of the noise that is left behind each step, falling to 0.
+        aim, shared: see `ColdDiffusion`.
+        bands: from low to high frequencies, pairs of (bands, bins in each); together n_fft / 2 bins.
+        channels, blocks, band_units, time_units, channel_units: of the network of a step, see `SpectralMixer`.
+        level_seconds: time constant of the running level.
+        router_channels: channels of the router that picks the number of steps; 0 has no router.
+    """
+
+    description: ClassVar[str] = "Causal network that removes noise from speech in residual steps."
+
+    sample_rate: int = 16000
+    n_fft: int = 512
+    hop_length: int = 256
+    noise_gains: tuple[float, ...] = (0.56, 0.32, 0.1, 0.0)
+    aim: Aim = "milestone"
+    shared: bool = False
+    bands: tuple[tuple[int, int], ...] = ((16, 8), (8, 16))
+    channels: int = 64
+    blocks: int = 2
+    band_units: int = 48
+    time_units: int = 48
+    channel_units: int = 96
+    level_seconds: float = 2.0
+    router_channels: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: values that no such network can have.
+        """
+        object.__setattr__(self, "bands", tuple(tuple(int(n) for n in pair) for pair in self.bands))
+        object.__setattr__(self, "noise_gains", tuple(float(gain) for gain in self.noise_gains))
+        gains = (1.0, *self.noise_gains)
+        if gains[-1] != 0 or any(later >= gain for gain, later in pairwise(gains)):
+            raise InputError(
+                f"model.noise_gains is {list(self.noise_gains)}; give shares below 1 that fall to 0"
+            )
+        sizes = ("channels", "blocks", "band_units", "time_units", "channel_units")
+        for name in ("sample_rate", "hop_length", *sizes):
+            if getattr(self, name) < 1:
+                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        if self.aim not in ("milestone", "clean"):
+            raise InputError(f"model.aim is {self.aim!r}; choose from milestone, clean")
+        if self.router_channels < 0:
+            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
+        if not self.level_seconds > 0:
+            raise InputError(f"model.level_seconds is {self.level_seconds}; use a number above 0")
+        if self.n_fft != 2 * self.hop_length:
+            raise InputError(f"model.n_fft is {self.n_fft}; use two hops, {2 * self.hop_length}")
+        if any(len(pair) != 2 or min(pair) < 1 or pair[1] % 2 for pair in self.bands):
+            raise InputError(
+                f"model.bands is {self.bands}; give pairs of (bands, even number of bins in each)"
+            )
+        if sum(count * bins for count, bins in self.bands) != self.n_fft // 2:
+            raise InputError(f"model.bands is {self.bands}; the bins must sum to {self.n_fft // 2}")
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return len(self.noise_gains)
+
+    def build(self) -> Enhancer:
+        """The network, freshly initialised."""
+        level_frames = max(2, round(self.level_seconds * self.sample_rate / self.hop_length))
+        features = LevelledFeatures(self.n_fft, self.hop_length, level_frames)
+        backbone = ColdDiffusion(
+            self.noise_gains,
+            self.aim,
+            self.shared,
+            self.bands,
+            self.channels,
+            self.blocks,
+            self.band_units,
+            self.time_units,
+            self.channel_units,
+        )
+        head = SpectrumHead(self.n_fft, self.hop_length)
+        router = None
+        if self.router_channels:
+            router = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
+        rate, lookahead = self.sample_rate, head.lookahead_samples
+        return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)
