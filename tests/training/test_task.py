@@ -192,7 +192,7 @@ def test_dealt_rows_of_a_routed_batch_cost_nothing():
     with torch.no_grad():  # the router all but always picks the lowest level
         training.model.policy.pointwise.bias[:] = torch.tensor([50.0, 0, 0, 0])
     generator = torch.Generator().manual_seed(0)
-    losses = training._routed(batch().noisy, batch().clean, generator)
+    losses = training._routed(batch(), generator)
     assert losses["efficiency"].item() == pytest.approx((0.125 - 0.25) ** 2, rel=1e-4)
     assert losses["balance"].item() == pytest.approx(0.1 * 4, rel=1e-3)
 
