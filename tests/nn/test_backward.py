@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
-from sese.nn.layers.backward import depthwise, prelu
+from sese.nn.layers.backward import PReLU, depthwise
 
 
 def torch_depthwise(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
@@ -44,18 +45,20 @@ def test_prelu(slope: float) -> None:
     torch.manual_seed(0)
     values = [torch.randn(2, 5, 7).double(), torch.tensor([slope]).double()]
     values[0][0, 0] = 0.0
-    for value, reference in zip(results(prelu, values), results(F.prelu, values), strict=True):
+    layer = PReLU()
+    made = results(lambda x, slope: functional_call(layer, {"weight": slope}, x), values)
+    for value, reference in zip(made, results(F.prelu, values), strict=True):
         torch.testing.assert_close(value, reference)
 
 
 def test_half_precision_weights_get_gradients_of_their_own() -> None:
     x = torch.randn(2, 30, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
     weight, bias = torch.ones(8, 1, 3, requires_grad=True), torch.zeros(8, requires_grad=True)
-    slope = torch.tensor([0.25], requires_grad=True)
-    y = prelu(depthwise(x, weight, bias, 2), slope)
+    layer = PReLU()
+    y = layer(depthwise(x, weight, bias, 2))
     assert y.dtype == torch.bfloat16
     y.float().sum().backward()
-    for parameter in (weight, bias, slope):
+    for parameter in (weight, bias, layer.weight):
         assert parameter.grad is not None
         assert parameter.grad.dtype == torch.float32
         assert parameter.grad.shape == parameter.shape

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,15 +17,20 @@ from torch import Tensor, nn
 from contract import audio, build, count_macs, random_plan
 from sese.data.mixing import Mixture
 from sese.errors import InputError
+from sese.export.folder import export_folder
+from sese.nn import checkpoint
 from sese.nn.backbones.nsnet2 import LAYERS, NsNet2
 from sese.nn.cost import macs_per_frame, parameters, parameters_used, prefixes
 from sese.nn.features.log_power import LogPowerFeatures
 from sese.nn.heads.gain import LOWEST_GAIN, GainHead
 from sese.nn.layers.held import HeldGRU
 from sese.nn.plan import counts_to_mask
-from sese.nn.policies.fixed import level_plan
+from sese.nn.policies.fixed import level_plan, levels_plan
 from sese.nn.state import fresh
 from sese.nn.systems.nsnet2 import NsNet2Config
+from sese.runtime.artefact import open_artefact
+from sese.runtime.enhancer import Enhancer
+from sese.runtime.step import Step
 from sese.training.config import read
 from sese.training.sweep import plan as sweep_plan
 from sese.training.task import EnhancementTask
@@ -367,3 +373,59 @@ def test_configurations_hold_the_sizes_that_they_say() -> None:
 def test_refused_configurations(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         NsNet2Config(**values)
+
+
+# One file
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A network whose router picks each exit in some frames, and its file."""
+    config = NsNet2Config(
+        n_fft=128,
+        hop_length=64,
+        hidden=24,
+        wide=36,
+        exits=("fc1", "gru1", "fc3"),
+        split="joined",
+        router_channels=6,
+    )
+    model, folder = copy.deepcopy(build(config)).requires_grad_(False), tmp_path_factory.mktemp("nsnet2")
+    model.policy.pointwise.weight *= 5
+    scores = model.score(audio(model, 200))
+    model.policy.pointwise.bias -= scores.mean((0, 1))
+    checkpoint.save(folder / "run", "nsnet2", config, model.state_dict())
+    export_folder(folder / "run", folder / "made")
+    return folder / "made", model
+
+
+def test_exported_file_is_the_network(exported: tuple[Path, Any]) -> None:
+    path, model = exported
+    stored = [tensor for tensor in onnx.load(path / "model.onnx").graph.initializer]
+    assert sum(int(np.prod(tensor.dims)) for tensor in stored) <= 1.02 * parameters(model), "each weight once"
+    x = audio(model, 20)
+    levels = torch.tensor([1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 0, 1])
+    expected = model(x, levels_plan(model.sites, levels.unsqueeze(0))).audio[0].numpy()
+    assert np.abs(expected).max() > 0.01
+    for calls in ([1] * 20, [3, 17]):
+        step, parts, at = Step(open_artefact(path), 1), [], 0
+        for frames in calls:
+            samples = x[0, :, at * 64 : (at + frames) * 64].numpy()
+            parts.append(step(samples, levels[at : at + frames].numpy())[0].copy())
+            at += frames
+        np.testing.assert_allclose(np.concatenate(parts, 1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("budget", [1.0, "fixed:0.67", "auto", 0.8, "threshold"])
+def test_streamed_equals_whole_under_every_policy(exported: tuple[Path, Any], budget: Any) -> None:
+    """States of layers that frames skip are held alike, a frame a call or many."""
+    enhancer = Enhancer(exported[0], budget=budget)
+    generator = np.random.default_rng(0)
+    loudness = np.repeat(generator.choice([0.002, 0.02, 0.2], 40), 400)
+    x = (loudness * generator.standard_normal(16000)).astype(np.float32)
+    whole, stream = enhancer.enhance(x, 16000), enhancer.stream(16000)
+    made = [stream.feed(chunk) for chunk in np.split(x, [1, 65, 500, 700, 3001, 9000])]
+    np.testing.assert_allclose(np.concatenate([*made, stream.flush()]), whole, atol=1e-5)
+    assert whole.shape == x.shape
+    assert np.abs(whole).max() > 0.01
+    assert (len(set(stream.trace.tolist())) > 1) == (budget in ("auto", 0.8, "threshold"))

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
 from sese.nn.heads.spectrum import SpectrumHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
+from sese.nn.layers.depthwise import DepthwiseBlock
 from sese.nn.layers.dynamic import DynamicAttention, DynamicGRU
 from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap
@@ -56,6 +57,11 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["forward"] = partial(_channel_map, layer)
         elif isinstance(layer, TemporalBlock) and not many:
             vars(layer)["_depthwise"] = partial(_depthwise, layer)
+        elif isinstance(layer, DepthwiseBlock):
+            vars(layer)["_convolve"] = partial(_convolve, layer)
+        elif isinstance(layer, nn.PReLU) and layer.num_parameters == 1:
+            # ONNX Runtime's PRelu takes ten times as long.
+            vars(layer)["forward"] = partial(F.leaky_relu, negative_slope=float(layer.weight))
         elif isinstance(layer, SpectralFeatures):
             vars(layer)["transform"] = partial(_forward_transform, layer)
         elif isinstance(layer, MaskHead | SpectrumHead):
@@ -215,6 +221,17 @@ def _depthwise(layer: TemporalBlock, joined: Tensor, width: int) -> Tensor:
     """As `TemporalBlock._depthwise` for one frame, without a convolution's changes of layout."""
     windows = joined[:, :: layer.dilation, :width].transpose(1, 2).unsqueeze(2)
     return (windows * layer.depthwise_weight[:width]).sum((2, 3))
+
+
+def _convolve(layer: DepthwiseBlock, x: Tensor) -> Tensor:
+    """As `DepthwiseBlock._convolve`, a product a tap: for few steps a convolution takes longer."""
+    weight, bias = layer.depthwise.weight, layer.depthwise.bias
+    taps = weight[:, 0].unbind(1)
+    y = bias
+    for tap, factor in enumerate(taps):
+        start, left = tap * layer.dilation, (len(taps) - 1 - tap) * layer.dilation
+        y = y + x[:, start : -left or None] * factor
+    return y
 
 
 def _forward_transform(layer: SpectralFeatures, frames: Tensor) -> Tensor:

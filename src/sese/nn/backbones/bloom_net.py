@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sese.nn.layers.backward import prelu
+from sese.nn.layers.backward import PReLU
 from sese.nn.layers.depthwise import DepthwiseBlock
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
@@ -59,7 +59,7 @@ class BloomNet(nn.Module):
             DepthwiseBlock(channels, hidden, kernel_size, dilation_growth**block) for block in range(blocks)
         )
         self.masks: Any = nn.ModuleList(
-            nn.Sequential(nn.PReLU(), nn.Linear(channels, filters), nn.Sigmoid()) for _ in range(blocks)
+            nn.Sequential(PReLU(), nn.Linear(channels, filters), nn.Sigmoid()) for _ in range(blocks)
         )
         self.decoders: Any = nn.ModuleList(nn.Linear(filters, 2 * stride, bias=False) for _ in range(blocks))
         # Users give these as budgets, so they are round numbers.
@@ -154,9 +154,7 @@ class BloomNet(nn.Module):
 
     def _decode(self, x: Tensor, features: Tensor, level: int) -> Tensor:
         """Windows (batch, step, 2 * stride) of a level, from its stream and the features."""
-        activation, linear, sigmoid = self.masks[level]
-        mask = sigmoid(linear(prelu(x, activation.weight)))
-        return self.decoders[level](mask * features).float()
+        return self.decoders[level](self.masks[level](x) * features).float()
 
     def _overlap(
         self, windows: Tensor, state: State, after: dict[str, Tensor]

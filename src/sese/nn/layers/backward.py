@@ -9,13 +9,20 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def prelu(x: Tensor, slope: Tensor) -> Tensor:
-    """As `F.prelu` with one slope (1,) for all of x."""
-    return _PReLU.apply(x, slope.to(x.dtype)) if torch.is_grad_enabled() else F.prelu(x, slope.to(x.dtype))
+class PReLU(nn.PReLU):
+    """As PyTorch's, with one slope (1,) for all channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape -> the same."""
+        slope = self.weight.to(input.dtype)
+        return _PReLU.apply(input, slope) if torch.is_grad_enabled() else F.prelu(input, slope)
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sese.nn.layers.backward import depthwise, prelu
+from sese.nn.layers.backward import PReLU, depthwise
 from sese.nn.state import push
 
 
@@ -24,10 +24,10 @@ class DepthwiseBlock(nn.Module):
         super().__init__()
         self.dilation, self.past = dilation, (kernel_size - 1) * dilation
         self.expand = nn.Linear(channels, hidden)
-        self.expand_activation = nn.PReLU()
+        self.expand_activation = PReLU()
         self.expand_norm = nn.LayerNorm(hidden)
         self.depthwise = nn.Conv1d(hidden, hidden, kernel_size, dilation=dilation, groups=hidden)
-        self.depthwise_activation = nn.PReLU()
+        self.depthwise_activation = PReLU()
         self.depthwise_norm = nn.LayerNorm(hidden)
         self.project = nn.Linear(hidden, channels)
 
@@ -51,15 +51,19 @@ class DepthwiseBlock(nn.Module):
         Returns:
             (batch, step, channel), and the next history.
         """
-        h = self.expand_norm(prelu(self.expand(x), self.expand_activation.weight))
+        h = self.expand_norm(self.expand_activation(self.expand(x)))
         if kept is not None:
             h = h * kept.to(h.dtype)
         joined, history = push(history, h)
-        assert self.depthwise.bias is not None
-        h = depthwise(joined, self.depthwise.weight, self.depthwise.bias, self.dilation)
-        made = self.project(self.depthwise_norm(prelu(h, self.depthwise_activation.weight)))
+        h = self._convolve(joined)
+        made = self.project(self.depthwise_norm(self.depthwise_activation(h)))
         return x + (made if kept is None else made * kept.to(made.dtype)), history
 
     def left_out(self, steps: int, history: Tensor) -> Tensor:
         """The history (batch, past, hidden) behind so many steps that leave the block out."""
         return push(history, history.new_zeros(history.shape[0], steps, self.hidden))[1]
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """(batch, past + step, hidden) -> (batch, step, hidden)."""
+        assert self.depthwise.bias is not None
+        return depthwise(x, self.depthwise.weight, self.depthwise.bias, self.dilation)
