@@ -283,7 +283,7 @@ def test_sweeps_train_each_block_once_and_its_twins(name: str, depths: int, tmp_
     tuned = runs.pop("fine-tuned").resolve()
     assert (tuned.training.levels, tuned.training.train_only) == ("all", ("all",))
     assert tuned.model.blocks == depths
-    assert set(runs) <= {"joint"}
+    assert set(runs) <= {"joint", "router"}
 
 
 def test_stages_of_the_small_member_hear_as_much_as_its_twins(tmp_path: Path) -> None:
@@ -291,6 +291,8 @@ def test_stages_of_the_small_member_hear_as_much_as_its_twins(tmp_path: Path) ->
     settings = {run.folder.parent.name: run.resolve().training for run in runs}
     stages = {name: s for name, s in settings.items() if name.startswith("block-") or name == "fine-tuned"}
     assert {s.batch_size for s in settings.values()} == {8}
+    router = settings.pop("router")
+    assert (router.levels, router.train_only) == ("measured", ("policy",))
     assert {s.steps for name, s in settings.items() if name not in stages} == {900}
     assert sum(s.steps for s in stages.values()) == 900
     assert all(s.warmup_steps < s.steps / 3 for s in settings.values())
