@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sese.data.mixing import Mixture
 from sese.errors import InputError
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
-from sese.nn.backbones.bloom_net import BloomNet
+from sese.nn.backbones.bloom_net import BloomNet, fourier_frame
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan, levels_plan
@@ -118,9 +118,47 @@ def pointwise(x: Tensor, linear: nn.Linear) -> Tensor:
     return F.conv1d(x, linear.weight.unsqueeze(2), linear.bias)
 
 
-def norm(x: Tensor, layer: nn.LayerNorm) -> Tensor:
-    mean, var = x.mean(1, keepdim=True), x.var(1, keepdim=True, unbiased=False)
-    return (x - mean) / (var + layer.eps).sqrt() * layer.weight[:, None] + layer.bias[:, None]
+def norm(x: Tensor, layer: nn.BatchNorm1d) -> Tensor:
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    factor = layer.weight / (layer.running_var + layer.eps).sqrt()
+    return (x - layer.running_mean[:, None]) * factor[:, None] + layer.bias[:, None]
+
+
+def test_fresh_filters_lose_nothing() -> None:
+    """With masks of one half, as fresh ones are, the decoders give back what the encoder heard."""
+    net = copy.deepcopy(build(TINY).backbone)
+    with torch.no_grad():
+        net.encoder.weight.copy_(fourier_frame(12, 8))
+        for decoder in net.decoders:
+            decoder.weight.copy_(2 * net.encoder.weight.T)
+        for mask in net.masks:
+            mask[1].weight.zero_()
+            mask[1].bias.zero_()
+    x = torch.randn(2, 6 * net.frame_samples, generator=torch.Generator().manual_seed(3))
+    made, _ = net(x, {"depth": 2}, fresh(net.state_shapes(), 2, x))
+    late = net.lookahead_samples
+    torch.testing.assert_close(made[:, late:], x[:, :-late], atol=1e-5, rtol=0)
+
+
+def test_a_level_that_is_new_begins_as_the_one_below(tmp_path: Path) -> None:
+    small, large = (replace(TINY, blocks=blocks) for blocks in (1, 3))
+    before = build(small)
+    checkpoint.save(tmp_path, "bloom_net", small, before.state_dict())
+    settings = {
+        "levels": "full",
+        "initial": str(tmp_path),
+        "train_only": ["backbone.blocks", "backbone.masks"],
+    }
+    settings["train_only"].append("backbone.decoders")
+    grown = EnhancementTask(
+        parse({"system": "bloom_net", "model": asdict(large), "training": settings})
+    ).model
+    clip = audio(before, 5)
+    for level in range(3):
+        expected = before.enhance_clip(clip)
+        made = grown.eval().enhance_clip(clip, level_plan(grown.sites, level))
+        torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("units", [1, 2, 3])
@@ -235,8 +273,8 @@ def test_grown_block_by_block_then_tuned(tmp_path: Path) -> None:
         assert all(name.startswith(tuple(parts)) for name in set(new) - set(old))
         for level in range(block):
             plan = level_plan(before.model.sites, level)
-            expected = before.model.enhance_clip(noisy, plan)
-            assert torch.equal(grown.model.enhance_clip(noisy, plan), expected)
+            expected = before.model.eval().enhance_clip(noisy, plan)
+            assert torch.equal(grown.model.eval().enhance_clip(noisy, plan), expected)
         before = grown
     tuned = task(levels="all", initial=saved(before, tmp_path / "all"))
     losses = learn(tuned, 10)

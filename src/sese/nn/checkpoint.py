@@ -69,13 +69,16 @@ def load(folder: Path) -> Enhancer:
     return model.eval()
 
 
-def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> None:
+def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> set[str]:
     """Give a network the weights of a folder.
 
     Args:
         model: the network.
         folder: holds the weights.
         new: beginnings of names of weights that may be missing there; they stay as they are.
+
+    Returns:
+        Names of those that stayed.
 
     Raises:
         InputError: missing or corrupt file, or weights of another network.
@@ -88,6 +91,7 @@ def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> None:
             {name: own[name] for name in own if name not in weights and name.startswith(new)} if new else {}
         )
         model.load_state_dict(weights | fresh)
+        return set(fresh)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; give a folder with {CONFIG} and {WEIGHTS}") from None
     except (SafetensorError, RuntimeError) as error:

@@ -42,9 +42,13 @@ class EnhancementTask(lightning.LightningModule):
         only = config.training.train_only
         if config.training.initial:
             new = ("policy.", *(f"{beginning}." for beginning in only))
-            checkpoint.load_into(self.model, Path(config.training.initial), new)
+            fresh = checkpoint.load_into(self.model, Path(config.training.initial), new)
+            blocks = [int(name.split(".")[2]) for name in fresh if name.startswith("backbone.blocks.")]
+            if blocks and hasattr(self.model.backbone, "grow"):
+                self.model.backbone.grow(min(blocks))
         if only != ("all",):
             _freeze_all_but(self.model, only)
+        self.train()
         self.validated: dict[str, list[Tensor]] = {}
 
     def train(self, mode: bool = True) -> EnhancementTask:

@@ -8,6 +8,7 @@ docs/systems/bloom_net.md.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sese.nn.layers.backward import PReLU
-from sese.nn.layers.depthwise import DepthwiseBlock
+from sese.nn.layers.depthwise import ChannelNorm, DepthwiseBlock
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State, delay, push
@@ -52,7 +53,7 @@ class BloomNet(nn.Module):
         super().__init__()
         self.steps, self.stride = steps, stride
         self.encoder = nn.Linear(2 * stride, filters, bias=False)
-        self.norm = nn.LayerNorm(filters)
+        self.norm = ChannelNorm(filters)
         self.bottleneck = nn.Linear(filters, channels)
         # Any: PyTorch's type of what is in a list says nothing.
         self.blocks: Any = nn.ModuleList(
@@ -62,9 +63,24 @@ class BloomNet(nn.Module):
             nn.Sequential(PReLU(), nn.Linear(channels, filters), nn.Sigmoid()) for _ in range(blocks)
         )
         self.decoders: Any = nn.ModuleList(nn.Linear(filters, 2 * stride, bias=False) for _ in range(blocks))
+        with torch.no_grad():
+            self.encoder.weight.copy_(fourier_frame(filters, 2 * stride))
+            for decoder in self.decoders:
+                decoder.weight.copy_(2 * self.encoder.weight.T)  # fresh masks are about a half
         # Users give these as budgets, so they are round numbers.
         used = [round(block / blocks, 2) for block in range(blocks)] + [1.0]
         self.sites = (Site("depth", tuple(b - a for a, b in pairwise(used))),)
+
+    def grow(self, levels: int) -> None:
+        """Let all levels above so many begin as the highest of those: with its mask and decoder, and blocks
+        that add nothing yet.
+        """
+        with torch.no_grad():
+            for level in range(levels, len(self.blocks)):
+                self.blocks[level].project.weight.zero_()
+                self.blocks[level].project.bias.zero_()
+                for parts in (self.masks, self.decoders):
+                    parts[level].load_state_dict(parts[levels - 1].state_dict())
 
     @property
     def frame_samples(self) -> int:
@@ -163,3 +179,15 @@ class BloomNet(nn.Module):
         first, second = windows.split(self.stride, dim=2)
         late, after["overlap"] = delay(state["overlap"], second)
         return (first + late).flatten(1).unflatten(1, (-1, self.frame_samples)), after
+
+
+def fourier_frame(filters: int, length: int) -> Tensor:
+    """Filters (filter, sample) to begin with: windowed cosines and sines at evenly spaced frequencies.
+
+    With at least as many filters as samples, their transposes make of the features of windows that overlap by
+    half what the windows were made of. A network whose masks are one is then transparent from the start.
+    """
+    place = torch.arange(length) + 0.5
+    angle = 2 * math.pi * (torch.arange((filters + 1) // 2).unsqueeze(1) + 0.5) * place / filters
+    atoms = torch.cat([angle.cos(), angle.sin()])[:filters]
+    return atoms * math.sqrt(2 / filters) * torch.sin(math.pi * place / length)

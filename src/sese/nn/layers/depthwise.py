@@ -8,11 +8,20 @@ from sese.nn.layers.backward import PReLU, depthwise
 from sese.nn.state import push
 
 
+class ChannelNorm(nn.BatchNorm1d):
+    """Batch norm of (batch, step, channel)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Same shape."""
+        return super().forward(input.flatten(0, 1)).unflatten(0, input.shape[:2])
+
+
 class DepthwiseBlock(nn.Module):
     """Pointwise, PReLU, norm, depthwise along time, PReLU, norm, pointwise; added to the stream.
 
-    Norms are over the channels of a step, so that nothing but the depthwise convolution remembers. A step
-    that leaves the block out hands it zeros, as there are before the first step.
+    Norms are by statistics that training gathers for each channel, so that nothing but the depthwise
+    convolution remembers. A step that leaves the block out hands it zeros, as there are before the first
+    step.
 
     Args:
         channels: of the residual stream.
@@ -25,10 +34,10 @@ class DepthwiseBlock(nn.Module):
         self.dilation, self.past = dilation, (kernel_size - 1) * dilation
         self.expand = nn.Linear(channels, hidden)
         self.expand_activation = PReLU()
-        self.expand_norm = nn.LayerNorm(hidden)
+        self.expand_norm = ChannelNorm(hidden)
         self.depthwise = nn.Conv1d(hidden, hidden, kernel_size, dilation=dilation, groups=hidden)
         self.depthwise_activation = PReLU()
-        self.depthwise_norm = nn.LayerNorm(hidden)
+        self.depthwise_norm = ChannelNorm(hidden)
         self.project = nn.Linear(hidden, channels)
 
     @property
