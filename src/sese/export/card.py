@@ -11,7 +11,6 @@ import yaml
 from sese.evaluation.report import HEADINGS
 from sese.training.run import RESOLVED
 
-
 GATES = (
     "\n- gates pick the channels that run, under `--budget auto`; the level below is everything, which is as "
     "good as it was trained (`training.pruning.dense_share`)"
