@@ -73,7 +73,7 @@ def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:
     """
     utilizations = [level.utilization for level in card.levels]
     macs = [level.macs_per_second for level in card.levels]
-    if card.gates:
+    if getattr(card, "gates", False):
         utilizations, macs = [0.0, *utilizations], [card.static_macs_per_second, *macs]
     router = card.router_macs_per_second if routed else 0.0
     return float(np.interp(trace, utilizations, macs).mean()) + router

@@ -11,6 +11,11 @@ import yaml
 from sese.evaluation.report import HEADINGS
 from sese.training.run import RESOLVED
 
+GATES = (
+    "\n- gates pick the channels that run, under `--budget auto`; the level below is everything, which is as "
+    "good as it was trained (`training.pruning.dense_share`)"
+)
+
 
 def write_card(
     path: Path, metadata: dict[str, Any], run: Path, notes: Path | None, difference: float
@@ -34,7 +39,7 @@ def write_card(
         f"- one step is {hop} samples ({1000 * hop / rate:.0f} ms); latency {latency} samples "
         f"({1000 * latency / rate:.1f} ms), of which {metadata['lookahead_samples']} look ahead\n"
         f"- {metadata['parameters']:,} parameters; the ONNX file agrees with PyTorch to {difference:.1e}\n"
-        f"- made by sese {metadata['version']}",
+        f"- made by sese {metadata['version']}" + (GATES if metadata["gates"] else ""),
         "## Levels",
         _levels(metadata),
     ]
