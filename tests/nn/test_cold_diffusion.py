@@ -294,16 +294,10 @@ def test_what_cannot_be_is_refused() -> None:
 # One file
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        replace(TINY, noise_gains=(0.4, 0.0), shared=True, router_channels=10),
-        replace(TINY, noise_gains=(0.4, 0.0), aim="clean"),
-    ],
-    ids=["shared", "plain"],
-)
 @torch.no_grad()
-def test_exported_file_is_the_network(config: ColdDiffusionConfig, tmp_path: Path) -> None:
+def test_exported_file_is_the_network(tmp_path: Path) -> None:
+    """With what steps may have besides: weights that they share, and a way on that is not what they make."""
+    config = replace(TINY, noise_gains=(0.4, 0.0), shared=True, aim="clean", router_channels=10)
     model = build(config)
     checkpoint.save(tmp_path / "run", "cold_diffusion", config, model.state_dict())
     export_folder(tmp_path / "run", tmp_path / "made")

@@ -61,7 +61,8 @@ class ColdDiffusion(nn.Module):
         )
         self.embedding: nn.Parameter | None = None
         if shared:
-            self.embedding = nn.Parameter(torch.empty(self.steps, *self.nets[0].offset.shape))
+            in_all = sum(count for count, _ in bands)
+            self.embedding = nn.Parameter(torch.empty(self.steps, in_all, 1, channels))
             nn.init.normal_(self.embedding, std=0.1)
         used = [round(step / self.steps, 2) for step in range(self.steps)] + [1.0]
         self.sites = (Site("steps", tuple(b - a for a, b in pairwise(used))),)
