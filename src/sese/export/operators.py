@@ -110,8 +110,7 @@ def _dynamic(
 ) -> Any:
     """As `DynamicGRU._along_bands` (no state) and `DynamicGRU._along_time`.
 
-    All groups in one operator, with zeros in the weights between them: steps are many and small, and what a
-    step costs is not its products.
+    All groups in one operator, with zeros in the weights between them: steps are many, and products small.
     """
     assert mask is None
     width = count * layer.size
