@@ -120,20 +120,25 @@ def _dynamic(
 ) -> Any:
     """As `DynamicGRU._along_bands` (no state) and `DynamicGRU._along_time`.
 
-    All groups in one operator, with zeros in the weights between them: steps are many and small, and what a
-    step costs is not its products.
+    All groups in one operator, with zeros in the weights between them: steps are many, and products small.
     """
     assert mask is None
-    directions, width = layer.directions, count * layer.size
-    weights, recurrents = (
-        torch.cat([_reordered(_apart(weight[:count, way]).unsqueeze(0)) for way in range(directions)])
-        for weight in (layer.input_weight, layer.hidden_weight)
-    )
-    halves = (
-        torch.cat([_reordered(_joined(bias[:count, way])) for way in range(directions)])
-        for bias in (layer.input_bias, layer.hidden_bias)
-    )
-    bias = torch.cat(list(halves), dim=1)
+    width = count * layer.size
+    order = torch.tensor([1, 0, 2])  # PyTorch's gates are reset, update, new; ONNX' have update first
+
+    def apart(weight: Tensor) -> Tensor:
+        """(group, direction, 3 * unit, unit) -> (direction, 3 * group * unit, group * unit)."""
+        gates = weight[:count].unflatten(2, (3, -1)).index_select(2, order).permute(1, 2, 0, 3, 4)
+        blocks = gates.unsqueeze(4) * torch.eye(count).view(count, 1, count, 1)
+        return blocks.reshape(-1, 3 * width, width)
+
+    def joined(bias: Tensor) -> Tensor:
+        """(group, direction, 3 * unit) -> (direction, 3 * group * unit)."""
+        gates = bias[:count].unflatten(2, (3, -1)).index_select(2, order)
+        return gates.permute(1, 2, 0, 3).reshape(-1, 3 * width)
+
+    weights, recurrents = apart(layer.input_weight), apart(layer.hidden_weight)
+    bias = torch.cat([joined(layer.input_bias), joined(layer.hidden_bias)], dim=1)
     batch, frames, bands, _ = y.shape
     if state is None:
         rows = y.flatten(0, 1).transpose(0, 1)
@@ -158,19 +163,6 @@ def _attend(
     if offset is not None:
         scores = scores + offset
     return product(torch.softmax(scores, dim=-1), value)
-
-
-def _apart(weights: Tensor) -> Tensor:
-    """Matrices (group, 3 * unit, unit), gate by gate, as blocks of one: (3 * group * unit, group * unit)."""
-    groups, _, units = weights.shape
-    gates = weights.unflatten(1, (3, units)).transpose(0, 1)  # (gate, group, unit, unit)
-    blocks = gates.unsqueeze(3) * torch.eye(groups).view(groups, 1, groups, 1)
-    return blocks.reshape(3 * groups * units, groups * units)
-
-
-def _joined(biases: Tensor) -> Tensor:
-    """Biases (group, 3 * unit) of groups side by side: (1, 3 * group * unit)."""
-    return biases.unflatten(1, (3, -1)).transpose(0, 1).reshape(1, -1)
 
 
 def _diagonal(layer: DiagonalGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
