@@ -43,13 +43,14 @@ def masks(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
     taps = scope.add("Squeeze", names.taps, scope.constant([1]))
     h = _after(scope, names, scope.add("Mul", names.windows, taps))
     mask = scope.add("Reshape", names.mask, scope.constant([-1]))
+    mask = scope.add("Cast", mask, to=TensorProto.FLOAT)
     return scope.add("MatMul", scope.add("Mul", h, mask), names.weight)
 
 
 def ifs(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
     """Run the open groups one by one."""
     made, group = "", sizes["group"]
-    mask = scope.add("Cast", scope.add("Reshape", names.mask, scope.constant([-1])), to=TensorProto.BOOL)
+    mask = scope.add("Reshape", names.mask, scope.constant([-1]))
     shape = scope.add(
         "Concat", scope.add("Shape", names.windows, end=1), scope.constant([sizes["channels"]]), axis=0
     )

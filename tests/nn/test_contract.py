@@ -6,17 +6,23 @@ import pytest
 
 from contract import BackboneContract, PolicyContract
 from sese.nn.systems.bloom_net import BloomNetConfig
+from sese.nn.systems.cold_diffusion import ColdDiffusionConfig
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.ftf_net import FTFNetConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
+STEPS = {"n_fft": 128, "hop_length": 64, "bands": ((8, 8),), "channels": 8, "blocks": 1, "band_units": 4}
+
 SYSTEMS = {
     "bloom-net": BloomNetConfig(hop_length=16, stride=4, filters=12, channels=6, hidden=8, blocks=3),
     "bloom-net-dilated": BloomNetConfig(
         hop_length=8, stride=4, filters=12, channels=6, hidden=8, blocks=3, dilation_growth=3
     ),
+    "cold-diffusion": ColdDiffusionConfig(**STEPS, time_units=8, channel_units=8),
+    "cold-diffusion-shared": ColdDiffusionConfig(**STEPS, time_units=8, channel_units=8, shared=True),
+    "cold-diffusion-plain": ColdDiffusionConfig(**STEPS, time_units=8, channel_units=8, aim="clean"),
     "demucs": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2),
     "demucs-x2": DemucsConfig(channels=8, depth=4, oversampling=2, groups=2),
     "spectral-mixer": SpectralMixerConfig(
@@ -42,6 +48,7 @@ SYSTEMS = {
 }
 
 ROUTED = {
+    "cold-diffusion-router": ColdDiffusionConfig(**STEPS, time_units=8, channel_units=8, router_channels=10),
     "conv-fsenet-router": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, router_channels=12),
     "bloom-net-router": BloomNetConfig(
         hop_length=128, stride=8, filters=16, channels=6, hidden=8, blocks=3, router_channels=12

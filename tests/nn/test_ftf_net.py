@@ -14,7 +14,8 @@ from contract import audio, build, count_macs
 from sese.data.mixing import Mixture
 from sese.errors import InputError
 from sese.nn.cost import macs_per_sample, parameters, parameters_used
-from sese.nn.layers.dynamic import DynamicAttention, DynamicConv, DynamicGRU
+from sese.nn.layers.dynamic import BLOCK, DynamicAttention, DynamicConv, DynamicGRU
+from sese.nn.layers.grouped_recurrence import grouped_gru
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan
 from sese.nn.systems.ftf_net import FTFNetConfig
@@ -127,10 +128,70 @@ def test_time_is_forgotten_beyond_the_states() -> None:
     assert not torch.isclose(layer(x, 2, state)[0][:, 5], layer(other, 2, state)[0][:, 5]).all()
 
 
-def test_full_size_streams_as_it_runs_offline() -> None:
+def test_whole_clips_in_blocks_equal_frame_by_frame() -> None:
+    torch.manual_seed(0)
+    layer, frames = DynamicAttention(8, (2, 4), 5), 2 * BLOCK + 3
+    x, state = torch.randn(2, frames, 3, 8), torch.randn(2, *layer.state_shape(3))
+    whole, last = layer(x, 2, state)
+    made = []
+    for frame in range(frames):
+        part, state = layer(x[:, frame : frame + 1], 2, state)
+        made.append(part)
+    torch.testing.assert_close(whole, torch.cat(made, dim=1), atol=1e-5, rtol=1e-5)
+    assert torch.equal(last, state)
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["kept", "held"])
+def test_grouped_recurrence_equals_autograds(held: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    steps, groups, inputs, units, rows = 5, 2, 3, 4, 7
+    shapes = [(steps, groups, inputs, rows), (groups, units, rows)]
+    shapes += [(groups, 3 * units, size) for size in (inputs, units, 1, 1)]
+    values = [torch.randn(shape, generator=generator, dtype=torch.double) for shape in shapes]
+    if held:
+        values.append(torch.rand(steps, groups, 1, rows, generator=generator, dtype=torch.double))
+    values = [value.requires_grad_() for value in values]
+    made, last = grouped_gru(*values)
+    assert torch.autograd.gradcheck(grouped_gru, values)
+    x, h, *weights = values
+    weights = [weight.transpose(1, 2) for weight in weights[:4]]
+    for step in range(steps):
+        cells = []
+        for group in range(groups):
+            cell = torch.nn.GRUCell(inputs, units, dtype=torch.double)
+            given = [weight[group].t().squeeze(1) for weight in weights]
+            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            cells.append(
+                torch.func.functional_call(
+                    cell, dict(zip(names, given, strict=True)), (x[step, group].t(), h[group].t())
+                ).t()
+            )
+        expected = torch.stack(cells)
+        torch.testing.assert_close(made[step], expected)
+        h = h + values[6][step] * (expected - h) if held else expected
+    torch.testing.assert_close(last, h)
+
+
+def test_a_training_step_in_mixed_precision() -> None:
+    """bfloat16 where it is quick, and gradients like those of full precision."""
     model = build(TINY)
-    x = audio(model, 24)
-    levels = torch.arange(24).remainder(5).gt(1).long().unsqueeze(0)
+    x = audio(model, 40, batch=2)
+    counts = torch.randint(1, 3, (2, 40), generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for mixed in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            plan = {"parts": counts_to_mask(counts, 2).requires_grad_()}
+            loss = (model(x, plan).audio.float() - x).square().mean()
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.98
+
+
+def test_full_size_streams_as_it_runs_offline() -> None:
+    model, frames = build(TINY), BLOCK + 4
+    x = audio(model, frames)
+    levels = torch.arange(frames).remainder(5).gt(1).long().unsqueeze(0)
     plan = {"parts": counts_to_mask(levels + 1, 2)}
     whole, state, made = model(x, plan).audio, None, []
     for frame, samples in enumerate(x.split(model.hop_length, dim=2)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from sese.data.mixing import MixConfig, Mixer, Mixture
 from sese.errors import InputError
 
 __all__ = ["Banks", "TrainBatches", "build", "check_disjoint", "stratified", "validation_set"]
+
+Mixes = Callable[[Sequence[int]], Mixture]
+"""Makes the examples of these numbers, as a mixer does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,7 @@ class TrainBatches(IterableDataset):
     the consumer has had.
     """
 
-    def __init__(self, mixer: Mixer, batch_size: int, start: int = 0, rank: int = 0, world_size: int = 1):
+    def __init__(self, mixer: Mixes, batch_size: int, start: int = 0, rank: int = 0, world_size: int = 1):
         if batch_size < 1 or start < 0 or not 0 <= rank < world_size:
             raise InputError(
                 f"batches: got batch_size {batch_size}, start {start}, rank {rank} of {world_size}; "

@@ -26,12 +26,14 @@ NOISE_FLOOR = 1e-8  # -80 dBFS: what is weaker is a gap of the recording
 class Mixture(NamedTuple):
     """noisy, clean: float32 [batch, 1, time] in [-1, 1]. snr_db: float32 [batch], -inf without speech.
 
+    label: float32 [batch], what is known of mixtures that come from a labelled pool (`sese.data.pool`).
     The SNR is that before any clipping, change of level or gap, and over the part with noise.
     """
 
     noisy: Tensor
     clean: Tensor
     snr_db: Tensor
+    label: Tensor | None = None
 
 
 class Mixer:

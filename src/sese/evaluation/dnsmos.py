@@ -18,6 +18,7 @@ from sese.evaluation.dnsmos_network import open_session, raw_scores
 
 SAMPLE_RATE = 16_000
 SECONDS = 9.01
+P835 = "sig_bak_ovr.onnx"
 SEGMENT = int(SECONDS * SAMPLE_RATE)  # samples that the networks take; segments start one second apart
 
 # Published polynomials from the raw outputs of the P.835 network to opinion scores, highest power first.
@@ -42,7 +43,26 @@ def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
     Raises:
         InputError: the package `speechmos` or `onnx` is not installed.
     """
-    folder = model_folder()
+    audio, starts = _segments(audio)
+    raw = raw_scores(model_folder() / P835, audio, starts)
+    scores = {name: np.polyval(POLYNOMIALS[name], raw[:, column]) for column, name in enumerate(POLYNOMIALS)}
+    segments = (audio[hop * SAMPLE_RATE :][:SEGMENT] for hop in starts)
+    scores["p808"] = np.array([_p808(segment.tobytes()) for segment in segments])
+    return {name: float(np.mean(scores[name])) for name in ("ovrl", "sig", "bak", "p808")}
+
+
+def dnsmos_ovrl(audio: np.ndarray) -> float:
+    """`ovrl` of `dnsmos_scores` alone, which is quicker.
+
+    Raises:
+        InputError: the package `speechmos` or `onnx` is not installed.
+    """
+    raw = raw_scores(model_folder() / P835, *_segments(audio))
+    return float(np.mean(np.polyval(POLYNOMIALS["ovrl"], raw[:, list(POLYNOMIALS).index("ovrl")])))
+
+
+def _segments(audio: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Audio as the networks hear it, repeated where it is short, and where segments begin, in seconds."""
     audio = np.clip(np.asarray(audio, dtype=np.float32), -1.0, 1.0)
     while len(audio) < SEGMENT:
         audio = np.append(audio, audio)
@@ -53,11 +73,7 @@ def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
         for hop in range(int(len(audio) // SAMPLE_RATE - SECONDS) + 1)
         if int((hop + SECONDS) * SAMPLE_RATE) - hop * SAMPLE_RATE >= SEGMENT
     ]
-    raw = raw_scores(folder / "sig_bak_ovr.onnx", audio, starts)
-    scores = {name: np.polyval(POLYNOMIALS[name], raw[:, column]) for column, name in enumerate(POLYNOMIALS)}
-    segments = (audio[hop * SAMPLE_RATE :][:SEGMENT] for hop in starts)
-    scores["p808"] = np.array([_p808(segment.tobytes()) for segment in segments])
-    return {name: float(np.mean(scores[name])) for name in ("ovrl", "sig", "bak", "p808")}
+    return audio, starts
 
 
 @lru_cache(maxsize=16)  # a short file is repeated, and its segments with it

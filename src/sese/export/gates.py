@@ -31,7 +31,7 @@ class Gated:
 
     Attributes:
         windows: (batch, hidden, kernel), what the depthwise convolution sees.
-        mask: (1, 1, unit) of 0 and 1.
+        mask: (1, 1, unit), true where a unit is kept.
         taps: (hidden, 1, kernel) its weights.
         slope: (1,) of the PReLU.
         scale, shift: (hidden,) of the norm.
@@ -53,20 +53,20 @@ Way = Callable[[Scope, Gated, Mapping[str, int]], str]
 
 def gather(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
     """Run the kept channels alone: their windows and their rows of the weights are gathered."""
-    flat = scope.constant([-1])
-    mask = scope.add("Reshape", names.mask, flat)
+    mask = names.mask
     if sizes["group"] > 1:
-        mask = scope.add("Reshape", names.mask, scope.constant([-1, 1]))
         shape = scope.constant([sizes["hidden"] // sizes["group"], sizes["group"]])
-        mask = scope.add("Reshape", scope.add("Expand", mask, shape), flat)
-    kept = scope.add("Reshape", scope.add("NonZero", mask), flat)
-    windows = scope.add("Gather", names.windows, kept, axis=1)
+        mask = scope.add("Expand", scope.add("Reshape", mask, scope.constant([-1, 1])), shape)
+    mask = scope.add("Reshape", mask, scope.constant([-1]))
     taps = scope.add("Squeeze", names.taps, scope.constant([1]))  # carried out at opening
-    h = scope.add("Mul", windows, scope.add("Gather", taps, kept, axis=0))
-    h = scope.add("ReduceSum", h, scope.constant([2]), keepdims=0)
-    scale, shift = (scope.add("Gather", value, kept, axis=0) for value in (names.scale, names.shift))
+    windows, taps = (
+        scope.add("Compress", names.windows, mask, axis=1),
+        scope.add("Compress", taps, mask, axis=0),
+    )
+    h = scope.add("ReduceSum", scope.add("Mul", windows, taps), scope.constant([2]), keepdims=0)
+    scale, shift = (scope.add("Compress", value, mask, axis=0) for value in (names.scale, names.shift))
     h = scope.add("Add", scope.add("Mul", scope.add("PRelu", h, names.slope), scale), shift)
-    return scope.add("MatMul", h, scope.add("Gather", names.weight, kept, axis=0))
+    return scope.add("MatMul", h, scope.add("Compress", names.weight, mask, axis=0))
 
 
 def gates_for_tracing(model: Any, many: bool) -> None:
@@ -77,17 +77,17 @@ def gates_for_tracing(model: Any, many: bool) -> None:
 
 
 def decide_together(gates: ChannelGates, level: Tensor | None) -> None:
-    """Let gates decide for a batch as one; frames with a level of 0 or more keep everything.
+    """Let gates decide for a batch as one, true where a unit is kept; frames with a level keep everything.
 
     Args:
         gates: of a network that is traced.
-        level: (frame,) integers; None where all frames are the gates'.
+        level: (frame,) integers, below 0 where there is none; None where all frames are the gates'.
     """
 
     def forward(block: int, x: Tensor) -> Tensor:
-        scores = gates.outward[block](torch.relu(gates.inward[block](x))).mean(0, keepdim=True)
-        opened = scores > 0
-        return (opened if level is None else opened | (level >= 0).view(1, -1, 1)).float()
+        hidden = torch.relu(gates.inward[block](x)).mean(0, keepdim=True)
+        opened = gates.outward[block](hidden) > 0  # at the mean of the scores, as they are linear in these
+        return opened if level is None else opened | (level >= 0).view(1, -1, 1)
 
     vars(gates)["forward"] = forward
 

@@ -10,6 +10,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+Content = tuple[int, tuple[int, ...], bytes]
+"""Of a tensor: element type, shape, values."""
+
 Value = tuple[int, list[int | str]]
 """Element type and shape of a value; a name stands for a size that is free."""
 
@@ -24,7 +27,7 @@ class Initializers:
     def __init__(self, prefix: str = "v") -> None:
         self.prefix = prefix
         self.tensors: list[onnx.TensorProto] = []
-        self.by_content: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+        self.by_content: dict[Content, str] = {}
         self.names: set[str] = set()
         self.numbers = itertools.count()
 
@@ -34,7 +37,7 @@ class Initializers:
 
     def add(self, tensor: onnx.TensorProto) -> str:
         """Add a tensor, or find its twin; returns the name to use."""
-        content = (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes())
+        content = content_of(tensor)
         if content not in self.by_content:
             name = tensor.name if tensor.name not in self.names else f"{tensor.name}.{len(self.names)}"
             copy = onnx.TensorProto()
@@ -44,6 +47,11 @@ class Initializers:
             self.tensors.append(copy)
             self.by_content[content] = name
         return self.by_content[content]
+
+
+def content_of(tensor: onnx.TensorProto) -> Content:
+    """What a tensor holds, whatever it is called."""
+    return tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()
 
 
 SMALL = 64
@@ -177,18 +185,45 @@ class Scope:
         return helper.make_graph(self.nodes, self.name, values, outputs, self.own.tensors)
 
 
-def embed(scope: Scope, traced: onnx.GraphProto, values: Mapping[str, str]) -> dict[str, str]:
+def embed(
+    scope: Scope,
+    traced: onnx.GraphProto,
+    values: Mapping[str, str],
+    wholes: Mapping[Content, onnx.TensorProto] | None = None,
+) -> dict[str, str]:
     """Copy a whole traced graph into another.
 
     Args:
         scope: the other.
         traced: the graph.
         values: names there of the graph's inputs.
+        wholes: of tensors that are beginnings of others, see `wholes_of`.
 
     Returns:
         Names there of the graph's outputs.
     """
-    names = {tensor.name: scope.tensor(tensor) for tensor in traced.initializer}
+    names = {}
+    for tensor in traced.initializer:
+        whole = (wholes or {}).get(content_of(tensor))
+        names[tensor.name] = scope.tensor(tensor if whole is None else whole)
+        if whole is not None:  # carried out when the file is opened
+            ends = scope.constant(tensor.dims[:1])
+            names[tensor.name] = scope.add("Slice", names[tensor.name], scope.constant([0]), ends)
     names |= {value.name: values[value.name] for value in traced.input}
     known = scope.embed(traced.node, names)
     return {value.name: known[value.name] for value in traced.output}
+
+
+def wholes_of(graphs: Iterable[onnx.GraphProto]) -> dict[Content, onnx.TensorProto]:
+    """For each tensor that begins a larger one along the first axis, that one: tracing cuts small weights."""
+    tensors = {content_of(tensor): tensor for graph in graphs for tensor in graph.initializer}
+    longest = sorted((content for content in tensors if content[1]), key=lambda content: -content[1][0])
+    wholes = {}
+    for at, (kind, shape, values) in enumerate(longest):
+        if np.prod(shape) > SMALL:
+            for other in longest[:at]:
+                same = other[0] == kind and other[1][1:] == shape[1:] and other[1] != shape
+                if same and other[2].startswith(values):
+                    wholes[kind, shape, values] = tensors[other]
+                    break
+    return wholes

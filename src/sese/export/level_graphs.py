@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import onnx
 
-from sese.export.graph import Scope, embed
+from sese.export.graph import Scope, embed, wholes_of
 
 Makers = Callable[[Mapping[str, str]], list[Callable[[Scope], dict[str, str]]]]
 """Names of a network's inputs -> makers of a branch for each level."""
@@ -22,10 +22,11 @@ class LevelGraphs:
     def __init__(self, traced: Sequence[onnx.GraphProto]):
         self.traced = traced
         self.inputs = [value.name for value in traced[0].input]
+        self.wholes = wholes_of(traced)
 
     def at(self, scope: Scope, level: int, inputs: Mapping[str, str]) -> dict[str, str]:
         """Run everything at one level; returns the outputs' names."""
-        return embed(scope, self.traced[level], inputs)
+        return embed(scope, self.traced[level], inputs, self.wholes)
 
 
 def frame_by_frame(

@@ -8,6 +8,7 @@ each level its own.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from sese.nn.heads.mask import MaskHead
 from sese.nn.heads.spectrum import SpectrumHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.depthwise import DepthwiseBlock
+from sese.nn.layers.dynamic import DynamicAttention, DynamicGRU
 from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap
 from sese.nn.layers.temporal_block import TemporalBlock
@@ -41,6 +43,10 @@ def for_tracing(network: Any, many: bool) -> Any:
     for layer in network.modules():
         if isinstance(layer, GroupedGRU) and (many or layer.groups <= FEW_GROUPS):
             vars(layer)["forward"] = partial(_grouped, layer)
+        elif isinstance(layer, DynamicGRU):
+            vars(layer).update(_along_bands=partial(_dynamic, layer), _along_time=partial(_dynamic, layer))
+        elif isinstance(layer, DynamicAttention):
+            vars(layer)["_attend"] = partial(_attend, layer)
         elif isinstance(layer, DiagonalGRU):
             vars(layer)["forward"] = partial(_diagonal, layer)
         elif isinstance(layer, BandGRU):
@@ -107,6 +113,64 @@ def _grouped(layer: GroupedGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tens
         ends.append(end)
     after = torch.cat(ends).transpose(0, 1).reshape(-1, layer.layers, layer.groups * layer.size)
     return torch.cat(groups, dim=2).transpose(0, 1), after
+
+
+def _dynamic(
+    layer: DynamicGRU, y: Tensor, count: int, state: Tensor | None = None, mask: Tensor | None = None
+) -> Any:
+    """As `DynamicGRU._along_bands` (no state) and `DynamicGRU._along_time`.
+
+    All groups in one operator, with zeros in the weights between them: steps are many and small, and what a
+    step costs is not its products.
+    """
+    assert mask is None
+    directions, width = layer.directions, count * layer.size
+    weights, recurrents = (
+        torch.cat([_reordered(_apart(weight[:count, way]).unsqueeze(0)) for way in range(directions)])
+        for weight in (layer.input_weight, layer.hidden_weight)
+    )
+    halves = (
+        torch.cat([_reordered(_joined(bias[:count, way])) for way in range(directions)])
+        for bias in (layer.input_bias, layer.hidden_bias)
+    )
+    bias = torch.cat(list(halves), dim=1)
+    batch, frames, bands, _ = y.shape
+    if state is None:
+        rows = y.flatten(0, 1).transpose(0, 1)
+        made = _both_ways(rows, weights, recurrents, bias)  # (band, direction, row, group * unit)
+        made = made.view(bands, 2, -1, count, layer.size).permute(2, 0, 3, 1, 4)
+        return made.reshape(batch, frames, bands, 2 * width)
+    rows = y.transpose(0, 1).flatten(1, 2)
+    made, last = _gru(rows, state.reshape(1, -1, width), weights, recurrents, bias)
+    return made.reshape(frames, batch, bands, width).transpose(0, 1), last.view(batch, bands, width)
+
+
+def _attend(
+    layer: DynamicAttention, query: Tensor, key: Tensor, value: Tensor, offset: Tensor | None = None
+) -> Tensor:
+    """As `DynamicAttention._attend`; PyTorch takes minutes to trace its products of five axes."""
+
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        shape = (*a.shape[:-1], b.shape[-1])
+        return torch.onnx.ops.symbolic("MatMul", (a, b), dtype=a.dtype, shape=shape)
+
+    scores = product(query / math.sqrt(layer.size), key.transpose(-1, -2))
+    if offset is not None:
+        scores = scores + offset
+    return product(torch.softmax(scores, dim=-1), value)
+
+
+def _apart(weights: Tensor) -> Tensor:
+    """Matrices (group, 3 * unit, unit), gate by gate, as blocks of one: (3 * group * unit, group * unit)."""
+    groups, _, units = weights.shape
+    gates = weights.unflatten(1, (3, units)).transpose(0, 1)  # (gate, group, unit, unit)
+    blocks = gates.unsqueeze(3) * torch.eye(groups).view(groups, 1, groups, 1)
+    return blocks.reshape(3 * groups * units, groups * units)
+
+
+def _joined(biases: Tensor) -> Tensor:
+    """Biases (group, 3 * unit) of groups side by side: (1, 3 * group * unit)."""
+    return biases.unflatten(1, (3, -1)).transpose(0, 1).reshape(1, -1)
 
 
 def _diagonal(layer: DiagonalGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,6 +266,22 @@ def _reordered(gates: Tensor) -> Tensor:
     """PyTorch's order of the gates on axis 1, reset, update, new, to ONNX', which has update first."""
     reset, update, new = gates.chunk(3, dim=1)
     return torch.cat([update, reset, new], dim=1)
+
+
+def _both_ways(x: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+    """One layer in both directions, from zeros: as `_gru`, with two of each weight.
+
+    Returns:
+        (frame, direction, batch, size).
+    """
+    size = recurrent.shape[2]
+    return torch.onnx.ops.symbolic(
+        "GRU",
+        (x, weight, recurrent, bias),
+        {"hidden_size": size, "linear_before_reset": 1, "direction": "bidirectional"},
+        dtype=x.dtype,
+        shape=(x.shape[0], 2, x.shape[1], size),
+    )
 
 
 def _gru(x: Tensor, hidden: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

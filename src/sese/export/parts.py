@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from sese.export.gates import Way, decide_together, gates_for_tracing, gather, open_gates
 from sese.export.operators import for_tracing
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import Plan, full, utilization
+from sese.nn.plan import Plan, full
 from sese.nn.policies.budget import MEMORY, WINDOW_SECONDS, step
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
@@ -120,7 +120,8 @@ class Parts:
             if plan is None:
                 decide_together(self.model.policy, next(values, None))
                 hidden, ran, backbone = self.model.backbone.gated(signal, self.model.policy, backbone)
-                used = [utilization(ran, self.model.sites).mean(0)]
+                kept = torch.cat([keep for keep in ran.values() if isinstance(keep, Tensor)], dim=2)
+                used = [kept.float().mean((0, 2))]
             else:
                 hidden, backbone = self.model.backbone(signal, plan, backbone)
                 used = []

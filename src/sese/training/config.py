@@ -19,6 +19,7 @@ from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.losses import LOSSES
+from sese.training.metric_guided import GuidanceConfig
 from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
 from sese.training.routing import RoutingConfig
@@ -65,6 +66,7 @@ class TrainingConfig:
         milestones: for ``milestones``.
         routing: for ``routed`` and ``measured``.
         pruning: for ``gated``.
+        guidance: for ``routed``: a target for each clip by its quality, in place of one for the batch.
         initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
             new, and so may what `train_only` names.
         train_only: beginnings of the names of weights, as ``policy`` (the router) or ``backbone.blocks.1``;
@@ -91,6 +93,7 @@ class TrainingConfig:
     milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     initial: str = ""
     train_only: tuple[str, ...] = ("all",)
     level_shares: tuple[float, ...] = ()
@@ -214,6 +217,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             "training.train_only is 'policy'; that needs training.levels=routed, measured or gated"
         )
+    if config.training.guidance.mixtures and levels != "routed":
+        raise InputError(f"training.guidance guides routed training, and training.levels is '{levels}'")
     if levels == "measured" and only != ("policy",):
         raise InputError(
             "training.levels is 'measured', which trains the router alone; set train_only: policy"

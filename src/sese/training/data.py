@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import lightning
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sese.data.loaders import Banks, TrainBatches, build, check_disjoint, validation_set
+from sese.data.loaders import Banks, Mixes, TrainBatches, build, check_disjoint, validation_set
 from sese.data.mixing import Mixer
+from sese.data.pool import Pool, label_pool
 from sese.data.synthetic import synthetic_banks
 from sese.training.config import RunConfig
+from sese.training.metric_guided import activation, labeller, percentiles, targets
+from sese.training.task import EnhancementTask
 
 
 class MixtureData(lightning.LightningDataModule):
@@ -48,18 +55,55 @@ class MixtureData(lightning.LightningDataModule):
             print(f"skipped {problem.path}: {problem.reason}")
         self.banks = train, validation
 
+    def prepare_data(self) -> None:
+        """Label a pool where a metric guides; one process does it, the others read its file."""
+        if self.config.training.guidance.labels:
+            self.setup("fit")
+            self._labels()
+
     def train_dataloader(self) -> DataLoader:
         """Batches from the trainer's step on."""
         assert self.banks is not None
         assert self.trainer is not None
-        banks, size = self.banks[0], self.config.training.batch_size
+        size = self.config.training.batch_size
         device = self.trainer.strategy.root_device
-        mix = replace(self.config.data.mix, sample_rate=self.config.model.sample_rate)
-        mixer = Mixer(mix, banks.speech, banks.noise, banks.rir, self.config.seed, device)
+        mixes: Mixes = self._mixer(device)
+        if self.config.training.guidance.mixtures:
+            mixes = Pool(self._mixer(device), self._targets())
         world = self.trainer.world_size
         start = self.trainer.global_step * size * world
-        batches = TrainBatches(mixer, size, start, self.trainer.global_rank, world)
+        batches = TrainBatches(mixes, size, start, self.trainer.global_rank, world)
         return DataLoader(batches, batch_size=None)
+
+    def _mixer(self, device: torch.device | str) -> Mixer:
+        assert self.banks is not None
+        mix = replace(self.config.data.mix, sample_rate=self.config.model.sample_rate)
+        banks = self.banks[0]
+        return Mixer(mix, banks.speech, banks.noise, banks.rir, self.config.seed, device)
+
+    def _labels(self) -> Tensor:
+        """DNSMOS OVRL of the pool, float32 (example,)."""
+        data, count = self.config.data, self.config.training.guidance.mixtures
+        label = labeller(self.config.model.sample_rate)
+        return label_pool(self._mixer("cpu"), count, "dnsmos-ovrl", label, data.cache_dir or None)
+
+    def _targets(self) -> Tensor:
+        """Share of the dynamic parts that each example of the pool shall activate; noted in the run."""
+        assert self.trainer is not None
+        config, task = self.config.training.guidance, self.trainer.lightning_module
+        assert isinstance(task, EnhancementTask)
+        sites = task.model.sites
+        mean = activation(torch.tensor(self.config.training.routing.target), sites).item()
+        if config.labels:
+            labels = self._labels()
+            config = percentiles(config, labels)
+        else:
+            labels = torch.ones(config.mixtures)
+        shares = targets(labels, config, mean)
+        if self.trainer.is_global_zero:
+            noted = asdict(config) | {"mean": mean, "least": shares.min().item(), "most": shares.max().item()}
+            (Path(self.trainer.default_root_dir) / "guidance.json").write_text(json.dumps(noted))
+        return shares
 
     def val_dataloader(self) -> DataLoader:
         """The fixed validation set, without augmentation."""

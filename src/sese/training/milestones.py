@@ -98,7 +98,7 @@ def targets(model: Enhancer, noisy: Tensor, clean: Tensor) -> list[Tensor]:
 
 
 def draw(rows: int, steps: int, share: float, generator: torch.Generator) -> list[Tensor]:
-    """For each step the rows that it is trained on: a share of them, other ones for each step as far as it goes."""
+    """For each step the rows that it is trained on, a share; other ones for each step where they go round."""
     order, count = torch.randperm(rows, generator=generator), max(1, round(share * rows))
     return [order.roll(-step * count)[:count].sort().values for step in range(steps)]
 

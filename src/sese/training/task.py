@@ -23,6 +23,7 @@ from sese.nn.policies.sample import deal, hand_over, sandwich
 from sese.training import milestones
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
+from sese.training.metric_guided import activation, guidance, noise_correlation
 from sese.training.pruning import pruning
 from sese.training.routing import balance, efficiency, frame_errors
 
@@ -61,13 +62,13 @@ class EnhancementTask(lightning.LightningModule):
 
     def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
         """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""
-        noisy, clean, _ = batch
+        noisy, clean = batch.noisy, batch.clean
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
         settings = self.config.training
         if settings.levels == "measured":
             losses = self._measured(noisy, clean)
         elif settings.levels == "routed":
-            losses = self._routed(noisy, clean, generator)
+            losses = self._routed(batch, generator)
         elif settings.levels == "gated":
             losses = self._gated(noisy, clean)
         elif settings.levels == "milestones":
@@ -94,9 +95,9 @@ class EnhancementTask(lightning.LightningModule):
         shares = self.config.training.level_shares or (1 / self.levels,) * self.levels
         return deal(rows, shares, generator).to(self.device)
 
-    def _routed(self, noisy: Tensor, clean: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def _routed(self, batch: Mixture, generator: torch.Generator) -> dict[str, Tensor]:
         """The router draws the levels of most rows; the rest run at dealt ones. Only the former cost."""
-        settings = self.config.training
+        noisy, settings = batch.noisy, self.config.training
         routing = settings.routing
         fixed = round(routing.fixed_share * noisy.shape[0])
         dealt = F.one_hot(self._deal(fixed, generator), self.levels).unsqueeze(1) if fixed else None
@@ -112,8 +113,12 @@ class EnhancementTask(lightning.LightningModule):
         assert enhanced.scores is not None
         used = utilization(enhanced.plan, self.model.sites)[fixed:]
         self.log("train/utilization", used.detach().mean())
-        return self._losses(enhanced.audio, clean, noisy) | {
-            "efficiency": routing.efficiency_weight * efficiency(used, routing),
+        if batch.label is None:
+            cost = efficiency(used, routing)
+        else:
+            cost = guidance(activation(used, self.model.sites), batch.label[fixed:])
+        return self._losses(enhanced.audio, batch.clean, noisy) | {
+            "efficiency": routing.efficiency_weight * cost,
             "balance": routing.balance_weight * balance(enhanced.scores[fixed:], routing),
         }
 
@@ -194,7 +199,7 @@ class EnhancementTask(lightning.LightningModule):
 
     def validation_step(self, batch: Mixture, batch_idx: int) -> None:
         """Loss and SI-SDR of every level on the fixed set; PESQ on its first clips where asked for."""
-        noisy, clean, _ = batch
+        noisy, clean, snr_db = batch[:3]
         self._note("si_sdr/noisy", si_sdr(noisy.squeeze(1), clean.squeeze(1)))
         wanted = self.config.data.pesq_clips - batch_idx * noisy.shape[0]
         if wanted > 0:
@@ -205,7 +210,8 @@ class EnhancementTask(lightning.LightningModule):
             decided = self.model.run_clip(noisy)
             gated = isinstance(self.model.policy, ChannelGates)
             named["gated" if gated else "routed"] = decided.audio
-            self._note("utilization", utilization(decided.plan, self.model.sites).mean().view(1))
+            self._note("utilization", utilization(decided.plan, self.model.sites).mean(1))
+            self._note("noise_db", -snr_db)
             if gated:
                 target = self.config.training.pruning.target
                 self._note("pruning", pruning(decided.plan, target).view(1))
@@ -219,7 +225,11 @@ class EnhancementTask(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log means; `val/score`, lower is better, chooses the best checkpoint."""
+        noise_db = self.validated.pop("noise_db", None)
         means = {f"val/{name}": torch.cat(values).nanmean() for name, values in self.validated.items()}
+        if noise_db is not None:
+            used = torch.cat(self.validated["utilization"])
+            means["val/noise_correlation"] = noise_correlation(used, torch.cat(noise_db))
         self.validated = {}
         settings = self.config.training
         losses = [means[f"val/loss/{level}"] for level in range(self.levels)]

@@ -50,8 +50,9 @@ class SpectralFeatures(ShortTimeFeatures):
         return signal.flatten(1), spectrum.flatten(1), after
 
     def steadied(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        """Compressed spectra at a steady level and spectra, (batch, frame, 2, bin), the levels that the former
-        are divided by, (batch, frame), and the next state.
+        """Compressed spectra at a steady level, spectra, levels and the next state.
+
+        Both spectra are (batch, frame, 2, bin); the levels (batch, frame) are what the former are divided by.
         """
         spectrum, past = self.analyse(audio, state["past"])
         compressed = compress(spectrum)

@@ -254,7 +254,7 @@ class DynamicAttention(nn.Module):
             made, state = self._along_time(query, pair, state)
         else:
             key, value = (part.transpose(2, 3) for part in pair.chunk(2, dim=4))
-            made = _attend(query.transpose(2, 3), key, value).transpose(2, 3)
+            made = self._attend(query.transpose(2, 3), key, value).transpose(2, 3)
         made = made if mask is None else made * mask
         flat = made.reshape(-1, count * self.size)
         out = torch.addmm(self.out_bias, flat, self.out_weight[:count].flatten(0, 1))
@@ -271,14 +271,14 @@ class DynamicAttention(nn.Module):
         key, value = joined[..., :count, :].permute(0, 2, 3, 1, 4).chunk(2, dim=4)
         query = query.permute(0, 2, 3, 1, 4)
         if not isinstance(frames, int):  # while a graph for any number of frames is traced
-            return _attend(query, key, value, self._band(frames, query)).permute(0, 3, 1, 2, 4), after
+            return self._attend(query, key, value, self._band(frames, query)).permute(0, 3, 1, 2, 4), after
         made = []
         block = BLOCK if frames >= BLOCK else 1  # a few frames are not worth products that are masked
         for begin in range(0, frames, block):
             some = query[..., begin : begin + block, :]
             seen = slice(begin, begin + some.shape[3] + self.window - 1)
             band = self._band(some.shape[3], query) if some.shape[3] > 1 else None
-            made.append(_attend(some, key[..., seen, :], value[..., seen, :], band))
+            made.append(self._attend(some, key[..., seen, :], value[..., seen, :], band))
         return torch.cat(made, dim=3).permute(0, 3, 1, 2, 4), after
 
     def _band(self, frames: int, like: Tensor) -> Tensor:
@@ -289,19 +289,24 @@ class DynamicAttention(nn.Module):
         outside = (ahead < 0) | (ahead >= self.window)
         return torch.zeros_like(ahead, dtype=like.dtype).masked_fill(outside, -torch.inf)
 
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Scaled dot-product attention over the axis before the last, written out so that its products count.
+
+        Args:
+            query: (.., seeing, value).
+            key, value: (.., seen, value).
+            offset: (seeing, seen), added to the scores.
+        """
+        scores = torch.matmul(query / math.sqrt(self.size), key.transpose(-1, -2))
+        if offset is not None:
+            scores = scores + offset
+        return torch.matmul(torch.softmax(scores, dim=-1), value)
+
 
 def spread(keep: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """A mask of the site's units -> one of what they stand for: (batch, frame, unit) -> (.., sizes[-1])."""
     spans = torch.tensor([b - a for a, b in pairwise((0, *sizes))], device=keep.device)
     return keep.repeat_interleave(spans, dim=2, output_size=sizes[-1])
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, offset: Tensor | None = None) -> Tensor:
-    """Scaled dot-product attention over the axis before the last, written out so that its products count."""
-    scores = torch.matmul(query / math.sqrt(query.shape[-1]), key.transpose(-1, -2))
-    if offset is not None:
-        scores = scores + offset
-    return torch.matmul(torch.softmax(scores, dim=-1), value)
 
 
 def _reset(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:

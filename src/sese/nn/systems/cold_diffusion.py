@@ -24,7 +24,7 @@ class ColdDiffusionConfig:
         noise_gains: share of the noise that is left behind each step, falling to 0.
         aim, shared: see `ColdDiffusion`.
         bands: from low to high frequencies, pairs of (bands, bins in each); together n_fft / 2 bins.
-        channels, blocks, band_units, time_units, channel_units: of the network of a step, see `SpectralMixer`.
+        channels, blocks, band_units, time_units, channel_units: of a step's network, see `SpectralMixer`.
         level_seconds: time constant of the running level.
         router_channels: channels of the router that picks the number of steps; 0 has no router.
     """
