@@ -217,9 +217,8 @@ def _depthwise(layer: TemporalBlock, joined: Tensor, width: int) -> Tensor:
 
 def _convolve(layer: DepthwiseBlock, x: Tensor) -> Tensor:
     """As `DepthwiseBlock._convolve`, a product a tap: for few steps a convolution takes longer."""
-    weight, bias = layer.depthwise.weight, layer.depthwise.bias
-    taps = weight[:, 0].unbind(1)
-    y = bias
+    taps, y = layer.depthwise.weight[:, 0].unbind(1), layer.depthwise.bias
+    assert y is not None
     for tap, factor in enumerate(taps):
         start, left = tap * layer.dilation, (len(taps) - 1 - tap) * layer.dilation
         y = y + x[:, start : -left or None] * factor
