@@ -66,7 +66,7 @@ class BloomNet(nn.Module):
         with torch.no_grad():
             self.encoder.weight.copy_(fourier_frame(filters, 2 * stride))
             for level in range(blocks):  # fresh masks are about a half
-                self.decoders[level].weight.copy_(2 * self.encoder.weight.T)
+                self.decoders[level].weight[:] = 2 * self.encoder.weight.T
         # Users give these as budgets, so they are round numbers.
         used = [round(block / blocks, 2) for block in range(blocks)] + [1.0]
         self.sites = (Site("depth", tuple(b - a for a, b in pairwise(used))),)
