@@ -62,11 +62,12 @@ class BloomNet(nn.Module):
         self.masks: Any = nn.ModuleList(
             nn.Sequential(PReLU(), nn.Linear(channels, filters), nn.Sigmoid()) for _ in range(blocks)
         )
-        self.decoders: Any = nn.ModuleList(nn.Linear(filters, 2 * stride, bias=False) for _ in range(blocks))
+        decoders = [nn.Linear(filters, 2 * stride, bias=False) for _ in range(blocks)]
         with torch.no_grad():
             self.encoder.weight.copy_(fourier_frame(filters, 2 * stride))
-            for level in range(blocks):  # fresh masks are about a half
-                self.decoders[level].weight[:] = 2 * self.encoder.weight.T
+            for decoder in decoders:
+                decoder.weight.copy_(2 * self.encoder.weight.T)  # fresh masks are about a half
+        self.decoders: Any = nn.ModuleList(decoders)
         # Users give these as budgets, so they are round numbers.
         used = [round(block / blocks, 2) for block in range(blocks)] + [1.0]
         self.sites = (Site("depth", tuple(b - a for a, b in pairwise(used))),)
