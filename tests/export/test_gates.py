@@ -51,9 +51,9 @@ def noise(frames: int, batch: int = 1) -> torch.Tensor:
     return 0.1 * torch.randn(batch, frames * HOP, generator=torch.Generator().manual_seed(1))
 
 
-def test_auto_lets_the_gates_decide_and_1_runs_everything(exported: Path, network: Network):
+def test_the_gates_decide_unless_everything_is_asked_for(exported: Path, network: Network):
     audio = noise(20)
-    for budget, plan in (("auto", None), (1, full(network.sites))):
+    for budget, plan in (("auto", None), (1, None), ("fixed:1", full(network.sites))):
         with torch.no_grad():
             expected = network.run_clip(audio[:, None], plan)
         enhancer = Enhancer(exported, budget=budget)
@@ -63,7 +63,7 @@ def test_auto_lets_the_gates_decide_and_1_runs_everything(exported: Path, networ
         stream.flush()
         used = utilization(expected.plan, network.sites).mean().item()
         assert stream.utilization == pytest.approx(used, abs=0.02)
-        assert (used == 1) == (budget == 1)
+        assert (used == 1) == (budget == "fixed:1")
 
 
 @pytest.mark.parametrize("calls", [[1], [20], [4, 1, 7]], ids=str)
@@ -97,7 +97,7 @@ def test_channels_of_a_stream_share_their_decisions(exported: Path, frames: int)
 
 
 def test_a_mean_cannot_be_held(exported: Path):
-    with pytest.raises(InputError, match=r"budget is 0\.3 and the gates of gated hold no mean; give 'auto'"):
+    with pytest.raises(InputError, match=r"budget is 0\.3 and the gates of gated hold no mean; give 1 or 'auto'"):
         Enhancer(exported, budget=0.3)
 
 

@@ -50,7 +50,7 @@ def parse_budget(card: Card, budget: Budget) -> Rule:
     """Read a budget (see the table above) for a model.
 
     With a router, a number at or above the utilization of the highest level means this level, always; one at
-    the lowest level, that one.
+    the lowest level, that one. Gates take 1 alone, and decide.
 
     Raises:
         InputError: It is none of the table, the model has no such level or no router, or the number lies
@@ -95,11 +95,13 @@ def highest_level(card: Card, max_mmacs: float | None) -> int:
 
 def _share(card: Card, budget: Budget, value: float) -> Rule:
     used = [level.utilization for level in card.levels]
-    if card.gates and value != 1:
-        raise InputError(
-            f"budget is {budget!r} and the gates of {card.name} hold no mean; "
-            "give 'auto', where they decide, or 1"
-        )
+    if card.gates:
+        if value != 1:
+            raise InputError(
+                f"budget is {budget!r} and the gates of {card.name} hold no mean; "
+                "give 1 or 'auto', where they decide, or 'fixed:1' for the whole network"
+            )
+        return Routed(0.0)  # within a budget of everything the network runs as it was trained
     if not used[0] - SLACK <= value <= 1:
         raise InputError(
             f"budget is {budget!r}; give a number from {used[0]:g} to 1, or 'fixed:LEVEL' or 'threshold'"
