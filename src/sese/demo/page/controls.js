@@ -3,6 +3,11 @@
 import { inWords } from "./budget.js";
 
 const STEP = 0.005; // of a held budget
+const DECIDES = {
+  gates: "with gates that pick channels",
+  router: "with a router",
+  hand: "no router: its levels are picked by hand",
+};
 
 export class Controls {
   /** `changed("model" or "budget")` is called when the user has changed something. */
@@ -52,11 +57,15 @@ export class Controls {
     const { levels } = model;
     const least = levels[0].utilization;
     this.values = { fixed: levels.length - 1, held: Math.max(least, 0.3), auto: 0 };
-    for (const mode of this.modes) mode.disabled = mode.value !== "fixed" && !model.router;
-    if (!model.router) this.modes[0].checked = true;
+    const offered = { fixed: true, held: model.router && !model.gates, auto: model.router };
+    for (const mode of this.modes) {
+      mode.disabled = !offered[mode.value];
+      if (model.gates) mode.checked = mode.value === "auto"; // what the network was trained for
+    }
+    if (!offered[this.mode]) this.modes[0].checked = true;
     document.querySelector("#model-note").textContent =
       `${(model.parameters / 1e6).toFixed(2)} million weights, ${model.sample_rate / 1000} kHz, ` +
-      `${levels.length} levels, ${model.router ? "with a router" : "no router: its levels are picked by hand"}`;
+      `${levels.length} levels, ${DECIDES[model.gates ? "gates" : model.router ? "router" : "hand"]}`;
     this.useMode();
   }
 
