@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -131,11 +131,13 @@ def compare(options: argparse.Namespace) -> None:
     if not models:
         raise InputError(f"{options.runs} holds no finished run that {PLAN.name} names; train them first")
     files = corpus.find_pairs(options.data, options.limit)
-    results = {
-        name: scored(path, files, options.out_dir / "scores", options.jobs) for name, path in models.items()
-    }
+    scalable = {name for system in systems for name in system.adaptive}
+    results = {}
+    for name, path in models.items():
+        budgets = budgets_of(open_artefact(str(path)).card, name in scalable)
+        results[name] = scored(path, budgets, files, options.out_dir / "scores", options.jobs)
     points = points_of(systems, results)
-    times = [timed(models, number, options.rounds) for number in range(options.rounds)]
+    times = [timed(models, scalable, number, options.rounds) for number in range(options.rounds)]
     finish(points, systems, times)
     write(points, differences(claims, points), next(iter(results.values())), options)
 
@@ -168,23 +170,29 @@ def exported(run: Path, output: Path) -> Path:
     return output
 
 
-def scored(model: Path, files: Sequence[corpus.Pair], folder: Path, jobs: int) -> dict[str, Any]:
+def scored(
+    model: Path, budgets: Sequence[Any], files: Sequence[corpus.Pair], folder: Path, jobs: int
+) -> dict[str, Any]:
     """What `sese.evaluation.suite.evaluate` says of a model, kept in a file by what was asked."""
     content = (model / "model.onnx").read_bytes()
-    asked = json.dumps([str(pair.noisy) for pair in files]).encode()
+    asked = json.dumps([budgets, [str(pair.noisy) for pair in files]]).encode()
     path = folder / f"{model.name}-{hashlib.sha256(content + asked).hexdigest()[:12]}.json"
     if path.exists():
         return json.loads(path.read_text())
     print(f"scoring {model.name}", file=sys.stderr, flush=True)
-    budgets = budgets_of(open_artefact(str(model)).card)
     result = evaluate(str(model), files, budgets, metrics=METRICS, jobs=jobs)
     folder.mkdir(parents=True, exist_ok=True)
     report.write_files(folder, path.stem, {"json": report.to_json(result)})
     return result
 
 
-def budgets_of(card: Any) -> list[Any]:
-    """Every level, the router where there is one, and the policy that goes by a running SNR."""
+def budgets_of(card: Any, scalable: bool) -> list[Any]:
+    """Every level, the router where there is one, and the policy that goes by a running SNR.
+
+    Of a network of one size all it has; what else its file may hold was not trained.
+    """
+    if not scalable:
+        return [f"fixed:{card.levels[-1].utilization:g}"]
     return default_budgets(card) + [THRESHOLD] * (len(card.levels) > 1)
 
 
@@ -193,10 +201,7 @@ def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) 
     points = []
     for system in systems:
         for name in (*system.static, *system.adaptive):
-            levels = results[name]["levels"][1:] if name in results else []
-            if name in system.static:  # what else its file holds was not trained
-                levels = [max(levels, key=lambda level: level["macs_per_second"])] if levels else []
-            for level in levels:
+            for level in results[name]["levels"][1:] if name in results else ():
                 kind = "dynamic" if summary.is_dynamic(results[name], level) else "level"
                 if name in system.static:
                     kind = "static"
@@ -215,7 +220,9 @@ def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) 
     return points
 
 
-def timed(models: Mapping[str, Path], number: int, rounds: int) -> dict[tuple[str, str], float]:
+def timed(
+    models: Mapping[str, Path], scalable: Collection[str], number: int, rounds: int
+) -> dict[tuple[str, str], float]:
     """Milliseconds for a frame of 16 ms by model and budget: of one round, the models in turn."""
     print(f"timing, round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     taken = {}
@@ -223,7 +230,7 @@ def timed(models: Mapping[str, Path], number: int, rounds: int) -> dict[tuple[st
         card = open_artefact(str(path)).card
         enhancer = resolve(ENHANCER)(str(path))
         speech = timing.noisy_speech(card.sample_rate)
-        for budget in budgets_of(card):
+        for budget in budgets_of(card, name in scalable):
             stream = enhancer.stream(budget=budget)
             seconds = np.median(timing.time_frames([stream], speech, card.hop_length, FRAMES))
             frame_ms = 1000 * card.hop_length / card.sample_rate
