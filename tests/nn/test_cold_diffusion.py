@@ -214,15 +214,19 @@ def test_steps_from_their_own_outputs_are_the_levels(config: ColdDiffusionConfig
     assert torch.equal(heard, noisy.repeat(config.levels, 1, 1))
 
 
-@pytest.mark.parametrize("true", [True, False])
-def test_no_gradient_leads_from_one_step_to_another(true: bool) -> None:
+@pytest.mark.parametrize(
+    ("true", "joined", "learn"), [(True, False, {2}), (False, False, {2}), (False, True, {0, 1, 2})]
+)
+def test_gradients_lead_to_earlier_steps_only_where_they_are_joined(
+    true: bool, joined: bool, learn: set[int]
+) -> None:
     model = copy.deepcopy(build(TINY))
     noisy, clean = clips(model)
-    made, _, _ = pairs(model, noisy, clean, true, all_rows(model, 2))
+    made, _, _ = pairs(model, noisy, clean, true, all_rows(model, 2), joined)
     made.chunk(4)[2].square().sum().backward()
     for number, net in enumerate(model.backbone.nets):
         for name, parameter in net.named_parameters():
-            assert (parameter.grad is not None and bool(parameter.grad.any())) == (number == 2), name
+            assert (parameter.grad is not None and bool(parameter.grad.any())) == (number in learn), name
 
 
 @pytest.mark.parametrize("true", [True, False])

@@ -26,10 +26,12 @@ class MilestonesConfig:
     Attributes:
         true_share: share of the training, from its beginning on, in which steps start from true milestones.
         row_share: share of a batch's rows that each step is trained on, for less compute a clip.
+        joined: gradients lead from each step to those before, where steps start from each other's outputs.
     """
 
     true_share: float = 0.5
     row_share: float = 1.0
+    joined: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -46,7 +48,7 @@ class MilestonesConfig:
 
 
 def pairs(
-    model: Enhancer, noisy: Tensor, clean: Tensor, true: bool, parts: list[Tensor]
+    model: Enhancer, noisy: Tensor, clean: Tensor, true: bool, parts: list[Tensor], joined: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What each step of a model makes of clips, aligned with them, and what it aims at.
 
@@ -55,10 +57,10 @@ def pairs(
         noisy, clean: (batch, 1, time).
         true: whether steps start from true milestones, else from where those before have come.
         parts: for each step the numbers of the rows that it is trained on.
+        joined: whether gradients lead from a step to those before.
 
     Returns:
-        The steps' outputs, their aims and the noisy clips, each (row, 1, time), step after step; no gradient
-        leads from one step to another.
+        The steps' outputs, their aims and the noisy clips, each (row, 1, time), step after step.
     """
     features, backbone, (batch, _, time) = model.features, model.backbone, noisy.shape
     padded, speech = (F.pad(x, (0, model.padding(time))).squeeze(1) for x in (noisy, clean))
@@ -76,7 +78,7 @@ def pairs(
             others = torch.ones(batch, dtype=torch.bool, device=rows.device)
             others[rows] = False
             after = torch.empty_like(heard)
-            after[rows] = next_heard.detach().to(after)
+            after[rows] = (next_heard if joined else next_heard.detach()).to(after)
             if others.any():
                 with torch.no_grad():
                     after[others] = _step(model, number, heard[others])[1].to(after)

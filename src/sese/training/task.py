@@ -168,7 +168,8 @@ class EnhancementTask(lightning.LightningModule):
         true = self.global_step < settings.milestones.true_share * settings.steps
         parts = milestones.draw(len(noisy), self.levels, settings.milestones.row_share, generator)
         parts = [rows.to(self.device) for rows in parts]
-        return self._losses(*milestones.pairs(self.model, noisy, clean, true, parts))
+        joined = settings.milestones.joined
+        return self._losses(*milestones.pairs(self.model, noisy, clean, true, parts, joined))
 
     def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """Mean loss over levels, the widest first; the others may learn from its output as well."""
