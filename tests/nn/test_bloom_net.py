@@ -304,37 +304,36 @@ def test_beginnings_end_where_names_do() -> None:
         task(train_only=[])
 
 
-@pytest.mark.parametrize(("name", "depths"), [("bloom_net", 6), ("bloom_net_small", 4)])
-def test_sweeps_train_each_block_once_and_its_twins(name: str, depths: int, tmp_path: Path) -> None:
-    runs = {run.folder.parent.name: run for run in sweep_plan(CONFIGS / "sweeps" / f"{name}.yaml", tmp_path)}
+@pytest.mark.parametrize(
+    ("sweep", "prefix", "twin", "tuned", "depths"),
+    [
+        ("bloom_net", "", "end-to-end", "fine-tuned", 6),
+        ("comparison", "bloom-net-", "bloom-net-dense", "bloom-net", 4),
+    ],
+)
+def test_sweeps_train_each_block_once_and_its_twins(
+    sweep: str, prefix: str, twin: str, tuned: str, depths: int, tmp_path: Path
+) -> None:
+    runs = {run.folder.parent.name: run for run in sweep_plan(CONFIGS / "sweeps" / f"{sweep}.yaml", tmp_path)}
     trained: set[str] = set()
+    steps = 0
     for blocks in range(1, depths + 1):
-        config = runs.pop(f"block-{blocks}").resolve()
+        config = runs[f"{prefix}block-{blocks}"].resolve()
         names = {name for name, _ in config.model.build().named_parameters()}
         only = config.training.train_only
         new = names if only == ("all",) else {n for n in names if n.startswith(tuple(f"{o}." for o in only))}
         assert not new & trained
         trained |= new
         assert names == trained, "what was there, and what is new"
-        twin = runs.pop(f"end-to-end-{blocks}").resolve()
-        assert (twin.model, twin.training.initial, twin.training.levels) == (config.model, "", "full")
-    tuned = runs.pop("fine-tuned").resolve()
-    assert (tuned.training.levels, tuned.training.train_only) == ("all", ("all",))
-    assert tuned.model.blocks == depths
-    assert set(runs) <= {"joint", "router"}
-
-
-def test_stages_of_the_small_member_hear_as_much_as_its_twins(tmp_path: Path) -> None:
-    runs = sweep_plan(CONFIGS / "sweeps" / "bloom_net_small.yaml", tmp_path)
-    settings = {run.folder.parent.name: run.resolve().training for run in runs}
-    stages = {name: s for name, s in settings.items() if name.startswith("block-") or name == "fine-tuned"}
-    assert {s.batch_size for s in settings.values()} == {8}
-    router = settings.pop("router")
-    assert (router.levels, router.train_only) == ("measured", ("policy",))
-    assert {s.steps for name, s in settings.items() if name not in stages} == {900}
-    assert sum(s.steps for s in stages.values()) == 900
-    assert all(s.warmup_steps < s.steps / 3 for s in settings.values())
-    assert settings["joint"].levels == "all"
+        alone = runs[f"{twin}-{blocks}"].resolve()
+        assert (alone.model, alone.training.initial, alone.training.levels) == (config.model, "", "full")
+        steps += config.training.steps
+    last = runs[tuned].resolve()
+    assert (last.training.levels, last.training.train_only) == ("all", ("all",))
+    assert last.model.blocks == depths
+    if sweep == "comparison":
+        assert steps + last.training.steps == alone.training.steps, "stages hear as much as their twins"
+        assert last.training.warmup_steps < last.training.steps / 3
 
 
 # One file

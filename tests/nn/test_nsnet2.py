@@ -267,8 +267,8 @@ def test_joint_training_learns_at_every_exit(split: str) -> None:
 
 
 def test_layer_wise_stages_train_each_part_once_and_what_their_exit_runs(tmp_path: Path) -> None:
-    runs = {r.folder.parent.name: r for r in sweep_plan(CONFIGS / "sweeps" / "nsnet2_small.yaml", tmp_path)}
-    stages = [runs.pop(f"layer-{number}").resolve() for number in range(1, 5)]
+    runs = {r.folder.parent.name: r for r in sweep_plan(CONFIGS / "sweeps" / "comparison.yaml", tmp_path)}
+    stages = [runs.pop(f"nsnet2-layer-{number}").resolve() for number in range(1, 5)]
     model = stages[0].model.build()
     names = {name for name, _ in model.named_parameters()}
     trained: set[str] = set()
@@ -284,18 +284,19 @@ def test_layer_wise_stages_train_each_part_once_and_what_their_exit_runs(tmp_pat
         chosen = {"deal": stage.training.level_shares, "full": (0, 0, 0, 1)}[stage.training.levels]
         assert tuple(chosen) == tuple(float(number == level) for number in range(4))
     assert trained == names
-    settings = {name: run.resolve() for name, run in runs.items()}
-    assert sum(stage.training.steps for stage in stages) == settings["joint"].training.steps == 900
-    full = costs(settings["joint"].model)
-    for exit, cost in zip(settings["joint"].model.exits, full, strict=True):
-        static = settings[f"static-{exit}"]
+    settings = {name: run.resolve() for name, run in runs.items() if name.startswith("nsnet2")}
+    joint = settings["nsnet2"]
+    assert sum(stage.training.steps for stage in stages) == joint.training.steps == 900
+    for width, cost in zip(("-55", "-104", "-138", ""), costs(joint.model), strict=True):
+        static = settings[f"nsnet2-dense{width}"]
         assert (static.training.levels, static.training.steps) == ("full", 900)
         assert costs(static.model) == [pytest.approx(cost, rel=0.01)]
-    assert {settings[name].model.split for name in ("joint", *SPLITS[1:])} == set(SPLITS)
-    for name in ("joint", *SPLITS[1:], "layers-tuned"):
-        assert settings[name].training.levels == "all"
-        assert settings[name].training.train_only == ("all",)
-    assert settings["router"].training.train_only == ("policy",)
+    splits = [joint, *(settings[f"nsnet2-{split}"] for split in SPLITS[1:])]
+    assert [each.model.split for each in splits] == list(SPLITS)
+    for each in (*splits, settings["nsnet2-layers-tuned"]):
+        assert each.training.levels == "all"
+        assert each.training.train_only == ("all",)
+    assert settings["nsnet2-router"].training.train_only == ("policy",)
 
 
 @pytest.mark.parametrize("split", SPLITS)
