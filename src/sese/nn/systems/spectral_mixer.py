@@ -11,6 +11,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
 from sese.nn.policies.router import Router
+from sese.nn.systems.bands import check_bands
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,7 @@ class SpectralMixerConfig:
                 raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
         if self.router_channels < 0:
             raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
-        if self.n_fft != 2 * self.hop_length:
-            raise InputError(f"model.n_fft is {self.n_fft}; use two hops, {2 * self.hop_length}")
-        if any(len(pair) != 2 or min(pair) < 1 or pair[1] % 2 for pair in self.bands):
-            raise InputError(
-                f"model.bands is {self.bands}; give pairs of (bands, even number of bins in each)"
-            )
-        if sum(count * bins for count, bins in self.bands) != self.n_fft // 2:
-            raise InputError(f"model.bands is {self.bands}; the bins must sum to {self.n_fft // 2}")
+        check_bands(self.bands, self.n_fft, self.hop_length)
 
     @property
     def levels(self) -> int:
