@@ -27,6 +27,7 @@ import numpy as np
 import yaml
 
 import comparison_report
+from comparison_report import COLUMNS, FRAME_MS
 from sese.errors import InputError
 from sese.evaluation import front, plots, report, summary, timing
 from sese.evaluation import pairs as corpus
@@ -37,12 +38,10 @@ from sese.training.sweep import DONE
 
 PLAN = Path(__file__).with_suffix(".yaml")
 METRICS = ("pesq", "estoi", "si_sdr")
-COLUMNS = ("pesq_wb", "estoi", "si_sdr")
 KEYS = (*COLUMNS, "snr_db", "utilization")
 SNRS = ((-math.inf, 2.5), (2.5, 12.5), (12.5, math.inf))  # ranges in dB, for what depends on it
 THRESHOLD = "threshold:0"
 FRAMES = 200  # timed at each budget in a round
-FRAME_MS = 16  # that times of a frame are given for
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,11 @@ def compare(options: argparse.Namespace) -> None:
         budgets = budgets_of(open_artefact(str(path)).card, name in scalable)
         results[name] = scored(path, budgets, files, options.out_dir / "scores", options.jobs)
     points = points_of(systems, results)
-    times = [timed(models, scalable, number, options.rounds) for number in range(options.rounds)]
+    streams = streams_of(models, scalable) if options.rounds else {}
+    times = []
+    for number in range(options.rounds):
+        print(f"timing, round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        times.append(timed(streams))
     finish(points, systems, times)
     write(points, differences(claims, points), next(iter(results.values())), options)
 
@@ -220,21 +223,23 @@ def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) 
     return points
 
 
-def timed(
-    models: Mapping[str, Path], scalable: Collection[str], number: int, rounds: int
-) -> dict[tuple[str, str], float]:
-    """Milliseconds for a frame of 16 ms by model and budget: of one round, the models in turn."""
-    print(f"timing, round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-    taken = {}
+def streams_of(models: Mapping[str, Path], scalable: Collection[str]) -> dict[tuple[str, str], Any]:
+    """A stream of each model at each budget it is scored at, opened once for all rounds."""
+    found = {}
     for name, path in models.items():
-        card = open_artefact(str(path)).card
         enhancer = resolve(ENHANCER)(str(path))
+        for budget in budgets_of(enhancer.card, name in scalable):
+            found[name, str(budget).removeprefix("fixed:")] = enhancer.card, enhancer.stream(budget=budget)
+    return found
+
+
+def timed(streams: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], float]:
+    """Milliseconds for a frame of 16 ms by model and budget: of one round, the models in turn."""
+    taken = {}
+    for place, (card, stream) in streams.items():
         speech = timing.noisy_speech(card.sample_rate)
-        for budget in budgets_of(card, name in scalable):
-            stream = enhancer.stream(budget=budget)
-            seconds = np.median(timing.time_frames([stream], speech, card.hop_length, FRAMES))
-            frame_ms = 1000 * card.hop_length / card.sample_rate
-            taken[name, str(budget).removeprefix("fixed:")] = float(1000 * seconds * FRAME_MS / frame_ms)
+        seconds = np.median(timing.time_frames([stream], speech, card.hop_length, FRAMES))
+        taken[place] = float(seconds * FRAME_MS * card.sample_rate / card.hop_length)
     return taken
 
 

@@ -67,9 +67,9 @@ class MixtureData(lightning.LightningDataModule):
         assert self.trainer is not None
         size = self.config.training.batch_size
         device = self.trainer.strategy.root_device
-        mixes: Mixes = self._mixer(device)
-        if self.config.training.guidance.mixtures:
-            mixes = Pool(self._mixer(device), self._targets())
+        mixer = self._mixer(device)
+        guided = self.config.training.guidance.mixtures > 0
+        mixes: Mixes = Pool(mixer, self._targets()) if guided else mixer
         world = self.trainer.world_size
         start = self.trainer.global_step * size * world
         batches = TrainBatches(mixes, size, start, self.trainer.global_rank, world)

@@ -1,8 +1,8 @@
 """Training of step after step towards milestones, as modified cold diffusion does.
 
 Every step is trained in every training step: in the first part of a training from true milestones, mixtures
-of speech and less noise; then from where the steps before have come, without a gradient through those. So
-each step learns to go on from what it will really hear.
+of speech and less noise; then from where the steps before have come, with a gradient through those only where
+they are joined. So each step learns to go on from what it will really hear.
 """
 
 from __future__ import annotations

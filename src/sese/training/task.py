@@ -43,9 +43,8 @@ class EnhancementTask(lightning.LightningModule):
         if config.training.initial:
             new = ("policy.", *(f"{beginning}." for beginning in only))
             fresh = checkpoint.load_into(self.model, Path(config.training.initial), new)
-            blocks = [int(name.split(".")[2]) for name in fresh if name.startswith("backbone.blocks.")]
-            if blocks and hasattr(self.model.backbone, "grow"):
-                self.model.backbone.grow(min(blocks))
+            if hasattr(self.model.backbone, "grow"):
+                self.model.backbone.grow({name.removeprefix("backbone.") for name in fresh})
         if only != ("all",):
             _freeze_all_but(self.model, only)
         self.train()

@@ -9,6 +9,7 @@ docs/systems/bloom_net.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
@@ -72,16 +73,20 @@ class BloomNet(nn.Module):
         used = [round(block / blocks, 2) for block in range(blocks)] + [1.0]
         self.sites = (Site("depth", tuple(b - a for a, b in pairwise(used))),)
 
-    def grow(self, levels: int) -> None:
-        """Let all levels above so many begin as the highest of those: with its mask and decoder, and blocks
-        that add nothing yet.
+    def grow(self, new: Collection[str]) -> None:
+        """Let levels whose weights are new begin as the highest of the others: with its mask and decoder, and
+        a block that adds nothing yet.
+
+        Args:
+            new: names of weights, in this network.
         """
+        levels = sorted({int(name.split(".")[1]) for name in new if name.startswith("blocks.")})
         with torch.no_grad():
-            for level in range(levels, len(self.blocks)):
+            for level in levels:
                 self.blocks[level].project.weight.zero_()
                 self.blocks[level].project.bias.zero_()
                 for parts in (self.masks, self.decoders):
-                    parts[level].load_state_dict(parts[levels - 1].state_dict())
+                    parts[level].load_state_dict(parts[levels[0] - 1].state_dict())
 
     @property
     def frame_samples(self) -> int:
