@@ -27,7 +27,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from graphs import bound, session, single, timed
-from sese.export.gates import Gated, Way, gather, open_gates
+from sese.export.gates import Gated, Way, activated, gather, open_gates
 from sese.export.graph import Scope
 from sese.export.level_graphs import LevelGraphs
 from sese.export.parts import Parts
@@ -41,7 +41,7 @@ GATE_CHANNELS = 8
 def masks(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
     """Compute everything."""
     taps = scope.add("Squeeze", names.taps, scope.constant([1]))
-    h = _after(scope, names, scope.add("Mul", names.windows, taps))
+    h = activated(scope, names, scope.add("Mul", names.windows, taps))
     mask = scope.add("Reshape", names.mask, scope.constant([-1]))
     mask = scope.add("Cast", mask, to=TensorProto.FLOAT)
     return scope.add("MatMul", scope.add("Mul", h, mask), names.weight)
@@ -70,18 +70,12 @@ def ifs(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
         }
         own = Gated(mask=names.mask, slope=names.slope, **parts)
         taps = on.add("Squeeze", own.taps, on.constant([1]))
-        h = _after(on, own, on.add("Mul", own.windows, taps))
+        h = activated(on, own, on.add("Mul", own.windows, taps))
         results = [on.add("MatMul", h, own.weight), off.add("ConstantOfShape", shape)]
         bodies = [branch.graph({"made": result}) for branch, result in zip(branches, results, strict=True)]
         part = scope.add("If", opened, then_branch=bodies[0], else_branch=bodies[1])
         made = scope.add("Add", made, part) if made else part
     return made
-
-
-def _after(scope: Scope, names: Gated, products: str) -> str:
-    """What follows the depthwise products: (batch, channel, tap) -> (batch, channel)."""
-    h = scope.add("PRelu", scope.add("ReduceSum", products, scope.constant([2]), keepdims=0), names.slope)
-    return scope.add("Add", scope.add("Mul", h, names.scale), names.shift)
 
 
 WAYS: dict[str, tuple[int, Way]] = {
