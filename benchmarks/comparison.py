@@ -41,6 +41,7 @@ METRICS = ("pesq", "estoi", "si_sdr")
 KEYS = (*COLUMNS, "snr_db", "utilization")
 SNRS = ((-math.inf, 2.5), (2.5, 12.5), (12.5, math.inf))  # ranges in dB, for what depends on it
 THRESHOLD = "threshold:0"
+HELD = 0.73  # mean utilization that routers are held to: what DSN's authors gave theirs
 FRAMES = 200  # timed at each budget in a round
 
 
@@ -73,7 +74,8 @@ class Point:
         ms: for a frame of 16 ms, median of the rounds.
         saved: shares of the MACs and of the milliseconds of the same model's highest level that are saved.
         gains: by ``mmacs`` or ``ms`` and column, mean above the system's own statics at that cost, paired by
-            file, with its interval; None below the cheapest of them.
+            file, with its interval; None below the cheapest of them. For a dynamic one by ``levels`` too:
+            above the same model's fixed levels at equal MACs, which is what its choice is worth.
     """
 
     system: str
@@ -190,13 +192,14 @@ def scored(
 
 
 def budgets_of(card: Any, scalable: bool) -> list[Any]:
-    """Every level, the router where there is one, and the policy that goes by a running SNR.
+    """Every level; the router where there is one, free and held; the policy that goes by a running SNR.
 
     Of a network of one size all it has; what else its file may hold was not trained.
     """
     if not scalable:
         return [f"fixed:{card.levels[-1].utilization:g}"]
-    return default_budgets(card) + [THRESHOLD] * (len(card.levels) > 1)
+    several = len(card.levels) > 1
+    return default_budgets(card) + [HELD] * (several and card.router) + [THRESHOLD] * several
 
 
 def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) -> list[Point]:
@@ -260,14 +263,17 @@ def finish(
         for point in mine:
             if point.kind != "static":
                 point.gains = {cost: gains(point, statics, cost) for cost in ("mmacs", "ms")}
+            if point.kind == "dynamic":
+                levels = [each for each in mine if (each.model, each.kind) == (point.model, "level")]
+                point.gains["levels"] = gains(point, levels, "mmacs")
 
 
-def gains(point: Point, statics: Sequence[Point], cost: str) -> dict[str, dict[str, float] | None]:
-    """Mean scores above the front of the statics at the same cost, paired by file."""
+def gains(point: Point, others: Sequence[Point], cost: str) -> dict[str, dict[str, float] | None]:
+    """Mean scores above the front of others at the same cost, paired by file."""
     found: dict[str, dict[str, float] | None] = {}
     for column in COLUMNS:
         found[column] = None
-        ordered = sorted(statics, key=lambda each: getattr(each, cost))
+        ordered = sorted(others, key=lambda each: getattr(each, cost))
         costs = np.array([getattr(each, cost) for each in ordered])
         if len(ordered) and np.isfinite(costs).all():
             best = front.on_front(costs, [each.mean(column) for each in ordered])

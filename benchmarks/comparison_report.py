@@ -11,14 +11,16 @@ from sese.evaluation import report
 COLUMNS = ("pesq_wb", "estoi", "si_sdr")
 DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}
 DRAWN = ("pesq_wb", "si_sdr")
+GAINS = ("mmacs", "ms", "levels")  # what a point is held against
 FRAME_MS = 16  # that times of a frame are given for
 BUDGETS = {"mmacs": (10, 20, 40, 80, 160, 320), "ms": (0.1, 0.15, 0.2, 0.3, 0.4, 0.6)}
 UNITS = {"mmacs": "MMAC/s", "ms": f"ms for {FRAME_MS} ms, one frame a call"}
 NOTE = (
     f"ms: for {FRAME_MS} ms of audio, one frame a call, one thread. Saved: of the same model's highest level."
     " Over its statics: mean difference to the line through the networks of one size of the same system at"
-    " the same cost, paired by file, with its 95% interval. Used: share of the scalable compute in files"
-    " below 2.5 dB, up to 12.5 dB, above."
+    " the same cost, paired by file, with its 95% interval; over its levels: to the line through its own"
+    " fixed levels, which is what a choice for each frame is worth. Used: share of the scalable compute in"
+    " files below 2.5 dB, up to 12.5 dB, above."
 )
 
 
@@ -48,8 +50,8 @@ def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
         "ESTOI",
         "SI-SDR, dB",
     ]
-    header += ["PESQ over its statics at equal MACs", "at equal ms"]
-    cells = [["noisy input", *[""] * 7, *(_number(noisy[c], DIGITS[c]) for c in COLUMNS), "", ""]]
+    header += ["PESQ over its statics at equal MACs", "at equal ms", "over its levels at equal MACs"]
+    cells = [["noisy input", *[""] * 7, *(_number(noisy[c], DIGITS[c]) for c in COLUMNS), *[""] * 3]]
     for point in sorted(points, key=lambda p: (p.system, p.kind == "static", p.model, p.mmacs)):
         used = point.by_snr(point.scores["utilization"]) if point.kind == "dynamic" else []
         cells.append(
@@ -62,7 +64,7 @@ def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
                 *(_number(100 * point.saved.get(cost, math.nan), 0, "%") for cost in ("mmacs", "ms")),
                 " ".join(_number(share, 2) for share in used),
                 *(_number(point.mean(column), DIGITS[column]) for column in COLUMNS),
-                *(_difference(point.gains.get(cost, {}).get("pesq_wb"), 3) for cost in ("mmacs", "ms")),
+                *(_difference(point.gains.get(key, {}).get("pesq_wb"), 3) for key in GAINS),
             ]
         )
     return report.table(header, cells)

@@ -57,6 +57,9 @@ def test_a_scalable_model_is_held_against_the_line_through_its_statics(
     # Half-way between (1, 2) and (2, 4) lies (1.5, 3), in MACs and in time.
     assert auto.gains["mmacs"]["pesq_wb"]["mean"] == pytest.approx(0.25)
     assert auto.gains["ms"]["pesq_wb"]["mean"] == pytest.approx(0.25)
+    # A third of the way from (1, 2.5) to (2, 4), its own levels, lies (4/3, 3).
+    assert auto.gains["levels"]["pesq_wb"]["mean"] == pytest.approx(1 / 3)
+    assert "levels" not in low.gains
     assert low.gains["mmacs"]["pesq_wb"]["mean"] == pytest.approx(0.25)
     assert low.gains["ms"]["pesq_wb"]["mean"] == pytest.approx(-1.25)  # the large one is quicker, and better
 
