@@ -121,6 +121,8 @@ def draw(points: Sequence[Any], noisy: Mapping[str, float]) -> Any:
                 mine = [point for point in points if point.system == name]
                 _draw_system(panel, mine, cost, column, f"C{number % 10}")
             panel.set(ylabel=report.HEADINGS[column][0], xscale="log", xlabel=UNITS[cost])
+            panel.set_xticks(BUDGETS[cost], [f"{budget:g}" for budget in BUDGETS[cost]])
+            panel.minorticks_off()
     handles, labels = grid[0][0].get_legend_handles_labels()
     sheet.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return sheet

@@ -32,7 +32,7 @@ def test_list(sese: Run) -> None:
     ran = sese("models")
     assert ran.exit_code == 0
     row = next(line for line in ran.stdout.splitlines() if "tiny" in line)
-    for word in ("16000", "6.5", "0.125 0.25 0.5 1", "1,000", "CC0-1.0", "A delay line"):
+    for word in ("6.5", "A delay line"):
         assert word in row
     assert [model["name"] for model in json.loads(sese("models", "--json").stdout)] == ["tiny"]
 

@@ -34,6 +34,7 @@ from sese.runtime.step import Step
 from sese.training.config import read
 from sese.training.sweep import plan as sweep_plan
 from sese.training.task import EnhancementTask
+from sese.training.ways.levels import over_levels
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SPLITS = ("none", "separate", "joined")
@@ -250,18 +251,19 @@ def test_joint_training_learns_at_every_exit(split: str) -> None:
     t = torch.arange(4096) / 16000
     clean = 0.2 * torch.sin(2 * torch.pi * torch.tensor([[[300.0]], [[450.0]]]) * t)
     noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    mixture = Mixture(noisy, clean, torch.zeros(2))
 
     def losses() -> Tensor:
         with torch.no_grad():
             return torch.stack(
-                [training._over_levels([level], noisy, clean)["compressed_complex"] for level in range(4)]
+                [over_levels(training, mixture, [level])["compressed_complex"] for level in range(4)]
             )
 
     before = losses()
     optimizer = torch.optim.AdamW(training.parameters(), lr=0.01)
     for _ in range(12):
         optimizer.zero_grad()
-        training.training_step(Mixture(noisy, clean, torch.zeros(2)), 0).backward()
+        training.training_step(mixture, 0).backward()
         optimizer.step()
     assert (losses() < 0.7 * before).all()
 

@@ -16,6 +16,7 @@ from sese.training.config import RunConfig, read
 from sese.training.pruning import PruningConfig, pruning
 from sese.training.run import train
 from sese.training.task import EnhancementTask
+from sese.training.ways.gated import gated
 from training.tiny_run import SMALLER
 
 pytestmark = pytest.mark.filterwarnings(
@@ -91,11 +92,11 @@ def test_rows_that_run_whole_lie_first_and_do_not_cost():
     training, mixture = task("training.pruning={dense_share: 0.5, weight: 3}"), batch()
     training.eval()  # batch norm would couple the rows
     with torch.no_grad():
-        losses = training._gated(mixture.noisy, mixture.clean)
+        losses = gated(training, mixture, torch.Generator())
         whole = training.model.enhance_clip(mixture.noisy[:2], full(training.model.sites))
-        gated = training.model.run_clip(mixture.noisy[2:])
-        expected = training._losses(torch.cat([whole, gated.audio]), mixture.clean, mixture.noisy)
-    assert torch.equal(losses.pop("pruning"), 3 * pruning(gated.plan, 0.25))
+        pruned = training.model.run_clip(mixture.noisy[2:])
+        expected = training.losses(torch.cat([whole, pruned.audio]), mixture.clean, mixture.noisy)
+    assert torch.equal(losses.pop("pruning"), 3 * pruning(pruned.plan, 0.25))
     assert losses == expected
 
 

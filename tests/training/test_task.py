@@ -12,6 +12,7 @@ from sese.nn.policies.fixed import level_plan
 from sese.training.config import read
 from sese.training.losses import si_sdr, total
 from sese.training.task import EnhancementTask
+from sese.training.ways.routed import routed
 from training.tiny_run import DEBUG, config
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")
@@ -192,7 +193,7 @@ def test_dealt_rows_of_a_routed_batch_cost_nothing():
     with torch.no_grad():  # the router all but always picks the lowest level
         training.model.policy.pointwise.bias[:] = torch.tensor([50.0, 0, 0, 0])
     generator = torch.Generator().manual_seed(0)
-    losses = training._routed(batch(), generator)
+    losses = routed(training, batch(), generator)
     assert losses["efficiency"].item() == pytest.approx((0.125 - 0.25) ** 2, rel=1e-4)
     assert losses["balance"].item() == pytest.approx(0.1 * 4, rel=1e-3)
 
@@ -201,7 +202,7 @@ def test_dealt_rows_of_a_routed_batch_cost_nothing():
 def test_measured_errors_teach_the_router_which_level_pays(good: int, monkeypatch: pytest.MonkeyPatch):
     errors = torch.ones(4, 8, 4)
     errors[..., good] = 0.0
-    monkeypatch.setattr("sese.training.task.frame_errors", lambda *_: errors)
+    monkeypatch.setattr("sese.training.ways.measured.frame_errors", lambda *_: errors)
     training = task(
         "training.levels=measured",
         "training.train_only=policy",

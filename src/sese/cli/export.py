@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,9 @@ def export(
     notes: Annotated[
         Path | None, typer.Option(help="Markdown for the card: data, licences, what it is for.")
     ] = None,
+    description: Annotated[
+        str | None, typer.Option(help="One sentence on the model. [default: the system's]")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
     quantize: Annotated[
         str | None,
@@ -43,15 +46,20 @@ def export(
     from sese.cli.extras import require
 
     require("train", "torch", "onnx", "onnxscript")
+    facts: dict[str, Any] = {
+        "name": name,
+        "evaluation": evaluation,
+        "notes": notes,
+        "description": description,
+    }
     if quantize is None:
         from sese.export.folder import export_folder
 
-        export_folder(run, output, name=name, evaluation=evaluation, notes=notes, force=force)
+        export_folder(run, output, force=force, **facts)
         return
     if measure_on is None:
         raise InputError("--quantize needs speech to measure on; name a folder with --measure-on")
     require("metrics", "pesq", "pystoi")
     from sese.export.quantise import export_quantised
 
-    facts = {"name": name, "evaluation": evaluation, "notes": notes}
     export_quantised(quantize, measure_on, clips, run, output, force=force, **facts)

@@ -29,16 +29,13 @@ def list_models(
     if not models:
         print("no models come with this installation; name a model folder or file with --model")
         return
-    table = _table("name", "rate (Hz)", "latency (ms)", "levels", "parameters", "weights", "description")
+    table = _table("name", "MMACs/s", "latency (ms)", "description")
     for facts in models:
-        levels = " ".join(f"{level['utilization']:g}" for level in facts["levels"])
+        costs = [level["macs_per_second"] / 1e6 for level in facts["levels"]]
         table.add_row(
             facts["name"],
-            str(facts["sample_rate"]),
+            " to ".join(f"{cost:,.0f}" for cost in dict.fromkeys((costs[0], costs[-1]))),
             f"{facts['latency_ms']:.1f}",
-            levels,
-            f"{facts['parameters']:,}",
-            facts["licence"].get("weights", "?"),
             facts["description"],
         )
     _print(table)
@@ -102,9 +99,8 @@ def _table(*headings: str) -> Table:
 
     table = Table(box=box.SIMPLE)
     for heading in headings:
-        table.add_column(
-            heading, justify="left" if heading in ("name", "weights", "description") else "right"
-        )
+        words = heading in ("name", "description")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "description")
     return table
 
 

@@ -32,6 +32,7 @@ def export_folder(
     name: str | None = None,
     evaluation: Path | None = None,
     notes: Path | None = None,
+    description: str | None = None,
     force: bool = False,
 ) -> None:
     """Export a run's best weights as a model folder; it appears whole or not at all.
@@ -42,6 +43,7 @@ def export_folder(
         name: of the model; the output folder's name if None.
         evaluation: report folder of `sese evaluate`, for the quality of the levels.
         notes: Markdown for the card.
+        description: one sentence on the model; the system's if None.
         force: replace an existing folder.
 
     Raises:
@@ -55,7 +57,7 @@ def export_folder(
     if notes is not None and not notes.is_file():
         raise InputError(f"{notes} does not exist; give a Markdown file with --notes")
     quality = read_quality(evaluation) if evaluation else {}
-    metadata = describe(model, name or output.name, config.description, quality)
+    metadata = describe(model, name or output.name, description or config.description, quality)
     used = [level["utilization"] for level in metadata["levels"]]
 
     output.parent.mkdir(parents=True, exist_ok=True)

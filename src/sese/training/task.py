@@ -9,23 +9,19 @@ from typing import Any
 
 import lightning
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.data.mixing import Mixture
 from sese.errors import InputError
 from sese.nn import checkpoint
-from sese.nn.plan import Plan, full, utilization
+from sese.nn.plan import utilization
 from sese.nn.policies.channel_gates import ChannelGates
-from sese.nn.policies.fixed import level_plans, levels_plan
-from sese.nn.policies.router import gumbel
-from sese.nn.policies.sample import deal, hand_over, sandwich
-from sese.training import milestones
+from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
-from sese.training.metric_guided import activation, guidance, noise_correlation
+from sese.training.metric_guided import noise_correlation
 from sese.training.pruning import pruning
-from sese.training.routing import balance, efficiency, frame_errors
+from sese.training.ways import WAYS
 
 
 class EnhancementTask(lightning.LightningModule):
@@ -65,131 +61,20 @@ class EnhancementTask(lightning.LightningModule):
 
     def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
         """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""
-        noisy, clean = batch.noisy, batch.clean
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
-        settings = self.config.training
-        if settings.levels == "measured":
-            losses = self._measured(noisy, clean)
-        elif settings.levels == "routed":
-            losses = self._routed(batch, generator)
-        elif settings.levels == "gated":
-            losses = self._gated(noisy, clean)
-        elif settings.levels == "milestones":
-            losses = self._milestones(noisy, clean, generator)
-        elif settings.levels == "deal":
-            levels = self._deal(noisy.shape[0], generator).unsqueeze(1)
-            if torch.rand((), generator=generator) < settings.hand_over:
-                levels = hand_over(levels, self.model.frames(noisy.shape[2]), generator)
-            plan = levels_plan(self.model.sites, levels)
-            losses = self._losses(self._enhance(noisy, plan), clean, noisy)
-        else:
-            choices: Iterable[int] = {
-                "all": range(self.levels - 1, -1, -1),
-                "sandwich": sandwich(self.levels, generator),
-                "full": [self.levels - 1],
-            }[settings.levels]
-            losses = self._over_levels(list(choices), noisy, clean)
+        losses = WAYS[self.config.training.levels].losses(self, batch, generator)
         loss = torch.stack(list(losses.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
         self.log("train/loss", loss.detach())
         return loss
 
-    def _deal(self, rows: int, generator: torch.Generator) -> Tensor:
-        shares = self.config.training.level_shares or (1 / self.levels,) * self.levels
-        return deal(rows, shares, generator).to(self.device)
+    @property
+    def done(self) -> float:
+        """Share of the steps that are behind, in [0, 1]."""
+        return self.global_step / self.config.training.steps
 
-    def _routed(self, batch: Mixture, generator: torch.Generator) -> dict[str, Tensor]:
-        """The router draws the levels of most rows; the rest run at dealt ones. Only the former cost."""
-        noisy, settings = batch.noisy, self.config.training
-        routing = settings.routing
-        fixed = round(routing.fixed_share * noisy.shape[0])
-        dealt = F.one_hot(self._deal(fixed, generator), self.levels).unsqueeze(1) if fixed else None
-        draw = gumbel(routing.temperature_at(self.global_step / settings.steps), generator)
-
-        def choose(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-            choice, memory = draw(scores, memory)
-            if dealt is not None:
-                choice = torch.cat([dealt.expand(-1, choice.shape[1], -1).to(choice), choice[fixed:]])
-            return choice, memory
-
-        enhanced = self.model.run_clip(noisy, None, choose)
-        assert enhanced.scores is not None
-        used = utilization(enhanced.plan, self.model.sites)[fixed:]
-        self.log("train/utilization", used.detach().mean())
-        if batch.label is None:
-            cost = efficiency(used, routing)
-        else:
-            cost = guidance(activation(used, self.model.sites), batch.label[fixed:])
-        return self._losses(enhanced.audio, batch.clean, noisy) | {
-            "efficiency": routing.efficiency_weight * cost,
-            "balance": routing.balance_weight * balance(enhanced.scores[fixed:], routing),
-        }
-
-    def _gated(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        """The gates pick the channels of most rows; the rest run whole. Only the former cost."""
-        settings = self.config.training
-        target = settings.pruning.target_at(self.global_step / settings.steps)
-        dense = round(settings.pruning.dense_share * noisy.shape[0])
-        enhanced = self.model.run_clip(noisy[dense:])
-        estimates = [enhanced.audio]
-        if dense:
-            estimates = [self._enhance(noisy[:dense], full(self.model.sites)), *estimates]
-        used = utilization(enhanced.plan, self.model.sites)
-        self.log("train/utilization", used.detach().mean())
-        return self._losses(torch.cat(estimates), clean, noisy) | {
-            "pruning": settings.pruning.weight * pruning(enhanced.plan, target)
-        }
-
-    def _measured(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        """Expected error and expected utilization, if each frame's level were drawn from the router's scores.
-
-        Every level's error is known in every frame, so nothing need be drawn. It takes errors of frames to
-        be independent of the levels of their neighbours, which they are not quite.
-        """
-        routing = self.config.training.routing
-        with torch.no_grad():
-            estimates = torch.stack(self.model.enhance_levels(noisy, range(self.levels))).squeeze(2).float()
-            errors = frame_errors(estimates, clean.squeeze(1), noisy.squeeze(1), self.model.hop_length)
-        scores = self.model.score(noisy)[:, : errors.shape[1]]
-        probability = torch.softmax(scores, dim=-1)
-        factors = scores.new_tensor(self.model.sites[0].shares).cumsum(0)
-        used = (probability * factors).sum(-1)
-        self.log("train/utilization", used.detach().mean())
-        return {
-            "error": (probability * errors).sum(-1).mean(),
-            "efficiency": routing.efficiency_weight * efficiency(used, routing),
-            "balance": routing.balance_weight * balance(scores, routing),
-        }
-
-    def _milestones(self, noisy: Tensor, clean: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Mean loss over steps, of what each makes against what it aims at."""
-        settings = self.config.training
-        true = self.global_step < settings.milestones.true_share * settings.steps
-        parts = milestones.draw(len(noisy), self.levels, settings.milestones.row_share, generator)
-        parts = [rows.to(self.device) for rows in parts]
-        joined = settings.milestones.joined
-        return self._losses(*milestones.pairs(self.model, noisy, clean, true, parts, joined))
-
-    def _over_levels(self, levels: list[int], noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        """Mean loss over levels, the widest first; the others may learn from its output as well."""
-        sums: dict[str, Tensor] = {}
-        teacher: Tensor | None = None
-        for estimate in self.model.enhance_levels(noisy, levels):
-            targets = [(clean, 1.0)]
-            if teacher is not None and self.config.training.distill:
-                share = self.config.training.distill
-                targets = [(clean, 1 - share), (teacher, share)]
-            for target, weight in targets:
-                for name, value in self._losses(estimate, target, noisy).items():
-                    sums[name] = sums.get(name, 0.0) + weight * value / len(levels)
-            if teacher is None:
-                teacher = estimate.detach()
-        return sums
-
-    def _enhance(self, noisy: Tensor, plan: Plan) -> Tensor:
-        return self.model.enhance_clip(noisy, plan)
-
-    def _losses(self, estimate: Tensor, target: Tensor, noisy: Tensor) -> dict[str, Tensor]:
+    def losses(self, estimate: Tensor, target: Tensor, noisy: Tensor) -> dict[str, Tensor]:
+        """The configured losses by name; all (batch, 1, time)."""
         with torch.autocast(noisy.device.type, enabled=False):
             signals = [x.squeeze(1).float() for x in (estimate, target, noisy)]
             return total(signals[0], signals[1], signals[2], self.config.training.losses)
@@ -221,7 +106,7 @@ class EnhancementTask(lightning.LightningModule):
                 self._note("pruning", pruning(decided.plan, target).view(1))
         for name, estimate in named.items():
             estimate = estimate.float()
-            losses = self._losses(estimate, clean, noisy)
+            losses = self.losses(estimate, clean, noisy)
             self._note(f"loss/{name}", torch.stack(list(losses.values())).sum().view(1))
             self._note(f"si_sdr/{name}", si_sdr(estimate.squeeze(1), clean.squeeze(1)))
             if wanted > 0:
@@ -235,18 +120,7 @@ class EnhancementTask(lightning.LightningModule):
             used = torch.cat(self.validated["utilization"])
             means["val/noise_correlation"] = noise_correlation(used, torch.cat(noise_db))
         self.validated = {}
-        settings = self.config.training
-        losses = [means[f"val/loss/{level}"] for level in range(self.levels)]
-        score = losses[-1] if settings.levels in ("full", "milestones") else torch.stack(losses).mean()
-        if self.model.policy is not None and settings.levels in ("routed", "measured"):
-            routing = settings.routing
-            share = routing.fixed_share
-            cost = routing.efficiency_weight * efficiency(means["val/utilization"], routing)
-            score = share * score + (1 - share) * (means["val/loss/routed"] + cost)
-        if settings.levels == "gated":
-            share = settings.pruning.dense_share
-            cost = settings.pruning.weight * means["val/pruning"]
-            score = share * score + (1 - share) * (means["val/loss/gated"] + cost)
+        score = WAYS[self.config.training.levels].score(self, means)
         self.log_dict(means | {"val/score": score}, sync_dist=True)
 
     def _note(self, name: str, values: Tensor) -> None:

@@ -1,0 +1,18 @@
+"""What a training step does: a file for each value of `training.levels`."""
+
+from __future__ import annotations
+
+from sese.training.ways import gated, levels, measured, milestones, routed
+from sese.training.ways.way import Way
+
+WAYS = {
+    "all": Way(levels.every, levels.mean_score),
+    "sandwich": Way(levels.sandwiched, levels.mean_score),
+    "full": Way(levels.widest, levels.last_score),
+    "deal": Way(levels.dealt, levels.mean_score),
+    "routed": Way(routed.routed, routed.score),
+    "measured": Way(measured.measured, routed.score),
+    "gated": Way(gated.gated, gated.score),
+    "milestones": Way(milestones.milestones, levels.last_score),
+}
+"""Value of `training.levels` -> what its steps do, and what chooses the best weights."""

@@ -1,0 +1,28 @@
+"""What makes a way of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Generator, Tensor
+
+from sese.data.mixing import Mixture
+
+if TYPE_CHECKING:
+    from sese.training.task import EnhancementTask
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to train.
+
+    Attributes:
+        losses: (task, batch, generator) -> the losses of a step by name, which are summed. The generator is
+            on the CPU, and the same whenever the step is run.
+        score: (task, means of the validation by name) -> what chooses the best weights; lower is better.
+    """
+
+    losses: Callable[[EnhancementTask, Mixture, Generator], dict[str, Tensor]]
+    score: Callable[[EnhancementTask, Mapping[str, Tensor]], Tensor]
