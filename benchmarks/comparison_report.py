@@ -107,7 +107,10 @@ def _difference(value: Mapping[str, float] | None, decimals: int) -> str:
 
 
 def draw(points: Sequence[Any], noisy: Mapping[str, float]) -> Any:
-    """Quality over compute and over time: a color for each system, a line through a model's levels."""
+    """Quality over compute and over time: a color for each system, a line through a model's levels.
+
+    Of a system's scalable models the first is drawn; the table has all.
+    """
     from matplotlib.figure import Figure
 
     axes = [cost for cost in UNITS if all(math.isfinite(getattr(point, cost)) for point in points)]
@@ -119,6 +122,8 @@ def draw(points: Sequence[Any], noisy: Mapping[str, float]) -> Any:
             panel.axhline(noisy[column], color="#999", linestyle=":", label="noisy input")
             for number, name in enumerate(names):
                 mine = [point for point in points if point.system == name]
+                first = next((point.model for point in mine if point.kind != "static"), None)
+                mine = [point for point in mine if point.kind == "static" or point.model == first]
                 _draw_system(panel, mine, cost, column, f"C{number % 10}")
             panel.set(ylabel=report.HEADINGS[column][0], xscale="log", xlabel=UNITS[cost])
             panel.set_xticks(BUDGETS[cost], [f"{budget:g}" for budget in BUDGETS[cost]])
