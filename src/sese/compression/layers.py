@@ -24,7 +24,7 @@ GRU_OPERATORS = (
 )  # fmt: skip
 
 CLIPPED = {"sum_r": 8.0, "sum_z": 8.0, "sum_n": 4.0, "sum": 8.0}
-"""What goes into a sigmoid or a tanh is clipped here: beyond, codes would tell values apart that come to one."""
+"""What goes into a sigmoid or a tanh is clipped here: beyond, codes would tell equals apart."""
 
 Activation = Literal["none", "relu", "sigmoid"]
 
@@ -105,7 +105,7 @@ class GRU:
         return dict.fromkeys(GRU_OPERATORS, groups * units)
 
     def trace(self, x: Floats) -> tuple[Floats, dict[str, Floats]]:
-        """Frames [batch, frame, group * input] from a state of zeros -> states, and what each operator made."""
+        """Frames [batch, frame, group * input], a state of zeros -> states, and what each operator made."""
         groups, inputs, units = self.shape
         batch, frames, _ = x.shape
         grouped = x.reshape(batch * frames, groups, inputs).transpose(1, 0, 2)
@@ -118,10 +118,10 @@ class GRU:
             h_r, h_z, h_n = np.split(h @ self.hidden_weight + self.hidden_bias[:, None], 3, axis=2)
             r, z = sigmoid(i_r + h_r), sigmoid(i_z + h_z)
             n = np.tanh(i_n + r * h_n)
-            values = (i_r, i_z, i_n, h_r, h_z, h_n, i_r + h_r, i_z + h_z, r, z, r * h_n, i_n + r * h_n, n)
-            h, before = (1 - z) * n + z * h, h
-            values = (*values, 1 - z, (1 - z) * n, z * before, h)
-            for name, value in zip(GRU_OPERATORS, values, strict=True):
+            gates = (i_r, i_z, i_n, h_r, h_z, h_n, i_r + h_r, i_z + h_z, r, z, r * h_n, i_n + r * h_n, n)
+            fresh, kept = (1 - z) * n, z * h
+            h = fresh + kept
+            for name, value in zip(GRU_OPERATORS, (*gates, 1 - z, fresh, kept, h), strict=True):
                 made[name].append(value)
         outputs = {name: np.stack(each, axis=2) for name, each in made.items()}  # [group, batch, frame, unit]
         states = outputs["state"].transpose(1, 2, 0, 3).reshape(batch, frames, groups * units)

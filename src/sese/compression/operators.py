@@ -147,7 +147,7 @@ class _Product:
         reach = max(matrix.quantiser.reach for matrix in matrices)
         self.kind = exact_kind(matrices[0].codes.shape[1], before.reach, reach)
         centred = [matrix.codes - matrix.quantiser.zero for matrix in matrices]
-        self.weight = np.concatenate(centred, axis=2).astype(self.kind)
+        self.weight: np.ndarray = np.concatenate(centred, axis=2).astype(self.kind)
         self.bias = np.concatenate([matrix.bias << matrix.bias_shift for matrix in matrices], axis=1)[:, None]
         scales = [before.scale * matrix.quantiser.scale for matrix in matrices]
         parts = [rescale(one, scale / one.scale) for scale, one in zip(scales, to, strict=True)]

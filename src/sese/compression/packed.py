@@ -6,7 +6,7 @@
     weights   of each layer, of each matrix: codes of b bits, most significant bit first, in the order
               [group, input, output], filled up to a byte; then the biases, int16, little-endian
 
-Multipliers follow from the scales (`sese.compression.integer.rescale`), tables of sigmoid and tanh from the codes.
+Multipliers follow from the scales (`sese.compression.integer`), tables of sigmoid and tanh from the codes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,41 @@
+"""From folders to what is compressed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sese.compression.subject import Subject
+from sese.errors import InputError
+
+
+def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool = False) -> Subject:
+    """A network with clips to measure it on.
+
+    Args:
+        model: a run folder, or a folder with a network.
+        data: pairs for an enhancer; a corpus for a network that labels speech.
+        limit: clips to take.
+        seconds: of each.
+        test: of a corpus, all speakers and noises; else only those that the network's training left out.
+
+    Raises:
+        InputError: no network there, or one that cannot be compressed, or no clips.
+    """
+    folder = next((each for each in (model / "best", model / "last") if each.is_dir()), model)
+    if not folder.is_dir():
+        raise InputError(f"{model} is not a folder; give a run folder, or one with a network")
+    from sese.compression.enhancement import Enhancement
+    from sese.evaluation.pairs import find_pairs
+
+    return Enhancement(folder, find_pairs(data, limit), seconds)
+
+
+def check(**numbers: float) -> None:
+    """That numbers of options are above 0; ``tune`` may be 0.
+
+    Raises:
+        InputError: names the option.
+    """
+    for name, number in numbers.items():
+        if not number > 0 and not (name == "tune" and number == 0):
+            raise InputError(f"--{name.replace('_', '-')} is {number}; use a number above 0")

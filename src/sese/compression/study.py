@@ -1,0 +1,318 @@
+"""`sese compress`: networks of chosen bit widths, what they lose, and a folder that holds it all.
+
+OUT/evaluations.jsonl   every genome tried, so that a search that was stopped goes on
+OUT/compress.json, compress.md, front.png
+OUT/NAME/               a network: `weights.int` (what a device holds), and `config.json` with
+                        `model.safetensors`, the same weights as floats, for `sese export`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sese.compression import packed
+from sese.compression.layers import GRU, Dense, Layer
+from sese.compression.layers import run as run_float
+from sese.compression.operators import IntegerChain, IntegerLayer, quantise
+from sese.compression.search import Evaluation, Evaluator, front, picks
+from sese.compression.subject import Subject
+from sese.evaluation.summary import bootstrap_mean
+
+ALLOWED = {"near": 0.01, "small": 0.05}
+"""Pick -> share of what the 8-bit network gains that it may lose."""
+
+WEIGHTS = "weights.int"
+AT_ONCE = 16
+"""Clips simulated side by side."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A network of a study.
+
+    Attributes:
+        name: ``float``, ``8-bit``, ``near``, ``near-tuned`` and so on.
+        chain: in integers; None in float.
+        bytes: of its chain on disk, weights and biases of 32 bits in float.
+        error: on the clips of the search.
+        evaluation: where it has a genome.
+    """
+
+    name: str
+    chain: IntegerChain | None
+    bytes: int
+    error: float
+    evaluation: Evaluation | None = None
+
+
+def float_bytes(layers: Sequence[Layer]) -> int:
+    """Of a chain's weights and biases in float32."""
+    arrays = [values for layer in layers for values in (*layer.matrices.values(), *layer.biases.values())]
+    return 4 * sum(values.size for values in arrays)
+
+
+def run_in_parts(chain: IntegerChain | None, subject: Subject) -> np.ndarray:
+    """What a chain makes of a subject's frames, some clips at a time; None: in float."""
+    step = chain if chain is not None else lambda x: run_float(subject.layers, x)
+    return np.concatenate([step(subject.x[at : at + AT_ONCE]) for at in range(0, len(subject.x), AT_ONCE)])
+
+
+def dequantised(chain: IntegerChain, layers: Sequence[Layer]) -> list[Layer]:
+    """A chain's weights as floats, laid out as those it was made of."""
+    made: list[Layer] = []
+    for integer, layer in zip(chain.layers, layers, strict=True):
+        weights = {
+            name: matrix.quantiser.decode(matrix.codes).astype(np.float32)
+            for name, matrix in integer.matrices.items()
+        }
+        if isinstance(layer, Dense):
+            made.append(Dense(layer.name, weights["W"][0], layer.bias, layer.activation))
+        else:
+            parts = list(weights.values())
+            from_input, from_state = (np.concatenate(parts[at : at + 3], axis=2) for at in (0, 3))
+            made.append(GRU(layer.name, from_input, from_state, layer.input_bias, layer.hidden_bias))
+    return made
+
+
+def chosen(evaluate: Evaluator, bits: Sequence[int], searched: bool) -> list[Variant]:
+    """The networks that a study keeps: in float, of one width each, and the picks of a search."""
+    subject = evaluate.subject
+    in_float = subject.error(run_in_parts(None, subject))
+    variants = [Variant("float", None, float_bytes(subject.layers), in_float)]
+    named = {f"{width}-bit": evaluate(str(width) * len(evaluate.genes)) for width in bits}
+    if searched:
+        named |= picks(list(evaluate.known.values()), ALLOWED)
+    for name, made in named.items():
+        variants.append(Variant(name, evaluate.chain(made.bits), made.bytes, made.error, made))
+    return variants
+
+
+def tuned(evaluate: Evaluator, variant: Variant, steps: int, seed: int, folder: Path, tell: Tell) -> Variant:
+    """A variant fine-tuned under its codes, or what an earlier run tuned and left in `folder`."""
+    from sese.compression.tuning import tune
+
+    subject, name = evaluate.subject, f"{variant.name}-tuned"
+    path = folder / name / f"tuned-{steps}-{seed}.int"
+    assert variant.evaluation is not None
+    widths = dict(zip(evaluate.genes, map(int, variant.evaluation.bits), strict=True))
+    quantisers = evaluate.calibration.quantisers(widths)
+    known = packed.read(path) if path.exists() else None
+    if known is None or _signals(known) != _signals(quantise(subject.layers, quantisers)):
+        layers = tune(
+            subject.layers,
+            quantisers,
+            subject.x,
+            steps,
+            seed,
+            progress=lambda step, loss: tell(f"{name}: step {step} of {steps}, loss {loss:.4f}"),
+        )
+        known = quantise(layers, quantisers)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        packed.write(known, path)
+    error = subject.error(run_in_parts(known, subject))
+    return Variant(name, known, packed.size(known), error, variant.evaluation)
+
+
+def _signals(chain: IntegerChain) -> list[Any]:
+    def of(layer: IntegerLayer) -> list[Any]:
+        return [
+            *layer.signals.values(),
+            *(matrix.quantiser for matrix in layer.matrices.values()),
+        ]
+
+    return [chain.source, *(one for layer in chain.layers for one in of(layer))]
+
+
+def write_networks(variants: Sequence[Variant], subject: Subject, folder: Path) -> None:
+    """A folder for each network in integers."""
+    for variant in variants:
+        if variant.chain is not None:
+            own = folder / variant.name
+            own.mkdir(parents=True, exist_ok=True)
+            written = packed.write(variant.chain, own / WEIGHTS)
+            assert written == variant.bytes
+            subject.write_model(own, dequantised(variant.chain, subject.layers))
+
+
+def score(
+    variants: Sequence[Variant], subject: Subject, tell: Tell, audio: Path | None = None, clips: int = 0
+) -> dict[str, dict[str, list[float]]]:
+    """Scores of clips that the search did not see: variant -> column -> values."""
+    made = {}
+    for variant in variants:
+        tell(f"{variant.name}: scoring {len(subject.x)} clips")
+        y = run_in_parts(variant.chain, subject)
+        made[variant.name] = {**subject.scores(y), "error": [subject.error(y)]}
+        if audio is not None and clips:
+            subject.write_audio(audio / variant.name, y, clips)
+    return made
+
+
+def report(
+    evaluate: Evaluator,
+    variants: Sequence[Variant],
+    scores: Mapping[str, Mapping[str, Sequence[float]]],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All that is known, as plain values.
+
+    Differences are from the 8-bit network, clip by clip, with 95% bootstrap intervals.
+    """
+    rows = []
+    whole = next((each for each in variants if each.name == "8-bit"), variants[-1])
+    for variant in variants:
+        row: dict[str, Any] = {
+            "name": variant.name,
+            "bytes": variant.bytes,
+            "of_8_bit": variant.bytes / whole.bytes,
+            "error": variant.error,
+        }
+        if variant.evaluation is not None:
+            row["bits"] = dict(zip(evaluate.genes, map(int, variant.evaluation.bits), strict=True))
+            row["signal_bytes"] = variant.evaluation.signal_bytes
+        if variant.name in scores:
+            own, reference = scores[variant.name], scores[whole.name]
+            row["test_error"] = own["error"][0]
+            columns = [column for column in own if column != "error"]
+            row["test"] = {column: bootstrap_mean(own[column]) for column in columns}
+            row["against_8_bit"] = {
+                column: bootstrap_mean(np.subtract(own[column], reference[column])) for column in columns
+            }
+        rows.append(row)
+    known = list(evaluate.known.values())
+    return {
+        **facts,
+        "measure": evaluate.subject.measure,
+        "genes": list(evaluate.genes),
+        "evaluations": len(known),
+        "networks": rows,
+        "front": [
+            {"bits": each.bits, "error": each.error, "bytes": each.bytes, "signal_bytes": each.signal_bytes}
+            for each in front(known)
+        ],
+    }
+
+
+def to_markdown(result: Mapping[str, Any]) -> str:
+    """A table of the networks."""
+    columns = next((list(row["test"]) for row in result["networks"] if "test" in row), [])
+    lines = [
+        f"# {result['model']}, compressed",
+        "",
+        f"Error: {result['measure']}; {result['clips']} clips, {result['evaluations']} networks tried.",
+        "",
+    ]
+    if columns:
+        lines[2] += (
+            f" Scores: {result['test_clips']} other clips; in brackets the difference from 8 bits and its"
+            " 95% interval."
+        )
+    lines += [
+        "| network | bytes | of 8 bits | error | "
+        + " | ".join([*(["test error"] if columns else []), *columns]),
+        "| --- " * (4 + bool(columns) + len(columns)) + "|",
+    ]
+    for row in result["networks"]:
+        cells = [row["name"], f"{row['bytes']:,}", f"{row['of_8_bit']:.2f}", f"{row['error']:.4f}"]
+        if "test" in row:
+            cells.append(f"{row['test_error']:.4f}")
+            for column in columns:
+                change = row["against_8_bit"][column]
+                cells.append(
+                    f"{row['test'][column]['mean']:.3f} ({change['mean']:+.3f}, {change['low']:+.3f} to"
+                    f" {change['high']:+.3f})"
+                )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(result: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> bytes:
+    """Error over bytes on disk, as a PNG: all genomes, their front, one width for all, tuned ones, float."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    from sese.evaluation.plots import to_png
+
+    sheet = Figure(figsize=(6.5, 4.2), layout="constrained")
+    panel = sheet.subplots()
+    kilo = 1000
+    rows = result["networks"]
+    in_float = next(row for row in rows if row["name"] == "float")
+    panel.scatter(
+        [each.bytes / kilo for each in evaluations], [each.error for each in evaluations], s=5, c="#c9d4e0"
+    )
+    best = result["front"]
+    panel.plot(
+        [each["bytes"] / kilo for each in best],
+        [each["error"] for each in best],
+        "o-",
+        color="#1f5fa8",
+        markersize=3,
+        label="mixed, the front",
+    )
+    single = [row for row in rows if row["name"].endswith("-bit")]
+    panel.plot(
+        [row["bytes"] / kilo for row in single],
+        [row["error"] for row in single],
+        "s--",
+        color="#c8391f",
+        label="one width for all",
+    )
+    for row in single:
+        panel.annotate(row["name"].removesuffix("-bit"), (row["bytes"] / kilo, row["error"]), fontsize=7)
+    later = [row for row in rows if row["name"].endswith("-tuned")]
+    if later:
+        sizes, errors = [row["bytes"] / kilo for row in later], [row["error"] for row in later]
+        panel.plot(sizes, errors, "*", color="#2b8a3e", markersize=9, label="tuned")
+        for row in later:
+            panel.annotate(row["name"], (row["bytes"] / kilo, row["error"]), fontsize=7)
+    panel.axhline(in_float["error"], color="#999", linestyle=":", label="float32")
+    top = max(row["error"] for row in single)
+    panel.set(xlabel="kilobytes on disk", ylabel="error", title=result["model"])
+    panel.set_ylim(top=max(top * 1.02, in_float["error"] * 1.05))
+    panel.legend(frameon=False, fontsize=8)
+    return to_png(sheet, 130)
+
+
+def write_report(folder: Path, result: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> list[Path]:
+    """`compress.json`, `compress.md` and `front.png`; each appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "compress.json": (json.dumps(result, indent=2) + "\n").encode(),
+        "compress.md": to_markdown(result).encode(),
+        "front.png": plot(result, evaluations),
+    }
+    for name, content in contents.items():
+        partial = folder / f".{name}.part"
+        partial.write_bytes(content)
+        os.replace(partial, folder / name)
+    return [folder / name for name in contents]
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """``8`` or ``8,6,4`` -> bit widths.
+
+    Raises:
+        InputError: no widths from 2 to 8.
+    """
+    from sese.compression.search import LEAST_BITS, MOST_BITS
+    from sese.errors import InputError
+
+    try:
+        read = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        read = ()
+    if not read or min(read) < LEAST_BITS or max(read) > MOST_BITS:
+        raise InputError(f"--bits is '{text}'; give widths from {LEAST_BITS} to {MOST_BITS}, as 8 or 8,6,4")
+    return read
