@@ -24,6 +24,19 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
     folder = next((each for each in (model / "best", model / "last") if each.is_dir()), model)
     if not folder.is_dir():
         raise InputError(f"{model} is not a folder; give a run folder, or one with a network")
+    from sese.labels.network import is_label_net
+
+    if is_label_net(folder):
+        from sese.compression.labelling import Labelling
+        from sese.labels.training import RESOLVED, read
+
+        path = model / RESOLVED
+        if not path.is_file():
+            raise InputError(
+                f"{model} has no {RESOLVED}; give the run folder of a network that labels speech"
+            )
+        run = read(path, [f"data.seconds={seconds}"])
+        return Labelling(folder, run.data, run.seed, "all" if test else "held_out", [data], limit)
     from sese.compression.enhancement import Enhancement
     from sese.evaluation.pairs import find_pairs
 

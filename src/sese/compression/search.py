@@ -1,8 +1,8 @@
 """NSGA-II over bit widths: networks that none beats both in error and in memory.
 
-A genome is a row of bit widths, one for each gene of a chain. Every evaluation is kept in a file as it is made.
-A search that was stopped runs again from its start: its generator is seeded, so that it asks for what it
-asked for, and what is known is not computed again.
+A genome is a row of bit widths, one for each gene of a chain. Every evaluation is kept in a file, as it is
+made. A search that was stopped runs again from its start: its generator is seeded, so that it asks for what
+it asked for, and what is known is not computed again.
 """
 
 from __future__ import annotations
@@ -236,9 +236,10 @@ def picks(evaluations: Sequence[Evaluation], allowed: Mapping[str, float]) -> di
     An error of 1 is that of doing nothing.
     """
     whole = next(each for each in evaluations if set(each.bits) == {"8"})
+    gained = abs(1 - whole.error)
     return {
         name: min(
-            (each for each in evaluations if each.error <= whole.error + share * (1 - whole.error)),
+            (each for each in evaluations if each.error <= whole.error + share * gained),
             key=lambda each: (each.bytes, each.error),
         )
         for name, share in allowed.items()
