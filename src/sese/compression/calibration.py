@@ -16,6 +16,10 @@ SAMPLES = 8192
 """Values of a signal that its range is fitted to, drawn evenly."""
 
 
+WEIGHT_POWER = 4
+"""Of errors of weights: of few bits, squares clip the large ones that matter most."""
+
+
 class Calibration:
     """What weights and signals of a chain look like, and quantisers for them.
 
@@ -44,9 +48,9 @@ class Calibration:
     def quantiser(self, name: str, bits: int) -> Quantiser:
         """Of a gene, of the chain's ``input``, or of its output by the operator's name."""
         if (name, bits) not in self._fitted:
-            limit = CLIPPED.get(name.rpartition(".")[2])
-            low = None if limit is None else -limit
-            self._fitted[name, bits] = fit(self._values[name], bits, low, limit)
+            kind = name.rpartition(".")[2]
+            power = WEIGHT_POWER if kind.startswith("W") else 2
+            self._fitted[name, bits] = fit(self._values[name], bits, CLIPPED.get(kind), power)
         return self._fitted[name, bits]
 
     def quantisers(self, bits: Mapping[str, int]) -> dict[str, Quantiser]:

@@ -71,22 +71,23 @@ def quantiser(low: float, high: float, bits: int) -> Quantiser:
     return Quantiser(bits, scale, min(top, max(0, math.floor(-low / scale + 0.5))))
 
 
-def fit(values: NDArray, bits: int, low: float | None = None, high: float | None = None) -> Quantiser:
-    """The range with the least mean squared error among shrunken ranges of what the values span.
+def fit(values: NDArray, bits: int, limit: float | None = None, power: int = 2) -> Quantiser:
+    """The range with the least mean error among shrunken ranges of what the values span.
 
     Few bits gain from clipping rare large values.
 
     Args:
         values: any shape.
         bits: of a code.
-        low, high: values beyond are clipped first, so that they do not count.
+        limit: values beyond this, and minus this, are clipped first, so that they do not count.
+        power: of the errors that are averaged; the higher, the more do large values count.
     """
-    values = np.clip(np.ravel(values), low, high) if low is not None or high is not None else np.ravel(values)
+    values = np.ravel(values) if limit is None else np.clip(np.ravel(values), -limit, limit)
     best, least = None, math.inf
     for share in np.linspace(1.0, 0.25, 16):
         tried = quantiser(share * float(values.min()), share * float(values.max()), bits)
         codes = np.clip(np.rint(values / tried.scale) + tried.zero, 0, tried.top)
-        error = float(np.square(tried.scale * (codes - tried.zero) - values).mean())
+        error = float(((tried.scale * (codes - tried.zero) - values) ** power).mean())
         if error < least:
             best, least = tried, error
     assert best is not None
