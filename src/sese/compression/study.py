@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ ALLOWED = {"near": 0.01, "small": 0.05}
 WEIGHTS = "weights.int"
 AT_ONCE = 16
 """Clips simulated side by side."""
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Tell = Callable[[str], None]
 
@@ -236,53 +239,41 @@ def to_markdown(result: Mapping[str, Any]) -> str:
 
 
 def plot(result: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> bytes:
-    """Error over bytes on disk, as a PNG: all genomes, their front, one width for all, tuned ones, float."""
-    import matplotlib
-
-    matplotlib.use("Agg")
+    """Error over bytes on disk, as a PNG."""
     from matplotlib.figure import Figure
 
     from sese.evaluation.plots import to_png
 
     sheet = Figure(figsize=(6.5, 4.2), layout="constrained")
-    panel = sheet.subplots()
+    draw(sheet.subplots(), result, evaluations)
+    return to_png(sheet, 130)
+
+
+def draw(panel: Axes, result: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> None:
+    """All genomes, their front, one width for all, tuned networks, float."""
     kilo = 1000
     rows = result["networks"]
     in_float = next(row for row in rows if row["name"] == "float")
-    panel.scatter(
-        [each.bytes / kilo for each in evaluations], [each.error for each in evaluations], s=5, c="#c9d4e0"
-    )
-    best = result["front"]
-    panel.plot(
-        [each["bytes"] / kilo for each in best],
-        [each["error"] for each in best],
-        "o-",
-        color="#1f5fa8",
-        markersize=3,
-        label="mixed, the front",
-    )
+
+    def line(points: Sequence[Mapping[str, Any]], style: str, **options: Any) -> None:
+        sizes = [each["bytes"] / kilo for each in points]
+        panel.plot(sizes, [each["error"] for each in points], style, **options)
+
+    sizes, errors = [each.bytes / kilo for each in evaluations], [each.error for each in evaluations]
+    panel.scatter(sizes, errors, s=5, c="#c9d4e0")
+    line(result["front"], "o-", color="#1f5fa8", markersize=3, label="mixed, the front")
     single = [row for row in rows if row["name"].endswith("-bit")]
-    panel.plot(
-        [row["bytes"] / kilo for row in single],
-        [row["error"] for row in single],
-        "s--",
-        color="#c8391f",
-        label="one width for all",
-    )
-    for row in single:
+    line(single, "s--", color="#c8391f", label="one width for all")
+    tuned_ones = [row for row in rows if row["name"].endswith("-tuned")]
+    if tuned_ones:
+        line(tuned_ones, "*", color="#2b8a3e", markersize=9, label="tuned")
+    for row in (*single, *tuned_ones):
         panel.annotate(row["name"].removesuffix("-bit"), (row["bytes"] / kilo, row["error"]), fontsize=7)
-    later = [row for row in rows if row["name"].endswith("-tuned")]
-    if later:
-        sizes, errors = [row["bytes"] / kilo for row in later], [row["error"] for row in later]
-        panel.plot(sizes, errors, "*", color="#2b8a3e", markersize=9, label="tuned")
-        for row in later:
-            panel.annotate(row["name"], (row["bytes"] / kilo, row["error"]), fontsize=7)
     panel.axhline(in_float["error"], color="#999", linestyle=":", label="float32")
-    top = max(row["error"] for row in single)
     panel.set(xlabel="kilobytes on disk", ylabel="error", title=result["model"])
-    panel.set_ylim(top=max(top * 1.02, in_float["error"] * 1.05))
+    top = max(row["error"] for row in single)
+    panel.set_ylim(top=top + 0.1 * (top - in_float["error"]) + 0.002)
     panel.legend(frameon=False, fontsize=8)
-    return to_png(sheet, 130)
 
 
 def write_report(folder: Path, result: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> list[Path]:
