@@ -14,6 +14,7 @@ from cli.conftest import Run, sese  # noqa: F401
 from sese.compression import packed
 from sese.compression.enhancement import Enhancement, layers_of, put_back, run_from_chain, run_to_chain
 from sese.compression.layers import run
+from sese.compression.open import open_subject
 from sese.compression.study import dequantised
 from sese.evaluation.pairs import find_pairs
 from sese.nn import checkpoint
@@ -116,6 +117,12 @@ def test_compress_writes_networks_and_a_report(folder: Path, clips: Path, tmp_pa
     lines = (out / "evaluations.jsonl").read_text()
     assert sese("compress", folder, clips, "-o", out, *options).code == 0
     assert (out / "evaluations.jsonl").read_text() == lines
+
+
+def test_bundled_models_go_by_their_name(clips: Path) -> None:
+    subject = open_subject(Path("demucs-slim-small"), clips, 2, 0.5)
+    assert [layer.name for layer in subject.layers] == ["gru.0", "gru.1"]
+    assert subject.error(run(subject.layers, subject.x)) < 1
 
 
 def test_bad_input_is_one_line_and_exit_code_2(clips: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811

@@ -10,7 +10,9 @@ import typer
 
 
 def compress(
-    model: Annotated[Path, typer.Argument(help="A run folder, or a folder with its network.")],
+    model: Annotated[
+        Path, typer.Argument(help="A run folder, a model folder, or the name of a bundled model.")
+    ],
     data: Annotated[
         Path,
         typer.Argument(

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from sese.compression.subject import Subject
 from sese.errors import InputError
+from sese.runtime.artefact import PRETRAINED, bundled_models
 
 
 def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool = False) -> Subject:
     """A network with clips to measure it on.
 
     Args:
-        model: a run folder, or a folder with a network.
+        model: a run folder, a folder with a network, or the name of a bundled model.
         data: pairs for an enhancer; a corpus for a network that labels speech.
         limit: clips to take.
         seconds: of each.
@@ -21,9 +22,13 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
     Raises:
         InputError: no network there, or one that cannot be compressed, or no clips.
     """
+    if not model.exists() and str(model) in bundled_models():
+        model = PRETRAINED / model
     folder = next((each for each in (model / "best", model / "last") if each.is_dir()), model)
     if not folder.is_dir():
-        raise InputError(f"{model} is not a folder; give a run folder, or one with a network")
+        raise InputError(
+            f"{model} is not a folder; give a run folder, one with a network, or a bundled model"
+        )
     from sese.labels.network import is_label_net
 
     if is_label_net(folder):
