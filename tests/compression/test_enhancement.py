@@ -114,9 +114,11 @@ def test_compress_writes_networks_and_a_report(folder: Path, clips: Path, tmp_pa
     assert (out / "front.png").read_bytes().startswith(b"\x89PNG")
     assert "| 8-bit |" in (out / "compress.md").read_text()
     # Again: all is known.
-    lines = (out / "evaluations.jsonl").read_text()
+    kept = [out / "evaluations.jsonl", out / "scores.jsonl"]
+    before = [path.read_text() for path in kept]
     assert sese("compress", folder, clips, "-o", out, *options).code == 0
-    assert (out / "evaluations.jsonl").read_text() == lines
+    assert [path.read_text() for path in kept] == before
+    assert json.loads((out / "compress.json").read_text()) == result
 
 
 def test_bundled_models_go_by_their_name(clips: Path) -> None:

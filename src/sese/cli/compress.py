@@ -73,7 +73,7 @@ def compress(
     study.write_networks(variants, subject, output)
     scores: dict[str, Any] = {}
     if other is not None:
-        scores = study.score(variants, other, _tell, output / "audio", listen)
+        scores = study.score(variants, other, _tell, output, listen)
     facts = {
         "model": str(model),
         "data": str(data),

@@ -1,6 +1,7 @@
 """`sese compress`: networks of chosen bit widths, what they lose, and a folder that holds it all.
 
 OUT/evaluations.jsonl   every genome tried, so that a search that was stopped goes on
+OUT/scores.jsonl        scores on other clips, likewise
 OUT/compress.json, compress.md, front.png
 OUT/NAME/               a network: `weights.int` (what a device holds), and `config.json` with
                         `model.safetensors`, the same weights as floats, for `sese export`
@@ -8,6 +9,7 @@ OUT/NAME/               a network: `weights.int` (what a device holds), and `con
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +30,7 @@ from sese.evaluation.summary import bootstrap_mean
 ALLOWED = {"near": 0.01, "small": 0.05}
 """Pick -> share of what the 8-bit network gains that it may lose."""
 
-WEIGHTS = "weights.int"
+WEIGHTS, SCORES = "weights.int", "scores.jsonl"
 AT_ONCE = 16
 """Clips simulated side by side."""
 
@@ -147,17 +149,40 @@ def write_networks(variants: Sequence[Variant], subject: Subject, folder: Path) 
 
 
 def score(
-    variants: Sequence[Variant], subject: Subject, tell: Tell, audio: Path | None = None, clips: int = 0
+    variants: Sequence[Variant], subject: Subject, tell: Tell, folder: Path, clips: int = 0
 ) -> dict[str, dict[str, list[float]]]:
-    """Scores of clips that the search did not see: variant -> column -> values."""
+    """Scores of clips that the search did not see: variant -> column -> values.
+
+    Each is kept in the folder as it is made. The first clips of enhancers are written there as audio.
+    """
+    known = _kept_scores(folder / SCORES)
     made = {}
     for variant in variants:
-        tell(f"{variant.name}: scoring {len(subject.x)} clips")
-        y = run_in_parts(variant.chain, subject)
-        made[variant.name] = {**subject.scores(y), "error": [subject.error(y)]}
-        if audio is not None and clips:
-            subject.write_audio(audio / variant.name, y, clips)
+        network = b"float" if variant.chain is None else packed.to_bytes(variant.chain)
+        key = hashlib.sha256(network + subject.fingerprint.encode()).hexdigest()
+        heard = folder / "audio" / variant.name
+        if key not in known or (clips and not heard.exists()):
+            tell(f"{variant.name}: scoring {len(subject.x)} clips")
+            y = run_in_parts(variant.chain, subject)
+            known[key] = {**subject.scores(y), "error": [subject.error(y)]}
+            if clips:
+                subject.write_audio(heard, y, clips)
+            with (folder / SCORES).open("a") as file:  # apart from a line that was cut off
+                file.write("\n" + json.dumps({"key": key, "scores": known[key]}) + "\n")
+        made[variant.name] = known[key]
     return made
+
+
+def _kept_scores(path: Path) -> dict[str, dict[str, list[float]]]:
+    """What is in the file; what was cut off by a stop is computed again."""
+    known = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+            known[row["key"]] = row["scores"]
+        except (ValueError, KeyError, TypeError):
+            continue
+    return known
 
 
 def report(
@@ -219,11 +244,8 @@ def to_markdown(result: Mapping[str, Any]) -> str:
             f" Scores: {result['test_clips']} other clips; in brackets the difference from 8 bits and its"
             " 95% interval."
         )
-    lines += [
-        "| network | bytes | of 8 bits | error | "
-        + " | ".join([*(["test error"] if columns else []), *columns]),
-        "| --- " * (4 + bool(columns) + len(columns)) + "|",
-    ]
+    headings = ["network", "bytes", "of 8 bits", "error", *(["test error", *columns] if columns else [])]
+    lines += [f"| {' | '.join(headings)} |", "| --- " * len(headings) + "|"]
     for row in result["networks"]:
         cells = [row["name"], f"{row['bytes']:,}", f"{row['of_8_bit']:.2f}", f"{row['error']:.4f}"]
         if "test" in row:
