@@ -106,9 +106,13 @@ def test_compress_writes_networks_and_a_report(folder: Path, clips: Path, tmp_pa
         assert subject.error(chain(subject.x)) == pytest.approx(row["error"], abs=1e-12)
         # The folder beside it holds the same weights as floats.
         again = layers_of(checkpoint.load(path.parent))
-        for one, other in zip(again, dequantised(chain, subject.layers), strict=True):
+        for one, other, first in zip(again, dequantised(chain), subject.layers, strict=True):
             for name, matrix in one.matrices.items():
                 assert np.array_equal(matrix, other.matrices[name])
+                assert np.array_equal(one.biases[name], other.biases[name])
+                if row["name"] == "8-bit":
+                    assert np.abs(matrix - first.matrices[name]).max() < np.ptp(matrix) / 100
+                    np.testing.assert_allclose(one.biases[name], first.biases[name], atol=1e-4)
         assert (out / "audio" / row["name"] / "0.wav").exists()
         assert {"pesq_wb", "estoi", "si_sdr"} == set(row["test"])
     assert (out / "front.png").read_bytes().startswith(b"\x89PNG")

@@ -24,7 +24,10 @@ def compress(
     search: Annotated[
         bool, typer.Option("--search", help="Search bit widths; again with the same folder, goes on.")
     ] = False,
-    bits: Annotated[str, typer.Option(help="Networks of one width for all: 2 to 8, joined by commas.")] = "8",
+    bits: Annotated[
+        str | None,
+        typer.Option(help="Networks of one width for all, as 8,6,4. [default: 8; with --search 8 to 4]"),
+    ] = None,
     population: Annotated[int, typer.Option(help="Of the search: networks a generation.")] = 40,
     generations: Annotated[int, typer.Option(help="Of the search.")] = 30,
     seed: Annotated[int, typer.Option(help="Of the search and of --tune.")] = 1,
@@ -57,7 +60,7 @@ def compress(
     from sese.compression.search import search as run
 
     settings = Settings(population, generations, seed)
-    widths = study.widths("8,7,6,5,4" if search and bits == "8" else bits)
+    widths = study.widths(bits or ("8,7,6,5,4" if search else "8"))
     check(limit=limit, test_limit=test_limit, seconds=seconds, test_seconds=test_seconds, tune=tune)
     subject = open_subject(model, data, limit, seconds)
     other = None if test is None else open_subject(model, test, test_limit, test_seconds, test=True)

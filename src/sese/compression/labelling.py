@@ -66,11 +66,13 @@ class Labelling:
         weights = {name: value.clone() for name, value in self.net.state_dict().items()}
         for layer in layers:
             if isinstance(layer, Dense):
-                weights["score.weight"] = _tensor(layer.weight.T)
+                weights |= {"score.weight": _tensor(layer.weight.T), "score.bias": _tensor(layer.bias)}
             else:
                 number = layer.name.rpartition(".")[2]
                 weights[f"gru.weight_ih_l{number}"] = _tensor(layer.input_weight[0].T)
                 weights[f"gru.weight_hh_l{number}"] = _tensor(layer.hidden_weight[0].T)
+                weights[f"gru.bias_ih_l{number}"] = _tensor(layer.input_bias[0])
+                weights[f"gru.bias_hh_l{number}"] = _tensor(layer.hidden_bias[0])
         save(folder, self.task, self.net.config, weights)
 
     def write_audio(self, folder: Path, y: np.ndarray, clips: int) -> None:

@@ -22,15 +22,16 @@ import numpy as np
 from sese.compression import packed
 from sese.compression.layers import GRU, Dense, Layer
 from sese.compression.layers import run as run_float
-from sese.compression.operators import IntegerChain, IntegerLayer, quantise
-from sese.compression.search import Evaluation, Evaluator, front, picks
+from sese.compression.operators import IntegerChain, quantise
+from sese.compression.search import LEAST_BITS, MOST_BITS, Evaluation, Evaluator, front, picks
 from sese.compression.subject import Subject
+from sese.errors import InputError
 from sese.evaluation.summary import bootstrap_mean
 
 ALLOWED = {"near": 0.01, "small": 0.05}
 """Pick -> share of what the 8-bit network gains that it may lose."""
 
-WEIGHTS, SCORES = "weights.int", "scores.jsonl"
+WEIGHTS, TUNING, SCORES = "weights.int", "tuning.json", "scores.jsonl"
 AT_ONCE = 16
 """Clips simulated side by side."""
 
@@ -71,20 +72,26 @@ def run_in_parts(chain: IntegerChain | None, subject: Subject) -> np.ndarray:
     return np.concatenate([step(subject.x[at : at + AT_ONCE]) for at in range(0, len(subject.x), AT_ONCE)])
 
 
-def dequantised(chain: IntegerChain, layers: Sequence[Layer]) -> list[Layer]:
-    """A chain's weights as floats, laid out as those it was made of."""
+def dequantised(chain: IntegerChain) -> list[Layer]:
+    """A chain's weights and biases as floats."""
     made: list[Layer] = []
-    for integer, layer in zip(chain.layers, layers, strict=True):
-        weights = {
-            name: matrix.quantiser.decode(matrix.codes).astype(np.float32)
-            for name, matrix in integer.matrices.items()
-        }
-        if isinstance(layer, Dense):
-            made.append(Dense(layer.name, weights["W"][0], layer.bias, layer.activation))
+    before = chain.source
+    for layer in chain.layers:
+        weights, biases = [], []
+        for name, matrix in layer.matrices.items():
+            step = before.scale * matrix.quantiser.scale * 2**matrix.bias_shift
+            weights.append(matrix.quantiser.decode(matrix.codes).astype(np.float32))
+            biases.append((step * matrix.bias).astype(np.float32))
+            if name == "W_in":  # the rest of a GRU's matrices see its state
+                before = layer.signals["state"]
+        if layer.kind == "gru":
+            joined = [np.concatenate(weights[at : at + 3], axis=2) for at in (0, 3)]
+            joined += [np.concatenate(biases[at : at + 3], axis=1) for at in (0, 3)]
+            a, b, c, d = joined
+            made.append(GRU(layer.name, a, b, c, d))
         else:
-            parts = list(weights.values())
-            from_input, from_state = (np.concatenate(parts[at : at + 3], axis=2) for at in (0, 3))
-            made.append(GRU(layer.name, from_input, from_state, layer.input_bias, layer.hidden_bias))
+            made.append(Dense(layer.name, weights[0][0], biases[0][0], layer.kind))  # type: ignore[arg-type]
+        before = list(layer.signals.values())[-1]
     return made
 
 
@@ -106,12 +113,12 @@ def tuned(evaluate: Evaluator, variant: Variant, steps: int, seed: int, folder: 
     from sese.compression.tuning import tune
 
     subject, name = evaluate.subject, f"{variant.name}-tuned"
-    path = folder / name / f"tuned-{steps}-{seed}.int"
     assert variant.evaluation is not None
-    widths = dict(zip(evaluate.genes, map(int, variant.evaluation.bits), strict=True))
-    quantisers = evaluate.calibration.quantisers(widths)
-    known = packed.read(path) if path.exists() else None
-    if known is None or _signals(known) != _signals(quantise(subject.layers, quantisers)):
+    bits = variant.evaluation.bits
+    facts = {"subject": subject.fingerprint, "bits": bits, "steps": steps, "seed": seed}
+    own = folder / name
+    if not _is(own / TUNING, facts):
+        quantisers = evaluate.calibration.quantisers(dict(zip(evaluate.genes, map(int, bits), strict=True)))
         layers = tune(
             subject.layers,
             quantisers,
@@ -120,21 +127,19 @@ def tuned(evaluate: Evaluator, variant: Variant, steps: int, seed: int, folder: 
             seed,
             progress=lambda step, loss: tell(f"{name}: step {step} of {steps}, loss {loss:.4f}"),
         )
-        known = quantise(layers, quantisers)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        packed.write(known, path)
-    error = subject.error(run_in_parts(known, subject))
-    return Variant(name, known, packed.size(known), error, variant.evaluation)
+        own.mkdir(parents=True, exist_ok=True)
+        packed.write(quantise(layers, quantisers), own / WEIGHTS)
+        (own / TUNING).write_text(json.dumps(facts) + "\n")  # last: it says that the weights are whole
+    chain = packed.read(own / WEIGHTS)
+    error = subject.error(run_in_parts(chain, subject))
+    return Variant(name, chain, packed.size(chain), error, variant.evaluation)
 
 
-def _signals(chain: IntegerChain) -> list[Any]:
-    def of(layer: IntegerLayer) -> list[Any]:
-        return [
-            *layer.signals.values(),
-            *(matrix.quantiser for matrix in layer.matrices.values()),
-        ]
-
-    return [chain.source, *(one for layer in chain.layers for one in of(layer))]
+def _is(path: Path, facts: Mapping[str, Any]) -> bool:
+    try:
+        return json.loads(path.read_text()) == facts
+    except (OSError, ValueError):
+        return False
 
 
 def write_networks(variants: Sequence[Variant], subject: Subject, folder: Path) -> None:
@@ -145,7 +150,7 @@ def write_networks(variants: Sequence[Variant], subject: Subject, folder: Path) 
             own.mkdir(parents=True, exist_ok=True)
             written = packed.write(variant.chain, own / WEIGHTS)
             assert written == variant.bytes
-            subject.write_model(own, dequantised(variant.chain, subject.layers))
+            subject.write_model(own, dequantised(variant.chain))
 
 
 def score(
@@ -314,16 +319,13 @@ def write_report(folder: Path, result: Mapping[str, Any], evaluations: Sequence[
 
 
 def widths(text: str) -> tuple[int, ...]:
-    """``8`` or ``8,6,4`` -> bit widths.
+    """``8`` or ``8,6,4`` -> bit widths, falling; 8, which others are compared with, is always there.
 
     Raises:
         InputError: no widths from 2 to 8.
     """
-    from sese.compression.search import LEAST_BITS, MOST_BITS
-    from sese.errors import InputError
-
     try:
-        read = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+        read = tuple(sorted({MOST_BITS, *(int(part) for part in text.split(","))}, reverse=True))
     except ValueError:
         read = ()
     if not read or min(read) < LEAST_BITS or max(read) > MOST_BITS:
