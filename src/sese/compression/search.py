@@ -138,7 +138,7 @@ class Evaluator:
 
 
 Progress = Callable[[int, int, int, Sequence[Evaluation]], None]
-"""Told after each evaluation: generation, evaluations made, evaluations in all at most, and all known."""
+"""Told after each new evaluation: generation, evaluations made, their number in the end, and all known."""
 
 
 def search(
@@ -193,10 +193,12 @@ def search(
         for genome in offspring.get("X"):
             if deadline is not None and time.monotonic() > deadline:
                 return False
-            made = evaluate("".join(str(int(width)) for width in genome))
+            bits = "".join(str(int(width)) for width in genome)
+            fresh = bits not in evaluate.known
+            made = evaluate(bits)
             asked += 1
             rows.append((made.error, made.memory))
-            if progress is not None:
+            if progress is not None and fresh:
                 whole = settings.population * settings.generations
                 progress(algorithm.n_iter or 1, asked, whole, list(evaluate.known.values()))
         algorithm.evaluator.eval(StaticProblem(problem, F=np.array(rows, np.float64)), offspring)
