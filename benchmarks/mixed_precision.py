@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from sese.compression.layers import GRU_WEIGHTS
-from sese.compression.search import KEPT, Evaluation
 
 KINDS = {
     "weights of the input": GRU_WEIGHTS[:3],
@@ -39,12 +38,6 @@ def main() -> None:
     print(sizes(studies))
     print(genomes(studies))
     given.output.write_bytes(figure(studies))
-
-
-def kept(folder: Path) -> list[Evaluation]:
-    """Every network that a search tried."""
-    lines = (folder / KEPT).read_text().splitlines()[1:]
-    return [Evaluation(**json.loads(line)) for line in lines]
 
 
 def smallest(rows: Sequence[Any], most: float) -> Any:
@@ -96,7 +89,7 @@ def figure(studies: Sequence[tuple[Path, Any]]) -> bytes:
     sheet = Figure(figsize=(11, 4 * rows), layout="constrained")
     panels = np.ravel(sheet.subplots(rows, 2, squeeze=False))
     for panel, (folder, result) in zip(panels, studies, strict=False):
-        draw(panel, {**result, "model": folder.name}, kept(folder))
+        draw(panel, {**result, "model": folder.name})
     for panel in panels[len(studies) :]:
         panel.set_visible(False)
     return to_png(sheet, 110)

@@ -35,7 +35,10 @@ def compress(
         int, typer.Option(help="Fine-tune the picks, and 8 bits, for so many steps; 0: do not.")
     ] = 0,
     test: Annotated[Path | None, typer.Option(help="Score the networks on other clips, as DATA.")] = None,
-    limit: Annotated[int, typer.Option(help="Clips of DATA to take.")] = 24,
+    limit: Annotated[int, typer.Option(help="Clips of DATA that each network of a search runs on.")] = 24,
+    choose_limit: Annotated[
+        int | None, typer.Option(help="Clips of DATA that pick from the search's front. [default: 4 times]")
+    ] = None,
     test_limit: Annotated[int, typer.Option(help="Clips of --test to take.")] = 80,
     seconds: Annotated[float, typer.Option(help="Of a clip of DATA, from its start.")] = 2.0,
     test_seconds: Annotated[float, typer.Option(help="Of a clip of --test.")] = 5.0,
@@ -56,23 +59,33 @@ def compress(
         require("compress", "pymoo")
     from sese.compression import study
     from sese.compression.open import check, open_subject
-    from sese.compression.search import Evaluator, Settings
+    from sese.compression.search import Evaluator, Settings, front
     from sese.compression.search import search as run
 
     settings = Settings(population, generations, seed)
     widths = study.widths(bits or ("8,7,6,5,4" if search else "8"))
-    check(limit=limit, test_limit=test_limit, seconds=seconds, test_seconds=test_seconds, tune=tune)
+    choose_limit = 4 * limit if choose_limit is None else choose_limit
+    check(
+        limit=limit,
+        choose_limit=choose_limit,
+        test_limit=test_limit,
+        seconds=seconds,
+        test_seconds=test_seconds,
+        tune=tune,
+    )
     subject = open_subject(model, data, limit, seconds)
     other = None if test is None else open_subject(model, test, test_limit, test_seconds, test=True)
-    evaluate = Evaluator(subject, output)
+    evaluate = Evaluator(subject, output if search else None)
     done = not search or run(evaluate, settings, _progress if sys.stderr.isatty() else _lines, max_minutes)
     if not done:
         typer.echo(f"stopped after {len(evaluate.known)} evaluations; the same command goes on", err=True)
         return
-    variants = study.chosen(evaluate, widths, search)
+    more = open_subject(model, data, choose_limit, seconds)
+    choose = Evaluator(more, output / "choice", evaluate)
+    variants = study.chosen(choose, widths, front(list(evaluate.known.values())) if search else ())
     if tune:
         last = [each for each in variants if each.name in ("8-bit", *study.ALLOWED)]
-        variants += [study.tuned(evaluate, each, tune, seed, output, _tell) for each in last]
+        variants += [study.tuned(choose, each, tune, seed, output, _tell) for each in last]
     study.write_networks(variants, subject, output)
     scores: dict[str, Any] = {}
     if other is not None:
@@ -81,13 +94,14 @@ def compress(
         "model": str(model),
         "data": str(data),
         "clips": len(subject.x),
+        "choose_clips": len(more.x),
         "test": None if test is None else str(test),
         "test_clips": 0 if other is None else len(other.x),
         "search": {"population": population, "generations": generations, "seed": seed} if search else None,
         "tune_steps": tune,
     }
-    result = study.report(evaluate, variants, scores, facts)
-    paths = study.write_report(output, result, list(evaluate.known.values()))
+    result = study.report(evaluate, choose, variants, scores, facts)
+    paths = study.write_report(output, result)
     typer.echo(json.dumps(result, indent=2) if as_json else study.to_markdown(result), nl=as_json)
     for path in paths:
         typer.echo(f"wrote {path}", err=True)

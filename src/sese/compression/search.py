@@ -86,14 +86,20 @@ class Evaluator:
     Args:
         subject: the network and its clips.
         folder: for the file; None keeps nothing.
+        ranges: has ranges found on other clips of the network; None finds them on these.
 
     Raises:
         InputError: the file belongs to another network, other clips or other genes, or is damaged.
     """
 
-    def __init__(self, subject: Subject, folder: Path | None = None):
+    def __init__(self, subject: Subject, folder: Path | None = None, ranges: Evaluator | None = None):
         self.subject = subject
-        self.calibration = Calibration(subject.layers, subject.x)
+        self.calibration: Calibration = (
+            Calibration(subject.layers, subject.x) if ranges is None else ranges.calibration
+        )
+        self._head = {"subject": subject.fingerprint, "measure": subject.measure}
+        if ranges is not None:
+            self._head["ranges"] = ranges.subject.fingerprint
         self.genes = self.calibration.genes
         self.known: dict[str, Evaluation] = {}
         self._path = None if folder is None else folder / KEPT
@@ -101,8 +107,7 @@ class Evaluator:
             self._open(self._path)
 
     def _open(self, path: Path) -> None:
-        head = {"subject": self.subject.fingerprint, "measure": self.subject.measure, "genes": self.genes}
-        head_line = json.dumps(head)
+        head_line = json.dumps({**self._head, "genes": self.genes})
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(head_line + "\n")

@@ -1,7 +1,8 @@
 """`sese compress`: networks of chosen bit widths, what they lose, and a folder that holds it all.
 
 OUT/evaluations.jsonl   every genome tried, so that a search that was stopped goes on
-OUT/scores.jsonl        scores on other clips, likewise
+OUT/choice/             the search's front on more clips, by which networks are picked
+OUT/scores.jsonl        scores on other clips, likewise kept
 OUT/compress.json, compress.md, front.png
 OUT/NAME/               a network: `weights.int` (what a device holds), and `config.json` with
                         `model.safetensors`, the same weights as floats, for `sese export`
@@ -13,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,30 +96,37 @@ def dequantised(chain: IntegerChain) -> list[Layer]:
     return made
 
 
-def chosen(evaluate: Evaluator, bits: Sequence[int], searched: bool) -> list[Variant]:
-    """The networks that a study keeps: in float, of one width each, and the picks of a search."""
-    subject = evaluate.subject
+def chosen(choose: Evaluator, bits: Sequence[int], found: Sequence[Evaluation]) -> list[Variant]:
+    """The networks that a study keeps: in float, of one width each, and the picks of a search.
+
+    Args:
+        choose: of more clips than the search's: on those alone the best of many is too good to be true.
+        bits: of the networks of one width.
+        found: the front of a search; empty without one.
+    """
+    subject = choose.subject
     in_float = subject.error(run_in_parts(None, subject))
     variants = [Variant("float", None, float_bytes(subject.layers), in_float)]
-    named = {f"{width}-bit": evaluate(str(width) * len(evaluate.genes)) for width in bits}
-    if searched:
-        named |= picks(list(evaluate.known.values()), ALLOWED)
+    named = {f"{width}-bit": choose(str(width) * len(choose.genes)) for width in bits}
+    if found:
+        measured = [choose(each.bits) for each in found]
+        named |= picks([*named.values(), *measured], ALLOWED)
     for name, made in named.items():
-        variants.append(Variant(name, evaluate.chain(made.bits), made.bytes, made.error, made))
+        variants.append(Variant(name, choose.chain(made.bits), made.bytes, made.error, made))
     return variants
 
 
-def tuned(evaluate: Evaluator, variant: Variant, steps: int, seed: int, folder: Path, tell: Tell) -> Variant:
+def tuned(choose: Evaluator, variant: Variant, steps: int, seed: int, folder: Path, tell: Tell) -> Variant:
     """A variant fine-tuned under its codes, or what an earlier run tuned and left in `folder`."""
     from sese.compression.tuning import tune
 
-    subject, name = evaluate.subject, f"{variant.name}-tuned"
+    subject, name = choose.subject, f"{variant.name}-tuned"
     assert variant.evaluation is not None
     bits = variant.evaluation.bits
     facts = {"subject": subject.fingerprint, "bits": bits, "steps": steps, "seed": seed}
     own = folder / name
     if not _is(own / TUNING, facts):
-        quantisers = evaluate.calibration.quantisers(dict(zip(evaluate.genes, map(int, bits), strict=True)))
+        quantisers = choose.calibration.quantisers(dict(zip(choose.genes, map(int, bits), strict=True)))
         layers = tune(
             subject.layers,
             quantisers,
@@ -192,6 +200,7 @@ def _kept_scores(path: Path) -> dict[str, dict[str, list[float]]]:
 
 def report(
     evaluate: Evaluator,
+    choose: Evaluator,
     variants: Sequence[Variant],
     scores: Mapping[str, Mapping[str, Sequence[float]]],
     facts: Mapping[str, Any],
@@ -221,17 +230,16 @@ def report(
                 column: bootstrap_mean(np.subtract(own[column], reference[column])) for column in columns
             }
         rows.append(row)
-    known = list(evaluate.known.values())
+    found = front(list(evaluate.known.values()))
+    measured = front([choose.known[each.bits] for each in found if each.bits in choose.known])
     return {
         **facts,
         "measure": evaluate.subject.measure,
         "genes": list(evaluate.genes),
-        "evaluations": len(known),
+        "evaluations": len(evaluate.known),
         "networks": rows,
-        "front": [
-            {"bits": each.bits, "error": each.error, "bytes": each.bytes, "signal_bytes": each.signal_bytes}
-            for each in front(known)
-        ],
+        "front": [asdict(each) for each in measured],
+        "search_front": [asdict(each) for each in found],
     }
 
 
@@ -241,7 +249,8 @@ def to_markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"# {result['model']}, compressed",
         "",
-        f"Error: {result['measure']}; {result['clips']} clips, {result['evaluations']} networks tried.",
+        f"Error: {result['measure']}; on {result['choose_clips']} clips. On {result['clips']} of them"
+        f" {result['evaluations']} networks were tried.",
         "",
     ]
     if columns:
@@ -265,19 +274,19 @@ def to_markdown(result: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(result: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> bytes:
+def plot(result: Mapping[str, Any]) -> bytes:
     """Error over bytes on disk, as a PNG."""
     from matplotlib.figure import Figure
 
     from sese.evaluation.plots import to_png
 
     sheet = Figure(figsize=(6.5, 4.2), layout="constrained")
-    draw(sheet.subplots(), result, evaluations)
+    draw(sheet.subplots(), result)
     return to_png(sheet, 130)
 
 
-def draw(panel: Axes, result: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> None:
-    """All genomes, their front, one width for all, tuned networks, float."""
+def draw(panel: Axes, result: Mapping[str, Any]) -> None:
+    """The front as the search saw it and as it is on more clips, one width for all, tuned networks, float."""
     kilo = 1000
     rows = result["networks"]
     in_float = next(row for row in rows if row["name"] == "float")
@@ -286,9 +295,9 @@ def draw(panel: Axes, result: Mapping[str, Any], evaluations: Sequence[Evaluatio
         sizes = [each["bytes"] / kilo for each in points]
         panel.plot(sizes, [each["error"] for each in points], style, **options)
 
-    sizes, errors = [each.bytes / kilo for each in evaluations], [each.error for each in evaluations]
-    panel.scatter(sizes, errors, s=5, c="#c9d4e0")
-    line(result["front"], "o-", color="#1f5fa8", markersize=3, label="mixed, the front")
+    if result["front"]:
+        line(result["search_front"], "-", color="#c9d4e0", label="mixed, on the search's clips")
+        line(result["front"], "o-", color="#1f5fa8", markersize=3, label="mixed, on more clips")
     single = [row for row in rows if row["name"].endswith("-bit")]
     line(single, "s--", color="#c8391f", label="one width for all")
     tuned_ones = [row for row in rows if row["name"].endswith("-tuned")]
@@ -303,13 +312,13 @@ def draw(panel: Axes, result: Mapping[str, Any], evaluations: Sequence[Evaluatio
     panel.legend(frameon=False, fontsize=8)
 
 
-def write_report(folder: Path, result: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> list[Path]:
+def write_report(folder: Path, result: Mapping[str, Any]) -> list[Path]:
     """`compress.json`, `compress.md` and `front.png`; each appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "compress.json": (json.dumps(result, indent=2) + "\n").encode(),
         "compress.md": to_markdown(result).encode(),
-        "front.png": plot(result, evaluations),
+        "front.png": plot(result),
     }
     for name, content in contents.items():
         partial = folder / f".{name}.part"
