@@ -47,19 +47,23 @@ def smallest(rows: Sequence[Any], most: float) -> Any:
 
 def sizes(studies: Sequence[tuple[Path, Any]]) -> str:
     """Of each task, the smallest network of one width and the smallest mixed one that lose as little."""
-    lines = ["| task | may lose | one width, bytes | mixed, bytes | than 8 bits | than one width |"]
-    lines.append("| --- " * 6 + "|")
+    lines = [
+        "| task | may lose | one width, bytes | narrow weights | mixed | than 8 bits | than one width |"
+        " than narrow weights |"
+    ]
+    lines.append("| --- " * 8 + "|")
     for folder, result in studies:
         single = [row for row in result["networks"] if row["name"].endswith("-bit")]
+        narrow = [row for row in result["networks"] if row["name"].endswith("s8")]
         eight = single[0]
         for share in (0.01, 0.05, 0.2):
             most = eight["error"] + share * abs(1 - eight["error"])
-            one, mixed = smallest(single, most), smallest(result["front"], most)
-            saved = [1 - mixed["bytes"] / other["bytes"] for other in (eight, one)]
-            lines.append(
-                f"| {folder.name} | {share:.0%} | {one['bytes']:,} ({one['name']}) | {mixed['bytes']:,} | "
-                f"{-saved[0]:+.0%} | {-saved[1]:+.0%} |"
-            )
+            one, mixed = smallest(single, most), smallest([eight, *result["front"]], most)
+            split = smallest([eight, *narrow], most)
+            changes = [f"{mixed['bytes'] / other['bytes'] - 1:+.0%}" for other in (eight, one, split)]
+            named = [f"{each['bytes']:,} ({each['name']})" for each in (one, split)]
+            cells = [folder.name, f"{share:.0%}", *named, f"{mixed['bytes']:,}", *changes]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -22,6 +22,7 @@ def test_tables_and_figure(tmp_path: Path) -> None:
         row("8-bit", 1000, 0.5),
         row("6-bit", 800, 0.52),
         row("4-bit", 500, 0.7),
+        row("w3s8", 650, 0.503),
         row("near", 600, 0.504, W_ir=4, W_hz=8, state=6),
         row("near-tuned", 600, 0.49, W_ir=4, W_hz=8, state=6),
     ]
@@ -31,9 +32,9 @@ def test_tables_and_figure(tmp_path: Path) -> None:
     table = mixed_precision.sizes([(tmp_path, result)]).splitlines()
     name = tmp_path.name
     assert table[2:] == [
-        f"| {name} | 1% | 1,000 (8-bit) | 600 | -40% | -40% |",
-        f"| {name} | 5% | 800 (6-bit) | 600 | -40% | -25% |",
-        f"| {name} | 20% | 800 (6-bit) | 450 | -55% | -44% |",
+        f"| {name} | 1% | 1,000 (8-bit) | 650 (w3s8) | 600 | -40% | -40% | -8% |",
+        f"| {name} | 5% | 800 (6-bit) | 650 (w3s8) | 600 | -40% | -25% | -8% |",
+        f"| {name} | 20% | 800 (6-bit) | 650 (w3s8) | 450 | -55% | -44% | -31% |",
     ]
     (genome,) = mixed_precision.genomes([(tmp_path, result)]).splitlines()[2:]
     assert genome.startswith(f"| {name}, `near` | 4.0 | 8.0 |  |")

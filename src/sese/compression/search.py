@@ -217,15 +217,19 @@ def first_genomes(genes: Sequence[str], count: int, seed: int) -> np.ndarray:
     Returns:
         int [genome, gene].
     """
-    weights = np.array([name.rpartition(".")[2].startswith("W") for name in genes])
     known = [np.full(len(genes), bits) for bits in HOMOGENEOUS]
-    known += [np.where(weights, bits, 8) for bits in (7, 6, 5, 4, 3)]
+    known += [np.array(list(map(int, narrow_weights(genes, bits)))) for bits in (7, 6, 5, 4, 3)]
     generator = np.random.default_rng(seed)
     while len(known) < count:
         start = known[generator.integers(len(HOMOGENEOUS) * 2)]
         steps = generator.integers(-1, 2, len(genes))
         known.append(np.clip(start + steps, LEAST_BITS, MOST_BITS))
     return np.array(known[:count])
+
+
+def narrow_weights(genes: Sequence[str], bits: int) -> str:
+    """The genome with weights of so many bits and signals of 8."""
+    return "".join(str(bits if name.rpartition(".")[2].startswith("W") else MOST_BITS) for name in genes)
 
 
 def front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

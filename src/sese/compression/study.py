@@ -24,13 +24,16 @@ from sese.compression import packed
 from sese.compression.layers import GRU, Dense, Layer
 from sese.compression.layers import run as run_float
 from sese.compression.operators import IntegerChain, quantise
-from sese.compression.search import LEAST_BITS, MOST_BITS, Evaluation, Evaluator, front, picks
+from sese.compression.search import LEAST_BITS, MOST_BITS, Evaluation, Evaluator, front, narrow_weights, picks
 from sese.compression.subject import Subject
 from sese.errors import InputError
 from sese.evaluation.summary import bootstrap_mean
 
 ALLOWED = {"near": 0.01, "small": 0.05}
 """Pick -> share of what the 8-bit network gains that it may lose."""
+
+NARROW = (4, 3, 2)
+"""Widths of weights beside signals of 8 bits, ``w4s8`` and so on: what needs no search, to compare with."""
 
 WEIGHTS, TUNING, SCORES = "weights.int", "tuning.json", "scores.jsonl"
 AT_ONCE = 16
@@ -109,8 +112,9 @@ def chosen(choose: Evaluator, bits: Sequence[int], found: Sequence[Evaluation]) 
     variants = [Variant("float", None, float_bytes(subject.layers), in_float)]
     named = {f"{width}-bit": choose(str(width) * len(choose.genes)) for width in bits}
     if found:
+        named |= {f"w{width}s8": choose(narrow_weights(choose.genes, width)) for width in NARROW}
         measured = [choose(each.bits) for each in found]
-        named |= picks([*named.values(), *measured], ALLOWED)
+        named |= picks([named["8-bit"], *measured], ALLOWED)
     for name, made in named.items():
         variants.append(Variant(name, choose.chain(made.bits), made.bytes, made.error, made))
     return variants
@@ -300,10 +304,13 @@ def draw(panel: Axes, result: Mapping[str, Any]) -> None:
         line(result["front"], "o-", color="#1f5fa8", markersize=3, label="mixed, on more clips")
     single = [row for row in rows if row["name"].endswith("-bit")]
     line(single, "s--", color="#c8391f", label="one width for all")
+    narrow = [row for row in rows if row["name"].endswith("s8")]
+    if narrow:
+        line(narrow, "d-.", color="#e08e0b", label="narrow weights, signals of 8")
     tuned_ones = [row for row in rows if row["name"].endswith("-tuned")]
     if tuned_ones:
         line(tuned_ones, "*", color="#2b8a3e", markersize=9, label="tuned")
-    for row in (*single, *tuned_ones):
+    for row in (*single, *narrow, *tuned_ones):
         panel.annotate(row["name"].removesuffix("-bit"), (row["bytes"] / kilo, row["error"]), fontsize=7)
     panel.axhline(in_float["error"], color="#999", linestyle=":", label="float32")
     panel.set(xlabel="kilobytes on disk", ylabel="error", title=result["model"])
