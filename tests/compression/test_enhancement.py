@@ -97,7 +97,7 @@ def test_compress_writes_networks_and_a_report(folder: Path, clips: Path, tmp_pa
     assert result == json.loads((out / "compress.json").read_text())
     names = [row["name"] for row in result["networks"]]
     assert names[:8] == ["float", "8-bit", "4-bit", "w4s8", "w3s8", "w2s8", "near", "small"]
-    assert names[8:] == ["8-bit-tuned", "near-tuned", "small-tuned"]
+    assert names[8:] == ["near-tuned", "small-tuned"]
     subject = Enhancement(folder, find_pairs(clips), 0.5)  # all of them choose
     for row in result["networks"][1:]:
         path = out / row["name"] / "weights.int"

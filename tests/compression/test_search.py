@@ -135,14 +135,39 @@ def test_settings_are_checked(wrong: dict[str, int]) -> None:
         Settings(**wrong)
 
 
+def test_a_killed_tuning_goes_on_where_it_was_kept(tmp_path: Path) -> None:
+    subject = Imitation()
+    evaluate = Evaluator(subject)
+    quantisers = evaluate.calibration.quantisers(dict.fromkeys(evaluate.genes, 4))
+    whole = tune(subject.layers, quantisers, subject.x, 8)
+
+    def kill(step: int, loss: float) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    kept, steps = tmp_path / "kept.pt", []
+    with pytest.raises(KeyboardInterrupt):
+        tune(subject.layers, quantisers, subject.x, 8, progress=kill, keep=kept)
+    again = tune(
+        subject.layers, quantisers, subject.x, 8, progress=lambda step, _: steps.append(step), keep=kept
+    )
+    assert steps == [6, 7, 8]
+    for one, other in zip(whole, again, strict=True):
+        for name, matrix in one.matrices.items():
+            assert np.array_equal(matrix, other.matrices[name])
+
+
 def test_tuning_lowers_the_error_in_exact_arithmetic() -> None:
     subject = Imitation()
     evaluate = Evaluator(subject)
     quantisers = evaluate.calibration.quantisers(dict.fromkeys(evaluate.genes, 4))
     before = subject.error(quantise(subject.layers, quantisers)(subject.x))
     losses: list[float] = []
+    own = [matrix.copy() for layer in subject.layers for matrix in layer.matrices.values()]
     layers = tune(subject.layers, quantisers, subject.x, 60, progress=lambda _, loss: losses.append(loss))
     after = subject.error(quantise(layers, quantisers)(subject.x))
+    left = [matrix for layer in subject.layers for matrix in layer.matrices.values()]
+    assert all(np.array_equal(one, other) for one, other in zip(own, left, strict=True))
     assert len(losses) == 60
     assert abs(losses[0] - before) < 0.5 * before  # what it trains on is what runs, but for ties
     assert after < 0.8 * before

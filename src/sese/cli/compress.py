@@ -31,9 +31,7 @@ def compress(
     population: Annotated[int, typer.Option(help="Of the search: networks a generation.")] = 40,
     generations: Annotated[int, typer.Option(help="Of the search.")] = 30,
     seed: Annotated[int, typer.Option(help="Of the search and of --tune.")] = 1,
-    tune: Annotated[
-        int, typer.Option(help="Fine-tune the picks, and 8 bits, for so many steps; 0: do not.")
-    ] = 0,
+    tune: Annotated[int, typer.Option(help="Fine-tune the picks for so many steps; 0: do not.")] = 0,
     test: Annotated[Path | None, typer.Option(help="Score the networks on other clips, as DATA.")] = None,
     limit: Annotated[int, typer.Option(help="Clips of DATA that each network of a search runs on.")] = 24,
     choose_limit: Annotated[
@@ -84,7 +82,7 @@ def compress(
     choose = Evaluator(more, output / "choice", evaluate)
     variants = study.chosen(choose, widths, front(list(evaluate.known.values())) if search else ())
     if tune:
-        last = [each for each in variants if each.name in ("8-bit", *study.ALLOWED)]
+        last = [each for each in variants if each.name in study.ALLOWED]
         variants += [study.tuned(choose, each, tune, seed, output, _tell) for each in last]
     study.write_networks(variants, subject, output)
     scores: dict[str, Any] = {}

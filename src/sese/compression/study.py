@@ -131,6 +131,9 @@ def tuned(choose: Evaluator, variant: Variant, steps: int, seed: int, folder: Pa
     own = folder / name
     if not _is(own / TUNING, facts):
         quantisers = choose.calibration.quantisers(dict(zip(choose.genes, map(int, bits), strict=True)))
+        own.mkdir(parents=True, exist_ok=True)
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        half_done = own / f".tuning-{key}.pt"
         layers = tune(
             subject.layers,
             quantisers,
@@ -138,10 +141,11 @@ def tuned(choose: Evaluator, variant: Variant, steps: int, seed: int, folder: Pa
             steps,
             seed,
             progress=lambda step, loss: tell(f"{name}: step {step} of {steps}, loss {loss:.4f}"),
+            keep=half_done,
         )
-        own.mkdir(parents=True, exist_ok=True)
         packed.write(quantise(layers, quantisers), own / WEIGHTS)
-        (own / TUNING).write_text(json.dumps(facts) + "\n")  # last: it says that the weights are whole
+        (own / TUNING).write_text(json.dumps(facts) + "\n")  # behind the weights, which it says are whole
+        half_done.unlink(missing_ok=True)
     chain = packed.read(own / WEIGHTS)
     error = subject.error(run_in_parts(chain, subject))
     return Variant(name, chain, packed.size(chain), error, variant.evaluation)

@@ -7,7 +7,9 @@ makes of the same frames, so it needs no labels and no clean speech.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from sese.compression.layers import GRU, Dense, Floats, Layer, run
 
 LEARNING_RATE = 5e-4
 CLIP_NORM = 1.0
+KEEP_STEPS = 5
 
 
 class _Round(torch.autograd.Function):
@@ -56,7 +59,7 @@ class RoundedChain(nn.Module):
         for layer in layers:
             for kind, tensors in (("weight", layer.matrices), ("bias", layer.biases)):
                 for name, values in tensors.items():
-                    parameter = nn.Parameter(torch.from_numpy(np.ascontiguousarray(values)))
+                    parameter = nn.Parameter(torch.tensor(values))
                     self.weights[_key(layer, name, kind)] = parameter
 
     def forward(self, x: Tensor) -> Tensor:
@@ -140,6 +143,7 @@ def tune(
     seed: int = 0,
     batch: int = 8,
     progress: Callable[[int, float], None] | None = None,
+    keep: Path | None = None,
 ) -> list[Layer]:
     """Fine-tune a chain under its codes, towards what it makes in float.
 
@@ -151,6 +155,7 @@ def tune(
         seed: of the clips drawn.
         batch: clips a step.
         progress: told the step and its loss: mean squared error as a share of the target's variance.
+        keep: file for what is learnt, every `KEEP_STEPS`; where it is there already, the tuning goes on.
 
     Returns:
         The layers with new weights, in float.
@@ -161,8 +166,15 @@ def tune(
     chain = RoundedChain(layers, quantisers)
     optimiser = torch.optim.Adam(chain.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    generator = torch.Generator().manual_seed(seed)
-    for step in range(steps):
+    done = 0
+    if keep is not None and keep.exists():
+        held = torch.load(keep, weights_only=True)
+        chain.load_state_dict(held["chain"])
+        optimiser.load_state_dict(held["optimiser"])
+        schedule.load_state_dict(held["schedule"])
+        done = held["step"]
+    for step in range(done, steps):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         rows = torch.randperm(len(frames), generator=generator)[:batch]
         loss = (chain(frames[rows]) - target[rows]).square().mean() / variance
         optimiser.zero_grad()
@@ -172,4 +184,11 @@ def tune(
         schedule.step()
         if progress is not None:
             progress(step + 1, loss.item())
+        if keep is not None and (step + 1) % KEEP_STEPS == 0:
+            parts: dict[str, Any] = {"chain": chain, "optimiser": optimiser, "schedule": schedule}
+            partial = keep.with_suffix(".part")
+            torch.save(
+                {"step": step + 1} | {name: part.state_dict() for name, part in parts.items()}, partial
+            )
+            os.replace(partial, keep)
     return chain.trained()
