@@ -12,6 +12,7 @@ from collections.abc import Callable
 import typer
 
 from sese.cli import (
+    compress,
     data,
     demo,
     doctor,
@@ -40,6 +41,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "sweep": sweep.sweep,
     "export": export.export,
+    "compress": compress.compress,
 }
 GROUPS = {"models": models.app, "data": data.app}
 
