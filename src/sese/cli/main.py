@@ -22,6 +22,7 @@ from sese.cli import (
     models,
     pareto,
     profile,
+    quality,
     stream,
     sweep,
     train,
@@ -41,7 +42,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "sweep": sweep.sweep,
     "export": export.export,
 }
-GROUPS = {"models": models.app, "data": data.app}
+GROUPS = {"models": models.app, "data": data.app, "quality": quality.app}
 
 app = typer.Typer(
     name="sese",

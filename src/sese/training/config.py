@@ -172,6 +172,15 @@ def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         InputError: missing file, bad YAML, unknown key or unusable value.
     """
+    return parse(read_values(path, overrides))
+
+
+def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain nested values of a configuration file under its overrides, as `read` takes them.
+
+    Raises:
+        InputError: missing file, bad YAML, or an override that is none.
+    """
     values = _read_yaml(path)
     for override in overrides:
         key, sign, text = override.partition("=")
@@ -187,7 +196,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
             node[leaf] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise InputError(f"override '{override}': {str(error).splitlines()[0]}") from None
-    return parse(values)
+    return values
 
 
 def parse(values: Mapping[str, Any]) -> RunConfig:
@@ -196,8 +205,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     system = values.get("system", RunConfig.system)
     if not isinstance(system, str) or system not in SYSTEMS:
         raise InputError(f"system is {system!r}; choose from {sorted(SYSTEMS)}")
-    model = _build(SYSTEMS[system], values.pop("model", None) or {}, "model")
-    config = dataclasses.replace(_build(RunConfig, values, ""), model=model)
+    model = build(SYSTEMS[system], values.pop("model", None) or {}, "model")
+    config = dataclasses.replace(build(RunConfig, values, ""), model=model)
     shares = config.training.level_shares
     if shares and len(shares) != model.levels:
         raise InputError(
@@ -228,8 +237,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def dump(config: RunConfig) -> str:
-    """The configuration as YAML that `read` reads back."""
+def dump(config: Any) -> str:
+    """The configuration (a dataclass) as YAML that reads back."""
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
 
 
@@ -261,7 +270,12 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Plain values -> a dataclass of this kind, its own dataclasses included; `where` it stands, for errors.
+
+    Raises:
+        InputError: unknown key or unusable value.
+    """
     hints = typing.get_type_hints(kind)
     known = {f.name for f in dataclasses.fields(kind)}
     if not isinstance(values, Mapping):
@@ -280,7 +294,7 @@ def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)
+        return build(hint, value, where)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         items = [value] if isinstance(value, str | int | float) else value
