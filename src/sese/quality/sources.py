@@ -132,7 +132,7 @@ class Pairs:
     def key(self) -> str:
         """Of the files and the models."""
         digest = hashlib.sha256(f"{_FORMAT} pairs {self.samples}".encode())
-        for path in (path for pair in self.pairs for path in (pair.clean, pair.noisy)):
+        for path in (path for pair in self.pairs for path in (pair.clean, pair.noisy) if path):
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         for model in self.models:
             digest.update(find_model(model).read_bytes())
