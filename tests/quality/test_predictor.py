@@ -1,4 +1,4 @@
-"""What users get: predictions of recordings of any length, the bundled network, and `sese evaluate --predict`."""
+"""What users get: predictions of any recording, the bundled network, and `sese evaluate --predict`."""
 
 from __future__ import annotations
 

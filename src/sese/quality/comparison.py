@@ -42,7 +42,7 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
     Raises:
         InputError: no such run, runs of other clips than the first, or no pairs.
     """
-    configs = [_config(run) for run in runs]
+    configs = [config_of(run) for run in runs]
     first = configs[0]
     for run, config in zip(runs, configs, strict=True):
         if config.network.samples != first.network.samples:
@@ -93,7 +93,12 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
     }
 
 
-def _config(run: Path) -> QualityConfig:
+def config_of(run: Path) -> QualityConfig:
+    """The configuration of a run.
+
+    Raises:
+        InputError: it is none.
+    """
     if not (run / RESOLVED).is_file():
         raise InputError(f"{run} is no run of `sese quality train`: it has no {RESOLVED}")
     return read(run / RESOLVED)

@@ -99,7 +99,7 @@ class Mixtures:
                 if kind >= self.data.enhanced:
                     kept = KEPT[0] + share * (KEPT[1] - KEPT[0])
                     audio, made = kept * noisy + (1 - kept) * audio, LIMITED
-            samples, score = _scored(clean, audio, rate)
+            samples, score = scored(clean, audio, rate)
             speaker = int(self.banks.speech.groups[plan.speech[0][0]])
             return samples, (score, float(mixture.snr_db[0]), speaker, plan.noise[0][0], made)
 
@@ -150,7 +150,7 @@ class Pairs:
             if version:
                 model, budget = levels[version - 1]
                 audio = model.enhance(noisy, SAMPLE_RATE, budget=budget)
-            samples, score = _scored(clean, audio, SAMPLE_RATE)
+            samples, score = scored(clean, audio, SAMPLE_RATE)
             speaker = speakers.index(self.speaker_of.get(pair.name, pair.name))
             snr = np.nan if pair.snr_db is None else pair.snr_db
             return samples, (score, snr, speaker, -1, ENHANCED if version else MIXTURE)
@@ -230,7 +230,7 @@ def _part(bank: Bank, kept: NDArray[np.bool_]) -> Bank:
     )
 
 
-def _scored(
+def scored(
     clean: NDArray[np.float32], audio: NDArray[np.float32], rate: int
 ) -> tuple[NDArray[np.int16], float]:
     """A clip as it is kept, and the PESQ of just that."""
