@@ -6,7 +6,6 @@ run goes on where it was.
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Callable
@@ -23,7 +22,9 @@ from sese.evaluation.metrics import check_metrics
 from sese.evaluation.pairs import find_pairs
 from sese.evaluation.parallel import parallel
 from sese.quality.config import QualityConfig
+from sese.quality.design import Design
 from sese.quality.sources import LABEL, Make, Mixtures, Pairs, Row, Source, speakers_of, split_banks
+from sese.quality.spectrum import VERSION, log_mel
 
 _AT_ONCE = 8  # clips of a task
 
@@ -38,14 +39,39 @@ class Clips:
     labels: [clip] of `LABEL`: PESQ (NaN where it has no value), SNR of the mixture in dB, indices into
         `speakers` and into the noise recordings, and how the clip was made (`MIXTURE`, ... of the sources).
     speakers: their names.
+    place: of the cache file that holds the audio.
     """
 
     audio: NDArray[np.int16]
     labels: np.ndarray
     speakers: tuple[str, ...]
+    place: Path
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
+    """Log mel spectrograms [clip, band, frame] of all clips, kept beside them.
+
+    Raises:
+        InputError: the cache cannot be used.
+    """
+    what = f"{design.sample_rate}-{design.fft}-{design.hop}-{design.bands}-v{VERSION}"
+    path = clips.place.with_name(f"{clips.place.stem}-mel-{what}.npy")
+    try:
+        none = np.empty((0, design.bands, design.frames), np.float16)
+        kept: NDArray[np.float16] = np.load(path, mmap_mode="r") if path.exists() else none
+        if len(kept) >= len(clips):
+            return kept[: len(clips)]
+        made = np.empty((len(clips), design.bands, design.frames), np.float16)
+        made[: len(kept)] = kept
+        for index in range(len(kept), len(clips)):
+            made[index] = log_mel(clips.audio[index] / np.float32(32768), design)
+        _write(path, made)
+    except (OSError, ValueError) as error:
+        raise InputError(f"clips: cannot use {path} ({error}); delete it, or set data.cache_dir") from None
+    return made
 
 
 def labelled(
@@ -138,7 +164,7 @@ def grown(
     except (OSError, ValueError) as error:
         raise InputError(f"clips: cannot use {path} ({error}); delete it, or set data.cache_dir") from None
     audio = np.memmap(sound, dtype=np.int16, mode="r", shape=(len(labels), samples))
-    return Clips(audio[:count], labels[:count], source.speakers)
+    return Clips(audio[:count], labels[:count], source.speakers, sound)
 
 
 def _named(name: str, report: Report) -> Report:
@@ -161,9 +187,8 @@ def _task(indices: range) -> list[tuple[NDArray[np.int16], Row]]:
     return [_make(index) for index in indices]
 
 
-def _write(path: Path, labels: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, labels)
+def _write(path: Path, values: np.ndarray) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(buffer.getvalue())
+    with open(partial, "wb") as file:
+        np.save(file, values)
     os.replace(partial, path)

@@ -16,13 +16,13 @@ from sese.evaluation import plots
 from sese.evaluation.report import table
 from sese.quality import network as networks
 from sese.quality import packed
-from sese.quality.clips import of_pairs
+from sese.quality.clips import of_pairs, spectrograms
 from sese.quality.config import QualityConfig, read
 from sese.quality.exporting import packed_of
 from sese.quality.network import with_rounded_weights
 from sese.quality.scores import INTERVAL, measure
 from sese.quality.sources import ENHANCED
-from sese.quality.training import RESOLVED, predict, spectrograms
+from sese.quality.training import RESOLVED, predict
 
 
 def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: int = 1) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
     for run, config in zip(runs, configs, strict=True):
         same = [other.name for other in configs].count(config.name) > 1
         name = str(run) if same else config.name
-        mel = torch.from_numpy(spectrograms(config, clips, scored))
+        mel = torch.from_numpy(spectrograms(clips, config.network)[scored])
         for bits, function in _predictors(run, config):
             made = function(mel)
             row = {

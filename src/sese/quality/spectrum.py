@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sese.quality.design import Design
 
+VERSION = 1  # raise when the numbers change: spectrograms are kept in caches
 LEVEL = 0.05  # RMS that every clip is brought to: PESQ, too, does not hear how loud a clip is
 QUIETEST = 1e-5  # RMS below which nothing is raised further
 FLOOR = 1e-6  # of the power of a band; -60 dB or so below a band of speech

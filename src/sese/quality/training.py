@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from sese.errors import InputError
 from sese.quality import network as networks
-from sese.quality.clips import Clips, labelled
+from sese.quality.clips import Clips, labelled, spectrograms
 from sese.quality.config import QualityConfig
 from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
-from sese.quality.spectrum import log_mel
 from sese.training.config import dump
 
 LAST, RESOLVED = "checkpoints/last.ckpt", "config.yaml"
@@ -87,16 +85,8 @@ def _features(config: QualityConfig, clips: Clips) -> tuple[Tensor, Tensor]:
     scored = np.flatnonzero(np.isfinite(clips.labels["pesq"]))
     if len(scored) < len(clips):
         print(f"{len(clips) - len(scored)} of {len(clips)} clips have no PESQ and are left out", flush=True)
-    mel = spectrograms(config, clips, scored)
-    return torch.from_numpy(mel), torch.from_numpy(clips.labels["pesq"][scored].copy())
-
-
-def spectrograms(config: QualityConfig, clips: Clips, which: NDArray[np.intp]) -> NDArray[np.float16]:
-    """Log mel spectrograms [clip, band, frame] of some clips."""
-    made = np.empty((len(which), config.network.bands, config.network.frames), np.float16)
-    for row, index in enumerate(which):
-        made[row] = log_mel(clips.audio[index] / np.float32(32768), config.network)
-    return made
+    mel = torch.from_numpy(spectrograms(clips, config.network)[scored])
+    return mel, torch.from_numpy(clips.labels["pesq"][scored])
 
 
 @torch.no_grad()
