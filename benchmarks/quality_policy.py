@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--predictor", type=Path, default=BUNDLED)
-    parser.add_argument("--mixtures", type=int, default=160)
+    parser.add_argument("--mixtures", type=int, default=120)
     arguments = parser.parse_args()
     config, predictor = config_of(arguments.run), packed.load(arguments.predictor)
     if config.network.samples != predictor.design.samples:

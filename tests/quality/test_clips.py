@@ -76,11 +76,10 @@ def test_held_out_speakers_and_noises_are_apart(tmp_path: Path):
     make_corpus(tmp_path / "a", first=0)
     for first in (100, 200, 300):
         make_corpus(tmp_path / "a", first=first)
-    for number in range(6):  # categories of one recording each, beside the two of the corpus
-        for suffix in ("wav",):
-            target = tmp_path / "a" / "noise" / f"kind{number}" / f"n.{suffix}"
-            target.parent.mkdir()
-            target.write_bytes((tmp_path / "a/noise/hum/long.wav").read_bytes())
+    for number in range(6):  # categories of one recording each, beside the two above
+        target = tmp_path / "a" / "noise" / f"kind{number}" / "n.wav"
+        target.parent.mkdir()
+        target.write_bytes((tmp_path / "a/noise/hum/long.wav").read_bytes())
     data = ClipsConfig(train=(str(tmp_path / "a"),), cache_dir=str(tmp_path / "cache"), held_out=0.3)
     train, held = split_banks(data, 16000)
     names = [set(np.array(side.speech.group_names)[side.speech.groups]) for side in (train, held)]

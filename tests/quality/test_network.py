@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,20 @@ def test_bad_folders(tmp_path: Path):
     (tmp_path / networks.WEIGHTS).write_bytes(b"text")
     with pytest.raises(InputError, match="no quality predictor"):
         networks.load(tmp_path)
+
+
+@pytest.mark.parametrize("activation", ["relu", "binary"])
+def test_settled_sums_are_standard(activation: str):
+    design = dataclasses.replace(ODD, activation=activation)
+    torch.manual_seed(0)
+    made = networks.QualityNetwork(design)
+    mel = torch.stack([torch.from_numpy(spectrogram(design, seed)) for seed in range(8)])
+    networks.settle(made, mel)
+    sums = []
+    for layer in (*made.convolutions, *made.dense[:-1]):
+        layer.register_forward_hook(lambda module, heard, sum_: sums.append(sum_.detach()))
+    made(mel)
+    for each in sums:
+        over = (0, *range(2, each.ndim))
+        np.testing.assert_allclose(each.mean(over), 0, atol=1e-3)
+        np.testing.assert_allclose(each.std(over), 1, atol=0.02)

@@ -36,7 +36,7 @@ class ClipsConfig:
     validation: tuple[str, ...] = ()
     synthetic: bool = False
     cache_dir: str = ""
-    mix: MixConfig = field(default_factory=MixConfig)
+    mix: MixConfig = field(default_factory=lambda: MixConfig(silence=0.0))
     clips: int = 4000
     validation_clips: int = 400
     held_out: float = 0.1

@@ -75,13 +75,21 @@ class QualityNetwork(nn.Module):
 
     def maps(self, mel: Tensor) -> list[Tensor]:
         """Behind each convolution and its activation, before pooling: (batch, channel, band, frame)."""
-        x = ((mel - CENTRE) / SPREAD)[:, None].contiguous(memory_format=torch.channels_last)
+        x = self.heard(mel)
         made: list[Tensor] = []
         for convolution in self.convolutions:
             if made:
-                x = self.dropout(F.max_pool2d(made[-1], 2))
+                x = self.between(made[-1])
             made.append(self.activate(convolution(x)))
         return made
+
+    def heard(self, mel: Tensor) -> Tensor:
+        """What the first convolution hears: (batch, 1, band, frame), about standardised."""
+        return ((mel - CENTRE) / SPREAD)[:, None].contiguous(memory_format=torch.channels_last)
+
+    def between(self, made: Tensor) -> Tensor:
+        """A map as the next convolution hears it: pooled, and in training with dropout."""
+        return self.dropout(F.max_pool2d(made, 2))
 
     def activate(self, a: Tensor) -> Tensor:
         """ReLU or step."""
@@ -100,6 +108,33 @@ class QualityNetwork(nn.Module):
         for layer in self.dense[:-1]:
             x = torch.relu(layer(x))
         return self.dense[-1](x)[:, 0]
+
+
+@torch.no_grad()
+def settle(network: QualityNetwork, mel: Tensor) -> None:
+    """Scale the fresh weights so that on these clips every sum has mean 0 and deviation 1, layer by layer.
+
+    Without it a channel of a deep layer is nearly always 1, or nearly always 0, and learns slowly.
+
+    Args:
+        network: fresh.
+        mel: (batch, band, frame), some dozens of clips.
+    """
+    network.eval()
+    x = network.heard(mel)
+    for number, layer in enumerate(network.convolutions):
+        _standardise(layer, layer(x), (0, 2, 3))
+        made = network.activate(layer(x))
+        x = network.between(made) if number < len(network.convolutions) - 1 else network.pooled(made)
+    for layer in network.dense[:-1]:
+        _standardise(layer, layer(x), (0,))
+        x = torch.relu(layer(x))
+
+
+def _standardise(layer: Any, made: Tensor, over: tuple[int, ...]) -> None:
+    mean, deviation = made.mean(over), made.std(over).clamp(min=1e-3)
+    layer.bias.copy_((layer.bias - mean) / deviation)
+    layer.weight.div_(deviation.view(-1, *[1] * (layer.weight.ndim - 1)))
 
 
 def with_rounded_weights(network: QualityNetwork, bits: int = 8) -> QualityNetwork:

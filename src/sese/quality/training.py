@@ -22,6 +22,7 @@ from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
 from sese.training.config import dump
 
+SETTLED = 64  # clips that the fresh weights are scaled on
 LAST, RESOLVED = "checkpoints/last.ckpt", "config.yaml"
 
 
@@ -109,6 +110,7 @@ class _Run:
         self.config, self.folder, self.clips, self.held = config, folder, train, validation
         torch.manual_seed(config.seed)
         self.network = QualityNetwork(config.network, config.training.dropout)
+        networks.settle(self.network, train[0][:SETTLED].float())
         with torch.no_grad():  # starts at the mean, which the last bias would take hundreds of steps to find
             self.network.get_parameter(f"dense.{len(self.network.dense) - 1}.bias").fill_(train[1].mean())
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.training.learning_rate)
