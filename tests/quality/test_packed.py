@@ -20,7 +20,7 @@ from sese.quality.exporting import check, export, packed_of, to_onnx, unpacked
 from sese.quality.network import with_rounded_weights
 from sese.quality.spectrum import CENTRE, SPREAD
 
-DESIGNS = [PUBLISHED, ODD, Design(seconds=4.0, bands=64, activation="binary", pool="mean")]
+DESIGNS = [PUBLISHED, ODD, Design(seconds=4.0, hop=480, bands=40, activation="binary", pool="mean")]
 NAMES = ["published", "odd", "bundled sizes"]
 
 

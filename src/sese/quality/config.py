@@ -67,6 +67,8 @@ class LearningConfig:
     """How a predictor learns: mean squared error, Adam, a cosine after a short warm-up.
 
     Attributes:
+        initial: folder of a network of the same sizes to start from, as a run's ``best``; one with ReLUs may
+            start one with steps.
         batch_size: clips in a step.
         steps: of the whole schedule.
         learning_rate: at its peak.
@@ -78,6 +80,7 @@ class LearningConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
+    initial: str = ""
     batch_size: int = 64
     steps: int = 10_000
     learning_rate: float = 1e-3

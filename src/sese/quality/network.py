@@ -131,6 +131,28 @@ def settle(network: QualityNetwork, mel: Tensor) -> None:
         x = torch.relu(layer(x))
 
 
+@torch.no_grad()
+def take_over(network: QualityNetwork, trained: QualityNetwork, mel: Tensor) -> None:
+    """Give a network the weights of a trained one of its sizes, which may have ReLUs where it has steps.
+
+    A one then stands for what a cell of its channel that is above 0 is worth on average: the weights that
+    hear the channel are multiplied by that, so that their sums stay about as they were.
+
+    Args:
+        network: to start.
+        trained: where it starts from.
+        mel: (batch, band, frame), some dozens of clips.
+    """
+    network.load_state_dict(trained.state_dict())
+    if (network.design.activation, trained.design.activation) != ("binary", "relu"):
+        return
+    maps = trained.eval().maps(mel)
+    for made, hears in zip(maps, (*network.convolutions[1:], network.dense[0]), strict=True):
+        pooled = F.max_pool2d(made, 2)
+        worth = pooled.sum((0, 2, 3)) / (pooled > 0).sum((0, 2, 3)).clamp(min=1)
+        hears.weight.mul_(worth.view(1, -1, *[1] * (hears.weight.ndim - 2)))
+
+
 def _standardise(layer: Any, made: Tensor, over: tuple[int, ...]) -> None:
     mean, deviation = made.mean(over), made.std(over).clamp(min=1e-3)
     layer.bias.copy_((layer.bias - mean) / deviation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from sese.errors import InputError
 from sese.quality import network as networks
 from sese.quality.clips import Clips, labelled, spectrograms
 from sese.quality.config import QualityConfig
+from sese.quality.design import Design
 from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
 from sese.training.config import dump
@@ -110,9 +112,19 @@ class _Run:
         self.config, self.folder, self.clips, self.held = config, folder, train, validation
         torch.manual_seed(config.seed)
         self.network = QualityNetwork(config.network, config.training.dropout)
-        networks.settle(self.network, train[0][:SETTLED].float())
-        with torch.no_grad():  # starts at the mean, which the last bias would take hundreds of steps to find
-            self.network.get_parameter(f"dense.{len(self.network.dense) - 1}.bias").fill_(train[1].mean())
+        some = train[0][:SETTLED].float()
+        if config.training.initial:
+            trained = networks.load(Path(config.training.initial))
+            if sizes(trained.design) != sizes(config.network):
+                raise InputError(f"training.initial: {config.training.initial} has a network of other sizes")
+            networks.take_over(self.network, trained, some)
+        else:
+            networks.settle(self.network, some)
+            with (
+                torch.no_grad()
+            ):  # starts at the mean, which the last bias would take hundreds of steps to find
+                last = self.network.get_parameter(f"dense.{len(self.network.dense) - 1}.bias")
+                last.fill_(train[1].mean())
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.training.learning_rate)
         self.step, self.best, self.losses, self.since = 0, -math.inf, [0.0, 0], time.monotonic()
 
@@ -180,6 +192,11 @@ class _Run:
         print(f"step {self.step}  {text}  ({seconds:.0f} s)", flush=True)
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({"step": self.step, **values}) + "\n")
+
+
+def sizes(design: Design) -> Design:
+    """A design but for its activation."""
+    return dataclasses.replace(design, activation="relu", beta=1.0)
 
 
 def _schedule(step: int, warmup: int, steps: int) -> float:
