@@ -23,6 +23,7 @@ from sese.cli import (
     models,
     pareto,
     profile,
+    quality,
     stream,
     sweep,
     train,
@@ -43,7 +44,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "compress": compress.compress,
 }
-GROUPS = {"models": models.app, "data": data.app}
+GROUPS = {"models": models.app, "data": data.app, "quality": quality.app}
 
 app = typer.Typer(
     name="sese",
