@@ -15,17 +15,23 @@ from torch import Tensor, nn
 from sese.data.mixing import Mixture
 from sese.errors import InputError
 from sese.nn import checkpoint
+from sese.nn.layers.bitwise import Binarisation
 from sese.nn.plan import Plan, full, utilization
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans, levels_plan
 from sese.nn.policies.router import gumbel
 from sese.nn.policies.sample import deal, hand_over, sandwich
-from sese.training import milestones
+from sese.training import codes, milestones
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
+from sese.training.masks import mask_error
 from sese.training.metric_guided import activation, guidance, noise_correlation
 from sese.training.pruning import pruning
 from sese.training.routing import balance, efficiency, frame_errors
+
+
+CODE_MIXTURES = 64
+"""That the quantiser of a bitwise network is fitted to."""
 
 
 class EnhancementTask(lightning.LightningModule):
@@ -63,6 +69,13 @@ class EnhancementTask(lightning.LightningModule):
         """Number of levels; level 0 is the cheapest."""
         return len(level_plans(self.model))
 
+    def on_train_start(self) -> None:
+        """Fit the quantiser of codes to the first mixtures, in a run that starts from nothing."""
+        settings = self.config.training
+        if settings.levels == "masks" and not settings.initial and self.global_step == 0:
+            mixer = self.trainer.datamodule.mixer(self.device)  # type: ignore[attr-defined]
+            codes.fit(self.model, mixer(range(CODE_MIXTURES)).noisy)
+
     def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
         """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""
         noisy, clean = batch.noisy, batch.clean
@@ -76,6 +89,10 @@ class EnhancementTask(lightning.LightningModule):
             losses = self._gated(noisy, clean)
         elif settings.levels == "milestones":
             losses = self._milestones(noisy, clean, generator)
+        elif settings.levels == "masks":
+            share = settings.masks.share_at(self.global_step / settings.steps)
+            self.log("train/share", share)
+            losses = {"mask": mask_error(self.model, noisy, clean, Binarisation(share, generator))}
         elif settings.levels == "deal":
             levels = self._deal(noisy.shape[0], generator).unsqueeze(1)
             if torch.rand((), generator=generator) < settings.hand_over:
@@ -237,7 +254,7 @@ class EnhancementTask(lightning.LightningModule):
         self.validated = {}
         settings = self.config.training
         losses = [means[f"val/loss/{level}"] for level in range(self.levels)]
-        score = losses[-1] if settings.levels in ("full", "milestones") else torch.stack(losses).mean()
+        score = losses[-1] if settings.levels in ("full", "milestones", "masks") else torch.stack(losses).mean()
         if self.model.policy is not None and settings.levels in ("routed", "measured"):
             routing = settings.routing
             share = routing.fixed_share
