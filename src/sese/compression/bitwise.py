@@ -157,13 +157,8 @@ class Network:
         x, known, matrices = codes, self._inputs, iter(self.packed.matrices)
         for layer in range(self.facts.layers):
             if self.facts.recurrent:
-                up, updated = state[layer]
-                both, counted = np.concatenate([x, up]), np.concatenate([known, updated])
-                reset, update = np.split(next(matrices).above(both, counted), 2)
-                counted[len(known) :] &= reset
-                made = next(matrices).above(both, counted)
-                x = up ^ ((up ^ made) & update)
-                known = updated | update
+                gates, candidate = next(matrices), next(matrices)
+                x, known = gates.recur(candidate, x, known, *state[layer])
                 state[layer] = x, known
             else:
                 x, known = next(matrices).above(x, known), self._units

@@ -47,3 +47,26 @@ void above(const uint64_t *signs, const uint64_t *kept, const int32_t *least, in
         out[i / 64] |= (uint64_t)(made >= least[i]) << (i % 64);
     }
 }
+
+/* A step of a GRU. row[inputs + units words] and mask: the input in front, the state behind it, which is
+   overwritten by the next one. work[3 * units] is scratch; `units` in words. */
+void recur(const uint64_t *gate_signs, const uint64_t *gate_kept, const int32_t *gate_least, int64_t gate_rows,
+           int64_t words, const uint64_t *signs, const uint64_t *kept, const int32_t *least, int64_t rows,
+           int64_t units, uint64_t *row, uint64_t *mask, uint64_t *work)
+{
+    uint64_t *reset = work, *update = work + units, *made = work + 2 * units;
+    uint64_t *up = row + words - units, *updated = mask + words - units;
+    for (int64_t j = 0; j < 3 * units; j++)
+        work[j] = 0;
+    above(gate_signs, gate_kept, gate_least, gate_rows, words, row, mask, work);
+    for (int64_t j = 0; j < units; j++) {
+        const uint64_t now = updated[j];
+        updated[j] &= reset[j];
+        reset[j] = now;
+    }
+    above(signs, kept, least, rows, words, row, mask, made);
+    for (int64_t j = 0; j < units; j++) {
+        up[j] ^= (up[j] ^ made[j]) & update[j];
+        updated[j] = reset[j] | update[j];
+    }
+}

@@ -39,6 +39,7 @@ class CompiledMatrix(Matrix):
         # The addresses are taken once: to ask for one takes as long as a small product.
         object.__setattr__(self, "_products", functools.partial(library.products, signs, kept, rows, width))
         object.__setattr__(self, "_above", functools.partial(library.above, signs, kept, least, rows, width))
+        object.__setattr__(self, "_whole", (signs, kept, least, rows, width))
 
     def products(self, row: Words, mask: Words) -> NDArray[np.int32]:
         """As of any matrix."""
@@ -51,6 +52,17 @@ class CompiledMatrix(Matrix):
         made = np.zeros(words(len(self.signs)), np.uint64)
         self._above(_address(row), _address(mask), _address(made))  # type: ignore[attr-defined]
         return made
+
+    def recur(
+        self, candidate: Matrix, x: Words, known: Words, up: Words, updated: Words
+    ) -> tuple[Words, Words]:
+        """As of any matrix."""
+        units, both = len(up), self.signs.shape[1]
+        buffer = np.concatenate([x, up, known, updated, up, up, up])
+        row = _address(buffer)
+        whole = (*self._whole, *candidate._whole[:4])  # type: ignore[attr-defined]
+        _library().recur(*whole, units, row, row + 8 * both, row + 16 * both)
+        return buffer[both - units : both], buffer[2 * both - units : 2 * both]
 
 
 def compiler() -> str | None:
@@ -70,7 +82,8 @@ def _library() -> ctypes.CDLL:
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.products.argtypes = [pointer, pointer, number, number, pointer, pointer, pointer]
     library.above.argtypes = [pointer, pointer, pointer, number, number, pointer, pointer, pointer]
-    library.products.restype = library.above.restype = None
+    library.recur.argtypes = [*[pointer] * 3, number, number, *[pointer] * 3, number, number, *[pointer] * 3]
+    library.products.restype = library.above.restype = library.recur.restype = None
     return library
 
 

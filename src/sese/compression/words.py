@@ -49,6 +49,25 @@ class Matrix:
         """Which products are ones, packed: (row / 64 words,)."""
         return pack(self.products(row, mask) >= self.least)
 
+    def recur(
+        self, candidate: Matrix, x: Words, known: Words, up: Words, updated: Words
+    ) -> tuple[Words, Words]:
+        """A step of a GRU whose reset and update gates this matrix makes.
+
+        Args:
+            candidate: makes what is new.
+            x, known: (word,) the input, and which of its values count.
+            up, updated: (word,) the state: units that are +1, and units that are not 0.
+
+        Returns:
+            The next state.
+        """
+        both, counted = np.concatenate([x, up]), np.concatenate([known, updated])
+        reset, update = np.split(self.above(both, counted), 2)
+        counted[len(known) :] &= reset
+        made = candidate.above(both, counted)
+        return up ^ ((up ^ made) & update), updated | update
+
 
 def pack(ones: NDArray[np.bool_]) -> Words:
     """(..., value) of true and false -> (..., word), the first value lowest; what fills a word is zero."""
