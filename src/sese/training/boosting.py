@@ -25,6 +25,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.layers.packed_bits import pack
 from sese.nn.policies.fixed import level_plans
 from sese.nn.state import fresh
+from sese.training.boosting_config import BoostingConfig
 from sese.training.config import RunConfig
 from sese.training.data import MixtureData
 from sese.training.losses import si_sdr
@@ -65,12 +66,13 @@ def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> 
     mixtures.setup("fit")
     mixer, hashing = mixtures.mixer("cpu"), model.backbone
     segments = list(_segments(model, mixer, config))
+    centre = torch.cat([s.frames for s in segments]).mean(0) if settings.boosting.centred else None
     done = int((hashing.strengths != 0).sum())
     for number in range(done):
         raise_weights(segments, hashing.projections[number], float(hashing.strengths[number]))
     steps = settings.steps // len(hashing.projections)
     for number in range(done, len(hashing.projections)):
-        projection = learn(segments, _first(config, number, hashing), steps, settings.learning_rate)
+        projection = learn(segments, _first(config, number, centre, hashing), steps, settings.learning_rate)
         error = weighted_error(segments, projection)
         hashing.projections[number] = projection
         hashing.strengths[number] = strength(error)
@@ -135,25 +137,46 @@ def _squares(segment: Segment, projection: Tensor) -> Tensor:
     return ((1 + bits * bits.unsqueeze(1)) / 2 - segment.alike).square()
 
 
-def likeness(frames: Tensor, width: float) -> Tensor:
-    """How alike frames (frame, bin) of norm 1 are: their products, or with a width a bell of their distance."""
-    products = frames @ frames.t()
-    return torch.exp((products - 1) / width) if width else products.clamp(0, 1)
+def compared(frames: Tensor, masks: Tensor, settings: BoostingConfig) -> Segment:
+    """Frames (frame, bin + 1) as `with_one` makes them, with masks (frame, bin), as a segment."""
+    if settings.alike == "spectra":
+        agreed = (frames[:, :-1] @ frames[:, :-1].t()).clamp(0, 1)
+    else:
+        bipolar = 2 * masks - 1
+        agreed = 0.5 + 0.5 * (bipolar @ bipolar.t()) / masks.shape[1]
+    alike = torch.exp((agreed - 1) / settings.width) if settings.width else agreed
+    weights = torch.ones_like(alike)
+    if settings.balanced:
+        weights = alike / alike.sum() + (1 - alike) / (1 - alike).sum().clamp_min(1e-6)
+    return Segment(frames, alike, weights / weights.sum())
 
 
-def _first(config: RunConfig, number: int, hashing: BoostedHashing) -> Tensor:
-    """Where a learner starts, which only its number decides."""
+def _first(config: RunConfig, number: int, centre: Tensor | None, hashing: BoostedHashing) -> Tensor:
+    """Where a learner starts: what is drawn depends on its number alone."""
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
-    return fresh_projections(1, hashing.bins, generator)[0]
+    projection = fresh_projections(1, hashing.bins, generator)[0]
+    if centre is not None:
+        projection[-1] = -(projection[:-1] @ centre[:-1])
+    return projection
 
 
 def _segments(model: Enhancer, mixer: Mixer, config: RunConfig) -> Iterator[Segment]:
     settings = config.training.boosting
+    generator = torch.Generator().manual_seed(config.seed)
     for number in range(settings.segments):
         batch = mixer(range(number * settings.clips, (number + 1) * settings.clips))
-        frames = with_one(analysed(model, batch)[0].flatten(0, 1))
-        alike = likeness(frames[:, :-1], settings.width)
-        yield Segment(frames, alike, torch.full_like(alike, 1 / alike.numel()))
+        frames, masks = drawn(model, batch, settings.frames_per_clip, generator)
+        yield compared(with_one(frames), masks, settings)
+
+
+def drawn(model: Enhancer, batch: Mixture, each: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Up to so many frames with sound of each mixture: magnitudes and masks, (frame, bin) both."""
+    found = []
+    for heard, aim in zip(*analysed(model, batch), strict=True):
+        sounding = heard.amax(1).nonzero().flatten()
+        chosen = sounding[torch.randperm(len(sounding), generator=generator)[:each]]
+        found.append((heard[chosen], aim[chosen]))
+    return torch.cat([heard for heard, _ in found]), torch.cat([aim for _, aim in found])
 
 
 @torch.no_grad()
@@ -169,21 +192,18 @@ def analysed(model: Enhancer, batch: Mixture) -> tuple[Tensor, Tensor]:
 def fill(model: Enhancer, mixer: Mixer, first: int, each: int, seed: int) -> None:
     """Fill the dictionary with frames of mixtures, from example `first` on, up to so many of each.
 
-    Frames are drawn from those with sound in them.
+    Raises:
+        InputError: there is no sound in them.
     """
     hashing, generator = model.backbone, torch.Generator().manual_seed(seed)
     codes, masks, held = [], [], 0
     while held < hashing.frames:
-        magnitudes, aims = analysed(model, mixer(range(first, first + 16)))
-        first += 16
-        for heard, aim in zip(magnitudes, aims, strict=True):
-            sounding = heard.amax(1).nonzero().flatten()
-            drawn = sounding[torch.randperm(len(sounding), generator=generator)[:each]]
-            codes.append(pack(hashing.hash(heard[drawn], hashing.bits[-1]) > 0))
-            masks.append(pack(aim[drawn]))
-            held += len(drawn)
-        if not held:
+        heard, aims = drawn(model, mixer(range(first, first + 16)), each, generator)
+        if not len(heard):
             raise InputError("the mixtures are silent; name folders with speech and noise")
+        codes.append(pack(hashing.hash(heard, hashing.bits[-1]) > 0))
+        masks.append(pack(aims))
+        first, held = first + 16, held + len(heard)
     order = torch.randperm(held, generator=generator)[: hashing.frames]
     hashing.codes.copy_(torch.cat(codes)[order])
     hashing.masks.copy_(torch.cat(masks)[order])
