@@ -2,8 +2,8 @@
 
     python benchmarks/bitwise_time.py configs/bitwise_gru_small.yaml [key=value ...]
 
-The same network, from codes to masks, one frame a call, one thread, with random weights: time does not depend on
-them. Each way makes the same masks, which is checked. Ways take turns in one run, so the ratios are what to quote.
+The same network, from codes to masks, one frame a call, one thread, with random weights: time does not depend
+on them. Each way makes the same masks, which is checked. Ways take turns in one run: quote the ratios.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def measure(config: BitwiseConfig, rounds: int = ROUNDS) -> list[dict[str, Any]]
             onnx.save(graph(backbone, kind), path)
             step = in_onnx(path, backbone, kind)
             weights = sum(p.numel() for n, p in backbone.named_parameters() if n.endswith("weight"))
-            rows.append({"way": name, "file": path.stat().st_size, "memory": weights * np.dtype(kind).itemsize})
+            rows.append(
+                {"way": name, "file": path.stat().st_size, "memory": weights * np.dtype(kind).itemsize}
+            )
             steps.append(step)
         path = Path(folder) / bitwise.FILE
         bitwise.save(packed(model), path)
@@ -119,7 +121,7 @@ def in_onnx(path: Path, backbone: Bitwise, kind: Any) -> Step:
 def graph(backbone: Bitwise, kind: Any) -> onnx.ModelProto:
     """One frame of a network, in float32, or in 8 bits with products in whole numbers.
 
-    Weights of 8 bits are signed, and values are not: 0, 1, 2 for -1, 0, +1, the kind that ONNX Runtime is quickest at.
+    Weights of 8 bits are signed, and values are not: 0, 1, 2 for -1, 0, +1. ONNX Runtime is quickest at that.
     """
     whole = kind is np.uint8
     nodes: list[onnx.NodeProto] = []

@@ -1,10 +1,10 @@
-"""Bitwise networks and hashes on unseen speech and noise: what each does for SDR, SI-SDR and PESQ, and against what.
+"""Bitwise networks and hashes on unseen speech and noise: SDR, SI-SDR and PESQ.
 
     python benchmarks/masking.py runs/gru runs/boosted_hashing ... --data noisy-set -o report [--limit 120]
 
-Scores each run's `best/` at every level, the noisy input, and for hashes two controls in the same dictionary: the nearest
-frames by their spectra, and by their true masks, which no search can beat. Prints means with bootstrap intervals, and the
-differences between every run and the first of its kind, paired by file. Scores are kept in OUT/scores.json.
+Scores each run's `best/` at every level beside the noisy input, and with --controls the dictionaries of hashes
+searched without a hash. Prints means, and differences from the noisy input (or the row that --against names)
+with bootstrap intervals, paired by file. Scores are kept in OUT/scores.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from sese.evaluation.metrics import pesq_wb, sdr, si_sdr
 from sese.evaluation.pairs import SAMPLE_RATE, find_pairs, read_pair
 from sese.evaluation.summary import bootstrap_mean
 from sese.nn import checkpoint
+from sese.nn.backbones.boosted_hashing import BoostedHashing, with_one
+from sese.nn.enhancer import Enhancer
+from sese.nn.plan import Plan
 from sese.nn.policies.fixed import level_plans
+from sese.nn.state import fresh
+from sese.training import boosting
+from sese.training.config import read
+from sese.training.data import MixtureData
+from sese.training.run import RESOLVED
 
 METRICS: dict[str, Callable[[NDArray, NDArray], float]] = {
     "SDR": sdr,
@@ -31,6 +39,9 @@ METRICS: dict[str, Callable[[NDArray, NDArray], float]] = {
 }
 DIGITS = {"SDR": 2, "SI-SDR": 2, "PESQ": 3}
 NOISY = "noisy"
+
+Enhance = Callable[[NDArray, NDArray], NDArray]
+"""Noisy, clean (time,) -> what is made of the noisy one; only controls look at the clean one."""
 
 Scores = dict[str, dict[str, list[float]]]
 """What was scored -> metric -> one value a file."""
@@ -42,6 +53,8 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--controls", action="store_true", help="search a hash's dictionary without it, too")
+    parser.add_argument("--against", default=NOISY, help="row of the table to compare with")
     parser.add_argument("-o", "--out-dir", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -51,44 +64,90 @@ def main() -> None:
     scores: Scores = json.loads(path.read_text()) if path.exists() else {}
     for run in [None, *options.runs]:
         if (NOISY if run is None else f"{run.name} 0") not in scores:
-            scores |= {NOISY: score(pairs, lambda noisy: noisy)} if run is None else score_run(run, pairs)
+            unchanged = {NOISY: score(pairs, lambda noisy, clean: noisy)}
+            scores |= unchanged if run is None else score_run(run, pairs, options.controls)
             path.write_text(json.dumps(scores) + "\n")
-    print(as_table(scores))
+    print(as_table(scores, options.against))
 
 
-def score_run(run: Path, pairs: Sequence[tuple[NDArray, NDArray]]) -> Scores:
-    """Scores of a run at each of its levels, cheapest first."""
+def score_run(run: Path, pairs: Sequence[tuple[NDArray, NDArray]], controls: bool) -> Scores:
+    """Scores of a run at each of its levels, cheapest first; of hashes, with the controls if asked for."""
     model = checkpoint.load(run / "best")
-    scores = {}
+    ways: dict[str, Enhance] = {}
     for level, plan in enumerate(level_plans(model)):
 
-        @torch.inference_mode()
-        def enhance(noisy: NDArray, plan=plan) -> NDArray:
+        def enhance(noisy: NDArray, clean: NDArray, plan: Plan = plan) -> NDArray:
             return model.enhance_clip(torch.from_numpy(noisy).view(1, 1, -1), plan).flatten().numpy()
 
-        scores[f"{run.name} {level}"] = score(pairs, enhance)
-        print(f"scored {run.name} {level}", flush=True)
+        ways[f"{run.name} {level}"] = enhance
+    if controls and isinstance(model.backbone, BoostedHashing):
+        ways |= {f"{run.name} {name}": way for name, way in nearest_frames(run, model).items()}
+    scores = {}
+    for name, way in ways.items():
+        with torch.inference_mode():
+            scores[name] = score(pairs, way)
+        print(f"scored {name}", flush=True)
     return scores
 
 
-def score(
-    pairs: Sequence[tuple[NDArray, NDArray]], enhance: Callable[[NDArray], NDArray]
-) -> dict[str, list[float]]:
+def nearest_frames(run: Path, model: Enhancer) -> dict[str, Enhance]:
+    """Enhancement by the frames of a run's dictionary that are nearest without a hash.
+
+    `spectra`: by the cosine of their spectra; `centred`: of spectra less their mean; `true masks`: by how many
+    bins of the ideal masks agree, which needs the clean speech: no search can do better.
+    """
+    config = read(run / RESOLVED)
+    mixtures = MixtureData(config)
+    mixtures.setup("fit")
+    magnitudes, masks = boosting.dictionary(model, mixtures.mixer("cpu"), config)
+    held = with_one(magnitudes)[:, :-1]
+    centre = held.mean(0)
+
+    def way(kind: str) -> Enhance:
+        def enhance(noisy: NDArray, clean: NDArray) -> NDArray:
+            padded = torch.nn.functional.pad(
+                torch.from_numpy(np.stack([noisy, clean])), (0, model.padding(len(noisy)))
+            )
+            state = fresh(model.features.state_shapes(), 1, padded)
+            signal, spectrum, _ = model.features(padded[:1], state)
+            heard = with_one(signal.unflatten(1, (-1, model.backbone.bins)))[0, :, :-1]
+            if kind == "true masks":
+                aim = boosting.ideal_masks(model, spectrum, padded[1:])[0]
+                alike = (2 * aim - 1) @ (2 * masks - 1).t()
+            elif kind == "centred":
+                alike = unit(heard - centre) @ unit(held - centre).t()
+            else:
+                alike = heard @ held.t()
+            mask = masks[alike.topk(model.backbone.neighbours, dim=1).indices].mean(1)
+            made, _ = model.head(mask.flatten()[None], spectrum, fresh(model.head.state_shapes(), 1, padded))
+            late = model.lookahead_samples
+            return made[0, late : late + len(noisy)].numpy()
+
+        return enhance
+
+    return {kind: way(kind) for kind in ("spectra", "centred", "true masks")}
+
+
+def unit(x: torch.Tensor) -> torch.Tensor:
+    """Rows at a norm of 1."""
+    return torch.nn.functional.normalize(x, dim=1)
+
+
+def score(pairs: Sequence[tuple[NDArray, NDArray]], enhance: Enhance) -> dict[str, list[float]]:
     """Every metric of every file."""
-    made = [(clean, enhance(noisy)) for clean, noisy in pairs]
+    made = [(clean, enhance(noisy, clean)) for clean, noisy in pairs]
     return {name: [metric(*pair) for pair in made] for name, metric in METRICS.items()}
 
 
-def as_table(scores: Scores) -> str:
-    """Means and gains over the noisy input, each with its interval."""
-    names = [column for name in METRICS for column in (name, f"{name} gained")]
+def as_table(scores: Scores, against: str = NOISY) -> str:
+    """Means, and differences from one of the rows, with intervals."""
+    names = [column for name in METRICS for column in (name, f"over {against}")]
     lines = [f"| | {' | '.join(names)} |", f"|{' --- |' * (len(names) + 1)}"]
     for name, values in scores.items():
         cells = [name]
         for metric in METRICS:
-            mean = bootstrap_mean(values[metric])
-            cells.append(f"{mean['mean']:.{DIGITS[metric]}f}")
-            cells.append("" if name == NOISY else difference(values, scores[NOISY], metric))
+            cells.append(f"{bootstrap_mean(values[metric])['mean']:.{DIGITS[metric]}f}")
+            cells.append("" if name == against else difference(values, scores[against], metric))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.compression.frames import FrameEnhancer, hann
 from sese.compression.words import Matrix, Words, ones, pack, words
 from sese.errors import InputError
 
@@ -115,7 +116,7 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
             matrices = tuple(
                 kind(
                     held[f"{n}.signs"],
-                    held[f"{n}.kept"] if f"{n}.kept" in held else None,
+                    held.get(f"{n}.kept"),
                     held[f"{n}.least"],
                 )
                 for n in range(count)
@@ -169,7 +170,7 @@ class Network:
         return 1 / (1 + np.exp(-2 * (np.float32(self.packed.scale) * sums + self.packed.bias)))
 
 
-class PackedEnhancer:
+class PackedEnhancer(FrameEnhancer):
     """Removes noise from mono speech by a packed network, frame by frame.
 
     Args:
@@ -186,52 +187,20 @@ class PackedEnhancer:
             raise InputError(f"budget is {budget!r}; a packed network has one level, 1")
         self.network = Network(load(model, kernel))
         self.facts = self.network.facts
-        n_fft = 2 * self.facts.hop_length
-        window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft))
-        self._window = window.astype(np.float32)
-        self.reset()
-
-    @property
-    def lookahead_samples(self) -> int:
-        """How late the output of `feed` is."""
-        return self.facts.hop_length
+        window = np.sqrt(hann(2 * self.facts.hop_length))
+        super().__init__(self.facts.sample_rate, window, window)
 
     def reset(self) -> None:
         """Forget the signal."""
-        hop = self.facts.hop_length
-        self._past, self._overlap = np.zeros(hop, np.float32), np.zeros(hop, np.float32)
+        super().reset()
         self._level, self._weight = 0.0, 0.0
         self._state = self.network.fresh()
 
-    def feed(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Enhance whole frames (frame * hop,) in [-1, 1]; as many come out, late by `lookahead_samples`."""
-        hop = self.facts.hop_length
-        if audio.ndim != 1 or len(audio) % hop:
-            raise InputError(f"audio has shape {audio.shape}; expected (time,), whole frames of {hop}")
-        made = np.empty(len(audio), np.float32)
-        for at in range(0, len(audio), hop):
-            made[at : at + hop] = self._frame(audio[at : at + hop].astype(np.float32, copy=False))
-        return made
-
-    def enhance(self, audio: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-        """Enhance a clip (time,) at the network's rate; what comes back is as long and aligned with it."""
-        if sample_rate != self.facts.sample_rate:
-            raise InputError(f"the rate is {sample_rate} Hz; resample to {self.facts.sample_rate} Hz first")
-        self.reset()
-        late = self.lookahead_samples
-        padding = late + (-len(audio) - late) % self.facts.hop_length
-        return self.feed(np.pad(audio, (0, padding)))[late : late + len(audio)]
-
-    def _frame(self, hop: NDArray[np.float32]) -> NDArray[np.float32]:
-        spectrum = np.fft.rfft(np.concatenate([self._past, hop]) * self._window)
-        self._past = hop
+    def mask(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+        """The mask (bin,) of a frame's spectrum."""
         power = spectrum.real**2 + spectrum.imag**2
         decay = self.facts.level_decay
         self._level = decay * self._level + (1 - decay) * float(power.mean())
         self._weight = decay * self._weight + 1 - decay
         codes = self.network.codes(power / (self._level / self._weight + LEVEL_FLOOR))
-        mask = np.maximum(self.network.step(codes, self._state), LOWEST_GAIN)
-        frame = np.fft.irfft(mask * spectrum).astype(np.float32) * self._window
-        first, second = np.split(frame, 2)
-        made, self._overlap = first + self._overlap, second
-        return made
+        return np.maximum(self.network.step(codes, self._state), LOWEST_GAIN)

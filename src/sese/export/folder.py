@@ -12,15 +12,12 @@ from typing import Any
 import onnx
 
 import sese
-from sese.compression.bitwise import FILE as PACKED
-from sese.compression.bitwise import save as save_packed
 from sese.errors import InputError
 from sese.export.card import write_card
 from sese.export.check import check_export
 from sese.export.onnx import to_onnx
-from sese.export.packed import packed
+from sese.export.packed import save_packed
 from sese.nn import checkpoint
-from sese.nn.backbones.bitwise import Bitwise
 from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import utilization
@@ -71,8 +68,7 @@ def export_folder(
         difference = check_export(folder / "model.onnx", model, used)
         for file in (checkpoint.CONFIG, checkpoint.WEIGHTS):
             shutil.copyfile(source / file, folder / file)
-        if isinstance(model.backbone, Bitwise) and model.backbone.binary:
-            save_packed(packed(model), folder / PACKED)
+        save_packed(model, folder)
         sizes = [(folder / file).stat().st_size for file in ("model.onnx", checkpoint.WEIGHTS)]
         write_card(folder / "README.md", metadata, run, notes, difference)
         if force and output.exists():

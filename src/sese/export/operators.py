@@ -219,7 +219,7 @@ def _channel_map(layer: ChannelMap, x: Tensor, hidden: int) -> Tensor:
 
 
 def _packed(layer: BitwiseLinear) -> Callable[[], Bits]:
-    """As `BitwiseLinear.bits`, from weights that are bits in the file; they are unpacked when it is opened."""
+    """As `BitwiseLinear.bits`, from weights that are bits in the file and unpacked when it is opened."""
     bits, count = layer.bits(), layer.weight.shape[1]
     signs = pack(bits.weight > 0)
     kept = None if bits.weight.all() else pack(bits.weight != 0)
@@ -264,7 +264,10 @@ def _reset_first(
     biases: tuple[Tensor, Tensor],
     activations: dict[str, Any],
 ) -> tuple[Tensor, Tensor]:
-    """A GRU whose reset gate acts before the product; ONNX' update gate says what is kept, not what is new."""
+    """A GRU whose reset gate acts before the product; ONNX' update gate says what is kept, not what is new.
+
+    Its weights and biases: those of both gates, those of the candidate.
+    """
     size = layer.size
 
     def gates(of_both: Tensor, of_new: Tensor) -> Tensor:

@@ -1,17 +1,42 @@
-"""From a learned bitwise network to packed bits."""
+"""From learned bitwise networks and hashes to files of packed bits."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sese.compression import bitwise, hashing
 from sese.compression.bitwise import Facts, Packed
 from sese.compression.words import Matrix, Words, pack
 from sese.errors import InputError
 from sese.nn.backbones.bitwise import Bitwise
+from sese.nn.backbones.boosted_hashing import BoostedHashing
 from sese.nn.enhancer import Enhancer
 from sese.nn.layers.bitwise import BitwiseLinear
+
+
+def save_packed(model: Enhancer, folder: Path) -> bool:
+    """Write what can be packed of a model into a folder; returns whether there was anything."""
+    if isinstance(model.backbone, Bitwise) and model.backbone.binary:
+        bitwise.save(packed(model), folder / bitwise.FILE)
+    elif isinstance(model.backbone, BoostedHashing):
+        hashing.save(dictionary(model), folder / bitwise.FILE)
+    else:
+        return False
+    return True
+
+
+def dictionary(model: Enhancer) -> hashing.Dictionary:
+    """Hash and dictionary of a model that has them."""
+    backbone = model.backbone
+    facts = hashing.Facts(
+        model.sample_rate, model.hop_length, model.features.compression, backbone.bits, backbone.neighbours
+    )
+    arrays = (backbone.projections.detach(), backbone.codes, backbone.masks)
+    return hashing.Dictionary(facts, *(array.numpy() for array in arrays))
 
 
 def packed(model: Enhancer) -> Packed:

@@ -84,8 +84,9 @@ def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> 
             print(f"bit {number + 1}  weighted error {error:.4f}", flush=True)
         if late:
             return False
-    examples = settings.boosting.segments * settings.boosting.clips  # those behind are new ones
-    fill(model, mixer, examples, settings.boosting.frames_per_clip, config.seed)
+    magnitudes, masks = dictionary(model, mixer, config)
+    hashing.codes.copy_(pack(hashing.hash(magnitudes, hashing.bits[-1]) > 0))
+    hashing.masks.copy_(pack(masks))
     _note(folder, len(hashing.projections), _scores(model, mixtures))
     for name in ("last", "best"):
         checkpoint.save(folder / name, config.system, config.model, model.state_dict())
@@ -189,24 +190,23 @@ def analysed(model: Enhancer, batch: Mixture) -> tuple[Tensor, Tensor]:
     return signal.unflatten(1, (-1, model.backbone.bins)), ideal_masks(model, spectrum, clean)
 
 
-def fill(model: Enhancer, mixer: Mixer, first: int, each: int, seed: int) -> None:
-    """Fill the dictionary with frames of mixtures, from example `first` on, up to so many of each.
+def dictionary(model: Enhancer, mixer: Mixer, config: RunConfig) -> tuple[Tensor, Tensor]:
+    """Magnitudes and ideal binary masks, (frame, bin) both, of mixtures behind those that bits learn from.
 
     Raises:
         InputError: there is no sound in them.
     """
-    hashing, generator = model.backbone, torch.Generator().manual_seed(seed)
-    codes, masks, held = [], [], 0
-    while held < hashing.frames:
-        heard, aims = drawn(model, mixer(range(first, first + 16)), each, generator)
-        if not len(heard):
+    settings, wanted = config.training.boosting, model.backbone.frames
+    generator = torch.Generator().manual_seed(config.seed)
+    first, found, held = settings.segments * settings.clips, [], 0
+    while held < wanted:
+        found.append(drawn(model, mixer(range(first, first + 16)), settings.frames_per_clip, generator))
+        if not len(found[-1][0]):
             raise InputError("the mixtures are silent; name folders with speech and noise")
-        codes.append(pack(hashing.hash(heard, hashing.bits[-1]) > 0))
-        masks.append(pack(aims))
-        first, held = first + 16, held + len(heard)
-    order = torch.randperm(held, generator=generator)[: hashing.frames]
-    hashing.codes.copy_(torch.cat(codes)[order])
-    hashing.masks.copy_(torch.cat(masks)[order])
+        first, held = first + 16, held + len(found[-1][0])
+    order = torch.randperm(held, generator=generator)[:wanted]
+    magnitudes, masks = (torch.cat(parts)[order] for parts in zip(*found, strict=True))
+    return magnitudes, masks
 
 
 @torch.no_grad()

@@ -17,8 +17,8 @@ class BoostingConfig:
         clips, frames_per_clip: mixtures in a segment, and frames of each; the dictionary takes as many.
         alike: what bits are to say of two frames: whether their ``spectra`` are alike, as published, or their
             ideal binary ``masks``.
-        width: of the bell by which two frames are alike, exp((a - 1) / width) where they agree by a, up to 1; 0
-            takes a itself.
+        width: of the bell by which two frames are alike, exp((a - 1) / width) where they agree by a, up to
+            1; 0 takes a itself.
         balanced: pairs that are alike weigh as much at first as those that are not; else all weigh the same,
             as published.
         centred: learners start at projections that halve the frames; else at random ones, as published.

@@ -1,4 +1,4 @@
-"""Fits the quantiser of codes to mixtures, as Lloyd and Max do: a component's value is the mean of its own."""
+"""Fits the quantiser of codes to mixtures, as Lloyd and Max do: a component's value is its mean."""
 
 from __future__ import annotations
 

@@ -95,9 +95,9 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones", "masks", "boosted"] = (
-        "all"
-    )
+    levels: Literal[
+        "deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones", "masks", "boosted"
+    ] = "all"
     boosting: BoostingConfig = field(default_factory=BoostingConfig)
     masks: MasksConfig = field(default_factory=MasksConfig)
     milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
@@ -234,7 +234,9 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
             "training.levels is 'measured', which trains the router alone; set train_only: policy"
         )
     if (levels == "boosted") != (system == "boosted_hashing"):
-        raise InputError(f"training.levels is '{levels}' and system '{system}'; hashes are boosted, nothing else")
+        raise InputError(
+            f"training.levels is '{levels}' and system '{system}'; hashes are boosted, nothing else"
+        )
     bits = getattr(model, "code_bits", 0)
     if levels == "masks" and not bits:
         raise InputError(f"training.levels is 'masks', which trains bits, and {system} has none; use bitwise")

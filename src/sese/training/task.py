@@ -29,7 +29,6 @@ from sese.training.metric_guided import activation, guidance, noise_correlation
 from sese.training.pruning import pruning
 from sese.training.routing import balance, efficiency, frame_errors
 
-
 CODE_MIXTURES = 64
 """That the quantiser of a bitwise network is fitted to."""
 
@@ -254,7 +253,9 @@ class EnhancementTask(lightning.LightningModule):
         self.validated = {}
         settings = self.config.training
         losses = [means[f"val/loss/{level}"] for level in range(self.levels)]
-        score = losses[-1] if settings.levels in ("full", "milestones", "masks") else torch.stack(losses).mean()
+        score = (
+            losses[-1] if settings.levels in ("full", "milestones", "masks") else torch.stack(losses).mean()
+        )
         if self.model.policy is not None and settings.levels in ("routed", "measured"):
             routing = settings.routing
             share = routing.fixed_share
