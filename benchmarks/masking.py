@@ -2,9 +2,9 @@
 
     python benchmarks/masking.py runs/gru runs/boosted_hashing ... --data noisy-set -o report [--limit 120]
 
-Scores each run's `best/` at every level beside the noisy input, and with --controls the dictionaries of hashes
-searched without a hash. Prints means, and differences from the noisy input (or the row that --against names)
-with bootstrap intervals, paired by file. Scores are kept in OUT/scores.json.
+Scores each run's `best/` at every level beside the noisy input, and with --controls the dictionaries of
+hashes searched without a hash. Prints means, and differences from the noisy input (or the row that --against
+names) with bootstrap intervals, paired by file. Scores are kept in OUT/scores.json.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def score_run(run: Path, pairs: Sequence[tuple[NDArray, NDArray]], controls: boo
 def nearest_frames(run: Path, model: Enhancer) -> dict[str, Enhance]:
     """Enhancement by the frames of a run's dictionary that are nearest without a hash.
 
-    `spectra`: by the cosine of their spectra; `centred`: of spectra less their mean; `true masks`: by how many
-    bins of the ideal masks agree, which needs the clean speech: no search can do better.
+    `spectra`: by the cosine of their spectra; `centred`: of spectra less their mean; `true masks`: by how
+    many bins of the ideal masks agree, which needs the clean speech: no search can do better.
     """
     config = read(run / RESOLVED)
     mixtures = MixtureData(config)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from contract import BackboneContract
+from contract import BackboneContract, audio, build
 from sese.errors import InputError
 from sese.nn.layers.bitwise import Binarisation, BitwiseGRU, BitwiseLinear, kept_and_scale, sign, step
 from sese.nn.systems.bitwise import BitwiseConfig
@@ -35,6 +35,13 @@ class TestContract(BackboneContract):
         if not config.recurrent:
             pytest.skip("a network without memory resets in the features alone")
         super().test_reset_rows_equal_fresh_ones(config)
+
+    def test_louder_in_louder_out(self, config):
+        """Far above the floor of the level, which a code that lies on a threshold would hear."""
+        model = build(config)
+        x = 50 * audio(model, 12)
+        once, fourfold = model(x).audio, model(4 * x).audio
+        assert (fourfold - 4 * once).norm() < 0.01 * fourfold.norm()
 
 
 def test_the_published_network_has_the_published_weights():
@@ -103,9 +110,8 @@ def test_the_soft_gru_is_pytorchs_own_with_the_reset_gate_open():
         # Their update gate says what is kept.
         theirs.weight_ih_l0.copy_(torch.cat([both[:7, :5], -both[7:, :5], new[:, :5]]))
         theirs.weight_hh_l0.copy_(torch.cat([both[:7, 5:], -both[7:, 5:], new[:, 5:]]))
-        theirs.bias_ih_l0.copy_(
-            torch.cat([layer.gates.bias[:7], -layer.gates.bias[7:], layer.candidate.bias])
-        )
+        reset, update = layer.gates.bias.chunk(2)
+        theirs.bias_ih_l0.copy_(torch.cat([reset, -update, layer.candidate.bias]))
         theirs.bias_hh_l0.zero_()
         x, h = torch.randn(3, 9, 5), torch.randn(3, 1, 7)
         made, last = layer(x, h, Binarisation())

@@ -104,7 +104,7 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
         raise InputError(f'NumPy {np.__version__} cannot count bits; run: pip install "sese[bitwise]"')
     kind = Matrix
     if kernel == "c":
-        from sese.compression.kernel import CompiledMatrix as kind  # type: ignore[assignment]
+        from sese.compression.kernel import CompiledMatrix as kind
     file = Path(path)
     file = file / FILE if file.is_dir() else file
     try:

@@ -67,7 +67,7 @@ class FrameEnhancer(abc.ABC):
         return self.feed(np.pad(audio, (0, padding)))[late : late + len(audio)]
 
     def _frame(self, hop: NDArray[np.float32]) -> NDArray[np.float32]:
-        spectrum = np.fft.rfft(np.concatenate([self._past, hop]) * self._window)
+        spectrum = np.fft.rfft(np.concatenate([self._past, hop]) * self._window).astype(np.complex64)
         self._past = hop.copy()
         frame = np.fft.irfft(self.mask(spectrum) * spectrum).astype(np.float32) * self._synthesis
         first, second = np.split(frame, 2)

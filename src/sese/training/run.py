@@ -34,8 +34,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
     """Train, or go on training.
 
     The folder gets `config.yaml` (resolved), `metrics.jsonl`, `tensorboard/`, `samples/`,
-    `checkpoints/last.ckpt` (to resume from), and the averaged weights as models: `last/` and `best/`. Boosting
-    makes no checkpoints: it goes on from `last/`.
+    `checkpoints/last.ckpt` (to resume from), and the averaged weights as models: `last/` and `best/`.
+    Boosting makes no checkpoints: it goes on from `last/`.
 
     Args:
         config: the run.
