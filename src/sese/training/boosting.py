@@ -97,8 +97,9 @@ def learn(segments: list[Segment], projection: Tensor, steps: int, learning_rate
     """A projection (bin + 1,) whose bit is right about the pairs that weigh most.
 
     The loss of a segment is the sum over pairs of weight * (said - alike)^2, where a bit b says
-    (1 + b_i b_j) / 2. Its gradient by the bits needs no pairs of their own: three products of the weights.
-    The sign's own gradient is taken to be that of tanh.
+    (1 + b_i b_j) / 2. That is 0 or 1 and so its own square; the loss is then the sum of weight * said *
+    (1 - 2 alike), and a constant. Taken as a square, its gradient would draw every bit towards zero, where
+    small changes of a frame turn it. The sign's own gradient is taken to be that of tanh.
     """
     projection = projection.clone().requires_grad_()
     optimizer = torch.optim.Adam([projection], lr=learning_rate, betas=(0.95, 0.98))
@@ -106,8 +107,7 @@ def learn(segments: list[Segment], projection: Tensor, steps: int, learning_rate
         segment = segments[step % len(segments)]
         made = segment.frames @ projection
         bits = torch.where(made < 0, -1.0, 1.0).detach()
-        weights = segment.weights
-        slope = weights @ bits + bits * weights.sum(1) - 2 * ((weights * segment.alike) @ bits)
+        slope = (segment.weights * (1 - 2 * segment.alike)) @ bits
         optimizer.zero_grad()
         (torch.tanh(made) * slope).sum().backward()
         optimizer.step()
