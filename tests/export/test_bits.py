@@ -46,7 +46,7 @@ def test_weights_are_bits_in_the_file_and_beside_it(gru):
     weights = sum(p.numel() for name, p in model.named_parameters() if name.endswith("weight"))
     card = open_artefact(folder).card
     assert card.parameters == sum(p.numel() for p in model.parameters())
-    assert (folder / "model.onnx").stat().st_size < weights / 8 + 150_000
+    assert (folder / "model.onnx").stat().st_size < weights / 8 + 220_000  # the rest is Fourier transforms
     assert (folder / bitwise.FILE).stat().st_size < weights / 8 * 1.2 + 12_000
     assert (folder / "model.safetensors").stat().st_size > 4 * weights
 
