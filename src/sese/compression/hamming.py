@@ -41,7 +41,7 @@ class HammingIndex:
             self._index = faiss.IndexBinaryFlat(8 * codes.shape[1])
             self._index.add(codes)
         else:
-            self._words = _as_words(codes)
+            self._words = np.ascontiguousarray(_as_words(codes).T)  # (word, frame)
 
     def nearest(
         self, queries: NDArray[np.uint8], neighbours: int
@@ -51,12 +51,13 @@ class HammingIndex:
         if self.search == "faiss":
             distances, numbers = self._index.search(queries, neighbours)
             return numbers, distances
-        frames = len(self._words)
+        frames = self._words.shape[1]
+        order = np.arange(frames)
         numbers = np.empty((len(queries), neighbours), np.int64)
         found = np.empty((len(queries), neighbours), np.int32)
         for row, query in enumerate(_as_words(queries)):
-            distances = np.bitwise_count(self._words ^ query).sum(axis=1, dtype=np.int64)
-            ranks = distances * frames + np.arange(frames)  # of equals the first
+            differ = np.bitwise_count(self._words ^ query[:, None])
+            ranks = differ.sum(axis=0, dtype=np.int64) * frames + order  # of equals the first
             chosen = np.sort(np.partition(ranks, neighbours - 1)[:neighbours])
             numbers[row], found[row] = chosen % frames, chosen // frames
         return numbers, found

@@ -243,8 +243,11 @@ STEEP = 40.0
 def _hard_gru(layer: BitwiseGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """As `BitwiseGRU.hard`: sums are half a unit or more from zero, where a hard sigmoid is a step."""
     gates, candidate = layer.gates.bits(), layer.candidate.bits()
-    made = {"activations": ["HardSigmoid", "ScaledTanh"]}
-    made |= {"activation_alpha": [1.0, 1.0], "activation_beta": [0.5, STEEP]}  # type: ignore[dict-item]
+    made: dict[str, Any] = {
+        "activations": ["HardSigmoid", "ScaledTanh"],
+        "activation_alpha": [1.0, 1.0],
+        "activation_beta": [0.5, STEEP],
+    }
     offsets = (gates.offset, candidate.offset)
     return _reset_first(layer, x, hidden, (gates.weight, candidate.weight), offsets, made)
 

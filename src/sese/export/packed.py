@@ -84,11 +84,11 @@ def _gates(layer: BitwiseLinear, inputs: int, hidden: int) -> Matrix:
     missing = -hidden % 64
     if not missing:
         return matrix
+    places = [hidden] * missing
     return Matrix(
-        *(
-            None if part is None else np.insert(part, [hidden] * missing, fill, axis=0)
-            for part, fill in ((matrix.signs, 0), (matrix.kept, 0), (matrix.least, np.iinfo(np.int32).max))
-        )
+        np.insert(matrix.signs, places, 0, axis=0),
+        None if matrix.kept is None else np.insert(matrix.kept, places, 0, axis=0),
+        np.insert(matrix.least, places, np.iinfo(np.int32).max),
     )
 
 
