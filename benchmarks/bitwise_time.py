@@ -9,8 +9,11 @@ on them. Each way makes the same masks, which is checked. Ways take turns in one
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,6 +37,27 @@ from sese.runtime.artefact import session_options
 from sese.training.config import read
 
 FRAMES, ROUNDS = 50, 40
+STATM = Path("/proc/self/statm")
+
+PAGES = "pages = lambda: int(open('/proc/self/statm').read().split()[1])\n"
+OPEN_ONNX = f"""
+import numpy, onnxruntime
+from sese.runtime.artefact import session_options
+{PAGES}before = pages()
+session = onnxruntime.InferenceSession({{path!r}}, session_options(), providers=["CPUExecutionProvider"])
+kinds = {{{{"tensor(float)": "float32", "tensor(uint8)": "uint8"}}}}
+feeds = {{{{v.name: numpy.zeros(v.shape, kinds[v.type]) for v in session.get_inputs()}}}}
+session.run(None, feeds)
+print(pages() - before)
+"""
+OPEN_PACKED = f"""
+import numpy
+from sese.compression import bitwise, kernel
+{PAGES}before = pages()
+network = bitwise.Network(bitwise.load({{path!r}}, {{kernel!r}}))
+network.step(network.codes(numpy.ones(network.facts.bins)), network.fresh())
+print(pages() - before)
+"""
 
 Step = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 """Codes (bit,) of a frame -> its mask (bin,); the state stays inside."""
@@ -50,7 +74,9 @@ def main() -> None:
 
 
 def measure(config: BitwiseConfig, rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """A row for each way: name, bytes of its file and of its weights in memory, microseconds a frame."""
+    """A row for each way: bytes of its file, of its weights, and by which a process grows when it opens the
+    file; microseconds a frame.
+    """
     torch.manual_seed(0)
     model = config.build()
     backbone = model.backbone
@@ -62,9 +88,8 @@ def measure(config: BitwiseConfig, rounds: int = ROUNDS) -> list[dict[str, Any]]
             onnx.save(graph(backbone, kind), path)
             step = in_onnx(path, backbone, kind)
             weights = sum(p.numel() for n, p in backbone.named_parameters() if n.endswith("weight"))
-            rows.append(
-                {"way": name, "file": path.stat().st_size, "memory": weights * np.dtype(kind).itemsize}
-            )
+            size = weights * np.dtype(kind).itemsize
+            rows.append({"way": name, "name": path.name, "file": path.stat().st_size, "memory": size})
             steps.append(step)
         path = Path(folder) / bitwise.FILE
         bitwise.save(packed(model), path)
@@ -73,15 +98,32 @@ def measure(config: BitwiseConfig, rounds: int = ROUNDS) -> list[dict[str, Any]]
                 continue
             network = bitwise.Network(bitwise.load(path, name))  # type: ignore[arg-type]
             rows.append(
-                {"way": f"packed, {name}", "file": path.stat().st_size, "memory": network.packed.nbytes}
+                {
+                    "way": f"packed, {name}",
+                    "name": path.name,
+                    "file": path.stat().st_size,
+                    "memory": network.packed.nbytes,
+                }
             )
             steps.append(in_bits(network))
+        for row in rows:
+            row["grown"] = grown(row["way"], Path(folder) / row.pop("name"))
         made = [np.stack([step(code) for code in codes]) for step in steps]
         for other in made[1:]:
             np.testing.assert_allclose(other, made[0], atol=1e-5)
         for row, taken in zip(rows, alternate(steps, codes, rounds), strict=True):
             row["microseconds"] = 1e6 * taken
     return rows
+
+
+def grown(way: str, path: Path) -> int:
+    """Bytes by which a fresh process grows when it opens a file and runs a frame; 0 where it is not told."""
+    if not STATM.exists():
+        return 0
+    code = OPEN_ONNX if path.suffix == ".onnx" else OPEN_PACKED
+    code = code.format(path=str(path), kernel="c" if way.endswith("c") else "numpy")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout) * os.sysconf("SC_PAGE_SIZE")
 
 
 def alternate(steps: list[Step], codes: NDArray[np.bool_], rounds: int) -> list[float]:
@@ -178,8 +220,8 @@ def graph(backbone: Bitwise, kind: Any) -> onnx.ModelProto:
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Sizes and times as Markdown, with ratios to float32."""
     lines = [
-        "| way | file, kB | weights in memory, kB | of float32 | microseconds a frame | of float32 |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| way | file, kB | weights, kB | of float32 | process grows, kB | us a frame | of float32 |",
+        f"|{' --- |' * 7}",
     ]
     whole = rows[0]
     for row in rows:
@@ -188,6 +230,7 @@ def as_table(rows: list[dict[str, Any]]) -> str:
             f"{row['file'] / 1000:.0f}",
             f"{row['memory'] / 1000:.0f}",
             f"{row['memory'] / whole['memory']:.3f}",
+            f"{row['grown'] / 1000:.0f}",
             f"{row['microseconds']:.1f}",
             f"{row['microseconds'] / whole['microseconds']:.2f}",
         ]
