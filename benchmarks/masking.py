@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +55,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--controls", action="store_true", help="search a hash's dictionary without it, too")
+    parser.add_argument(
+        "--split", type=float, nargs="*", default=[], help="edges in dB; a table for each part"
+    )
     parser.add_argument("--against", default=NOISY, help="row of the table to compare with")
     parser.add_argument("-o", "--out-dir", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    pairs = [read_pair(pair) for pair in find_pairs(options.data, options.limit)]
+    found = find_pairs(options.data, options.limit)
+    pairs = [read_pair(pair) for pair in found]
     options.out_dir.mkdir(parents=True, exist_ok=True)
     path = options.out_dir / "scores.json"
     scores: Scores = json.loads(path.read_text()) if path.exists() else {}
@@ -68,6 +73,11 @@ def main() -> None:
             scores |= unchanged if run is None else score_run(run, pairs, options.controls)
             path.write_text(json.dumps(scores) + "\n")
     print(as_table(scores, options.against))
+    for low, high in pairwise(options.split):
+        chosen = [pair.snr_db is not None and low <= pair.snr_db < high for pair in found]
+        if any(chosen):
+            print(f"\nInput SNR from {low:g} to {high:g} dB, {sum(chosen)} files:\n")
+            print(as_table(only(scores, chosen), options.against))
 
 
 def score_run(run: Path, pairs: Sequence[tuple[NDArray, NDArray]], controls: bool) -> Scores:
@@ -150,6 +160,17 @@ def as_table(scores: Scores, against: str = NOISY) -> str:
             cells.append("" if name == against else difference(values, scores[against], metric))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def only(scores: Scores, chosen: Sequence[bool]) -> Scores:
+    """The scores of some of the files."""
+    return {
+        name: {
+            metric: [v for v, take in zip(column, chosen, strict=True) if take]
+            for metric, column in of.items()
+        }
+        for name, of in scores.items()
+    }
 
 
 def difference(values: dict[str, list[float]], others: dict[str, list[float]], metric: str) -> str:

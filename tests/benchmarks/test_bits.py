@@ -58,3 +58,5 @@ def test_differences_are_paired_by_file(benchmark: ModuleType):
     assert "| noisy | 5.00 |  | 5.00 |" in table
     table = benchmark.as_table({"noisy": scores([1.0, 5.0]), "a": scores([2.0, 6.0])}, "a")
     assert "-1.00 (-1.00 to -1.00)" in table
+    left = benchmark.only({"a": scores([2.0, 6.0, 7.0])}, [True, False, True])
+    assert left == {"a": scores([2.0, 7.0])}
