@@ -50,6 +50,26 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
         return float(10 * np.log10(np.divide(target @ target, rest @ rest)))
 
 
+def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Signal-to-distortion ratio in dB: the energy of the reference over that of what the estimate adds.
+
+    Unlike `si_sdr` it sees the scale. `inf` when the two are equal, NaN when either is silent.
+
+    Args:
+        reference: [time].
+        estimate: [time], as long as `reference` and at its scale.
+
+    Raises:
+        InputError: the shapes differ or are not [time].
+    """
+    reference, estimate = _checked(reference, estimate)
+    if not _scorable(reference, estimate):
+        return math.nan
+    rest = estimate - reference
+    with np.errstate(divide="ignore"):
+        return float(10 * np.log10(np.divide(reference @ reference, rest @ rest)))
+
+
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
     """Wide-band PESQ as a listening-quality opinion score (MOS-LQO), about 1.0 to 4.64.
 

@@ -18,7 +18,9 @@ from sese.data.plans import MixConfig
 from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
+from sese.training.boosting_config import BoostingConfig
 from sese.training.losses import LOSSES
+from sese.training.masks import MasksConfig
 from sese.training.metric_guided import GuidanceConfig
 from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
@@ -62,7 +64,11 @@ class TrainingConfig:
             between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
             ``measured`` (every level is run, without learning, and the router learns from each frame's
             errors which to pick), ``gated`` (the model's gates pick channels, and learn to), ``milestones``
-            (every step of cold diffusion, each towards its own target).
+            (every step of cold diffusion, each towards its own target), ``masks`` (a bitwise network, towards
+            ideal binary masks; the losses only choose the best weights), ``boosted`` (hashes, bit after
+            bit; `steps` are those of all bits together, and what is said below of optimisers is not for it).
+        masks: for ``masks``.
+        boosting: for ``boosted``.
         milestones: for ``milestones``.
         routing: for ``routed`` and ``measured``.
         pruning: for ``gated``.
@@ -89,7 +95,11 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones"] = "all"
+    levels: Literal[
+        "deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones", "masks", "boosted"
+    ] = "all"
+    boosting: BoostingConfig = field(default_factory=BoostingConfig)
+    masks: MasksConfig = field(default_factory=MasksConfig)
     milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
@@ -231,6 +241,20 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     if levels == "measured" and only != ("policy",):
         raise InputError(
             "training.levels is 'measured', which trains the router alone; set train_only: policy"
+        )
+    if (levels == "boosted") != (system == "boosted_hashing"):
+        raise InputError(
+            f"training.levels is '{levels}' and system '{system}'; hashes are boosted, nothing else"
+        )
+    bits = getattr(model, "code_bits", 0)
+    if levels == "masks" and not bits:
+        raise InputError(f"training.levels is 'masks', which trains bits, and {system} has none; use bitwise")
+    if bits and levels != "masks":
+        raise InputError(f"training.levels is '{levels}' and the model is of bits; use masks")
+    if bits and any(config.training.masks.shares) != model.binary:
+        raise InputError(
+            f"training.masks.shares is {list(config.training.masks.shares)} and model.binary "
+            f"{str(model.binary).lower()}; a network of bits needs shares above 0, the other none"
         )
     if levels == "milestones" and not hasattr(model, "noise_gains"):
         raise InputError(f"training.levels is 'milestones' and {system} has none; use cold_diffusion")
