@@ -43,6 +43,26 @@ def test_rounded_weights_have_255_steps():
             assert float((row - row_before).detach().abs().max()) <= 0.501 * step
 
 
+def test_taking_over_keeps_the_sums():
+    """Where all cells above 0 of a channel are worth the same, ones make the sums that the ReLUs made."""
+    float_ = network(dataclasses.replace(ODD, activation="relu"))
+    mel = torch.stack([torch.from_numpy(spectrogram(ODD, seed)) for seed in range(4)])
+    worth = torch.arange(1.0, 6.0)
+
+    def levelled(sums: torch.Tensor) -> torch.Tensor:
+        a = torch.nn.functional.max_pool2d(sums, 2)
+        scale = worth if a.shape[1] == 5 else torch.ones(a.shape[1])
+        return (a > 0).to(a.dtype) * scale.view(1, -1, 1, 1)
+
+    float_.activate = levelled  # type: ignore[method-assign]
+    made = networks.QualityNetwork(ODD).eval()
+    networks.take_over(made, float_, mel)
+    np.testing.assert_allclose(made(mel).detach(), float_(mel).detach(), rtol=1e-4, atol=1e-4)
+    same = networks.QualityNetwork(float_.design).eval()
+    networks.take_over(same, network(float_.design, 1), mel)
+    assert torch.equal(same(mel), network(float_.design, 1)(mel))
+
+
 def test_a_network_comes_back_from_disk(tmp_path: Path):
     made = network(ODD)
     networks.save(tmp_path, ODD, made.state_dict())
@@ -73,6 +93,16 @@ def test_settled_sums_are_standard(activation: str):
         layer.register_forward_hook(lambda module, heard, sum_: sums.append(sum_.detach()))
     made(mel)
     for each in sums:
+        if each.ndim == 4:
+            each = torch.nn.functional.max_pool2d(each, 2)
         over = (0, *range(2, each.ndim))
         np.testing.assert_allclose(each.mean(over), 0, atol=1e-3)
         np.testing.assert_allclose(each.std(over), 1, atol=0.02)
+
+
+@pytest.mark.parametrize("activation", ["relu", "binary"])
+def test_pooling_before_or_after_the_activation_is_the_same(activation: str):
+    made = network(dataclasses.replace(ODD, activation=activation))
+    sums = torch.randn(2, 3, 7, 8, generator=torch.Generator().manual_seed(0))
+    after = torch.relu(sums) if activation == "relu" else (sums > 0).float()
+    assert torch.equal(made.activate(sums), torch.nn.functional.max_pool2d(after, 2))

@@ -86,6 +86,12 @@ def test_it_learns(cache: Path, tmp_path: Path, activation: str):
     assert np.mean(losses[-3:]) < 0.2 * losses[0]
 
 
+def test_a_start_of_other_sizes_is_refused(finished: Path, cache: Path, tmp_path: Path):
+    other = config(cache, f"training.initial={finished / 'best'}", "network.hidden=[16,8]")
+    with pytest.raises(InputError, match="network of other sizes"):
+        train(other, tmp_path / "run")
+
+
 def test_runs_are_not_overwritten(finished: Path, cache: Path, tmp_path: Path):
     with pytest.raises(InputError, match="already holds a run"):
         train(config(cache), finished)

@@ -69,42 +69,39 @@ class QualityNetwork(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Scores; not clipped to the range of PESQ."""
-        pooled = self.pooled(self.maps(mel)[-1])
+        vector = self.vector(self.maps(mel)[-1])
         with torch.autocast(mel.device.type, enabled=False):  # the dense layers are small and need precision
-            return self.score(pooled.float())
+            return self.score(vector.float())
 
     def maps(self, mel: Tensor) -> list[Tensor]:
-        """Behind each convolution and its activation, before pooling: (batch, channel, band, frame)."""
+        """Behind each convolution, its pooling and its activation: (batch, channel, band, frame)."""
         x = self.heard(mel)
         made: list[Tensor] = []
         for convolution in self.convolutions:
-            if made:
-                x = self.between(made[-1])
             made.append(self.activate(convolution(x)))
+            x = self.dropout(made[-1])
         return made
 
     def heard(self, mel: Tensor) -> Tensor:
         """What the first convolution hears: (batch, 1, band, frame), about standardised."""
         return ((mel - CENTRE) / SPREAD)[:, None].contiguous(memory_format=torch.channels_last)
 
-    def between(self, made: Tensor) -> Tensor:
-        """A map as the next convolution hears it: pooled, and in training with dropout."""
-        return self.dropout(F.max_pool2d(made, 2))
+    def activate(self, sums: Tensor) -> Tensor:
+        """Pooling, and ReLU or step; neither falls, so they may change places with pooling by the maximum.
 
-    def activate(self, a: Tensor) -> Tensor:
-        """ReLU or step."""
-        if self.design.activation == "relu":
-            return torch.relu(a)
-        return Step.apply(a, self.design.beta)
+        In this order the gradient goes to the largest of the four sums: of four ones, or four zeros, the
+        maximum would pick whichever comes first.
+        """
+        a = F.max_pool2d(sums, 2)
+        return torch.relu(a) if self.design.activation == "relu" else Step.apply(a, self.design.beta)
 
-    def pooled(self, last: Tensor) -> Tensor:
-        """The last maps (batch, channel, band, frame) as vectors (batch, channel)."""
-        small = F.max_pool2d(last, 2)
-        return small.amax((2, 3)) if self.design.pool == "max" else small.mean((2, 3))
+    def vector(self, last: Tensor) -> Tensor:
+        """The last map (batch, channel, band, frame) as vectors (batch, channel)."""
+        return last.amax((2, 3)) if self.design.pool == "max" else last.mean((2, 3))
 
-    def score(self, pooled: Tensor) -> Tensor:
+    def score(self, vector: Tensor) -> Tensor:
         """Vectors (batch, channel) -> scores (batch,)."""
-        x = pooled
+        x = vector
         for layer in self.dense[:-1]:
             x = torch.relu(layer(x))
         return self.dense[-1](x)[:, 0]
@@ -112,9 +109,9 @@ class QualityNetwork(nn.Module):
 
 @torch.no_grad()
 def settle(network: QualityNetwork, mel: Tensor) -> None:
-    """Scale the fresh weights so that on these clips every sum has mean 0 and deviation 1, layer by layer.
+    """Scale the fresh weights so that on these clips every pooled sum has mean 0 and deviation 1.
 
-    Without it a channel of a deep layer is nearly always 1, or nearly always 0, and learns slowly.
+    Layer by layer. Without it a channel of a deep layer is nearly always 1, or nearly always 0.
 
     Args:
         network: fresh.
@@ -122,10 +119,10 @@ def settle(network: QualityNetwork, mel: Tensor) -> None:
     """
     network.eval()
     x = network.heard(mel)
-    for number, layer in enumerate(network.convolutions):
-        _standardise(layer, layer(x), (0, 2, 3))
-        made = network.activate(layer(x))
-        x = network.between(made) if number < len(network.convolutions) - 1 else network.pooled(made)
+    for layer in network.convolutions:
+        _standardise(layer, F.max_pool2d(layer(x), 2), (0, 2, 3))
+        x = network.activate(layer(x))
+    x = network.vector(x)
     for layer in network.dense[:-1]:
         _standardise(layer, layer(x), (0,))
         x = torch.relu(layer(x))
@@ -148,8 +145,7 @@ def take_over(network: QualityNetwork, trained: QualityNetwork, mel: Tensor) -> 
         return
     maps = trained.eval().maps(mel)
     for made, hears in zip(maps, (*network.convolutions[1:], network.dense[0]), strict=True):
-        pooled = F.max_pool2d(made, 2)
-        worth = pooled.sum((0, 2, 3)) / (pooled > 0).sum((0, 2, 3)).clamp(min=1)
+        worth = made.sum((0, 2, 3)) / (made > 0).sum((0, 2, 3)).clamp(min=1)
         hears.weight.mul_(worth.view(1, -1, *[1] * (hears.weight.ndim - 2)))
 
 
