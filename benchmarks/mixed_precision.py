@@ -36,6 +36,7 @@ def main() -> None:
     given = parser.parse_args()
     studies = [(folder, json.loads((folder / "compress.json").read_text())) for folder in given.folders]
     print(sizes(studies))
+    print(scores(studies))
     print(genomes(studies))
     given.output.write_bytes(figure(studies))
 
@@ -63,6 +64,34 @@ def sizes(studies: Sequence[tuple[Path, Any]]) -> str:
             changes = [f"{mixed['bytes'] / other['bytes'] - 1:+.0%}" for other in (eight, one, split)]
             named = [f"{each['bytes']:,} ({each['name']})" for each in (one, split)]
             cells = [folder.name, f"{share:.0%}", *named, f"{mixed['bytes']:,}", *changes]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+SHOWN = ("8-bit", "6-bit", "4-bit", "w4s8", "w3s8", "w2s8", "near", "small", "near-tuned", "small-tuned")
+"""Networks in the table of scores."""
+
+
+def scores(studies: Sequence[tuple[Path, Any]]) -> str:
+    """Of networks on other clips: means of 8 bits, then differences from them with intervals."""
+    columns = dict.fromkeys(
+        column for _, result in studies for row in result["networks"] for column in row.get("test", {})
+    )
+    lines = [f"| task | network | bytes | of 8 bits | {' | '.join(columns)} |"]
+    lines.append("| --- " * (4 + len(columns)) + "|")
+    for folder, result in studies:
+        for row in result["networks"]:
+            if row["name"] not in SHOWN or "test" not in row:
+                continue
+            cells = [folder.name, f"`{row['name']}`", f"{row['bytes']:,}", f"{row['of_8_bit']:.2f}"]
+            for column in columns:
+                if column not in row["test"]:
+                    cells.append("")
+                elif row["name"] == "8-bit":
+                    cells.append(f"{row['test'][column]['mean']:.3f}")
+                else:
+                    change = row["against_8_bit"][column]
+                    cells.append(f"{change['mean']:+.3f} ({change['low']:+.3f} to {change['high']:+.3f})")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 SPEC = importlib.util.spec_from_file_location(
     "mixed_precision", Path(__file__).parents[2] / "benchmarks" / "mixed_precision.py"
@@ -14,7 +15,7 @@ SPEC.loader.exec_module(mixed_precision)
 
 
 def test_tables_and_figure(tmp_path: Path) -> None:
-    def row(name: str, size: int, error: float, **bits: int) -> dict[str, object]:
+    def row(name: str, size: int, error: float, **bits: int) -> dict[str, Any]:
         return {"name": name, "bytes": size, "error": error, "bits": {f"gru.{k}": v for k, v in bits.items()}}
 
     networks = [
@@ -35,6 +36,17 @@ def test_tables_and_figure(tmp_path: Path) -> None:
         f"| {name} | 1% | 1,000 (8-bit) | 650 (w3s8) | 600 | -40% | -40% | -8% |",
         f"| {name} | 5% | 800 (6-bit) | 650 (w3s8) | 600 | -40% | -25% | -8% |",
         f"| {name} | 20% | 800 (6-bit) | 650 (w3s8) | 450 | -55% | -44% | -31% |",
+    ]
+    networks[1]["test"] = {"accuracy": {"mean": 0.9}}
+    networks[4]["test"] = {"accuracy": {"mean": 0.85}}
+    networks[4]["against_8_bit"] = {"accuracy": {"mean": -0.05, "low": -0.08, "high": 0.01}}
+    for each in networks[1], networks[4]:
+        each["of_8_bit"] = each["bytes"] / 1000
+    assert mixed_precision.scores([(tmp_path, result)]).splitlines() == [
+        "| task | network | bytes | of 8 bits | accuracy |",
+        "| --- | --- | --- | --- | --- |",
+        f"| {name} | `8-bit` | 1,000 | 1.00 | 0.900 |",
+        f"| {name} | `w3s8` | 650 | 0.65 | -0.050 (-0.080 to +0.010) |",
     ]
     (genome,) = mixed_precision.genomes([(tmp_path, result)]).splitlines()[2:]
     assert genome.startswith(f"| {name}, `near` | 4.0 | 8.0 |  |")

@@ -294,7 +294,7 @@ def plot(result: Mapping[str, Any]) -> bytes:
 
 
 def draw(panel: Axes, result: Mapping[str, Any]) -> None:
-    """The front as the search saw it and as it is on more clips, one width for all, tuned networks, float."""
+    """The search's front, one width for all, narrow weights, tuned networks, float; all on the same clips."""
     kilo = 1000
     rows = result["networks"]
     in_float = next(row for row in rows if row["name"] == "float")
@@ -304,8 +304,7 @@ def draw(panel: Axes, result: Mapping[str, Any]) -> None:
         panel.plot(sizes, [each["error"] for each in points], style, **options)
 
     if result["front"]:
-        line(result["search_front"], "-", color="#c9d4e0", label="mixed, on the search's clips")
-        line(result["front"], "o-", color="#1f5fa8", markersize=3, label="mixed, on more clips")
+        line(result["front"], "o-", color="#1f5fa8", markersize=3, label="mixed")
     single = [row for row in rows if row["name"].endswith("-bit")]
     line(single, "s--", color="#c8391f", label="one width for all")
     narrow = [row for row in rows if row["name"].endswith("s8")]
