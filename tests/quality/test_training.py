@@ -62,8 +62,8 @@ def test_a_stopped_run_ends_as_one_that_was_not(finished: Path, cache: Path, tmp
     assert lines_of(tmp_path / "run") == lines_of(finished)
 
 
-@pytest.mark.parametrize("activation", ["relu", "binary"])
-def test_it_learns(cache: Path, tmp_path: Path, activation: str):
+@pytest.mark.parametrize(("activation", "rate"), [("relu", 0.003), ("binary", 0.01)])
+def test_it_learns(cache: Path, tmp_path: Path, activation: str, rate: float):
     """Nine mixtures of all SNRs are learned by heart."""
     settings = config(
         cache,
@@ -74,11 +74,11 @@ def test_it_learns(cache: Path, tmp_path: Path, activation: str):
         "data.limited=0",
         "data.mix.snr_db=[0,50]",
         "training.batch_size=9",
-        "training.steps=100",
-        "training.validate_steps=100",
+        "training.steps=120",
+        "training.validate_steps=120",
         "training.log_steps=10",
         "training.dropout=0",
-        "training.learning_rate=0.003",
+        f"training.learning_rate={rate}",
         "training.precision='32'",
     )
     train(settings, tmp_path / "run")

@@ -75,10 +75,10 @@ def compare(
     from sese.cli.extras import require
 
     require("train", "torch", "safetensors", "yaml")
-    from sese.evaluation import report
+    from sese.evaluation import plots, report
     from sese.evaluation.parallel import job_count
     from sese.quality.comparison import compare as run
-    from sese.quality.comparison import to_markdown, to_svg
+    from sese.quality.comparison import to_figure, to_markdown
 
     if out is not None:
         report.make_folder(out)
@@ -86,7 +86,11 @@ def compare(
     text = to_markdown(result)
     typer.echo(text, nl=False)
     if out is not None:
-        contents: dict[str, str | bytes] = {"json": report.to_json(result), "md": text, "svg": to_svg(result)}
+        contents: dict[str, str | bytes] = {
+            "json": report.to_json(result),
+            "md": text,
+            "svg": plots.to_svg(to_figure(result)),
+        }
         for path in report.write_files(out, "quality", contents):
             typer.echo(f"wrote {path}", err=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from sese.quality.network import with_rounded_weights
 from sese.quality.scores import INTERVAL, measure
 from sese.quality.sources import ENHANCED
 from sese.quality.training import RESOLVED, predict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: int = 1) -> dict[str, Any]:
@@ -161,7 +164,7 @@ def _cell(value: dict[str, float]) -> str:
     return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
 
 
-def to_svg(result: dict[str, Any]) -> bytes:
+def to_figure(result: dict[str, Any]) -> Figure:
     """A panel for each predictor: predicted over true PESQ."""
     names = list(result["predicted"])
     sheet, panels = plots.make_panels(len(names), 2.7)
@@ -172,4 +175,4 @@ def to_svg(result: dict[str, Any]) -> bytes:
             panel.plot(true[chosen], made[chosen], ".", markersize=2.5, alpha=0.4, color=color, label=label)
         panel.plot([1, 4.65], [1, 4.65], color="#999", linewidth=0.8)
         panel.set(title=name, xlabel="PESQ", ylabel="predicted", xlim=(0.95, 4.7), ylim=(0.95, 4.7))
-    return plots.to_svg(plots.legend_below(sheet, panels))
+    return plots.legend_below(sheet, panels)
