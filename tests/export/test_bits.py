@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from sese.compression import bitwise, hashing
+from sese.errors import InputError
+from sese.export.check import check_export
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
 from sese.nn.systems.bitwise import BitwiseConfig
@@ -62,6 +64,14 @@ def test_streams_equal_whole_files(name: str, request: pytest.FixtureRequest):
         parts = [stream.feed(part) for part in np.array_split(audio, 9)]
         made = np.concatenate([*parts, stream.flush()])
         np.testing.assert_allclose(made, whole, atol=1e-6)
+
+
+def test_an_export_that_hears_otherwise_is_refused(gru, monkeypatch):
+    model, folder = gru
+    assert check_export(folder / "model.onnx", model, [1.0]) < 1
+    monkeypatch.setattr(model.head, "window", 0.9 * model.head.window)
+    with pytest.raises(InputError, match=r"differs from PyTorch by 1\.\d+e-01 \(allowed 3e-02\)"):
+        check_export(folder / "model.onnx", model, [1.0])
 
 
 def test_packed_bits_enhance_as_the_file_does(gru):

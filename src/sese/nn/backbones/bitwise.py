@@ -36,6 +36,9 @@ class Bitwise(nn.Module):
     frames_apart = False
     """Frames must run in order."""
 
+    quantised = True
+    """What is heard is rounded, so runtimes agree but for what lies at a threshold."""
+
     sites = (Site("whole", (1.0,), "prefix"),)
 
     def __init__(

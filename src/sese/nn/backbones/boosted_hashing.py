@@ -42,6 +42,9 @@ class BoostedHashing(nn.Module):
     frames_apart = False
     """A level is a search of its own."""
 
+    quantised = True
+    """What is heard is rounded, so runtimes agree but for what lies at a threshold."""
+
     strengths: Tensor
     codes: Tensor
     masks: Tensor
