@@ -170,3 +170,11 @@ def test_description_names_package_and_version() -> None:
     assert described["pesq"]["package"] == "pesq"
     assert described["pesq"]["version"] == importlib.metadata.version("pesq")
     assert metrics.columns_of(["dnsmos"]) == described["dnsmos"]["columns"]
+
+
+def test_sdr_is_the_ratio_of_energies_and_sees_the_scale() -> None:
+    reference = np.sin(np.arange(1000) / 7)
+    assert metrics.sdr(reference, 1.1 * reference) == pytest.approx(20)
+    assert metrics.sdr(reference, -reference) == pytest.approx(20 * np.log10(0.5))
+    assert metrics.sdr(reference, reference) == np.inf
+    assert np.isnan(metrics.sdr(np.zeros(9), np.ones(9)))

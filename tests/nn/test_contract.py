@@ -6,6 +6,7 @@ import pytest
 
 from contract import BackboneContract, PolicyContract
 from sese.nn.systems.bloom_net import BloomNetConfig
+from sese.nn.systems.boosted_hashing import BoostedHashingConfig
 from sese.nn.systems.cold_diffusion import ColdDiffusionConfig
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
@@ -19,6 +20,9 @@ SYSTEMS = {
     "bloom-net": BloomNetConfig(hop_length=16, stride=4, filters=12, channels=6, hidden=8, blocks=3),
     "bloom-net-dilated": BloomNetConfig(
         hop_length=8, stride=4, filters=12, channels=6, hidden=8, blocks=3, dilation_growth=3
+    ),
+    "boosted-hashing": BoostedHashingConfig(
+        n_fft=64, hop_length=32, bits=(8, 20, 50), frames=200, neighbours=5
     ),
     "cold-diffusion": ColdDiffusionConfig(**STEPS, time_units=8, channel_units=8),
     "cold-diffusion-shared": ColdDiffusionConfig(**STEPS, time_units=8, channel_units=8, shared=True),

@@ -12,7 +12,11 @@ import typer
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model: a name, a folder or an .onnx file.")],
     data: Annotated[
-        Path, typer.Argument(help="Folder with clean/ and noisy/, or the VoiceBank+DEMAND test set.")
+        Path,
+        typer.Argument(
+            help="Folder with clean/ and noisy/, or the VoiceBank+DEMAND test set;"
+            " with --predict any audio file, or folder of them."
+        ),
     ],
     budget: Annotated[
         list[str] | None,
@@ -24,8 +28,15 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes. Default: one per core.")] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Of pesq,stoi,estoi,si_sdr,dnsmos, joined by commas. Default: all.")
+        str | None,
+        typer.Option(
+            help="Of pesq,stoi,estoi,si_sdr,dnsmos,predicted, joined by commas."
+            " Default: all but the last; with --predict that alone."
+        ),
     ] = None,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Estimate PESQ without clean references; needs no extra.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out-dir", "-o", help="Write evaluation.json, .csv, .md and .html there.")
     ] = None,
@@ -36,24 +47,30 @@ def evaluate(
 ) -> None:
     """Score a model at each of its levels against clean references, beside the noisy input itself.
 
+    With --predict there are no references: a small network estimates PESQ of the recordings and of what the
+    model makes of them.
+
     Exit code 1 when a score of some file is missing; those are counted in the report and left out of means.
     """
     from sese.evaluation import report
     from sese.evaluation.examples import make_examples
     from sese.evaluation.page import to_html
-    from sese.evaluation.pairs import find_pairs
+    from sese.evaluation.pairs import find_pairs, find_recordings
     from sese.evaluation.suite import evaluate as run
 
     if out is not None:
         report.make_folder(out)
     progress = show if sys.stderr.isatty() else None
     budgets = [budget_of(text) for text in budget or ()]
-    pairs = find_pairs(data, limit)
-    result = run(model, pairs, budgets, metrics=metric_names(metrics), jobs=jobs, progress=progress)
+    names = metric_names(metrics)
+    if predict:
+        names = reference_free(names)
+    pairs = find_recordings(data, limit) if predict else find_pairs(data, limit)
+    result = run(model, pairs, budgets, metrics=names, jobs=jobs, progress=progress)
     result["data"] = str(data)
     typer.echo(report.to_json(result) if as_json else report.to_markdown(result), nl=False)
     if out is not None:
-        page = to_html(result, make_examples(result, pairs, examples))
+        page = to_html(result, () if predict else make_examples(result, pairs, examples))
         for path in report.write_report(result, out, page):
             typer.echo(f"wrote {path}", err=True)
     if result["failures"]:
@@ -64,6 +81,24 @@ def evaluate(
 def show(done: int, total: int) -> None:
     """Tell on stderr how far it is."""
     print(f"\r{done}/{total} files", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def reference_free(names: list[str] | None) -> list[str]:
+    """Metrics for recordings without clean sides; None stands for the predicted PESQ.
+
+    Raises:
+        InputError: one of them needs a clean side.
+    """
+    from sese.errors import InputError
+
+    names = ["predicted"] if names is None else names
+    needing = [name for name in names if name not in ("predicted", "dnsmos")]
+    if needing:
+        raise InputError(
+            f"--predict takes recordings without clean sides, and {', '.join(needing)} needs them; "
+            "use predicted or dnsmos"
+        )
+    return names
 
 
 def metric_names(text: str | None) -> list[str] | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import typer
 
 from sese.cli import (
+    compress,
     data,
     demo,
     doctor,
@@ -22,6 +23,7 @@ from sese.cli import (
     models,
     pareto,
     profile,
+    quality,
     stream,
     sweep,
     train,
@@ -40,8 +42,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "sweep": sweep.sweep,
     "export": export.export,
+    "compress": compress.compress,
 }
-GROUPS = {"models": models.app, "data": data.app}
+GROUPS = {"models": models.app, "data": data.app, "quality": quality.app}
 
 app = typer.Typer(
     name="sese",

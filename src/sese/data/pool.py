@@ -68,7 +68,7 @@ def label_pool(
         InputError: the cache cannot be read or written.
     """
     folder = (Path(cache_dir) if cache_dir else default_cache()) / "labels"
-    path = folder / f"{name}-{_key(mixer)}.npy"
+    path = folder / f"{name}-{key_of(mixer)}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         labels = np.load(path, allow_pickle=False) if path.exists() else np.empty(0, np.float32)
@@ -96,7 +96,8 @@ def _write(path: Path, labels: np.ndarray) -> None:
     os.replace(partial, path)
 
 
-def _key(mixer: Mixer) -> str:
+def key_of(mixer: Mixer) -> str:
+    """What tells the examples of a mixer from those of others: a hash of what they are made of."""
     digest = hashlib.sha256(f"{_FORMAT} {mixer.seed} {sorted(asdict(mixer.config).items())}".encode())
     for bank in (mixer.plan.speech, mixer.plan.noise, mixer.plan.rir):
         if bank is not None:

@@ -50,6 +50,26 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
         return float(10 * np.log10(np.divide(target @ target, rest @ rest)))
 
 
+def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Signal-to-distortion ratio in dB: the energy of the reference over that of what the estimate adds.
+
+    Unlike `si_sdr` it sees the scale. `inf` when the two are equal, NaN when either is silent.
+
+    Args:
+        reference: [time].
+        estimate: [time], as long as `reference` and at its scale.
+
+    Raises:
+        InputError: the shapes differ or are not [time].
+    """
+    reference, estimate = _checked(reference, estimate)
+    if not _scorable(reference, estimate):
+        return math.nan
+    rest = estimate - reference
+    with np.errstate(divide="ignore"):
+        return float(10 * np.log10(np.divide(reference @ reference, rest @ rest)))
+
+
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
     """Wide-band PESQ as a listening-quality opinion score (MOS-LQO), about 1.0 to 4.64.
 
@@ -124,11 +144,31 @@ def dnsmos(estimate: np.ndarray, sample_rate: int) -> dict[str, float]:
     return dnsmos_scores(estimate)
 
 
+def predicted(estimate: np.ndarray, sample_rate: int) -> float:
+    """Wide-band PESQ as a small network estimates it without a reference; NaN for silence.
+
+    See `sese.quality.predictor.predicted_pesq` and the card of the network for how far to trust it.
+
+    Args:
+        estimate: [time] at 16 kHz.
+        sample_rate: must be 16000.
+
+    Raises:
+        InputError: not [time], or not 16 kHz.
+    """
+    from sese.quality.predictor import predicted_pesq
+
+    estimate, _ = _checked(estimate, estimate)
+    _check_wideband("predicted", sample_rate)
+    return predicted_pesq(estimate) if _scorable(estimate) else math.nan
+
+
 @dataclass(frozen=True)
 class Metric:
     """A word for `--metrics`: the columns it fills, how, and what to write about it in a report.
 
-    `score(reference, estimate, sample_rate)` returns one value per column.
+    `score(reference, estimate, sample_rate)` returns one value per column. `on_request`: left out where no
+    metrics are named.
     """
 
     columns: tuple[str, ...]
@@ -136,6 +176,7 @@ class Metric:
     package: str
     definition: str
     also_needs: tuple[str, ...] = ()
+    on_request: bool = False
 
 
 def _dnsmos_columns(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> tuple[float, ...]:
@@ -176,16 +217,26 @@ METRICS = {
         "networks of speechmos, features and averaging of sese",
         also_needs=("onnx",),
     ),
+    "predicted": Metric(
+        ("predicted_pesq",),
+        lambda reference, estimate, rate: (predicted(estimate, rate),),
+        "sese",
+        "PESQ estimated without a reference, by a network with binary activation maps",
+        on_request=True,
+    ),
 }
 
 
 def check_metrics(names: Iterable[str] | None) -> list[str]:
-    """The metrics asked for (None: all), in the order of `METRICS`, each known and installed.
+    """The metrics asked for, in the order of `METRICS`, each known and installed.
+
+    None stands for all but those on request.
 
     Raises:
         InputError: a name is unknown, there is none, or a package is missing.
     """
-    wanted = list(METRICS) if names is None else list(names)
+    every = [name for name, metric in METRICS.items() if not metric.on_request]
+    wanted = every if names is None else list(names)
     for name in wanted:
         if name not in METRICS:
             raise InputError(f"--metrics: unknown metric {name!r}; choose from {', '.join(METRICS)}")

@@ -17,10 +17,13 @@ SUFFIXES = {".wav", ".flac", ".ogg", ".opus"}
 
 @dataclass(frozen=True)
 class Pair:
-    """A clean and a noisy file of one utterance; `snr_db` is the input SNR where a manifest gives it."""
+    """A clean and a noisy file of one utterance; `snr_db` is the input SNR where a manifest gives it.
+
+    `clean` is None for a recording that has no clean side.
+    """
 
     name: str
-    clean: Path
+    clean: Path | None
     noisy: Path
     snr_db: float | None = None
 
@@ -58,18 +61,54 @@ def find_pairs(folder: str | Path, limit: int | None = None) -> list[Pair]:
             f"{folder}: no audio files in {clean_name}/; put {', '.join(sorted(SUFFIXES))} there"
         )
     snrs = _read_snrs(folder / "manifest.csv")
-    names = sorted(clean)
-    if limit is not None and limit < len(names):
-        names = [names[index * len(names) // limit] for index in range(limit)]
+    names = _spread(sorted(clean), limit)
     return [Pair(name, clean[name], noisy[name], snrs.get(name)) for name in names]
+
+
+def find_recordings(place: str | Path, limit: int | None = None) -> list[Pair]:
+    """The audio file `place`, or those below the folder, by name, without clean sides.
+
+    Args:
+        place: a file, or a folder; hidden files are passed over.
+        limit: take that many, spread evenly over the sorted names.
+
+    Raises:
+        InputError: nothing there, or no audio.
+    """
+    place = Path(place)
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit: {limit} files asked for; give 1 or more")
+    if place.is_file():
+        return [Pair(place.name, None, place)]
+    if not place.is_dir():
+        raise InputError(f"{place}: no such file or folder")
+    files = {
+        name: path
+        for name, path in _audio_files(place).items()
+        if not any(part.startswith(".") for part in Path(name).parts)
+    }
+    if not files:
+        raise InputError(f"{place}: no audio files in it; put {', '.join(sorted(SUFFIXES))} there")
+    return [Pair(name, None, files[name]) for name in _spread(sorted(files), limit)]
+
+
+def _spread(names: list[str], limit: int | None) -> list[str]:
+    if limit is None or limit >= len(names):
+        return names
+    return [names[index * len(names) // limit] for index in range(limit)]
 
 
 def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     """Clean and noisy audio of `pair`, float32 [time] at 16 kHz (resampled where the files are not).
 
+    Of a recording without a clean side, the mean of its channels, twice.
+
     Raises:
         InputError: a file cannot be read or is not mono and finite, or the two differ in length or rate.
     """
+    if pair.clean is None:
+        audio = _read_recording(pair.noisy)
+        return audio, audio
     (clean, clean_rate), (noisy, noisy_rate) = _read(pair.clean), _read(pair.noisy)
     if (len(clean), clean_rate) != (len(noisy), noisy_rate):
         raise InputError(
@@ -89,17 +128,36 @@ def _audio_files(folder: Path) -> dict[str, Path]:
 
 
 def _read(path: Path) -> tuple[np.ndarray, int]:
+    audio, sample_rate = _read_channels(path)
+    if audio.shape[1] != 1:
+        raise InputError(f"{path}: {audio.shape[1]} channels; evaluation takes mono files")
+    return audio[:, 0], sample_rate
+
+
+def _read_recording(path: Path) -> np.ndarray:
+    """The mean of the channels at 16 kHz: [time]."""
+    audio, sample_rate = _read_channels(path)
+    mono = audio.mean(axis=1)
+    if sample_rate != SAMPLE_RATE:
+        import soxr
+
+        mono = soxr.resample(mono, sample_rate, SAMPLE_RATE)
+    if not len(mono):
+        raise InputError(f"{path}: no samples in it; remove the file")
+    return mono
+
+
+def _read_channels(path: Path) -> tuple[np.ndarray, int]:
+    """Finite samples [time, channel], and their rate in Hz."""
     import soundfile
 
     try:
         audio, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise InputError(f"{path}: cannot be read as audio ({error}); convert it to WAV or FLAC") from error
-    if audio.shape[1] != 1:
-        raise InputError(f"{path}: {audio.shape[1]} channels; evaluation takes mono files")
     if not np.isfinite(audio).all():
         raise InputError(f"{path}: samples that are not finite; repair or remove the file")
-    return audio[:, 0], sample_rate
+    return audio, sample_rate
 
 
 def _read_snrs(manifest: Path) -> dict[str, float]:

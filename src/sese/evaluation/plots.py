@@ -38,7 +38,7 @@ def quality_against_macs(result: dict[str, Any]) -> Figure:
     noisy, *levels = result["levels"]
     levels = [level for level in levels if level["macs_per_second"] is not None]
     columns = list(noisy["mean"])
-    sheet, panels = _panels(len(columns), 2.5)
+    sheet, panels = make_panels(len(columns), 2.5)
     for panel, column in zip(panels, columns, strict=True):
         panel.axhline(noisy["mean"][column]["mean"], color="#999", linestyle="--", label="noisy input")
         for varies, marker, color, label in (
@@ -49,7 +49,7 @@ def quality_against_macs(result: dict[str, Any]) -> Figure:
             if drawn:
                 points(panel, drawn, column, marker, color, label)
         panel.set(title=HEADINGS[column][0], xlabel="MMAC/s")
-    return _legend_below(sheet, panels)
+    return legend_below(sheet, panels)
 
 
 def quality_by_snr(result: dict[str, Any]) -> Figure:
@@ -58,7 +58,7 @@ def quality_by_snr(result: dict[str, Any]) -> Figure:
 
     noisy, *levels = result["levels"]
     columns = list(noisy["mean"])
-    sheet, panels = _panels(len(columns), 2.5)
+    sheet, panels = make_panels(len(columns), 2.5)
     varying = [summary.is_dynamic(result, level) for level in levels]
     shades = iter(colormaps["viridis"](np.linspace(0.85, 0.1, len(levels))))
     reds = iter(colormaps["autumn"](np.linspace(0.1, 0.7, len(levels))))
@@ -71,7 +71,7 @@ def quality_by_snr(result: dict[str, Any]) -> Figure:
             values = [group["mean"][column] for group in groups]
             panel.plot(where, values, line, marker=".", color=color, label=level["level"])
         panel.set(title=HEADINGS[column][0], xlabel="input SNR (dB)")
-    return _legend_below(sheet, panels)
+    return legend_below(sheet, panels)
 
 
 def utilization_against_input(result: dict[str, Any]) -> Figure | None:
@@ -81,7 +81,7 @@ def utilization_against_input(result: dict[str, Any]) -> Figure | None:
     if not levels or "si_sdr" not in noisy:
         return None
     before = {row["file"]: row["si_sdr"] for row in result["files"] if row["level"] == noisy["level"]}
-    sheet, (panel,) = _panels(1, 3.4)
+    sheet, (panel,) = make_panels(1, 3.4)
     for number, level in enumerate(levels):
         rows = [row for row in result["files"] if row["level"] == level["level"]]
         panel.scatter(
@@ -93,7 +93,7 @@ def utilization_against_input(result: dict[str, Any]) -> Figure | None:
             label=level["level"],
         )
     panel.set(xlabel="SI-SDR of the noisy input (dB)", ylabel="utilization", ylim=(0, 1.05))
-    return _legend_below(sheet, [panel])
+    return legend_below(sheet, [panel])
 
 
 def fronts(comparison: dict[str, Any], costs: Sequence[str] = ("macs", "time")) -> Figure:
@@ -103,14 +103,14 @@ def fronts(comparison: dict[str, Any], costs: Sequence[str] = ("macs", "time")) 
     is around what nothing beats.
     """
     columns = comparison["columns"]
-    sheet, panels = _panels(len(columns) * len(costs), 2.7, across=min(len(columns), COLUMNS))
+    sheet, panels = make_panels(len(columns) * len(costs), 2.7, across=min(len(columns), COLUMNS))
     places = [(cost, column) for cost in costs for column in columns]
     for panel, (cost, column) in zip(panels, places, strict=True):
         panel.axhline(comparison["noisy"][column]["mean"], color="#999", linestyle=":", label="noisy input")
         for number, model in enumerate(comparison["models"]):
             _front(panel, comparison, model, column, cost, f"C{number % 10}")
         panel.set(title=HEADINGS[column][0], xlabel=AXES[cost][1])
-    return _legend_below(sheet, panels)
+    return legend_below(sheet, panels)
 
 
 def _front(panel: Axes, comparison: dict[str, Any], model: str, column: str, cost: str, color: str) -> None:
@@ -229,7 +229,7 @@ def _saved(sheet: Figure, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figure, list[Axes]]:
+def make_panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figure, list[Axes]]:
     """A figure with `count` panels, `across` in a row at most."""
     with _style():
         from matplotlib.figure import Figure
@@ -246,7 +246,8 @@ def _panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figure, l
     return sheet, panels[:count]
 
 
-def _legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
+def legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
+    """The figure with the legend of its first panel below all of them."""
     handles, labels = panels[0].get_legend_handles_labels()
     widest = 0.6 + 0.085 * max(map(len, labels))  # inches: a mark, and letters
     across = max(1, min(len(labels), int(sheet.get_figwidth() / widest)))

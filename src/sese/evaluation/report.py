@@ -17,6 +17,7 @@ from sese.errors import InputError
 
 HEADINGS = {  # column of the result -> heading and decimals of the Markdown table
     "pesq_wb": ("PESQ-WB", 2),
+    "predicted_pesq": ("predicted PESQ", 2),
     "stoi": ("STOI", 3),
     "estoi": ("ESTOI", 3),
     "si_sdr": ("SI-SDR (dB)", 1),

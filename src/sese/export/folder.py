@@ -16,6 +16,7 @@ from sese.errors import InputError
 from sese.export.card import write_card
 from sese.export.check import check_export
 from sese.export.onnx import to_onnx
+from sese.export.packed import save_packed
 from sese.nn import checkpoint
 from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
@@ -69,6 +70,7 @@ def export_folder(
         difference = check_export(folder / "model.onnx", model, used)
         for file in (checkpoint.CONFIG, checkpoint.WEIGHTS):
             shutil.copyfile(source / file, folder / file)
+        save_packed(model, folder)
         sizes = [(folder / file).stat().st_size for file in ("model.onnx", checkpoint.WEIGHTS)]
         write_card(folder / "README.md", metadata, run, notes, difference)
         if force and output.exists():

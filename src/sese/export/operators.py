@@ -17,12 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.features.codes import CodeFeatures
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
 from sese.nn.heads.spectrum import SpectrumHead
+from sese.nn.layers.bitwise import Binarisation, Bits, BitwiseGRU, BitwiseLinear
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.depthwise import DepthwiseBlock
 from sese.nn.layers.dynamic import DynamicAttention, DynamicGRU
+from sese.nn.layers.packed_bits import pack, unpack
 from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap
 from sese.nn.layers.temporal_block import TemporalBlock
@@ -49,6 +52,12 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["_attend"] = partial(_attend, layer)
         elif isinstance(layer, DiagonalGRU):
             vars(layer)["forward"] = partial(_diagonal, layer)
+        elif isinstance(layer, BitwiseLinear):
+            vars(layer)["bits"] = _packed(layer)
+        elif isinstance(layer, BitwiseGRU):
+            vars(layer).update(forward=partial(_soft_gru, layer), hard=partial(_hard_gru, layer))
+        elif isinstance(layer, CodeFeatures):
+            vars(layer)["components"] = partial(_components, layer)
         elif isinstance(layer, BandGRU):
             vars(layer)["forward"] = partial(_band_gru, layer)
         elif isinstance(layer, BandMap):
@@ -207,6 +216,83 @@ def _channel_map(layer: ChannelMap, x: Tensor, hidden: int) -> Tensor:
     """As `ChannelMap.forward`; the second product adds to the stream."""
     h = F.relu(F.linear(layer.norm(x).flatten(0, 2), layer.in_weight[:hidden], layer.in_bias[:hidden]))
     return torch.addmm(x.flatten(0, 2), h, layer.out_weight[:hidden]).view(x.shape)
+
+
+def _packed(layer: BitwiseLinear) -> Callable[[], Bits]:
+    """As `BitwiseLinear.bits`, from weights that are bits in the file and unpacked when it is opened."""
+    bits, count = layer.bits(), layer.weight.shape[1]
+    signs = pack(bits.weight > 0)
+    kept = None if bits.weight.all() else pack(bits.weight != 0)
+
+    def unpacked() -> Bits:
+        weight = 2 * unpack(signs, count) - 1
+        return Bits(weight if kept is None else weight * unpack(kept, count), bits.offset, bits.scale)
+
+    return unpacked
+
+
+def _components(layer: CodeFeatures, power: Tensor) -> Tensor:
+    """As `CodeFeatures.components`, by comparisons."""
+    return (power.unsqueeze(2) > layer.thresholds).to(torch.int32).sum(2).long()
+
+
+STEEP = 40.0
+"""Slope at which tanh is a sign to all digits from 0.5 on, where every hard sum lies."""
+
+
+def _hard_gru(layer: BitwiseGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """As `BitwiseGRU.hard`: sums are half a unit or more from zero, where a hard sigmoid is a step."""
+    gates, candidate = layer.gates.bits(), layer.candidate.bits()
+    made: dict[str, Any] = {
+        "activations": ["HardSigmoid", "ScaledTanh"],
+        "activation_alpha": [1.0, 1.0],
+        "activation_beta": [0.5, STEEP],
+    }
+    offsets = (gates.offset, candidate.offset)
+    return _reset_first(layer, x, hidden, (gates.weight, candidate.weight), offsets, made)
+
+
+def _soft_gru(layer: BitwiseGRU, x: Tensor, hidden: Tensor, how: Binarisation) -> tuple[Tensor, Tensor]:
+    """As `BitwiseGRU.forward` without bits."""
+    assert not how.share
+    weights = (torch.tanh(layer.gates.weight.detach()), torch.tanh(layer.candidate.weight.detach()))
+    return _reset_first(layer, x, hidden, weights, (layer.gates.bias, layer.candidate.bias), {})
+
+
+def _reset_first(
+    layer: BitwiseGRU,
+    x: Tensor,
+    hidden: Tensor,
+    weights: tuple[Tensor, Tensor],
+    biases: tuple[Tensor, Tensor],
+    activations: dict[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """A GRU whose reset gate acts before the product; ONNX' update gate says what is kept, not what is new.
+
+    Its weights and biases: those of both gates, those of the candidate.
+    """
+    size = layer.size
+
+    def gates(of_both: Tensor, of_new: Tensor) -> Tensor:
+        reset, update = of_both.chunk(2)
+        return torch.cat([-update, reset, of_new]).unsqueeze(0)
+
+    weight, bias = gates(*weights), gates(*biases)
+    y, last = torch.onnx.ops.symbolic_multi_out(
+        "GRU",
+        (
+            x.transpose(0, 1),
+            weight[:, :, : layer.inputs],
+            weight[:, :, layer.inputs :],
+            torch.cat([bias, torch.zeros_like(bias)], dim=1),
+            None,
+            hidden.transpose(0, 1),
+        ),
+        {"hidden_size": size, "linear_before_reset": 0, **activations},
+        dtypes=(x.dtype, x.dtype),
+        shapes=((x.shape[1], 1, x.shape[0], size), (1, x.shape[0], size)),
+    )
+    return y.squeeze(1).transpose(0, 1), last.transpose(0, 1)
 
 
 def _depthwise(layer: TemporalBlock, joined: Tensor, width: int) -> Tensor:

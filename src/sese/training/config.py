@@ -18,7 +18,9 @@ from sese.data.plans import MixConfig
 from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
+from sese.training.boosting_config import BoostingConfig
 from sese.training.losses import LOSSES
+from sese.training.masks import MasksConfig
 from sese.training.metric_guided import GuidanceConfig
 from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
@@ -62,7 +64,11 @@ class TrainingConfig:
             between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
             ``measured`` (every level is run, without learning, and the router learns from each frame's
             errors which to pick), ``gated`` (the model's gates pick channels, and learn to), ``milestones``
-            (every step of cold diffusion, each towards its own target).
+            (every step of cold diffusion, each towards its own target), ``masks`` (a bitwise network, towards
+            ideal binary masks; the losses only choose the best weights), ``boosted`` (hashes, bit after
+            bit; `steps` are those of all bits together, and what is said below of optimisers is not for it).
+        masks: for ``masks``.
+        boosting: for ``boosted``.
         milestones: for ``milestones``.
         routing: for ``routed`` and ``measured``.
         pruning: for ``gated``.
@@ -89,7 +95,11 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal["deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones"] = "all"
+    levels: Literal[
+        "deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones", "masks", "boosted"
+    ] = "all"
+    boosting: BoostingConfig = field(default_factory=BoostingConfig)
+    masks: MasksConfig = field(default_factory=MasksConfig)
     milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
@@ -172,6 +182,15 @@ def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         InputError: missing file, bad YAML, unknown key or unusable value.
     """
+    return parse(read_values(path, overrides))
+
+
+def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain nested values of a configuration file under its overrides, as `read` takes them.
+
+    Raises:
+        InputError: missing file, bad YAML, or an override that is none.
+    """
     values = _read_yaml(path)
     for override in overrides:
         key, sign, text = override.partition("=")
@@ -187,7 +206,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
             node[leaf] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise InputError(f"override '{override}': {str(error).splitlines()[0]}") from None
-    return parse(values)
+    return values
 
 
 def parse(values: Mapping[str, Any]) -> RunConfig:
@@ -196,8 +215,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     system = values.get("system", RunConfig.system)
     if not isinstance(system, str) or system not in SYSTEMS:
         raise InputError(f"system is {system!r}; choose from {sorted(SYSTEMS)}")
-    model = _build(SYSTEMS[system], values.pop("model", None) or {}, "model")
-    config = dataclasses.replace(_build(RunConfig, values, ""), model=model)
+    model = build(SYSTEMS[system], values.pop("model", None) or {}, "model")
+    config = dataclasses.replace(build(RunConfig, values, ""), model=model)
     shares = config.training.level_shares
     if shares and len(shares) != model.levels:
         raise InputError(
@@ -223,13 +242,27 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             "training.levels is 'measured', which trains the router alone; set train_only: policy"
         )
+    if (levels == "boosted") != (system == "boosted_hashing"):
+        raise InputError(
+            f"training.levels is '{levels}' and system '{system}'; hashes are boosted, nothing else"
+        )
+    bits = getattr(model, "code_bits", 0)
+    if levels == "masks" and not bits:
+        raise InputError(f"training.levels is 'masks', which trains bits, and {system} has none; use bitwise")
+    if bits and levels != "masks":
+        raise InputError(f"training.levels is '{levels}' and the model is of bits; use masks")
+    if bits and any(config.training.masks.shares) != model.binary:
+        raise InputError(
+            f"training.masks.shares is {list(config.training.masks.shares)} and model.binary "
+            f"{str(model.binary).lower()}; a network of bits needs shares above 0, the other none"
+        )
     if levels == "milestones" and not hasattr(model, "noise_gains"):
         raise InputError(f"training.levels is 'milestones' and {system} has none; use cold_diffusion")
     return config
 
 
-def dump(config: RunConfig) -> str:
-    """The configuration as YAML that `read` reads back."""
+def dump(config: Any) -> str:
+    """The configuration (a dataclass) as YAML that reads back."""
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
 
 
@@ -261,7 +294,12 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Plain values -> a dataclass of this kind, its own dataclasses included; `where` it stands, for errors.
+
+    Raises:
+        InputError: unknown key or unusable value.
+    """
     hints = typing.get_type_hints(kind)
     known = {f.name for f in dataclasses.fields(kind)}
     if not isinstance(values, Mapping):
@@ -280,7 +318,7 @@ def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)
+        return build(hint, value, where)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         items = [value] if isinstance(value, str | int | float) else value

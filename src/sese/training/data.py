@@ -67,7 +67,7 @@ class MixtureData(lightning.LightningDataModule):
         assert self.trainer is not None
         size = self.config.training.batch_size
         device = self.trainer.strategy.root_device
-        mixer = self._mixer(device)
+        mixer = self.mixer(device)
         guided = self.config.training.guidance.mixtures > 0
         mixes: Mixes = Pool(mixer, self._targets()) if guided else mixer
         world = self.trainer.world_size
@@ -75,7 +75,8 @@ class MixtureData(lightning.LightningDataModule):
         batches = TrainBatches(mixes, size, start, self.trainer.global_rank, world)
         return DataLoader(batches, batch_size=None)
 
-    def _mixer(self, device: torch.device | str) -> Mixer:
+    def mixer(self, device: torch.device | str) -> Mixer:
+        """What makes a training's examples by their numbers."""
         assert self.banks is not None
         mix = replace(self.config.data.mix, sample_rate=self.config.model.sample_rate)
         banks = self.banks[0]
@@ -85,7 +86,7 @@ class MixtureData(lightning.LightningDataModule):
         """DNSMOS OVRL of the pool, float32 (example,)."""
         data, count = self.config.data, self.config.training.guidance.mixtures
         label = labeller(self.config.model.sample_rate)
-        return label_pool(self._mixer("cpu"), count, "dnsmos-ovrl", label, data.cache_dir or None)
+        return label_pool(self.mixer("cpu"), count, "dnsmos-ovrl", label, data.cache_dir or None)
 
     def _targets(self) -> Tensor:
         """Share of the dynamic parts that each example of the pool shall activate; noted in the run."""

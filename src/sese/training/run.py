@@ -21,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plans
+from sese.training.boosting import boost
 from sese.training.config import RunConfig, dump
 from sese.training.data import MixtureData
 from sese.training.task import EnhancementTask
@@ -34,6 +35,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
 
     The folder gets `config.yaml` (resolved), `metrics.jsonl`, `tensorboard/`, `samples/`,
     `checkpoints/last.ckpt` (to resume from), and the averaged weights as models: `last/` and `best/`.
+    Boosting makes no checkpoints: it goes on from `last/`.
 
     Args:
         config: the run.
@@ -47,7 +49,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
     Raises:
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
     """
-    last = folder / LAST
+    last = folder / (LAST if config.training.levels != "boosted" else f"last/{checkpoint.WEIGHTS}")
     if resume and not last.exists():
         raise InputError(f"{last} does not exist; leave --resume out to start the run")
     if not resume and last.exists():
@@ -61,6 +63,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
     _quieten()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESOLVED).write_text(dump(config))
+    if settings.levels == "boosted":
+        return boost(config, folder, max_minutes)
     keeper = Keeper(config, folder, max_minutes)
     trainer = lightning.Trainer(
         default_root_dir=folder,

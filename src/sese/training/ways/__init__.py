@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sese.training.ways import gated, levels, measured, milestones, routed
+from sese.training.ways import gated, levels, masks, measured, milestones, routed
 from sese.training.ways.way import Way
 
 WAYS = {
@@ -14,5 +14,6 @@ WAYS = {
     "measured": Way(measured.measured, routed.score),
     "gated": Way(gated.gated, gated.score),
     "milestones": Way(milestones.milestones, levels.last_score),
+    "masks": Way(masks.masks, levels.last_score),
 }
 """Value of `training.levels` -> what its steps do, and what chooses the best weights."""

@@ -1,0 +1,119 @@
+"""Time and size of a search for the nearest frames: packed bits in NumPy and faiss, and floats.
+
+    python benchmarks/hashing_time.py [--frames 20000] [--bits 25 50 100 200] [--bins 257]
+
+One query at a time, one thread, a random dictionary: time does not depend on it. `bits as floats` is how the
+ONNX file searches, `spectra` the search without a hash. Ways take turns in one run: quote the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import random
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from sese.compression.hamming import HammingIndex
+from sese.runtime.artefact import session_options
+
+NEIGHBOURS, QUERIES, ROUNDS = 10, 10, 20
+
+Search = Callable[[int], Any]
+"""Number of a query -> its neighbours."""
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=20_000)
+    parser.add_argument("--bits", type=int, nargs="+", default=[25, 50, 100, 200])
+    parser.add_argument("--bins", type=int, default=257)
+    options = parser.parse_args()
+    print(as_table(measure(options.frames, options.bits, options.bins)))
+
+
+def measure(frames: int, bits: list[int], bins: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+    """A row for each way and number of bits: bytes that are searched, and microseconds a query."""
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 256, (frames, -(-max(bits) // 8)), dtype=np.uint8)
+    queries = generator.integers(0, 256, (QUERIES, codes.shape[1]), dtype=np.uint8)
+    spectra, heard = (generator.random((rows, bins), np.float32) for rows in (frames, QUERIES))
+    rows: list[dict[str, Any]] = [{"way": "spectra", "bits": "", "bytes": spectra.nbytes}]
+    ways = [in_onnx(spectra, heard)]
+    for count in bits:
+        for search in ("numpy", "faiss"):
+            if search == "faiss" and importlib.util.find_spec("faiss") is None:
+                continue
+            index = HammingIndex(codes, count, search)  # type: ignore[arg-type]
+            packed = 8 * -(-count // 64) if search == "numpy" else -(-count // 8)
+            rows.append({"way": f"packed, {search}", "bits": count, "bytes": frames * packed})
+            ways.append(lambda n, index=index: index.nearest(queries[n : n + 1], NEIGHBOURS))
+        floats = [
+            2 * np.unpackbits(c, axis=1, count=count, bitorder="little").astype(np.float32) - 1
+            for c in (codes, queries)
+        ]
+        rows.append({"way": "bits as floats", "bits": count, "bytes": floats[0].nbytes})
+        ways.append(in_onnx(*floats))
+    for row, taken in zip(rows, alternate(ways, rounds), strict=True):
+        row["microseconds"] = 1e6 * taken
+    return rows
+
+
+def in_onnx(dictionary: np.ndarray, queries: np.ndarray) -> Search:
+    """Neighbours by the largest products, in ONNX Runtime."""
+    nodes = [
+        helper.make_node("MatMul", ["query", "dictionary"], ["alike"]),
+        helper.make_node("TopK", ["alike", "count"], ["best", "nearest"], axis=1),
+    ]
+    weights = [
+        numpy_helper.from_array(np.ascontiguousarray(dictionary.T), "dictionary"),
+        numpy_helper.from_array(np.array([NEIGHBOURS]), "count"),
+    ]
+    query = helper.make_tensor_value_info("query", TensorProto.FLOAT, [1, dictionary.shape[1]])
+    nearest = helper.make_tensor_value_info("nearest", TensorProto.INT64, [1, NEIGHBOURS])
+    graph = helper.make_graph(nodes, "search", [query], [nearest], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+    )
+    return lambda n: session.run(["nearest"], {"query": queries[n : n + 1]})
+
+
+def alternate(ways: list[Search], rounds: int) -> list[float]:
+    """Median seconds of processor time a query, of ways that take turns."""
+    taken: list[list[float]] = [[] for _ in ways]
+    for _ in range(rounds):
+        for which in random.sample(range(len(ways)), len(ways)):
+            started = time.process_time()
+            for query in range(QUERIES):
+                ways[which](query)
+            taken[which].append((time.process_time() - started) / QUERIES)
+    return [statistics.median(times) for times in taken]
+
+
+def as_table(rows: list[dict[str, Any]]) -> str:
+    """Sizes and times as Markdown, with ratios to the search by spectra."""
+    lines = ["| search | bits | kB | of spectra | microseconds | of spectra |", f"|{' --- |' * 6}"]
+    whole = rows[0]
+    for row in rows:
+        cells = [
+            row["way"],
+            f"{row['bits']}",
+            f"{row['bytes'] / 1000:.0f}",
+            f"{row['bytes'] / whole['bytes']:.3f}",
+            f"{row['microseconds']:.0f}",
+            f"{row['microseconds'] / whole['microseconds']:.3f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

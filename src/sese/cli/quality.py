@@ -1,0 +1,110 @@
+"""`sese quality`: label clips, train predictors of PESQ, test them, and write them for use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Train and test predictors of speech quality.", no_args_is_help=True)
+
+Config = Annotated[Path, typer.Argument(help="A configuration file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Values to change: key.path=value, and max_minutes=N.")
+]
+Jobs = Annotated[int | None, typer.Option(help="Processes that make clips. Default: one per core.")]
+
+
+@app.command()
+def label(config: Config, overrides: Overrides = None, jobs: Jobs = None) -> None:
+    """Make the clips of a configuration and score them with PESQ; goes on where it was stopped."""
+    from sese.cli.extras import require, take_minutes
+
+    require("train", "torch", "yaml")
+    from sese.evaluation.parallel import job_count
+    from sese.quality.clips import labelled
+    from sese.quality.config import read
+
+    changes, minutes = take_minutes(overrides)
+    resolved = read(config, changes)
+    pair = labelled(resolved, job_count(jobs, resolved.data.clips), minutes)
+    typer.echo("not all clips are labelled yet; start it again" if pair is None else "all clips are labelled")
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A configuration file, or with --resume a run folder.")],
+    overrides: Overrides = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Train a predictor; labels the clips first. Stops cleanly after max_minutes=N; --resume goes on."""
+    from sese.cli.extras import require, take_minutes
+
+    require("train", "torch", "safetensors", "yaml")
+    from sese.evaluation.parallel import job_count
+    from sese.quality.config import read
+    from sese.quality.training import RESOLVED
+    from sese.quality.training import train as run
+
+    changes, minutes = take_minutes(overrides)
+    if config.is_dir():
+        config, run_dir = config / RESOLVED, run_dir or config
+    resolved = read(config, changes)
+    folder = run_dir or Path("runs") / resolved.name
+    run(resolved, folder, resume, minutes, job_count(jobs, resolved.data.clips))
+
+
+@app.command()
+def compare(
+    data: Annotated[Path, typer.Argument(help="Folder with clean/ and noisy/ of other speakers and noises.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the others are compared with the first.")],
+    out: Annotated[
+        Path | None, typer.Option("--out-dir", "-o", help="Write quality.json, .md and .svg there.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Compare predictions with PESQ over the noisy files and what each level of each model makes of them.
+
+    Of a run, its best network is taken as it is, and with weights of 8 bits. The models are those of the
+    first run's configuration.
+    """
+    from sese.cli.extras import require
+
+    require("train", "torch", "safetensors", "yaml")
+    from sese.evaluation import plots, report
+    from sese.evaluation.parallel import job_count
+    from sese.quality.comparison import compare as run
+    from sese.quality.comparison import to_figure, to_markdown
+
+    if out is not None:
+        report.make_folder(out)
+    result = run(data, runs, limit, job_count(jobs, 10**6))
+    text = to_markdown(result)
+    typer.echo(text, nl=False)
+    if out is not None:
+        contents: dict[str, str | bytes] = {
+            "json": report.to_json(result),
+            "md": text,
+            "svg": plots.to_svg(to_figure(result)),
+        }
+        for path in report.write_files(out, "quality", contents):
+            typer.echo(f"wrote {path}", err=True)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder of a predictor with binary activations.")],
+    out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder to write.")],
+) -> None:
+    """Write a predictor with 8-bit weights: predictor.npz, which runs on packed bits, and predictor.onnx."""
+    from sese.cli.extras import require
+
+    require("train", "torch", "safetensors", "onnxscript")
+    from sese.quality.exporting import export as write
+
+    for path in write(run, out):
+        typer.echo(f"wrote {path} ({path.stat().st_size:,} bytes)")

@@ -1,0 +1,1 @@
+"""Smaller numbers: weights and signals of a network in few bits."""

@@ -1,0 +1,97 @@
+"""The chain inside a network that labels speech, and the error of its labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sese.compression.layers import GRU, Dense, Floats, Layer
+from sese.labels.data import LabelDataConfig, LabelledClips
+from sese.labels.network import LabelNet, load, save
+from sese.labels.training import accuracy_of, loss_of
+
+AT_ONCE = 64
+
+
+class Labelling:
+    """A network that labels speech, on labelled clips. Satisfies `Subject`.
+
+    The error is the cross-entropy of the labels, as a share of that of a guess that knows only how many of
+    them are yes.
+
+    Args:
+        folder: of the network.
+        data: the configuration of the data that it was trained on.
+        seed: of that training.
+        part: ``held_out`` or ``all``: whose clips.
+        roots: corpus folders.
+        limit: clips to take.
+    """
+
+    measure = "cross-entropy of the labels, a guess that knows nothing as 1"
+
+    def __init__(
+        self, folder: Path, data: LabelDataConfig, seed: int, part: str, roots: Sequence[Path], limit: int
+    ):
+        self.task, self.net = load(folder)
+        clips = LabelledClips(self.task, data, self.net.config, seed, part, roots)
+        made = [clips(range(at, min(at + AT_ONCE, limit))) for at in range(0, limit, AT_ONCE)]
+        self.target = torch.cat([each.target for each in made])
+        with torch.no_grad():
+            self.x = torch.cat([self.net.features(each.audio) for each in made]).numpy()
+        self.layers = layers_of(self.net)
+        guess = torch.full_like(self.target, float(torch.logit(self.target.mean())))
+        self._guessed = float(loss_of(guess, self.target, self.task).mean())
+        digest = hashlib.sha256(self.x.tobytes() + self.target.numpy().tobytes())
+        for layer in self.layers:
+            for matrix in layer.matrices.values():
+                digest.update(np.ascontiguousarray(matrix).tobytes())
+        self.fingerprint = digest.hexdigest()[:16]
+
+    def error(self, y: np.ndarray) -> float:
+        """Of scores [clip, frame, 1]."""
+        return float(loss_of(self._scores(y), self.target, self.task).mean()) / self._guessed
+
+    def scores(self, y: np.ndarray) -> dict[str, list[float]]:
+        """Share of each clip's frames, or of clips, labelled rightly."""
+        return {"accuracy": accuracy_of(self._scores(y), self.target, self.task).tolist()}
+
+    def write_model(self, folder: Path, layers: Sequence[Layer]) -> None:
+        """A folder with the network, its chain's weights replaced."""
+        weights = {name: value.clone() for name, value in self.net.state_dict().items()}
+        for layer in layers:
+            if isinstance(layer, Dense):
+                weights |= {"score.weight": _tensor(layer.weight.T), "score.bias": _tensor(layer.bias)}
+            else:
+                number = layer.name.rpartition(".")[2]
+                weights[f"gru.weight_ih_l{number}"] = _tensor(layer.input_weight[0].T)
+                weights[f"gru.weight_hh_l{number}"] = _tensor(layer.hidden_weight[0].T)
+                weights[f"gru.bias_ih_l{number}"] = _tensor(layer.input_bias[0])
+                weights[f"gru.bias_hh_l{number}"] = _tensor(layer.hidden_bias[0])
+        save(folder, self.task, self.net.config, weights)
+
+    def write_audio(self, folder: Path, y: np.ndarray, clips: int) -> None:
+        """Nothing: it makes no sound."""
+
+    def _scores(self, y: np.ndarray) -> Tensor:
+        return torch.as_tensor(y, dtype=torch.float32)[..., 0]
+
+
+def _tensor(values: Floats) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def layers_of(net: LabelNet) -> tuple[Layer, ...]:
+    """The chain of a network, in float: its GRUs and the layer that scores."""
+    own = {name: value.detach().numpy() for name, value in net.state_dict().items()}
+    layers: list[Layer] = []
+    for number in range(net.config.layers):
+        names = (f"{kind}_{side}_l{number}" for kind in ("weight", "bias") for side in ("ih", "hh"))
+        parts = [np.ascontiguousarray(own[f"gru.{name}"].T)[None] for name in names]
+        layers.append(GRU(f"gru.{number}", *parts))
+    return (*layers, Dense("score", np.ascontiguousarray(own["score.weight"].T), own["score.bias"]))

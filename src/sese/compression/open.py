@@ -1,0 +1,59 @@
+"""From folders to what is compressed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sese.compression.subject import Subject
+from sese.errors import InputError
+from sese.runtime.artefact import PRETRAINED, bundled_models
+
+
+def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool = False) -> Subject:
+    """A network with clips to measure it on.
+
+    Args:
+        model: a run folder, a folder with a network, or the name of a bundled model.
+        data: pairs for an enhancer; a corpus for a network that labels speech.
+        limit: clips to take.
+        seconds: of each.
+        test: of a corpus, all speakers and noises; else only those that the network's training left out.
+
+    Raises:
+        InputError: no network there, or one that cannot be compressed, or no clips.
+    """
+    if not model.exists() and str(model) in bundled_models():
+        model = PRETRAINED / model
+    folder = next((each for each in (model / "best", model / "last") if each.is_dir()), model)
+    if not folder.is_dir():
+        raise InputError(
+            f"{model} is not a folder; give a run folder, one with a network, or a bundled model"
+        )
+    from sese.labels.network import is_label_net
+
+    if is_label_net(folder):
+        from sese.compression.labelling import Labelling
+        from sese.labels.training import RESOLVED, read
+
+        path = model / RESOLVED
+        if not path.is_file():
+            raise InputError(
+                f"{model} has no {RESOLVED}; give the run folder of a network that labels speech"
+            )
+        run = read(path, [f"data.seconds={seconds}"])
+        return Labelling(folder, run.data, run.seed, "all" if test else "held_out", [data], limit)
+    from sese.compression.enhancement import Enhancement
+    from sese.evaluation.pairs import find_pairs
+
+    return Enhancement(folder, find_pairs(data, limit), seconds)
+
+
+def check(**numbers: float) -> None:
+    """That numbers of options are above 0; ``tune`` may be 0.
+
+    Raises:
+        InputError: names the option.
+    """
+    for name, number in numbers.items():
+        if not number > 0 and not (name == "tune" and number == 0):
+            raise InputError(f"--{name.replace('_', '-')} is {number}; use a number above 0")

@@ -1,0 +1,115 @@
+"""A chain in integers as one file: a short header, then weights of a few bits each without gaps.
+
+    8 bytes   SESEINT1
+    4 bytes   length of the header, little-endian
+    header    JSON: scales, zeros and bits of every code, shapes
+    weights   of each layer, of each matrix: codes of b bits, most significant bit first, in the order
+              [group, input, output], filled up to a byte; then the biases, int16, little-endian
+
+Multipliers follow from the scales (`sese.compression.integer`), tables of sigmoid and tanh from the codes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sese.compression.integer import Codes, Quantiser
+from sese.compression.layers import GRU_OPERATORS, GRU_WEIGHTS
+from sese.compression.operators import IntegerChain, IntegerLayer, Matrix
+from sese.errors import InputError
+
+MAGIC = b"SESEINT1"
+
+
+def to_bytes(chain: IntegerChain) -> bytes:
+    """The file's content."""
+    header: dict[str, Any] = {"input": _numbers(chain.source), "layers": []}
+    body = []
+    for layer in chain.layers:
+        weights = []
+        for matrix in layer.matrices.values():
+            weights.append([*_numbers(matrix.quantiser), matrix.bias_shift, *matrix.codes.shape])
+            body += [pack(matrix.codes, matrix.quantiser.bits), matrix.bias.astype("<i2").tobytes()]
+        signals = [_numbers(signal) for signal in layer.signals.values()]
+        header["layers"].append([layer.name, layer.kind, weights, signals])
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return b"".join([MAGIC, len(text).to_bytes(4, "little"), text, *body])
+
+
+def size(chain: IntegerChain) -> int:
+    """Bytes of the file."""
+    return len(to_bytes(chain))
+
+
+def write(chain: IntegerChain, path: Path) -> int:
+    """Write the file, whole or not at all; returns its bytes."""
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(to_bytes(chain))
+    os.replace(partial, path)
+    return path.stat().st_size
+
+
+def read(path: Path) -> IntegerChain:
+    """The chain in a file.
+
+    Raises:
+        InputError: no such file, or another or a damaged one.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise InputError(f"{path} cannot be read; give a file that `sese compress` wrote") from None
+    try:
+        return _parse(data)
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
+        raise InputError(
+            f"{path} is damaged, or no file of `sese compress`; write it again or fetch it whole"
+        ) from None
+
+
+def _parse(data: bytes) -> IntegerChain:
+    at = len(MAGIC) + 4
+    if data[: len(MAGIC)] != MAGIC:
+        raise ValueError
+    end = at + int.from_bytes(data[len(MAGIC) : at], "little")
+    header, at = json.loads(data[at:end]), end
+    layers = []
+    for name, kind, weights, signals in header["layers"]:
+        names = GRU_WEIGHTS if kind == "gru" else ("W",)
+        matrices = {}
+        for key, (bits, scale, zero, shift, *shape) in zip(names, weights, strict=True):
+            own = Quantiser(bits, scale, zero)
+            length = (int(np.prod(shape)) * bits + 7) // 8
+            codes = unpack(data[at : at + length], bits, int(np.prod(shape))).reshape(shape)
+            at += length
+            count = shape[0] * shape[2]
+            bias = np.frombuffer(data, "<i2", count, at).astype(np.int64).reshape(shape[0], shape[2])
+            at += 2 * count
+            matrices[key] = Matrix(codes, bias, shift, own)
+        operators = {"gru": GRU_OPERATORS, "sigmoid": ("sum", "out")}.get(kind, ("out",))
+        own_signals = {key: Quantiser(*numbers) for key, numbers in zip(operators, signals, strict=True)}
+        layers.append(IntegerLayer(name, kind, matrices, own_signals))
+    if at != len(data):
+        raise ValueError
+    return IntegerChain(Quantiser(*header["input"]), tuple(layers))
+
+
+def _numbers(quantiser: Quantiser) -> list[float]:
+    return [quantiser.bits, quantiser.scale, quantiser.zero]
+
+
+def pack(codes: Codes, bits: int) -> bytes:
+    """Codes as `bits` bits each, one behind the other, most significant first."""
+    places = np.arange(bits - 1, -1, -1)
+    return np.packbits((codes.reshape(-1, 1) >> places & 1).astype(np.uint8)).tobytes()
+
+
+def unpack(data: bytes, bits: int, count: int) -> Codes:
+    """What `pack` packed: int64 [count]."""
+    single = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits)
+    return single.reshape(count, bits) @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))

@@ -1,0 +1,200 @@
+"""Labelled clips: mixtures of speech and noise with, frame by frame, whether somebody speaks, or their sex.
+
+Speakers and noises that a training leaves out, to choose by, are drawn by the seed.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sese.data.bank import Bank
+from sese.data.loaders import Banks, build
+from sese.data.mixing import Mixer
+from sese.data.plans import MixConfig
+from sese.errors import InputError
+from sese.labels.network import LabelNetConfig
+
+ACTIVE_DB = -35.0
+"""Of a frame of clean speech, relative to its clip's 95th percentile, from which somebody speaks."""
+
+SILENT_SHARE = 0.5
+"""Of the clips for voice activity, in which speech is taken out for a while; recordings have few pauses."""
+
+SEXES = {"f": 1.0, "female": 1.0, "m": 0.0, "male": 0.0}
+
+
+@dataclass(frozen=True)
+class LabelDataConfig:
+    """What to train on.
+
+    Attributes:
+        train: corpus folders with speech and noise, in any layout of `sese data describe`.
+        labels: for ``speaker_sex``, a CSV table with the columns ``path``, as an audio file's path ends, and
+            ``sex``: f, m, or nothing where it is not known.
+        held_out: share of the speakers and of the noises that training leaves out.
+        seconds: of a clip.
+        snr_db: lowest and highest.
+        cache_dir: where decoded corpora are kept; the user's cache folder when empty.
+    """
+
+    train: tuple[str, ...] = ()
+    labels: str = ""
+    held_out: float = 0.15
+    seconds: float = 2.0
+    snr_db: tuple[float, float] = (-5.0, 20.0)
+    cache_dir: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.held_out < 1:
+            raise InputError(f"data.held_out is {self.held_out}; use a share above 0 and below 1")
+        if not self.seconds >= 0.5:
+            raise InputError(f"data.seconds is {self.seconds}; use 0.5 or more")
+        if self.snr_db[0] > self.snr_db[1]:
+            raise InputError(f"data.snr_db is {list(self.snr_db)}; give the lower one first")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Clips and what is true of them.
+
+    Attributes:
+        audio: float32 (clip, time).
+        target: float32 (clip, frame), 0 or 1.
+    """
+
+    audio: Tensor
+    target: Tensor
+
+
+class LabelledClips:
+    """Makes labelled clips by their number, each from (seed, number) alone.
+
+    Args:
+        task: of `TASKS`.
+        config: of the data.
+        net: sizes of the network: its rate and frames.
+        seed: of the clips, and of who is held out.
+        part: ``train``, ``held_out``, or ``all``.
+        roots: corpus folders; those of the configuration if None.
+
+    Raises:
+        InputError: no corpus, no table of labels, or nothing left.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        config: LabelDataConfig,
+        net: LabelNetConfig,
+        seed: int,
+        part: str = "train",
+        roots: Sequence[Path | str] | None = None,
+    ):
+        self.task, self.net, self.seed = task, net, seed
+        roots = config.train if roots is None else roots
+        cache = config.cache_dir or None
+        banks: Banks = build(roots, sample_rate=net.sample_rate, cache_dir=cache)
+        speech, noise = banks.speech, banks.noise
+        self.sexes: np.ndarray | None = None
+        if task == "speaker_sex":
+            sexes = read_sexes(Path(config.labels), speech)
+            speech, self.sexes = subset(speech, np.isfinite(sexes)), sexes[np.isfinite(sexes)]
+        if part != "all":
+            voices = _share(speech.groups, len(speech.group_names), config.held_out, seed, part)
+            self.sexes = None if self.sexes is None else self.sexes[voices]
+            speech = subset(speech, voices)
+            numbers = np.arange(len(noise))
+            noise = subset(noise, _share(numbers, len(noise), config.held_out, seed, part))
+        mix = MixConfig(sample_rate=net.sample_rate, seconds=config.seconds, snr_db=config.snr_db)
+        mix = replace(mix.plain(), silence=0.0)
+        # Clips that choose and test differ from those that train, whoever speaks.
+        self.mixer = Mixer(
+            mix, speech, noise, None, {"train": 3 * seed, "held_out": 3 * seed + 1}.get(part, 0)
+        )
+
+    def __call__(self, numbers: Sequence[int]) -> Labelled:
+        """The clips of these numbers."""
+        mixture = self.mixer(numbers)
+        noisy, clean = mixture.noisy[:, 0], mixture.clean[:, 0]
+        frames = 1 + (noisy.shape[1] - self.net.n_fft) // self.net.hop_length
+        if self.sexes is not None:
+            spoken = [self.mixer.plan(int(number)).speech[0][0] for number in numbers]
+            target = torch.tensor(self.sexes[spoken], dtype=torch.float32)
+            return Labelled(noisy, target[:, None].expand(-1, frames))
+        silenced = torch.stack([self._silence(int(number), noisy.shape[1]) for number in numbers])
+        noisy, clean = noisy - clean * silenced, clean * (1 - silenced)
+        return Labelled(noisy, active(clean, self.net))
+
+    def _silence(self, number: int, time: int) -> Tensor:
+        """Where a clip's speech is taken out: (time,) of 1 there and 0 elsewhere."""
+        generator = np.random.default_rng([self.mixer.seed, number])
+        where = torch.zeros(time)
+        if generator.random() < SILENT_SHARE:
+            length = int(time * generator.uniform(0.25, 0.75))
+            start = int(generator.integers(-length // 2, time - length // 2))
+            where[max(0, start) : start + length] = 1
+        return where
+
+
+def active(clean: Tensor, net: LabelNetConfig) -> Tensor:
+    """Whether somebody speaks in each frame of clean speech: (clip, time) -> (clip, frame) of 0 and 1."""
+    power = clean.unfold(1, net.n_fft, net.hop_length).square().mean(2)
+    loud = power.quantile(0.95, dim=1, keepdim=True).clamp_min(1e-8)
+    return (power > loud * 10 ** (ACTIVE_DB / 10)).float()
+
+
+def read_sexes(table: Path, speech: Bank) -> np.ndarray:
+    """1 for f, 0 for m, NaN where it is not known: [recording].
+
+    Raises:
+        InputError: no table, columns missing, or no recording of a known sex.
+    """
+    if not table.is_file():
+        raise InputError(f"data.labels is '{table}'; give a CSV table with the columns path and sex")
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if not {"path", "sex"} <= set(rows.fieldnames or ()):
+            raise InputError(
+                f"{table} has the columns {list(rows.fieldnames or ())}; path and sex are needed"
+            )
+        known = {row["path"]: SEXES.get((row["sex"] or "").strip().lower(), np.nan) for row in rows}
+    sexes = np.full(len(speech), np.nan)
+    for number, path in enumerate(speech.paths):
+        parts = path.as_posix().split("/")
+        ends = ("/".join(parts[at:]) for at in range(len(parts)))
+        sexes[number] = next((known[end] for end in ends if end in known), np.nan)
+    if len(np.unique(sexes[np.isfinite(sexes)])) < 2:
+        raise InputError(f"{table} does not tell the sex of speakers of both sexes in the corpus")
+    return sexes
+
+
+def subset(bank: Bank, kept: np.ndarray) -> Bank:
+    """The recordings of a bank where `kept` is true.
+
+    Raises:
+        InputError: none are.
+    """
+    if not kept.any():
+        raise InputError("no recordings are left to train on, or to hold out; change data.held_out")
+    present, groups = np.unique(bank.groups[kept], return_inverse=True)
+    return replace(
+        bank,
+        starts=bank.starts[kept],
+        lengths=bank.lengths[kept],
+        groups=groups.astype(np.int64),
+        group_names=tuple(bank.group_names[group] for group in present),
+        paths=tuple(path for path, keep in zip(bank.paths, kept, strict=True) if keep),
+    )
+
+
+def _share(groups: np.ndarray, count: int, share: float, seed: int, part: str) -> np.ndarray:
+    """Which of [recording] belong to a part, whole groups together."""
+    held = np.random.default_rng([seed, count]).permutation(count) < share * count
+    return held[groups] == (part == "held_out")

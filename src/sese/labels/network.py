@@ -1,0 +1,146 @@
+"""A network that labels speech: log powers of mel bands, GRUs, one score a frame.
+
+The bands are standardised by what training saw. A score above 0 means yes. The network is causal, a frame a
+hop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sese.errors import InputError
+
+SYSTEM = "labels"
+"""What `config.json` of such a network calls it."""
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TASKS = ("voice_activity", "speaker_sex")
+FLOOR = 1e-10  # of the power of a band, -100 dB of full scale
+
+
+@dataclass(frozen=True)
+class LabelNetConfig:
+    """Sizes.
+
+    Attributes:
+        sample_rate: in Hz.
+        n_fft, hop_length: of the spectra, in samples.
+        bands: of the mel scale, from 60 Hz to the Nyquist frequency.
+        units: of each GRU.
+        layers: GRUs on top of each other.
+    """
+
+    sample_rate: int = 16000
+    n_fft: int = 512
+    hop_length: int = 256
+    bands: int = 40
+    units: int = 32
+    layers: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("sample_rate", "n_fft", "hop_length", "bands", "units", "layers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+
+
+class LabelNet(nn.Module):
+    """Audio in, a score a frame out.
+
+    Args:
+        config: sizes.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, config: LabelNetConfig):
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.zeros(config.bands))
+        self.register_buffer("deviation", torch.ones(config.bands))
+        self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(mel_filters(config)), persistent=False)
+        self.gru = nn.GRU(config.bands, config.units, config.layers, batch_first=True)
+        self.score = nn.Linear(config.units, 1)
+
+    def log_bands(self, audio: Tensor) -> Tensor:
+        """Audio (batch, time) -> natural logarithms of powers (batch, frame, band), not standardised."""
+        frames = audio.unfold(1, self.config.n_fft, self.config.hop_length)
+        power = torch.fft.rfft(frames * self.window).abs().square()
+        return (power @ self.filters).clamp_min(FLOOR).log()
+
+    def features(self, audio: Tensor) -> Tensor:
+        """Audio (batch, time) -> what goes into the GRUs, (batch, frame, band)."""
+        return (self.log_bands(audio) - self.mean) / self.deviation
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Audio (batch, time) in [-1, 1] -> scores (batch, frame)."""
+        return self.score(self.gru(self.features(audio))[0]).squeeze(2)
+
+
+def mel_filters(config: LabelNetConfig) -> np.ndarray:
+    """Triangles of unit height on the mel scale, float32 [bin, band]."""
+    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (60.0, config.sample_rate / 2))
+    edges = 700 * (10 ** (np.linspace(lowest, highest, config.bands + 2) / 2595) - 1)
+    hertz = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)[:, None]
+    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
+    made = np.clip(np.minimum(rising, falling), 0, None)
+    # The lowest bands are narrower than a bin: each has at least the bin that is nearest to its middle.
+    nearest = np.abs(hertz - edges[1:-1]).argmin(0)
+    made[nearest, np.arange(config.bands)] = np.maximum(made[nearest, np.arange(config.bands)], 0.1)
+    return made.astype(np.float32)
+
+
+def save(folder: Path, task: str, config: LabelNetConfig, weights: dict[str, Tensor]) -> None:
+    """Write a network into a folder; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{WEIGHTS}.part"
+    save_file({name: value.detach().contiguous() for name, value in weights.items()}, partial)
+    os.replace(partial, folder / WEIGHTS)
+    partial = folder / f".{CONFIG}.part"
+    values = {"system": SYSTEM, "task": task, **dataclasses.asdict(config)}
+    partial.write_text(json.dumps(values, indent=2) + "\n")
+    os.replace(partial, folder / CONFIG)
+
+
+def is_label_net(folder: Path) -> bool:
+    """Whether a folder's configuration is that of a network that labels speech."""
+    try:
+        return json.loads((folder / CONFIG).read_text()).get("system") == SYSTEM
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def load(folder: Path) -> tuple[str, LabelNet]:
+    """The task and the network of a folder, ready for inference.
+
+    Raises:
+        InputError: missing or corrupt files, or weights of another network.
+    """
+    try:
+        values = json.loads((folder / CONFIG).read_text())
+        del values["system"]
+        task = values.pop("task")
+        net = LabelNet(LabelNetConfig(**values))
+        net.load_state_dict(load_file(folder / WEIGHTS))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{error.filename} does not exist; give a folder with {CONFIG} and {WEIGHTS}"
+        ) from None
+    except (ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder} holds no network that labels speech: {first}") from None
+    return task, net.eval()

@@ -1,0 +1,1 @@
+"""Speech quality predicted without a clean reference, by a small network with binary activation maps."""

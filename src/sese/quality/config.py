@@ -1,0 +1,142 @@
+"""The configuration of a quality predictor: its network, its clips, its training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from sese.data.plans import MixConfig
+from sese.errors import InputError
+from sese.quality.design import Design
+from sese.training.config import build, read_values
+
+
+@dataclass(frozen=True)
+class ClipsConfig:
+    """The clips that a predictor learns from, labelled once with wide-band PESQ.
+
+    Attributes:
+        train: corpus folders in any layout that `sese data describe` understands.
+        validation: the same, with other speakers and noises; where it is empty, `held_out` of the speakers
+            and of the noise recordings of `train` are kept for validation.
+        synthetic: make speech-like and noise-like signals instead of reading folders (tests, trials).
+        cache_dir: where decoded corpora and labelled clips are kept; the user's cache folder when empty.
+        mix: how noisy mixtures are made; its clips are as long as the network's.
+        clips, validation_clips: how many of each.
+        held_out: share of the speakers, and of the noise recordings, for validation.
+        models: names or folders of models whose levels enhance clips.
+        enhanced: chance that a clip is what one level of one model makes of the mixture.
+        limited: chance that it is that mixed with 10 to 70% of the mixture. All others are the mixture.
+    """
+
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    synthetic: bool = False
+    cache_dir: str = ""
+    mix: MixConfig = field(default_factory=lambda: MixConfig(silence=0.0))
+    clips: int = 4000
+    validation_clips: int = 400
+    held_out: float = 0.1
+    models: tuple[str, ...] = ("sese-1", "demucs-slim-small")
+    enhanced: float = 0.5
+    limited: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.clips < 2 or self.validation_clips < 2:
+            raise InputError(
+                f"data.clips is {self.clips}, data.validation_clips {self.validation_clips}; use 2 or more"
+            )
+        if not 0 < self.held_out < 1:
+            raise InputError(f"data.held_out is {self.held_out}; use a share above 0 and below 1")
+        if min(self.enhanced, self.limited) < 0 or self.enhanced + self.limited > 1:
+            raise InputError(
+                f"data.enhanced is {self.enhanced}, data.limited {self.limited}; "
+                "use chances that sum to 1 at most"
+            )
+        if not self.models and self.enhanced + self.limited > 0:
+            raise InputError("data.models is empty; name models, or set data.enhanced and data.limited to 0")
+        if self.mix.silence > 0:
+            raise InputError("data.mix.silence: PESQ has no value without speech; use 0")
+
+
+@dataclass(frozen=True)
+class LearningConfig:
+    """How a predictor learns: mean squared error, Adam, a cosine after a short warm-up.
+
+    Attributes:
+        initial: folder of a network of the same sizes to start from, as a run's ``best``; one with ReLUs may
+            start one with steps.
+        batch_size: clips in a step.
+        steps: of the whole schedule.
+        learning_rate: at its peak.
+        warmup_steps: of a linear rise.
+        dropout: after each of the first three poolings.
+        validate_steps: how often the validation clips are predicted, and a checkpoint is written.
+        log_steps: how often the loss is noted.
+        precision: of the convolutions and their gradients.
+        threads: CPU threads of PyTorch; 0 leaves its choice.
+    """
+
+    initial: str = ""
+    batch_size: int = 64
+    steps: int = 10_000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    dropout: float = 0.3
+    validate_steps: int = 200
+    log_steps: int = 50
+    precision: Literal["32", "bf16"] = "bf16"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "steps", "warmup_steps", "validate_steps", "log_steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"training.{name} is {getattr(self, name)}; use 1 or more")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"training.dropout is {self.dropout}; use a chance from 0, below 1")
+        if not self.learning_rate > 0:
+            raise InputError(f"training.learning_rate is {self.learning_rate}; use a number above 0")
+
+
+@dataclass(frozen=True)
+class QualityConfig:
+    """One predictor.
+
+    Attributes:
+        name: of the run's folder.
+        seed: of the clips, the initial weights and the order of the clips.
+        network: its sizes.
+        data: its clips.
+        training: how it learns.
+    """
+
+    name: str = "quality"
+    seed: int = 0
+    network: Design = field(default_factory=Design)
+    data: ClipsConfig = field(default_factory=ClipsConfig)
+    training: LearningConfig = field(default_factory=LearningConfig)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; use a whole number from 0")
+
+    @property
+    def mix(self) -> MixConfig:
+        """How mixtures are made, at the network's rate and length."""
+        network = self.network
+        return dataclasses.replace(
+            self.data.mix, sample_rate=network.sample_rate, seconds=network.samples / network.sample_rate
+        )
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> QualityConfig:
+    """Read a configuration file, the files it builds on, and `key.path=value` overrides.
+
+    Raises:
+        InputError: missing file, bad YAML, unknown key or unusable value.
+    """
+    config: QualityConfig = build(QualityConfig, read_values(path, overrides), "")
+    return config

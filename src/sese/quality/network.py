@@ -1,0 +1,197 @@
+"""The quality predictor as a PyTorch network: four convolutions, and three dense layers to one score.
+
+Laid out after the DNSMOS-like network of "Binary activation maps" (arXiv 2407.04578): convolution 3 x 3,
+activation, pooling 2 x 2, dropout, four times; a pooling over all that is left; dense layers. No batch
+norm. With ``binary`` activations a map holds zeros and ones, pooling is a logical or, and a product with a
+weight is a choice whether to add it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sese.errors import InputError
+from sese.quality.design import KERNEL, Design, design_of
+from sese.quality.spectrum import CENTRE, SPREAD
+
+CONFIG, WEIGHTS = "design.json", "predictor.safetensors"
+
+
+class Step(torch.autograd.Function):
+    """1 above 0, else 0; backward 1 / (beta |a| + 1)^2, the surrogate of SuperSpike (Zenke, Ganguli 2018)."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, beta: float) -> Tensor:
+        """The step."""
+        ctx.save_for_backward(a)
+        ctx.beta = beta
+        return (a > 0).to(a.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The surrogate."""
+        (a,) = ctx.saved_tensors
+        return gradients[0] / (ctx.beta * a.abs() + 1).square(), None
+
+
+class QualityNetwork(nn.Module):
+    """Log mel spectrogram (batch, band, frame) -> predicted PESQ (batch,).
+
+    Args:
+        design: sizes and activation.
+        dropout: chance, behind the first three poolings, in training.
+    """
+
+    def __init__(self, design: Design, dropout: float = 0.0):
+        super().__init__()
+        self.design = design
+        inputs = (1, *design.channels[:-1])
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, KERNEL, padding=KERNEL // 2)
+            for before, after in zip(inputs, design.channels, strict=True)
+        )
+        widths = (design.channels[-1], *design.hidden, 1)
+        self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.dropout = nn.Dropout(dropout)
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Scores; not clipped to the range of PESQ."""
+        vector = self.vector(self.maps(mel)[-1])
+        with torch.autocast(mel.device.type, enabled=False):  # the dense layers are small and need precision
+            return self.score(vector.float())
+
+    def maps(self, mel: Tensor) -> list[Tensor]:
+        """Behind each convolution, its pooling and its activation: (batch, channel, band, frame)."""
+        x = self.heard(mel)
+        made: list[Tensor] = []
+        for convolution in self.convolutions:
+            made.append(self.activate(convolution(x)))
+            x = self.dropout(made[-1])
+        return made
+
+    def heard(self, mel: Tensor) -> Tensor:
+        """What the first convolution hears: (batch, 1, band, frame), about standardised."""
+        return ((mel - CENTRE) / SPREAD)[:, None].contiguous(memory_format=torch.channels_last)
+
+    def activate(self, sums: Tensor) -> Tensor:
+        """Pooling, and ReLU or step; neither falls, so they may change places with pooling by the maximum.
+
+        In this order the gradient goes to the largest of the four sums: of four ones, or four zeros, the
+        maximum would pick whichever comes first.
+        """
+        a = F.max_pool2d(sums, 2)
+        return torch.relu(a) if self.design.activation == "relu" else Step.apply(a, self.design.beta)
+
+    def vector(self, last: Tensor) -> Tensor:
+        """The last map (batch, channel, band, frame) as vectors (batch, channel)."""
+        return last.amax((2, 3)) if self.design.pool == "max" else last.mean((2, 3))
+
+    def score(self, vector: Tensor) -> Tensor:
+        """Vectors (batch, channel) -> scores (batch,)."""
+        x = vector
+        for layer in self.dense[:-1]:
+            x = torch.relu(layer(x))
+        return self.dense[-1](x)[:, 0]
+
+
+@torch.no_grad()
+def settle(network: QualityNetwork, mel: Tensor) -> None:
+    """Scale the fresh weights so that on these clips every pooled sum has mean 0 and deviation 1.
+
+    Layer by layer. Without it a channel of a deep layer is nearly always 1, or nearly always 0.
+
+    Args:
+        network: fresh.
+        mel: (batch, band, frame), some dozens of clips.
+    """
+    network.eval()
+    x = network.heard(mel)
+    for layer in network.convolutions:
+        _standardise(layer, F.max_pool2d(layer(x), 2), (0, 2, 3))
+        x = network.activate(layer(x))
+    x = network.vector(x)
+    for layer in network.dense[:-1]:
+        _standardise(layer, layer(x), (0,))
+        x = torch.relu(layer(x))
+
+
+@torch.no_grad()
+def take_over(network: QualityNetwork, trained: QualityNetwork, mel: Tensor) -> None:
+    """Give a network the weights of a trained one of its sizes, which may have ReLUs where it has steps.
+
+    A one then stands for what a cell of its channel that is above 0 is worth on average: the weights that
+    hear the channel are multiplied by that, so that their sums stay about as they were.
+
+    Args:
+        network: to start.
+        trained: where it starts from.
+        mel: (batch, band, frame), some dozens of clips.
+    """
+    network.load_state_dict(trained.state_dict())
+    if (network.design.activation, trained.design.activation) != ("binary", "relu"):
+        return
+    maps = trained.eval().maps(mel)
+    for made, hears in zip(maps, (*network.convolutions[1:], network.dense[0]), strict=True):
+        worth = made.sum((0, 2, 3)) / (made > 0).sum((0, 2, 3)).clamp(min=1)
+        hears.weight.mul_(worth.view(1, -1, *[1] * (hears.weight.ndim - 2)))
+
+
+def _standardise(layer: Any, made: Tensor, over: tuple[int, ...]) -> None:
+    mean, deviation = made.mean(over), made.std(over).clamp(min=1e-3)
+    layer.bias.copy_((layer.bias - mean) / deviation)
+    layer.weight.div_(deviation.view(-1, *[1] * (layer.weight.ndim - 1)))
+
+
+def with_rounded_weights(network: QualityNetwork, bits: int = 8) -> QualityNetwork:
+    """A copy whose weights have 2^bits - 1 steps, symmetric, on a scale for each output; biases stay."""
+    rounded = copy.deepcopy(network)
+    top = 2 ** (bits - 1) - 1
+    with torch.no_grad():
+        for layer in (*rounded.convolutions, *rounded.dense):
+            weight = layer.weight
+            scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / top
+            scale = scale.view(-1, *[1] * (weight.ndim - 1))
+            weight.copy_((weight / scale).round() * scale)
+    return rounded
+
+
+def save(folder: Path, design: Design, weights: dict[str, Tensor]) -> None:
+    """Write a network into a folder, made where missing; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    partial = folder / f".{WEIGHTS}.part"
+    save_file(tensors, partial, metadata={"format": "pt"})
+    os.replace(partial, folder / WEIGHTS)
+    partial = folder / f".{CONFIG}.part"
+    partial.write_text(json.dumps(dataclasses.asdict(design), indent=2) + "\n")
+    os.replace(partial, folder / CONFIG)
+
+
+def load(folder: Path) -> QualityNetwork:
+    """The network of a folder, ready for inference.
+
+    Raises:
+        InputError: missing or corrupt files, or weights of another network.
+    """
+    try:
+        network = QualityNetwork(design_of(json.loads((folder / CONFIG).read_text())))
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except FileNotFoundError:
+        raise InputError(f"{folder} does not hold {CONFIG} and {WEIGHTS}; name `best` of a run") from None
+    except (ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder} holds no quality predictor of this version: {first}") from None
+    return network.eval()

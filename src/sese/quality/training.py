@@ -1,0 +1,206 @@
+"""Training of a quality predictor: one loop, resumable, over labelled clips in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sese.errors import InputError
+from sese.quality import network as networks
+from sese.quality.clips import Clips, labelled, spectrograms
+from sese.quality.config import QualityConfig
+from sese.quality.design import Design
+from sese.quality.network import QualityNetwork
+from sese.quality.scores import MEASURES
+from sese.training.config import dump
+
+SETTLED = 64  # clips that the fresh weights are scaled on
+LAST, RESOLVED = "checkpoints/last.ckpt", "config.yaml"
+
+
+def train(
+    config: QualityConfig,
+    folder: Path,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    jobs: int = 1,
+) -> bool:
+    """Train a predictor, or go on training; clips that are not labelled yet are labelled first.
+
+    The folder gets `config.yaml`, `metrics.jsonl`, `checkpoints/last.ckpt` (to resume from), and two
+    networks: `last/` and `best/` (by Pearson's correlation on the validation clips).
+
+    Args:
+        config: the run.
+        folder: of the run.
+        resume: go on from the last checkpoint; the result is that of a run that was never stopped.
+        max_minutes: stop cleanly after this long.
+        jobs: processes that label clips.
+
+    Returns:
+        Whether every step is done.
+
+    Raises:
+        InputError: a run lies there and is not to be resumed, nothing lies there to resume, or the clips
+            cannot be made.
+    """
+    last = folder / LAST
+    if resume and not last.exists():
+        raise InputError(f"{last} does not exist; leave --resume out to start the run")
+    if not resume and last.exists():
+        raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
+    started, settings = time.monotonic(), config.training
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    pair = labelled(config, jobs, max_minutes)
+    if pair is None:
+        return False
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    (folder / RESOLVED).write_text(dump(config))
+    run = _Run(config, folder, *(_features(config, clips) for clips in pair))
+    if resume:
+        run.restore(torch.load(last, weights_only=True))
+    while run.step < settings.steps:
+        run.advance()
+        late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
+        done = run.step == settings.steps
+        if run.step % settings.validate_steps == 0 or done:
+            run.validate()
+        if run.step % settings.validate_steps == 0 or done or late:
+            run.save()
+        if late:
+            break
+    return run.step == settings.steps
+
+
+def _features(config: QualityConfig, clips: Clips) -> tuple[Tensor, Tensor]:
+    """Spectrograms float16 (clip, band, frame) and PESQ float32 (clip,) of the clips that have one."""
+    scored = np.flatnonzero(np.isfinite(clips.labels["pesq"]))
+    if len(scored) < len(clips):
+        print(f"{len(clips) - len(scored)} of {len(clips)} clips have no PESQ and are left out", flush=True)
+    mel = torch.from_numpy(spectrograms(clips, config.network)[scored])
+    return mel, torch.from_numpy(clips.labels["pesq"][scored])
+
+
+@torch.no_grad()
+def predict(network: QualityNetwork, mel: Tensor, at_once: int = 64) -> Tensor:
+    """Scores float32 (clip,) of spectrograms (clip, band, frame)."""
+    network.eval()
+    return torch.cat([network(part.float()) for part in mel.split(at_once)])
+
+
+class _Run:
+    """A training at some step."""
+
+    def __init__(
+        self,
+        config: QualityConfig,
+        folder: Path,
+        train: tuple[Tensor, Tensor],
+        validation: tuple[Tensor, Tensor],
+    ):
+        self.config, self.folder, self.clips, self.held = config, folder, train, validation
+        torch.manual_seed(config.seed)
+        self.network = QualityNetwork(config.network, config.training.dropout)
+        some = train[0][:SETTLED].float()
+        if config.training.initial:
+            trained = networks.load(Path(config.training.initial))
+            if sizes(trained.design) != sizes(config.network):
+                raise InputError(f"training.initial: {config.training.initial} has a network of other sizes")
+            networks.take_over(self.network, trained, some)
+        else:
+            networks.settle(self.network, some)
+            with (
+                torch.no_grad()
+            ):  # starts at the mean, which the last bias would take hundreds of steps to find
+                last = self.network.get_parameter(f"dense.{len(self.network.dense) - 1}.bias")
+                last.fill_(train[1].mean())
+        self.optimiser = torch.optim.Adam(self.network.parameters(), config.training.learning_rate)
+        self.step, self.best, self.losses, self.since = 0, -math.inf, [0.0, 0], time.monotonic()
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take up what `save` wrote."""
+        self.network.load_state_dict(saved["network"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.step, self.best = saved["step"], saved["best"]
+
+    def save(self) -> None:
+        """Write the checkpoint, and the network as it is."""
+        networks.save(self.folder / "last", self.config.network, self.network.state_dict())
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "best": self.best,
+        }
+        partial = (self.folder / LAST).with_suffix(".part")
+        torch.save(state, partial)
+        os.replace(partial, self.folder / LAST)
+
+    def advance(self) -> None:
+        """One step. Its clips, their shifts and its dropout depend on the seed and the step alone."""
+        settings, step = self.config.training, self.step
+        mel, pesq = self.clips
+        size = min(settings.batch_size, len(pesq))
+        epoch, place = divmod(step, len(pesq) // size)
+        order = np.random.default_rng([self.config.seed, 0, epoch]).permutation(len(pesq))
+        rows = torch.from_numpy(order[place * size : (place + 1) * size])
+        shift = np.random.default_rng([self.config.seed, 1, step]).integers(mel.shape[2], size=size)
+        # PESQ hardly changes when a clip begins elsewhere and goes round.
+        batch = torch.stack([mel[row].roll(int(s), 1) for row, s in zip(rows, shift, strict=True)]).float()
+        torch.manual_seed(hash((self.config.seed, step)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * _schedule(step, settings.warmup_steps, settings.steps)
+        self.network.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
+            made = self.network(batch)
+        loss = F.mse_loss(made.float(), pesq[rows])
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        self.losses = [self.losses[0] + float(loss), self.losses[1] + 1]
+        if self.step % settings.log_steps == 0:
+            self._log({"loss": self.losses[0] / self.losses[1]})
+            self.losses = [0.0, 0]
+
+    def validate(self) -> None:
+        """Note the measures on the validation clips, and keep the best network."""
+        mel, pesq = self.held
+        made = predict(self.network, mel).double().numpy()
+        values = {name: function(made, pesq.double().numpy()) for name, function in MEASURES.items()}
+        self._log(values)
+        if values["pearson"] > self.best:
+            self.best = values["pearson"]
+            networks.save(self.folder / "best", self.config.network, self.network.state_dict())
+            record = {"step": self.step, **values}
+            (self.folder / "best" / "score.json").write_text(json.dumps(record) + "\n")
+
+    def _log(self, values: dict[str, float]) -> None:
+        seconds, self.since = time.monotonic() - self.since, time.monotonic()
+        text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        print(f"step {self.step}  {text}  ({seconds:.0f} s)", flush=True)
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"step": self.step, **values}) + "\n")
+
+
+def sizes(design: Design) -> Design:
+    """A design but for its activation."""
+    return dataclasses.replace(design, activation="relu", beta=1.0)
+
+
+def _schedule(step: int, warmup: int, steps: int) -> float:
+    """Share of the peak learning rate: a linear rise, then a cosine to a hundredth."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))

@@ -1,0 +1,230 @@
+"""Learns hashes by boosting (arXiv 2002.06239), one bit after the other, and fills their dictionary.
+
+A bit is to say of each pair of frames whether they are alike. Learned to do so for all pairs, every bit
+would be the same; so each learns from pairs under weights that rise where the bits before it were wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sese.data.mixing import Mixer, Mixture
+from sese.errors import InputError
+from sese.nn import checkpoint
+from sese.nn.backbones.boosted_hashing import BoostedHashing, fresh_projections, with_one
+from sese.nn.enhancer import Enhancer
+from sese.nn.layers.packed_bits import pack
+from sese.nn.policies.fixed import level_plans
+from sese.nn.state import fresh
+from sese.training.boosting_config import BoostingConfig
+from sese.training.config import RunConfig
+from sese.training.data import MixtureData
+from sese.training.losses import si_sdr
+from sese.training.masks import ideal_masks
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames that are compared with each other.
+
+    Attributes:
+        frames: (frame, bin + 1) magnitudes at a norm of 1, and a one.
+        alike: (frame, frame) how alike they are, in [0, 1]: what bits are to say.
+        weights: (frame, frame) of the pairs, which sum to 1; they change.
+    """
+
+    frames: Tensor
+    alike: Tensor
+    weights: Tensor
+
+
+def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> bool:
+    """Learn what of a run's bits is not yet learned, then fill the dictionary and score the levels.
+
+    The folder gets `metrics.jsonl` and the models `last/`, from which it goes on, and `best/`.
+
+    Returns:
+        Whether all is done.
+    """
+    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+    settings = config.training
+    torch.manual_seed(config.seed)
+    model, last = config.model.build(), folder / "last"
+    if (last / checkpoint.WEIGHTS).exists():
+        checkpoint.load_into(model, last)
+    model.requires_grad_(False)
+    mixtures = MixtureData(config)
+    mixtures.setup("fit")
+    mixer, hashing = mixtures.mixer("cpu"), model.backbone
+    segments = list(_segments(model, mixer, config))
+    centre = torch.cat([s.frames for s in segments]).mean(0) if settings.boosting.centred else None
+    done = int((hashing.strengths != 0).sum())
+    for number in range(done):
+        raise_weights(segments, hashing.projections[number], float(hashing.strengths[number]))
+    steps = settings.steps // len(hashing.projections)
+    for number in range(done, len(hashing.projections)):
+        projection = learn(segments, _first(config, number, centre, hashing), steps, settings.learning_rate)
+        error = weighted_error(segments, projection)
+        hashing.projections[number] = projection
+        hashing.strengths[number] = strength(error)
+        raise_weights(segments, projection, float(hashing.strengths[number]))
+        _note(folder, number, {"train/error": error, "train/strength": float(hashing.strengths[number])})
+        late = time.monotonic() > deadline
+        if late or (number + 1) % settings.checkpoint_steps == 0:
+            checkpoint.save(last, config.system, config.model, model.state_dict())
+            print(f"bit {number + 1}  weighted error {error:.4f}", flush=True)
+        if late:
+            return False
+    magnitudes, masks = dictionary(model, mixer, config)
+    hashing.codes.copy_(pack(hashing.hash(magnitudes, hashing.bits[-1]) > 0))
+    hashing.masks.copy_(pack(masks))
+    _note(folder, len(hashing.projections), _scores(model, mixtures))
+    for name in ("last", "best"):
+        checkpoint.save(folder / name, config.system, config.model, model.state_dict())
+    return True
+
+
+def learn(segments: list[Segment], projection: Tensor, steps: int, learning_rate: float) -> Tensor:
+    """A projection (bin + 1,) whose bit is right about the pairs that weigh most.
+
+    The loss of a segment is the sum over pairs of weight * (said - alike)^2, where a bit b says
+    (1 + b_i b_j) / 2. That is 0 or 1 and so its own square; the loss is then the sum of weight * said *
+    (1 - 2 alike), and a constant. Taken as a square, its gradient would draw every bit towards zero, where
+    small changes of a frame turn it. The sign's own gradient is taken to be that of tanh.
+    """
+    projection = projection.clone().requires_grad_()
+    optimizer = torch.optim.Adam([projection], lr=learning_rate, betas=(0.95, 0.98))
+    for step in range(steps):
+        segment = segments[step % len(segments)]
+        made = segment.frames @ projection
+        bits = torch.where(made < 0, -1.0, 1.0).detach()
+        slope = (segment.weights * (1 - 2 * segment.alike)) @ bits
+        optimizer.zero_grad()
+        (torch.tanh(made) * slope).sum().backward()
+        optimizer.step()
+    return projection.detach()
+
+
+def weighted_error(segments: list[Segment], projection: Tensor) -> float:
+    """Mean over segments of the sum of weight * (said - alike)^2, in [0, 1]."""
+    errors = [(s.weights * _squares(s, projection)).sum() for s in segments]
+    return float(torch.stack(errors).mean())
+
+
+def strength(error: float) -> float:
+    """Of a learner in boosting: log((1 - e) / e), above 0."""
+    error = min(max(error, 1e-6), 0.5 - 1e-6)
+    return math.log((1 - error) / error)
+
+
+def raise_weights(segments: list[Segment], projection: Tensor, strength: float) -> None:
+    """Raise the weights of the pairs about which a bit is wrong."""
+    for segment in segments:
+        segment.weights.mul_(torch.exp(strength * _squares(segment, projection)))
+        segment.weights.div_(segment.weights.sum())
+
+
+def _squares(segment: Segment, projection: Tensor) -> Tensor:
+    bits = torch.where(segment.frames @ projection < 0, -1.0, 1.0)
+    return ((1 + bits * bits.unsqueeze(1)) / 2 - segment.alike).square()
+
+
+def compared(frames: Tensor, masks: Tensor, settings: BoostingConfig) -> Segment:
+    """Frames (frame, bin + 1) as `with_one` makes them, with masks (frame, bin), as a segment."""
+    if settings.alike == "spectra":
+        agreed = (frames[:, :-1] @ frames[:, :-1].t()).clamp(0, 1)
+    else:
+        bipolar = 2 * masks - 1
+        agreed = 0.5 + 0.5 * (bipolar @ bipolar.t()) / masks.shape[1]
+    alike = torch.exp((agreed - 1) / settings.width) if settings.width else agreed
+    weights = torch.ones_like(alike)
+    if settings.balanced:
+        weights = alike / alike.sum() + (1 - alike) / (1 - alike).sum().clamp_min(1e-6)
+    return Segment(frames, alike, weights / weights.sum())
+
+
+def _first(config: RunConfig, number: int, centre: Tensor | None, hashing: BoostedHashing) -> Tensor:
+    """Where a learner starts: what is drawn depends on its number alone."""
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
+    projection = fresh_projections(1, hashing.bins, generator)[0]
+    if centre is not None:
+        projection[-1] = -(projection[:-1] @ centre[:-1])
+    return projection
+
+
+def _segments(model: Enhancer, mixer: Mixer, config: RunConfig) -> Iterator[Segment]:
+    settings = config.training.boosting
+    generator = torch.Generator().manual_seed(config.seed)
+    for number in range(settings.segments):
+        batch = mixer(range(number * settings.clips, (number + 1) * settings.clips))
+        frames, masks = drawn(model, batch, settings.frames_per_clip, generator)
+        yield compared(with_one(frames), masks, settings)
+
+
+def drawn(model: Enhancer, batch: Mixture, each: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Up to so many frames with sound of each mixture: magnitudes and masks, (frame, bin) both."""
+    found = []
+    for heard, aim in zip(*analysed(model, batch), strict=True):
+        sounding = heard.amax(1).nonzero().flatten()
+        chosen = sounding[torch.randperm(len(sounding), generator=generator)[:each]]
+        found.append((heard[chosen], aim[chosen]))
+    return torch.cat([heard for heard, _ in found]), torch.cat([aim for _, aim in found])
+
+
+@torch.no_grad()
+def analysed(model: Enhancer, batch: Mixture) -> tuple[Tensor, Tensor]:
+    """Magnitudes and ideal binary masks of mixtures, each (batch, frame, bin)."""
+    hop = model.hop_length
+    noisy, clean = (x[..., : x.shape[2] // hop * hop].squeeze(1) for x in (batch.noisy, batch.clean))
+    state = fresh(model.features.state_shapes(), len(noisy), noisy)
+    signal, spectrum, _ = model.features(noisy, state)
+    return signal.unflatten(1, (-1, model.backbone.bins)), ideal_masks(model, spectrum, clean)
+
+
+def dictionary(model: Enhancer, mixer: Mixer, config: RunConfig) -> tuple[Tensor, Tensor]:
+    """Magnitudes and ideal binary masks, (frame, bin) both, of mixtures behind those that bits learn from.
+
+    Raises:
+        InputError: there is no sound in them.
+    """
+    settings, wanted = config.training.boosting, model.backbone.frames
+    generator = torch.Generator().manual_seed(config.seed)
+    first, found, held = settings.segments * settings.clips, [], 0
+    while held < wanted:
+        found.append(drawn(model, mixer(range(first, first + 16)), settings.frames_per_clip, generator))
+        if not len(found[-1][0]):
+            raise InputError("the mixtures are silent; name folders with speech and noise")
+        first, held = first + 16, held + len(found[-1][0])
+    order = torch.randperm(held, generator=generator)[:wanted]
+    magnitudes, masks = (torch.cat(parts)[order] for parts in zip(*found, strict=True))
+    return magnitudes, masks
+
+
+@torch.no_grad()
+def _scores(model: Enhancer, mixtures: MixtureData) -> dict[str, float]:
+    """SI-SDR of the validation clips, as they are and at each level."""
+    found: dict[str, list[Tensor]] = {}
+    plans = level_plans(model)
+    for batch in mixtures.val_dataloader():
+        clean = batch.clean.squeeze(1)
+        found.setdefault("val/si_sdr/noisy", []).append(si_sdr(batch.noisy.squeeze(1), clean))
+        for level, plan in enumerate(plans):
+            made = model.enhance_clip(batch.noisy, plan).squeeze(1)
+            found.setdefault(f"val/si_sdr/{level}", []).append(si_sdr(made, clean))
+    means = {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
+    print("  ".join(f"{name.removeprefix('val/')} {value:.3f}" for name, value in means.items()), flush=True)
+    return means
+
+
+def _note(folder: Path, step: int, values: dict[str, float]) -> None:
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, **values}) + os.linesep)
