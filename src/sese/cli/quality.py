@@ -46,8 +46,8 @@ def train(
     require("train", "torch", "safetensors", "yaml")
     from sese.evaluation.parallel import job_count
     from sese.quality.config import read
-    from sese.quality.training import RESOLVED
     from sese.quality.training import train as run
+    from sese.training.run_folder import RESOLVED
 
     changes, minutes = take_minutes(overrides)
     if config.is_dir():

@@ -22,8 +22,8 @@ def train(
     require("train", "torch", "lightning", "yaml")
     from sese.labels import training as labels
     from sese.training.config import read, read_values
-    from sese.training.run import RESOLVED
     from sese.training.run import train as run
+    from sese.training.run_folder import RESOLVED
 
     changes, minutes = take_minutes(overrides)
     if config.is_dir():

@@ -33,7 +33,8 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
 
     if is_label_net(folder):
         from sese.compression.labelling import Labelling
-        from sese.labels.training import RESOLVED, read
+        from sese.labels.training import read
+        from sese.training.run_folder import RESOLVED
 
         path = model / RESOLVED
         if not path.is_file():

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from sese.evaluation.report import HEADINGS
-from sese.training.run import RESOLVED
+from sese.training.run_folder import RESOLVED
 
 GATES = (
     "\n- gates pick the channels that run, under `--budget auto`; the level below is everything, which is as "

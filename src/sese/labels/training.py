@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +15,10 @@ from torch import Tensor
 from sese.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
 from sese.labels.network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
+from sese.training import run_folder
 from sese.training.config import build, dump, read_values
+from sese.training.run_folder import LAST, RESOLVED
 
-LAST = "checkpoints/last.ckpt"
-RESOLVED = "config.yaml"
 STANDARDISE_CLIPS = 64
 
 
@@ -127,11 +124,7 @@ def train(
     Raises:
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
     """
-    last = folder / LAST
-    if resume and not last.exists():
-        raise InputError(f"{last} does not exist; leave --resume out to start the run")
-    if not resume and last.exists():
-        raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
+    run_folder.check(folder, resume)
     settings = config.training
     clips = LabelledClips(config.task, config.data, config.model, config.seed)
     held_out = LabelledClips(config.task, config.data, config.model, config.seed, "held_out")
@@ -150,7 +143,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
     done, best = 0, math.inf
     if resume:
-        held = torch.load(last, weights_only=True)
+        held = torch.load(folder / LAST, weights_only=True)
         net.load_state_dict(held["net"])
         optimiser.load_state_dict(held["optimiser"])
         schedule.load_state_dict(held["schedule"])
@@ -184,7 +177,7 @@ def train(
                 save(folder / "best", config.task, config.model, net.state_dict())
             save(folder / "last", config.task, config.model, net.state_dict())
             held = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": done, "best": best}
-            _checkpoint(last, {**held, "schedule": schedule.state_dict()})
+            run_folder.write_checkpoint(folder, {**held, "schedule": schedule.state_dict()})
         if stop:
             break
     return done >= settings.steps
@@ -199,12 +192,4 @@ def _standardise(net: LabelNet, audio: Tensor) -> None:
 def _note(folder: Path, facts: Mapping[str, float]) -> None:
     text = "  ".join(f"{name} {value:.4f}" for name, value in facts.items() if name != "step")
     print(f"step {facts['step']}  {text}", flush=True)
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(facts) + "\n")
-
-
-def _checkpoint(path: Path, values: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    torch.save(values, partial)
-    os.replace(partial, path)
+    run_folder.note(folder, facts)

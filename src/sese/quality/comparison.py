@@ -22,7 +22,8 @@ from sese.quality.exporting import packed_of
 from sese.quality.network import with_rounded_weights
 from sese.quality.scores import INTERVAL, measure
 from sese.quality.sources import ENHANCED
-from sese.quality.training import RESOLVED, predict
+from sese.quality.training import predict
+from sese.training.run_folder import RESOLVED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

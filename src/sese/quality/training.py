@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,11 @@ from sese.quality.config import QualityConfig
 from sese.quality.design import Design
 from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
+from sese.training import run_folder
 from sese.training.config import dump
+from sese.training.run_folder import LAST, RESOLVED
 
 SETTLED = 64  # clips that the fresh weights are scaled on
-LAST, RESOLVED = "checkpoints/last.ckpt", "config.yaml"
 
 
 def train(
@@ -54,22 +54,18 @@ def train(
         InputError: a run lies there and is not to be resumed, nothing lies there to resume, or the clips
             cannot be made.
     """
-    last = folder / LAST
-    if resume and not last.exists():
-        raise InputError(f"{last} does not exist; leave --resume out to start the run")
-    if not resume and last.exists():
-        raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
+    run_folder.check(folder, resume)
     started, settings = time.monotonic(), config.training
     if settings.threads:
         torch.set_num_threads(settings.threads)
     pair = labelled(config, jobs, max_minutes)
     if pair is None:
         return False
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / RESOLVED).write_text(dump(config))
     run = _Run(config, folder, *(_features(config, clips) for clips in pair))
     if resume:
-        run.restore(torch.load(last, weights_only=True))
+        run.restore(torch.load(folder / LAST, weights_only=True))
     while run.step < settings.steps:
         run.advance()
         late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
@@ -120,9 +116,7 @@ class _Run:
             networks.take_over(self.network, trained, some)
         else:
             networks.settle(self.network, some)
-            with (
-                torch.no_grad()
-            ):  # starts at the mean, which the last bias would take hundreds of steps to find
+            with torch.no_grad():  # at the mean, which the last bias would take hundreds of steps to find
                 last = self.network.get_parameter(f"dense.{len(self.network.dense) - 1}.bias")
                 last.fill_(train[1].mean())
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.training.learning_rate)
@@ -143,9 +137,7 @@ class _Run:
             "step": self.step,
             "best": self.best,
         }
-        partial = (self.folder / LAST).with_suffix(".part")
-        torch.save(state, partial)
-        os.replace(partial, self.folder / LAST)
+        run_folder.write_checkpoint(self.folder, state)
 
     def advance(self) -> None:
         """One step. Its clips, their shifts and its dropout depend on the seed and the step alone."""
@@ -190,8 +182,7 @@ class _Run:
         seconds, self.since = time.monotonic() - self.since, time.monotonic()
         text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         print(f"step {self.step}  {text}  ({seconds:.0f} s)", flush=True)
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"step": self.step, **values}) + "\n")
+        run_folder.note(self.folder, {"step": self.step, **values})
 
 
 def sizes(design: Design) -> Design:

@@ -6,9 +6,7 @@ would be the same; so each learns from pairs under weights that rise where the b
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from sese.training.config import RunConfig
 from sese.training.data import MixtureData
 from sese.training.losses import si_sdr
 from sese.training.masks import ideal_masks
+from sese.training.run_folder import note
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> 
         hashing.projections[number] = projection
         hashing.strengths[number] = strength(error)
         raise_weights(segments, projection, float(hashing.strengths[number]))
-        _note(folder, number, {"train/error": error, "train/strength": float(hashing.strengths[number])})
+        facts = {"train/error": error, "train/strength": float(hashing.strengths[number])}
+        note(folder, {"step": number, **facts})
         late = time.monotonic() > deadline
         if late or (number + 1) % settings.checkpoint_steps == 0:
             checkpoint.save(last, config.system, config.model, model.state_dict())
@@ -87,7 +87,7 @@ def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> 
     magnitudes, masks = dictionary(model, mixer, config)
     hashing.codes.copy_(pack(hashing.hash(magnitudes, hashing.bits[-1]) > 0))
     hashing.masks.copy_(pack(masks))
-    _note(folder, len(hashing.projections), _scores(model, mixtures))
+    note(folder, {"step": len(hashing.projections), **_scores(model, mixtures)})
     for name in ("last", "best"):
         checkpoint.save(folder / name, config.system, config.model, model.state_dict())
     return True
@@ -223,8 +223,3 @@ def _scores(model: Enhancer, mixtures: MixtureData) -> dict[str, float]:
     means = {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
     print("  ".join(f"{name.removeprefix('val/')} {value:.3f}" for name, value in means.items()), flush=True)
     return means
-
-
-def _note(folder: Path, step: int, values: dict[str, float]) -> None:
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, **values}) + os.linesep)

@@ -18,16 +18,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
-from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plans
+from sese.training import run_folder
 from sese.training.boosting import boost
 from sese.training.config import RunConfig, dump
 from sese.training.data import MixtureData
+from sese.training.run_folder import LAST, METRICS, RESOLVED
 from sese.training.task import EnhancementTask
-
-LAST = "checkpoints/last.ckpt"
-RESOLVED = "config.yaml"
 
 
 def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: float | None = None) -> bool:
@@ -49,11 +47,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
     Raises:
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
     """
-    last = folder / (LAST if config.training.levels != "boosted" else f"last/{checkpoint.WEIGHTS}")
-    if resume and not last.exists():
-        raise InputError(f"{last} does not exist; leave --resume out to start the run")
-    if not resume and last.exists():
-        raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
+    boosted = config.training.levels == "boosted"
+    run_folder.check(folder, resume, f"last/{checkpoint.WEIGHTS}" if boosted else LAST)
     settings = config.training
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -63,7 +58,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
     _quieten()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESOLVED).write_text(dump(config))
-    if settings.levels == "boosted":
+    if boosted:
         return boost(config, folder, max_minutes)
     keeper = Keeper(config, folder, max_minutes)
     trainer = lightning.Trainer(
@@ -86,7 +81,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         callbacks=[Average(settings.ema_decay), keeper],
     )
     task, mixtures = EnhancementTask(config), MixtureData(config)
-    trainer.fit(task, mixtures, ckpt_path=last if resume else None, weights_only=True)
+    trainer.fit(task, mixtures, ckpt_path=folder / LAST if resume else None, weights_only=True)
     done = trainer.global_step >= settings.steps
     if done and settings.steps % settings.validate_steps:
         trainer.validate(task, mixtures, verbose=False)  # the last weights are often the best
@@ -206,7 +201,7 @@ class JsonLines(Logger):
 
     def __init__(self, folder: Path):
         super().__init__()
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / METRICS
 
     @property
     def name(self) -> str:

@@ -30,7 +30,8 @@ import yaml
 
 from sese.errors import InputError
 from sese.training.config import RunConfig, read
-from sese.training.run import LAST, train
+from sese.training.run import train
+from sese.training.run_folder import LAST
 
 DONE = "done.json"
 

@@ -17,15 +17,11 @@ from sese.nn import checkpoint
 from sese.nn.plan import utilization
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
-from sese.training import codes
 from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
 from sese.training.metric_guided import noise_correlation
 from sese.training.pruning import pruning
 from sese.training.ways import WAYS
-
-CODE_MIXTURES = 64
-"""That the quantiser of a bitwise network is fitted to."""
 
 
 class EnhancementTask(lightning.LightningModule):
@@ -64,11 +60,11 @@ class EnhancementTask(lightning.LightningModule):
         return len(level_plans(self.model))
 
     def on_train_start(self) -> None:
-        """Fit the quantiser of codes to the first mixtures, in a run that starts from nothing."""
+        """Prepare what the way of training needs, in a run that starts from nothing."""
         settings = self.config.training
-        if settings.levels == "masks" and not settings.initial and self.global_step == 0:
-            mixer = self.trainer.datamodule.mixer(self.device)  # type: ignore[attr-defined]
-            codes.fit(self.model, mixer(range(CODE_MIXTURES)).noisy)
+        start = WAYS[settings.levels].start
+        if start is not None and not settings.initial and self.global_step == 0:
+            start(self)
 
     def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
         """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""

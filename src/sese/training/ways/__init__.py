@@ -14,6 +14,6 @@ WAYS = {
     "measured": Way(measured.measured, routed.score),
     "gated": Way(gated.gated, gated.score),
     "milestones": Way(milestones.milestones, levels.last_score),
-    "masks": Way(masks.masks, levels.last_score),
+    "masks": Way(masks.masks, levels.last_score, masks.fit_codes),
 }
 """Value of `training.levels` -> what its steps do, and what chooses the best weights."""

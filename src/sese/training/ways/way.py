@@ -22,7 +22,9 @@ class Way:
         losses: (task, batch, generator) -> the losses of a step by name, which are summed. The generator is
             on the CPU, and the same whenever the step is run.
         score: (task, means of the validation by name) -> what chooses the best weights; lower is better.
+        start: (task) -> None, once before the first step of a run that starts from nothing, if any.
     """
 
     losses: Callable[[EnhancementTask, Mixture, Generator], dict[str, Tensor]]
     score: Callable[[EnhancementTask, Mapping[str, Tensor]], Tensor]
+    start: Callable[[EnhancementTask], None] | None = None

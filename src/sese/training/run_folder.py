@@ -1,0 +1,50 @@
+"""What every run's folder holds, whatever is trained: its configuration, its checkpoint, its measurements."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sese.errors import InputError
+
+LAST = "checkpoints/last.ckpt"
+RESOLVED = "config.yaml"
+METRICS = "metrics.jsonl"
+
+
+def check(folder: Path, resume: bool, last: str = LAST) -> None:
+    """Refuse to lose a run, or to go on with none.
+
+    Args:
+        folder: of the run.
+        resume: whether to go on.
+        last: the file in it that a run goes on from.
+
+    Raises:
+        InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
+    """
+    found = (folder / last).exists()
+    if resume and not found:
+        raise InputError(f"{folder / last} does not exist; leave --resume out to start the run")
+    if not resume and found:
+        raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
+
+
+def note(folder: Path, values: Mapping[str, Any]) -> None:
+    """Add a line to the run's measurements."""
+    with (folder / METRICS).open("a") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def write_checkpoint(folder: Path, values: Mapping[str, Any]) -> None:
+    """Put a checkpoint in the place of the one before, whole or not at all."""
+    path = folder / LAST
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    torch.save(values, partial)
+    os.replace(partial, path)
