@@ -11,6 +11,7 @@ from sese.nn.systems.cold_diffusion import ColdDiffusionConfig
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.ftf_net import FTFNetConfig
+from sese.nn.systems.local_experts import LocalExpertsConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
@@ -45,6 +46,8 @@ SYSTEMS = {
         channel_units=(4, 4, 8),
     ),
     "ftf-net": FTFNetConfig(n_fft=128, hop_length=64, channels=(4, 8, 8), window=5),
+    "local-experts": LocalExpertsConfig(n_fft=64, hop_length=32, hidden=6, experts=3),
+    "local-experts-deep": LocalExpertsConfig(n_fft=64, hop_length=32, hidden=6, layers=3, experts=2),
     "demucs-x4": DemucsConfig(channels=8, depth=3, oversampling=4, groups=2, layers=1),
     "nsnet2": NsNet2Config(hidden=24, wide=36),
     "nsnet2-separate": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, split="separate"),

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sese.errors import InputError
-from sese.nn.plan import Site, Slices, check, counts_to_mask, full, one_hot_to_prefix, resolve, utilization
-from sese.nn.policies.fixed import level_plan
+from sese.nn.plan import Site, Slices, check, choice_to_mask, counts_to_mask, full, resolve, utilization
+from sese.nn.policies.fixed import level_plan, levels_plan
 
 WIDTH = Site("width", (0.125, 0.125, 0.25, 0.5))
 DEPTH = Site("depth", (0.5, 0.5))
@@ -18,11 +18,21 @@ def test_full_and_level_plans():
     assert level_plan([WIDTH, DEPTH], 2) == {"width": 3, "depth": 2}
 
 
-def test_one_hot_choices_become_prefixes():
+def test_choices_become_masks():
     choice = torch.eye(3).unsqueeze(0)  # (1, frame, level)
-    assert one_hot_to_prefix(choice).tolist() == [[[1, 0, 0], [1, 1, 0], [1, 1, 1]]]
-    relaxed = one_hot_to_prefix(torch.tensor([[[0.2, 0.5, 0.3]]]))
+    assert choice_to_mask(choice, WIDTH).tolist() == [[[1, 0, 0], [1, 1, 0], [1, 1, 1]]]
+    relaxed = choice_to_mask(torch.tensor([[[0.2, 0.5, 0.3]]]), WIDTH)
     torch.testing.assert_close(relaxed, torch.tensor([[[1.0, 0.8, 0.3]]]))
+
+
+def test_one_of_several_is_kept():
+    choice = torch.eye(2).unsqueeze(0)
+    assert choice_to_mask(choice, EXPERT) is choice
+    assert level_plan([EXPERT], 0) == {"expert": 1}
+    assert full([EXPERT]) == {"expert": 2}
+    uneven = Site("expert", (0.25, 0.75), "one_hot")
+    assert [utilization({"expert": keep}, [uneven]).item() for keep in (1, 2)] == [0.25, 0.75]
+    assert levels_plan([uneven], torch.tensor([[1, 0]]))["expert"].tolist() == [[[0, 1], [1, 0]]]
 
 
 def test_counts_become_prefixes():
@@ -60,7 +70,7 @@ def test_accepted(plan: dict):
         ({"width": 1, "depth": 1}, [WIDTH], r"\['depth', 'width'\]"),
         ({"width": 0}, [WIDTH], r"'width' \(prefix\) cannot keep 0 units; it has 1 to 4"),
         ({"width": 5}, [WIDTH], "cannot keep 5 units"),
-        ({"expert": 1}, [EXPERT], r"'expert' \(one_hot\) cannot keep 1 units"),
+        ({"expert": 3}, [EXPERT], r"'expert' \(one_hot\) cannot keep 3 units"),
         ({"width": torch.ones(3, 4)}, [WIDTH], r"shape \(3, 4\)"),
         (
             {"width": torch.ones(3, 3, 4)},

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import Plan
+from sese.nn.plan import Plan, kept
 
 
 def macs_per_frame(model: Enhancer, plan: Plan, routed: bool = False) -> Tensor:
@@ -27,10 +27,10 @@ def macs_per_frame(model: Enhancer, plan: Plan, routed: bool = False) -> Tensor:
     """
     static, units = model.macs()
     total = torch.tensor([[float(static + (model.policy.macs() if routed else 0))]])
-    for name, adds in units.items():
-        keep = plan[name]
+    for site in model.sites:
+        keep, adds = plan[site.name], units[site.name]
         if isinstance(keep, int):
-            total = total + sum(adds[:keep])
+            total = total + kept(adds, keep, site)
         else:
             total = total.to(keep.device) + (keep * keep.new_tensor([float(a) for a in adds])).sum(-1)
     return total

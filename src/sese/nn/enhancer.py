@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.errors import InputError
-from sese.nn.plan import Plan, Site, check, full, one_hot_to_prefix
+from sese.nn.plan import Plan, Site, check, choice_to_mask, full
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.nn.policies.router import Choose, best
@@ -126,7 +126,7 @@ class Enhancer(nn.Module):
             evidence = self.features.evidence(audio, signal, context)
             scores, after["policy"]["gru"] = self.policy(evidence, after["policy"])
             choice, after["policy"]["memory"] = choose(scores, after["policy"]["memory"])
-            plan = dict.fromkeys((site.name for site in self.sites), one_hot_to_prefix(choice))
+            plan = {site.name: choice_to_mask(choice, site) for site in self.sites}
         if gated:  # gates see what comes out of the blocks before theirs
             hidden, plan, after["backbone"] = self.backbone.gated(
                 signal, self.policy, _part(state, "backbone")

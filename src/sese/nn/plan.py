@@ -17,8 +17,9 @@ from torch import Tensor
 from sese.errors import InputError
 
 Keep = int | Tensor
-"""How one site is kept: an int keeps that many first units everywhere; a tensor (batch, frame, unit) of
-0/1 (relaxed values in training) decides for each row and frame. Rows or frames of size 1 broadcast."""
+"""How one site is kept: an int keeps that many first units everywhere, or the one of that number, counted from
+1, where exactly one is kept; a tensor (batch, frame, unit) of 0/1 (relaxed values in training) decides for each
+row and frame. Rows or frames of size 1 broadcast."""
 
 Plan = Mapping[str, Keep]
 """For each site name, what is kept."""
@@ -46,26 +47,32 @@ class Site:
 
 
 def full(sites: Sequence[Site]) -> dict[str, Keep]:
-    """The plan that keeps everything."""
+    """The plan that keeps everything; of units of which one is kept, the last."""
     return {site.name: site.units for site in sites}
 
 
-def one_hot_to_prefix(choice: Tensor) -> Tensor:
+def choice_to_mask(choice: Tensor, site: Site) -> Tensor:
     """Masks from choices of a level.
 
     Args:
-        choice: (batch, frame, level), one-hot (or relaxed) choice of how many units to keep.
+        choice: (batch, frame, level), one-hot (or relaxed) choice of how many units to keep, or of which one.
+        site: that the mask is for.
 
     Returns:
-        (batch, frame, unit) prefix mask: unit i is kept by every level j >= i, so its value is the sum of
-        the choices from i on.
+        (batch, frame, unit) mask. In a prefix unit i is kept by every level j >= i, so its value is the sum
+        of the choices from i on.
     """
-    return choice.flip(-1).cumsum(-1).flip(-1)
+    return choice if site.kind == "one_hot" else choice.flip(-1).cumsum(-1).flip(-1)
 
 
 def counts_to_mask(counts: Tensor, units: int) -> Tensor:
     """Prefix masks from unit counts: (batch, frame) integers in 1..units -> (batch, frame, unit) of 0/1."""
     return (torch.arange(units, device=counts.device) < counts.unsqueeze(-1)).float()
+
+
+def kept(adds: Sequence[float], keep: int, site: Site) -> float:
+    """What an int keeps of values of a site's units."""
+    return adds[keep - 1] if site.kind == "one_hot" else sum(adds[:keep])
 
 
 def check(plan: Plan, sites: Sequence[Site], batch: int, frames: int) -> None:
@@ -80,7 +87,7 @@ def check(plan: Plan, sites: Sequence[Site], batch: int, frames: int) -> None:
     for site in sites:
         keep = plan[site.name]
         if isinstance(keep, int):
-            if site.kind == "one_hot" or not 1 <= keep <= site.units:  # a prefix is a subset
+            if not 1 <= keep <= site.units:  # a prefix is a subset
                 raise InputError(
                     f"site '{site.name}' ({site.kind}) cannot keep {keep} units; it has 1 to {site.units}"
                 )
@@ -103,7 +110,7 @@ def utilization(plan: Plan, sites: Sequence[Site]) -> Tensor:
     for site in sites:
         keep = plan[site.name]
         if isinstance(keep, int):
-            used.append(torch.tensor([[sum(site.shares[:keep])]]))
+            used.append(torch.tensor([[kept(site.shares, keep, site)]]))
         else:
             used.append((keep * keep.new_tensor(site.shares)).sum(-1))
     return torch.stack(torch.broadcast_tensors(*used)).mean(0) if len(used) > 1 else used[0]

@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from sese.errors import InputError
 from sese.nn.plan import Keep, resolve
 from sese.nn.state import State
 
@@ -42,7 +43,12 @@ def runs(run: Run, x: Tensor, keep: Keep, state: State) -> tuple[Tensor, dict[st
         return run(x, keep, state)
     batch, frames = x.shape[:2]
     resolve(keep, batch, frames)  # refuses what is no prefix
-    counts = keep.expand(batch, frames, -1).sum(-1).round().long()
+    return _pieces(run, x, keep.expand(batch, frames, -1).sum(-1).round().long(), state)
+
+
+def _pieces(run: Run, x: Tensor, counts: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run frames under counts, or numbers, (batch, frame)."""
+    frames = x.shape[1]
     changes = (counts[:, 1:] != counts[:, :-1]).any(0).nonzero().flatten() + 1
     cuts = [0, *changes.tolist(), frames]
     made = []
@@ -65,3 +71,33 @@ def _rows(run: Run, x: Tensor, counts: Tensor, state: State) -> tuple[Tensor, di
     back = torch.cat(rows).argsort()
     after = {name: torch.cat([made[name] for _, made in results])[back] for name in state}
     return torch.cat([made for made, _ in results])[back], after
+
+
+def mixed_or_picked(
+    mixed: Masked, picked: Run, x: Tensor, keep: Keep, state: State
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run frames (batch, frame, ...) by one unit each, or mix what units make where the plan needs gradients.
+
+    Args:
+        mixed: every unit runs.
+        picked: takes a unit's number, counted from 1, where `Run` has a count.
+        x: (batch, frame, ...).
+        keep: which unit.
+        state: of all units.
+
+    Raises:
+        InputError: a mask without gradient that picks no one unit.
+    """
+    if isinstance(keep, int):
+        return picked(x, keep, state)
+    shares = keep.expand(*x.shape[:2], -1)
+    if keep.requires_grad:
+        return mixed(x, shares, state)
+    if not one_hot(shares):
+        raise InputError("the plan's mask picks no one unit; set one to 1 and the others to 0")
+    return _pieces(picked, x, shares.argmax(-1) + 1, state)
+
+
+def one_hot(shares: Tensor) -> bool:
+    """Whether each of (batch, frame, unit) is exactly 1 in one unit and 0 in the others."""
+    return bool((((shares == 1).sum(-1) == 1) & ((shares != 0).sum(-1) == 1)).all())

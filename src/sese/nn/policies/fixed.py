@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from sese.nn.plan import Keep, Plan, Site, counts_to_mask, full
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
 
 
 def level_plan(sites: Sequence[Site], level: int) -> dict[str, Keep]:
-    """Keep the first `level + 1` units of every prefix site; level 0 is the cheapest."""
+    """Keep the first `level + 1` units of every site, or the one of that number; level 0 is the cheapest."""
     return {site.name: min(level + 1, site.units) for site in sites}
 
 
 def levels_plan(sites: Sequence[Site], levels: Tensor) -> dict[str, Keep]:
     """A level for each row and frame: (batch, frame) integers, 0 the cheapest; axes of size 1 broadcast."""
-    return {site.name: counts_to_mask((levels + 1).clamp_max(site.units), site.units) for site in sites}
+    return {
+        site.name: F.one_hot(levels, site.units).float()
+        if site.kind == "one_hot"
+        else counts_to_mask((levels + 1).clamp_max(site.units), site.units)
+        for site in sites
+    }
 
 
 def level_plans(model: Enhancer) -> list[Plan]:

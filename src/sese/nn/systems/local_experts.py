@@ -1,0 +1,68 @@
+"""Sparse mixture of local experts (arXiv 2005.08128)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sese.errors import InputError
+from sese.nn.backbones.local_experts import LocalExperts
+from sese.nn.enhancer import Enhancer
+from sese.nn.features.magnitude import MagnitudeFeatures
+from sese.nn.heads.real_mask import RealMaskHead
+
+
+@dataclass(frozen=True)
+class LocalExpertsConfig:
+    """GRU networks that make a mask, of which each input runs one; one expert is a plain such network.
+
+    Attributes:
+        sample_rate: in Hz.
+        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
+        hidden, layers: of each expert's GRU.
+        experts: 1 or more.
+        level_seconds: time constant of the running level.
+        compression: power that magnitudes are raised to.
+    """
+
+    description: ClassVar[str] = "Causal recurrent experts, one of which runs, that remove noise from speech."
+
+    sample_rate: int = 16000
+    n_fft: int = 512
+    hop_length: int = 256
+    hidden: int = 64
+    layers: int = 2
+    experts: int = 1
+    level_seconds: float = 2.0
+    compression: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: values that no such network can have.
+        """
+        for name in ("sample_rate", "hop_length", "hidden", "layers", "experts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        if self.n_fft != 2 * self.hop_length or self.n_fft % 64:
+            raise InputError(
+                f"model.n_fft is {self.n_fft}; use a multiple of 64 and two hops, {2 * self.hop_length}"
+            )
+        for name in ("level_seconds", "compression"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"model.{name} is {getattr(self, name)}; use a number above 0")
+
+    @property
+    def levels(self) -> int:
+        """Number of levels: the experts."""
+        return self.experts
+
+    def build(self) -> Enhancer:
+        """The network, freshly initialised."""
+        rate, hop = self.sample_rate, self.hop_length
+        level_frames = max(2, round(self.level_seconds * rate / hop))
+        features = MagnitudeFeatures(self.n_fft, hop, level_frames, self.compression)
+        backbone = LocalExperts(self.n_fft // 2 + 1, self.hidden, self.layers, self.experts)
+        head = RealMaskHead(self.n_fft, hop)
+        return Enhancer(features, backbone, head, rate, hop, head.lookahead_samples)
