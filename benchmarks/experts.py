@@ -33,7 +33,7 @@ from sese.runtime.enhancer import Enhancer
 from sese.training.experts import nearest, read_classes
 
 SNR_DB = (-5.0, 0.0, 5.0, 10.0)
-METRICS = {"si_sdr": ("SI-SDRi, dB", 2), "pesq": ("PESQ", 3), "estoi": ("ESTOI", 3)}
+METRICS = {"si_sdr": ("SI-SDRi, dB", 2), "pesq_wb": ("PESQ", 3), "estoi": ("ESTOI", 3)}
 ROUNDS = 2000
 
 
