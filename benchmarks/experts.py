@@ -191,7 +191,7 @@ def _times(models: list[str], rounds: int) -> dict[tuple[str, str], float]:
 
 
 def _table(rows: list[Row], noisy: dict[str, np.ndarray]) -> list[str]:
-    shown = [metric for metric in METRICS if metric in noisy]
+    shown = [metric for metric in METRICS if all(metric in row.scores for row in rows)]
     cells = []
     for row in rows:
         cost = [f"{row.macs / 1e6:.2f}", f"{row.active:,}", f"{row.stored:,}"]
