@@ -106,9 +106,12 @@ def default_budgets(card: Any) -> list[Budget]:
     """
     if card is None:
         return [1.0]
-    if not card.router:
+    fixed = [f"fixed:{level.utilization:g}" for level in card.levels]
+    if getattr(card, "alternatives", False):
+        fixed = [f"fixed:{number}" for number in range(1, len(card.levels) + 1)]
+    elif not card.router:
         return [level.utilization for level in card.levels]
-    return [*(f"fixed:{level.utilization:g}" for level in card.levels), "auto"]
+    return [*fixed, *(["auto"] if card.router else [])]
 
 
 def score_pairs(
