@@ -1,4 +1,4 @@
-"""The page on adding a system, followed literally: its files and lines, the contract, a model that enhances."""
+"""The page on adding a system, followed literally: its files, the contract, a model that enhances."""
 
 from __future__ import annotations
 
