@@ -21,8 +21,10 @@ from pathlib import Path
 
 from targets import TARGETS
 
-SECONDS = 20.0
-"""That a case may take."""
+SECONDS = 60.0
+"""That a case may take, on a machine with other work."""
+
+WORKER = Path(__file__).with_name("worker.py")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def attack(name: str, seed: int, cases: int, keep: Path | None = None) -> tuple[
 
 def _run(arguments: list[object], ends: Counter[str]) -> tuple[int, str]:
     """One worker, until it is through, found something, died or is stuck: the last case, what it found."""
-    words = [sys.executable, str(Path(__file__).with_name("worker.py")), *map(str, arguments)]
+    words = [sys.executable, str(WORKER), *map(str, arguments)]
     number = int(words[4]) - 1
     with (
         tempfile.TemporaryFile("w+") as errors,
