@@ -1,12 +1,12 @@
-"""Commands that are killed at random moments: what was finished stays, the rest is done later, nothing is corrupt.
+"""Commands killed at random moments: what was finished stays, the rest is done later, nothing is corrupt.
 
     python tests/hostile/kills.py --kills 50 --seed 1
     python tests/hostile/kills.py --job train --kills 10
 
-Each job runs undisturbed first: so long it takes, and that is what it makes. Then it is started anew, again
-and again, and each time killed (SIGKILL, the whole process group) after a part of that time that is drawn. After
-each kill whatever lies where results belong has to be whole. At last it may end, and has to have made what the
-first one made.
+Each job runs undisturbed first: so long it takes, and that is what it makes. Then it is started anew,
+again and again, and each time killed (SIGKILL, the whole process group) after a part of that time that
+is drawn. After each kill whatever lies where results belong has to be whole. At last it may end, and has
+to have made what the first one made.
 """
 
 from __future__ import annotations
