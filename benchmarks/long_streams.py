@@ -1,8 +1,8 @@
 """Streams that run for long, and many at a time: memory, delay, values and speed from hour to hour.
 
-    python benchmarks/long_streams.py day --hours 24          # one stream: speech, music, hiss, silence, denormals
-    python benchmarks/long_streams.py crowd --streams 100     # bursts and stalls from four threads, against each alone
-    python benchmarks/long_streams.py dial --minutes 60       # a caller who turns the budget at random: any clicks?
+    python benchmarks/long_streams.py day --hours 24       # one stream: speech, hiss, tones, silence, denormals
+    python benchmarks/long_streams.py crowd --streams 100  # bursts and stalls from four threads
+    python benchmarks/long_streams.py dial --minutes 60    # a caller who turns the budget at random: any clicks?
 
 Faster than real time. Prints a table, and exits with 1 where something is not as it should be.
 """
