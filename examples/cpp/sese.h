@@ -1,6 +1,6 @@
 // A sese model run by ONNX Runtime: samples in, enhanced samples out, one frame at a time.
 //
-// Copy sese.h and sese.cpp into a project. What the model file promises is written in docs/deploy.md.
+// Copy sese.h and sese.cpp into a project. What the model file promises is written in docs/guides/deploying.md.
 #pragma once
 
 #include <onnxruntime_cxx_api.h>

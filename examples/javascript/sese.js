@@ -5,7 +5,7 @@
 //     for await (const chunk of microphone) play(await stream.feed([chunk])); // any length
 //     play(await stream.flush());
 //
-// What the model file promises is written in docs/deploy.md.
+// What the model file promises is written in docs/guides/deploying.md.
 
 import { readFile } from 'node:fs/promises';
 import ort from 'onnxruntime-node';

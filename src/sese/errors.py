@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
+
+LONGEST = 1000
+"""Characters of a message; what libraries say of damaged files may run to megabytes."""
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 200
+
 
 class InputError(ValueError):
     """Something the caller gave cannot be used.
@@ -9,3 +17,13 @@ class InputError(ValueError):
     The message is one line that says what was wrong, where (file or argument), the value that was got,
     and what to do. The command line prints it without a traceback and exits with code 2.
     """
+
+    def __init__(self, message: str):
+        line = " ".join(message.split())
+        half = (LONGEST - 5) // 2
+        super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
+
+
+def brief(value: object) -> str:
+    """A value as it was given, for a message, however large or deep it is."""
+    return _BRIEF.repr(value)

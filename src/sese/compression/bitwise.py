@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.archive import read_arrays
 from sese.compression.frames import FrameEnhancer, hann
 from sese.compression.words import Matrix, Words, ones, pack, words
 from sese.errors import InputError
@@ -108,21 +109,21 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
     file = Path(path)
     file = file / FILE if file.is_dir() else file
     try:
-        with np.load(file, allow_pickle=False) as held:
-            facts = json.loads(str(held["facts"]))
-            if facts.pop("format") != FORMAT:
-                raise InputError(f"{file} is of another version; export its run again")
-            count = sum(name.endswith(".signs") for name in held)
-            matrices = tuple(
-                kind(
-                    held[f"{n}.signs"],
-                    held.get(f"{n}.kept"),
-                    held[f"{n}.least"],
-                )
-                for n in range(count)
+        held = read_arrays(file)
+        facts = json.loads(str(held["facts"]))
+        if facts.pop("format") != FORMAT:
+            raise InputError(f"{file} is of another version; export its run again")
+        count = sum(name.endswith(".signs") for name in held)
+        matrices = tuple(
+            kind(
+                held[f"{n}.signs"],
+                held.get(f"{n}.kept"),
+                held[f"{n}.least"],
             )
-            scale = float(facts.pop("scale"))
-            return Packed(Facts(**facts), held["thresholds"], matrices, scale, held["bias"])
+            for n in range(count)
+        )
+        scale = float(facts.pop("scale"))
+        return Packed(Facts(**facts), held["thresholds"], matrices, scale, held["bias"])
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; `sese export` writes it for a bitwise network") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.archive import read_arrays
 from sese.compression.bitwise import FILE
 from sese.compression.frames import FrameEnhancer, hann
 from sese.compression.hamming import HammingIndex, Search
@@ -64,12 +65,12 @@ def load(path: str | os.PathLike[str]) -> Dictionary:
     file = Path(path)
     file = file / FILE if file.is_dir() else file
     try:
-        with np.load(file, allow_pickle=False) as held:
-            facts = json.loads(str(held["facts"]))
-            if (facts.pop("format"), facts.pop("kind")) != (FORMAT, "hashing"):
-                raise InputError(f"{file} is of another version; export its run again")
-            facts["bits"] = tuple(facts["bits"])
-            return Dictionary(Facts(**facts), held["projections"], held["codes"], held["masks"])
+        held = read_arrays(file)
+        facts = json.loads(str(held["facts"]))
+        if (facts.pop("format"), facts.pop("kind")) != (FORMAT, "hashing"):
+            raise InputError(f"{file} is of another version; export its run again")
+        facts["bits"] = tuple(facts["bits"])
+        return Dictionary(Facts(**facts), held["projections"], held["codes"], held["masks"])
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; `sese export` writes it for hashing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

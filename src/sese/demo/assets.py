@@ -83,10 +83,7 @@ def _given(folder: Path) -> dict[str, Path]:
 
 
 def _is_right(path: Path, sha256: str) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
 def _registry() -> str:

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from sese.nn.features.codes import CodeFeatures
 from sese.nn.features.stft import SpectralFeatures
-from sese.nn.heads.mask import MaskHead
-from sese.nn.heads.spectrum import SpectrumHead
+from sese.nn.heads.overlap_add import OverlapAddHead
 from sese.nn.layers.bitwise import Binarisation, Bits, BitwiseGRU, BitwiseLinear
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.depthwise import DepthwiseBlock
@@ -73,7 +72,7 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["forward"] = partial(F.leaky_relu, negative_slope=float(layer.weight))
         elif isinstance(layer, SpectralFeatures):
             vars(layer)["transform"] = partial(_forward_transform, layer)
-        elif isinstance(layer, MaskHead | SpectrumHead):
+        elif isinstance(layer, OverlapAddHead):
             vars(layer)["transform"] = partial(_inverse_transform, layer)
         elif isinstance(layer, SlimEncoderBlock | SlimDecoderBlock):
             outer = partial(_glu, layer) if isinstance(layer, SlimEncoderBlock) else layer._outer
@@ -324,10 +323,15 @@ def _forward_transform(layer: SpectralFeatures, frames: Tensor) -> Tensor:
     return spectrum[:, :, : layer.bins].transpose(2, 3)
 
 
-def _inverse_transform(layer: MaskHead | SpectrumHead, spectrum: Tensor) -> Tensor:
-    """As `OverlapAddHead.transform`: the real part of the lower half's transform; the upper mirrors it."""
+def _inverse_transform(layer: OverlapAddHead, spectrum: Tensor) -> Tensor:
+    """As `OverlapAddHead.transform`: the real part of the lower half's transform; the upper mirrors it.
+
+    The operator has a one-sided inverse, but only since ONNX Runtime 1.24.
+    """
     twice = spectrum.new_full((layer.bins,), 2.0)
     twice[0] = 1.0
+    if layer.bins > layer.n_fft // 2:
+        twice[-1] = 1.0  # the Nyquist frequency has no mirror image
     batch, count = spectrum.shape[0], spectrum.shape[1]
     frames = torch.onnx.ops.symbolic(
         "DFT",

@@ -7,7 +7,7 @@
 
 ONNX Runtime has no 8-bit GRU, so with ``int8`` recurrences stay as they are. Ranges found beforehand are not
 offered: ONNX Runtime does not calibrate the nested graphs of levels, and `benchmarks/quantised.py`, which
-measures them on a graph for each level, found none that was worth it; see docs/deploy.md.
+measures them on a graph for each level, found none that was worth it; see docs/guides/deploying.md.
 """
 
 from __future__ import annotations

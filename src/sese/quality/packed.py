@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.archive import read_arrays
 from sese.errors import InputError
 from sese.quality.design import KERNEL, Design, design_of
 from sese.quality.spectrum import CENTRE, SPREAD
@@ -243,22 +244,20 @@ def load(path: Path) -> Packed:
         InputError: missing, or no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            facts = json.loads(arrays["facts"].tobytes())
-            if facts["format"] != 1:
-                raise InputError(f"{path} has format {facts['format']}, and this version reads 1")
-            design = design_of(facts["design"])
-            layers = len(design.channels)
-            dense = [
-                tuple(arrays[f"dense{i}.{name}"] for name in DENSE) for i in range(len(design.hidden) + 1)
-            ]
-            return Packed(
-                design,
-                arrays["first"],
-                tuple(arrays[f"planes{i}"] for i in range(layers - 1)),
-                tuple(arrays[f"thresholds{i}"] for i in range(layers)),
-                tuple(dense),
-            )
+        arrays = read_arrays(path)
+        facts = json.loads(arrays["facts"].tobytes())
+        if facts["format"] != 1:
+            raise InputError(f"{path} has format {facts['format']}, and this version reads 1")
+        design = design_of(facts["design"])
+        layers = len(design.channels)
+        dense = [tuple(arrays[f"dense{i}.{name}"] for name in DENSE) for i in range(len(design.hidden) + 1)]
+        return Packed(
+            design,
+            arrays["first"],
+            tuple(arrays[f"planes{i}"] for i in range(layers - 1)),
+            tuple(arrays[f"thresholds{i}"] for i in range(layers)),
+            tuple(dense),
+        )
     except FileNotFoundError:
         raise InputError(
             f"{path} does not exist; give a predictor that `sese quality export` wrote"

@@ -20,6 +20,7 @@ as JSON under the metadata key ``sese``.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +35,12 @@ from sese.errors import InputError
 DEFAULT_MODEL = "sese-1"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 FORMAT = 2
+LARGEST_SIZES = (384_000, 1 << 16, 1 << 20, 1 << 20)
+"""Of a model's sample rate in Hz, its hop, its lookahead and its latency in samples."""
+
+LARGEST_STATE = 1 << 24
+"""Values that a stream may keep, 64 MiB; what is told is not to fill the memory before it is checked."""
+
 ROUTER = -1  # the level that leaves the choice to the router inside the graph
 
 
@@ -257,8 +264,9 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
         raise _unusable(path, f"its levels are alternatives, and their utilizations {used} or costs differ")
     if not card.alternatives and (not used or used != sorted(set(used)) or not 0 < used[0] <= used[-1] <= 1):
         raise _unusable(path, f"its levels {used} do not rise within (0, 1]")
-    if card.sample_rate < 1 or card.hop_length < 1 or card.lookahead_samples < 0:
-        raise _unusable(path, "its sample rate, hop or lookahead is out of range")
+    sizes = (card.sample_rate, card.hop_length, card.lookahead_samples + 1, card.latency_samples)
+    if not all(1 <= size <= largest for size, largest in zip(sizes, LARGEST_SIZES, strict=True)):
+        raise _unusable(path, "its sample rate, hop, lookahead or latency is out of range")
     return card
 
 
@@ -280,6 +288,9 @@ def _read_state(path: Path, card: Card, session: onnxruntime.InferenceSession) -
         if not name.startswith("state.") or batch != "batch" or not all(isinstance(n, int) for n in shape):
             raise _unusable(path, f"input {name!r} with shape {value.shape} is no state, batch first")
         state[name.removeprefix("state.")] = StateSpec(tuple(shape))
+    values = sum(math.prod(spec.shape) for spec in state.values())
+    if not 0 <= values <= LARGEST_STATE or any(size < 0 for spec in state.values() for size in spec.shape):
+        raise _unusable(path, f"its state has {values} values; {LARGEST_STATE} is the most")
     missing = {"enhanced", "utilization", *(f"next_state.{name}" for name in state)} - outputs
     if missing:
         raise _unusable(path, f"it lacks the output {min(missing)!r}")

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class Manifest:
             "status": outcome.status,
         }
         row |= {name: getattr(report, name) if report else None for name in MEASURED}
-        row |= made | {"error": outcome.error, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        row |= made | {"error": outcome.error, "at": datetime.now(timezone.utc).isoformat(timespec="seconds")}
         self._write(json.dumps(row, ensure_ascii=False) + "\n")
         self._known[output] = (there, self._place(made))
 

@@ -6,6 +6,8 @@ Every value has its home in a dataclass, which checks it; an unknown key is an e
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from typing import Any, Literal
 import yaml
 
 from sese.data.plans import MixConfig
-from sese.errors import InputError
+from sese.errors import InputError, brief
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.boosting_config import BoostingConfig
@@ -26,6 +28,9 @@ from sese.training.metric_guided import GuidanceConfig
 from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
 from sese.training.routing import RoutingConfig
+
+LARGEST = 2**31 - 1
+"""Whole number that a configuration may hold."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,7 @@ def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
                 raise InputError(f"override '{override}': '{parent}' is a value, not a section")
         try:
             node[leaf] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise InputError(f"override '{override}': {str(error).splitlines()[0]}") from None
     return values
 
@@ -231,8 +236,11 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     values = dict(values)
     system = values.get("system", RunConfig.system)
     if not isinstance(system, str) or system not in SYSTEMS:
-        raise InputError(f"system is {system!r}; choose from {sorted(SYSTEMS)}")
-    model = build(SYSTEMS[system], values.pop("model", None) or {}, "model")
+        raise InputError(f"system is {brief(system)}; choose from {sorted(SYSTEMS)}")
+    try:
+        model = build(SYSTEMS[system], values.pop("model", None) or {}, "model")
+    except (MemoryError, OverflowError, RuntimeError, TypeError) as error:  # PyTorch's words on sizes
+        raise InputError(f"model of system '{system}' cannot be built: {error}; use smaller sizes") from None
     config = dataclasses.replace(build(RunConfig, values, ""), model=model)
     shares = config.training.level_shares
     if shares and len(shares) != model.levels:
@@ -311,7 +319,9 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text()) or {}
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; give a configuration file such as configs/*.yaml") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply to be read as YAML; write it flat") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} holds a {type(values).__name__}, not sections of key: value")
@@ -319,7 +329,7 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base is None:
         return values
     if not isinstance(base, str):
-        raise InputError(f"{path}: base is {base!r}; expected the name of one file")
+        raise InputError(f"{path}: base is {brief(base)}; expected the name of one file")
     return _merge(_read_yaml(path.parent / base, (*above, path.resolve())), values)
 
 
@@ -341,12 +351,15 @@ def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(kind)
     known = {f.name for f in dataclasses.fields(kind)}
     if not isinstance(values, Mapping):
-        raise InputError(f"{where or 'the configuration'} is {values!r}; expected a section of key: value")
-    unknown = sorted(set(values) - known)
-    if unknown:
         raise InputError(
-            f"unknown key '{'.'.join(filter(None, (where, unknown[0])))}'; known here: {sorted(known)}"
+            f"{where or 'the configuration'} is {brief(values)}; expected a section of key: value"
         )
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        name = ".".join((*filter(None, (where,)), str(unknown[0])[:200]))
+        near = difflib.get_close_matches(str(unknown[0]), known, 1)
+        meant = f"did you mean '{near[0]}'? " if near else ""
+        raise InputError(f"unknown key '{name}'; {meant}known here: {sorted(known)}")
     made = {
         key: _convert(hints[key], value, ".".join(filter(None, (where, key))))
         for key, value in values.items()
@@ -361,28 +374,33 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         items = [value] if isinstance(value, str | int | float) else value
         if not isinstance(items, list | tuple):
-            raise InputError(f"{where} is {value!r}; expected a list")
+            raise InputError(f"{where} is {brief(value)}; expected a list")
         if Ellipsis not in arguments and len(items) != len(arguments):
-            raise InputError(f"{where} is {value!r}; expected {len(arguments)} values")
+            raise InputError(f"{where} is {brief(value)}; expected {len(arguments)} values")
         return tuple(_convert(arguments[0], item, where) for item in items)
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise InputError(f"{where} is {value!r}; expected a section of key: value")
+            raise InputError(f"{where} is {brief(value)}; expected a section of key: value")
         return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin is Literal:
         if value not in arguments:
-            raise InputError(f"{where} is {value!r}; choose from {list(arguments)}")
+            raise InputError(f"{where} is {brief(value)}; choose from {list(arguments)}")
         return value
     if hint is float:
         try:
             # YAML 1.1 reads 1e-4 as text.
-            return float(str(value) if isinstance(value, bool) else value)
-        except (TypeError, ValueError):
-            raise InputError(f"{where} is {value!r}; expected a number") from None
+            number = float(str(value) if isinstance(value, bool) else value)
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{where} is {brief(value)}; expected a number") from None
+        if not math.isfinite(number):
+            raise InputError(f"{where} is {number}; expected a finite number")
+        return number
     if hint in (int, str, bool) and (
         not isinstance(value, hint) or (hint is int and isinstance(value, bool))
     ):
-        raise InputError(f"{where} is {value!r}; expected {hint.__name__}")
+        raise InputError(f"{where} is {brief(value)}; expected {hint.__name__}")
+    if hint is int and not -LARGEST <= value <= LARGEST:
+        raise InputError(f"{where} is {brief(value)}; whole numbers go up to {LARGEST}")
     return value
 
 

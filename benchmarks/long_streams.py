@@ -1,0 +1,215 @@
+"""Streams that run for long, and many at a time: memory, delay, values and speed from hour to hour.
+
+    python benchmarks/long_streams.py day --hours 24       # one stream: speech, hiss, tones, silence, denormals
+    python benchmarks/long_streams.py crowd --streams 100  # bursts and stalls from four threads
+    python benchmarks/long_streams.py dial --minutes 60    # a caller who turns the budget at random: any clicks?
+
+Faster than real time. Prints a table, and exits with 1 where something is not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+import sese
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "playground.wav"
+RATE = 16000
+
+
+def main() -> int:
+    """Run one of the trials."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("trial", choices=("day", "crowd", "dial"))
+    parser.add_argument("--model")
+    parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--streams", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    problems = {"day": day, "crowd": crowd, "dial": dial}[options.trial](options)
+    for problem in problems:
+        print("PROBLEM", problem)
+    return bool(problems)
+
+
+def day(options: argparse.Namespace) -> list[str]:
+    """One stream for a day."""
+    problems: list[str] = []
+    stream = sese.load(options.model, budget="auto").stream(RATE)
+    rng = np.random.default_rng(options.seed)
+    fed = given = 0
+    speeds: list[float] = []
+    sizes: list[float] = []
+    print("| hour | resident, MB | samples behind | real-time factor | utilization |")
+    print("| --- | --- | --- | --- | --- |")
+    blocks = 12  # a table's row each
+    for _ in range(blocks):
+        begun, seconds, before = time.perf_counter(), options.hours * 3600 / blocks, fed
+        for chunk in weather(rng, seconds):
+            ready = stream.feed(chunk)
+            fed, given = fed + len(chunk), given + len(ready)
+            if not np.isfinite(ready).all() or np.abs(ready).max(initial=0.0) > 2:
+                problems.append(f"values in hour {fed / RATE / 3600:.2f}")
+            if fed - given > stream.latency_samples:
+                problems.append(f"{fed - given} samples behind in hour {fed / RATE / 3600:.2f}")
+        speeds.append((time.perf_counter() - begun) * RATE / (fed - before))
+        sizes.append(resident())
+        behind, used = fed - given, float(stream.trace.mean())
+        print(
+            f"| {fed / RATE / 3600:.1f} | {sizes[-1]:.0f} | {behind} | {speeds[-1]:.4f} | {used:.2f} |",
+            flush=True,
+        )
+    given += len(stream.flush())
+    if given != fed:
+        problems.append(f"{given} samples out of {fed}")
+    if sizes[-1] > 1.02 * sizes[0] + 2:
+        problems.append(f"memory grew from {sizes[0]:.0f} to {sizes[-1]:.0f} MB")
+    quiet = silence_factor(options.model)
+    print(f"time for silence and for denormals, times that for speech: {quiet[0]:.2f}, {quiet[1]:.2f}")
+    if max(quiet) > 1.5:
+        problems.append("silence or denormals run slowly")
+    return problems[:20]
+
+
+def weather(rng: np.random.Generator, seconds: float) -> Iterator[NDArray[np.float32]]:
+    """Chunks of 10 to 400 ms, for so long: minutes of speech, hiss, a tone, silence, denormals."""
+    speech = soundfile.read(EXAMPLE, dtype="float32")[0]
+    left = round(seconds * RATE)
+    while left > 0:
+        stretch = min(left, int(rng.integers(10, 120)) * RATE)
+        left -= stretch
+        kind, place = rng.integers(5), 0
+        while stretch > 0:
+            size = min(stretch, int(rng.integers(160, 6400)))
+            stretch -= size
+            if kind == 0:
+                chunk = np.take(speech, np.arange(place, place + size), mode="wrap")
+                place += size
+            elif kind == 1:
+                chunk = rng.standard_normal(size).astype(np.float32) * np.float32(0.1)
+            elif kind == 2:
+                chunk = (0.3 * np.sin(2 * np.pi * 440 * (place + np.arange(size)) / RATE)).astype(np.float32)
+                place += size
+            else:
+                chunk = np.full(size, 0.0 if kind == 3 else 1e-41, np.float32)
+            yield chunk
+
+
+def silence_factor(model: str | None) -> tuple[float, float]:
+    """Time that silence and denormals take, after speech, as multiples of speech's."""
+    speech = soundfile.read(EXAMPLE, dtype="float32")[0][: 8 * RATE]
+    times = []
+    for signal in (speech, np.zeros_like(speech), np.full_like(speech, 1e-41)):
+        rounds = []
+        for _ in range(7):
+            stream = sese.load(model, budget=1.0).stream(RATE)
+            stream.feed(speech)
+            begun = time.thread_time()
+            stream.feed(signal)
+            rounds.append(time.thread_time() - begun)
+        times.append(min(rounds))
+    return times[1] / times[0], times[2] / times[0]
+
+
+def crowd(options: argparse.Namespace) -> list[str]:
+    """Many streams on one model, each fed in bursts from one of four threads."""
+    enhancer = sese.load(options.model, budget=0.3)
+    speech = soundfile.read(EXAMPLE, dtype="float32")[0]
+    rng = np.random.default_rng(options.seed)
+    shifts = rng.integers(len(speech), size=options.streams)
+    signals = [np.roll(speech, shift)[: 4 * RATE] for shift in shifts]
+    made: list[NDArray] = [np.empty(0, np.float32)] * options.streams
+
+    def feeder(numbers: list[int], seed: int) -> None:
+        own = np.random.default_rng(seed)
+        streams = {number: enhancer.stream(RATE) for number in numbers}
+        places, pieces = dict.fromkeys(numbers, 0), {number: [] for number in numbers}  # type: ignore[var-annotated]
+        while open_ones := [n for n in numbers if places[n] < len(signals[n])]:
+            number = int(own.choice(open_ones))
+            size = int(own.choice((1, 37, 256, 1600, 16000)))  # a stall is a long burst for what waited
+            pieces[number].append(
+                streams[number].feed(signals[number][places[number] : places[number] + size])
+            )
+            places[number] += size
+        for number in numbers:
+            pieces[number].append(streams[number].flush())
+            made[number] = np.concatenate(pieces[number])
+
+    threads = [
+        threading.Thread(target=feeder, args=(list(range(first, options.streams, 4)), first))
+        for first in range(4)
+    ]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - begun
+    worst = 0.0
+    for signal, enhanced in zip(signals, made, strict=True):
+        alone = enhancer.stream(RATE)
+        expected = np.concatenate([alone.feed(signal), alone.flush()])
+        if len(expected) != len(enhanced):
+            return [f"{len(enhanced)} samples came, {len(expected)} alone"]
+        worst = max(worst, float(np.abs(expected - enhanced).max()))
+    audio = sum(map(len, signals)) / RATE
+    print(
+        f"{options.streams} streams, {audio:.0f} s of audio in {seconds:.1f} s; difference at most {worst:.1e}"
+    )
+    return [] if worst < 1e-4 else ["streams disturb each other"]
+
+
+def dial(options: argparse.Namespace) -> list[str]:
+    """A caller turns the budget at random; steps in the waveform are compared with those of a steady one."""
+    enhancer = sese.load(options.model)
+    budgets = [f"fixed:{level.utilization:g}" for level in enhancer.card.levels]
+    rng = np.random.default_rng(options.seed)
+    speech = soundfile.read(EXAMPLE, dtype="float32")[0]
+    hop = enhancer.card.hop_length
+    turned, steady = enhancer.stream(RATE), [enhancer.stream(RATE, budget=budget) for budget in budgets]
+    turns = clicks = frames = 0
+    highest = 0.0
+    last = [np.zeros(1, np.float32)] * (1 + len(steady))
+    for _ in range(round(options.minutes * 60 * RATE / len(speech))):
+        for start in range(0, len(speech) - hop + 1, hop):
+            if rng.random() < 0.2:
+                turned.budget = budgets[rng.integers(len(budgets))]
+                turns += 1
+            chunk = speech[start : start + hop]
+            outs = [stream.feed(chunk) for stream in (turned, *steady)]
+            jumps = [bend(np.concatenate([before, out])) for before, out in zip(last, outs, strict=True)]
+            last = [out[-2:] for out in outs]
+            # A click bends the waveform more than any of the levels does around here.
+            excess = jumps[0] - max(jumps[1:])
+            highest = max(highest, excess)
+            clicks += excess > 0.05
+            frames += 1
+    print(
+        f"{turns} turns in {frames} frames: {clicks} bends sharper by 0.05 than any level's; most {highest:.3f}"
+    )
+    return [f"{clicks} clicks"] if clicks else []
+
+
+def bend(samples: NDArray) -> float:
+    """Largest second difference."""
+    return float(np.abs(np.diff(samples, 2)).max(initial=0.0))
+
+
+def resident() -> float:
+    """Memory of this process, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+"""A few kills; `python tests/hostile/kills.py` has fifty of each job."""
+
+from __future__ import annotations
+
+import pytest
+from kills import JOBS, torment
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_nothing_is_lost(name: str):
+    torment(JOBS[name], kills=3, seed=4)

@@ -1,0 +1,82 @@
+"""Runs cases one after the other and tells how each ended; started anew by the campaign where one kills it.
+
+python tests/hostile/worker.py TARGET SEED FIRST LAST FOLDER
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import shutil
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from mutate import mutated
+from targets import TARGETS
+
+from sese.errors import InputError
+
+ADDRESSES = 8 << 30
+"""Bytes of address space; a case that asks for more gets a MemoryError, which is a finding."""
+
+GROWTH = 1 << 30
+"""Bytes by which a single case may grow what is resident."""
+
+
+def main(name: str, seed: int, first: int, last: int, folder: Path) -> None:
+    """Print a line when a case begins, and one when it has ended."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, resource.RLIM_INFINITY))
+    told_to = os.fdopen(os.dup(1), "w")  # libraries write to stdout as they like
+    os.dup2(2, 1)
+    target = TARGETS[name]
+    seeds = target.seeds()
+    names = sorted(seeds)
+    bystander = folder / "bystander"
+    bystander.write_text("untouched")
+    for number in range(first, last):
+        print("begin", number, file=told_to, flush=True)
+        rng = np.random.default_rng([seed, number, int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)])
+        # Each whole file comes as it is once, then files are changed.
+        picked = names[number] if number < len(names) else names[rng.integers(len(names))]
+        data = seeds[picked]
+        if number >= len(names):
+            data = mutated(data, list(seeds.values()), rng)
+        case = folder / "case"
+        shutil.rmtree(case, ignore_errors=True)
+        (case / "out").mkdir(parents=True)
+        path = case / picked
+        path.write_bytes(data)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        told = "done"
+        try:
+            target.run(path, case / "out")
+        except InputError as error:
+            told = (
+                "refused" if len(str(error)) < 2000 and "\n" not in str(error) else f"long {len(str(error))}"
+            )
+        except BaseException:
+            told = "raised " + traceback.format_exc().strip().replace("\n", "\\n")
+        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        if grown > GROWTH:
+            told = f"grew {grown} bytes"
+        left = [file.name for file in (case / "out").rglob("*") if ".part" in file.name]
+        if left:
+            told = f"left {left}"
+        if (
+            sorted(entry.name for entry in folder.iterdir()) != ["bystander", "case"]
+            or path.read_bytes() != data
+        ):
+            told = "touched what is not its own"
+        print("end", number, told, file=told_to, flush=True)
+        if told not in ("done", "refused"):
+            return  # what made it stays in its folder
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]))
