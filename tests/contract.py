@@ -307,6 +307,8 @@ class PolicyContract(BackboneContract):
 
     def choices(self, model: Enhancer) -> dict[str, Choose]:
         """The ways in which a level is chosen where a model runs."""
+        if alternatives(model):  # whose costs are the same: there is nothing to hold
+            return {"best": best}
         used = torch.tensor(model.sites[0].shares).cumsum(0)
         return {"best": best, **{f"held {t}": budget(t, used, 100) for t in (0.3, 0.6)}}
 
@@ -314,11 +316,11 @@ class PolicyContract(BackboneContract):
         model = build(config)
         x, frames = audio(model, 20), 20
         for choose in self.choices(model).values():
-            before = utilization(model(x, choose=choose).plan, model.sites)
+            before = decided(model, model(x, choose=choose).plan)
             for frame in (3, 11):
                 changed = x.clone()
                 changed[..., frame * model.hop_length :] = audio(model, frames - frame).flip(2)
-                after = utilization(model(changed, choose=choose).plan, model.sites)
+                after = decided(model, model(changed, choose=choose).plan)
                 assert torch.equal(after[:, :frame], before[:, :frame])
 
     def test_chosen_chunked_equals_whole(self, config: Any) -> None:
@@ -327,14 +329,14 @@ class PolicyContract(BackboneContract):
         x = audio(model, frames, batch=2)
         for name, choose in self.choices(model).items():
             whole = model(x, choose=choose)
-            used = utilization(whole.plan, model.sites)
+            used = decided(model, whole.plan)
             assert len(used.unique()) > 1, f"{name}: levels change"
             for length in (1, 5, 7):
                 outputs, plans, state = [], [], None
                 for samples in x.split(length * model.hop_length, dim=2):
                     part = model(samples, None, state, choose)
                     outputs.append(part.audio)
-                    plans.append(utilization(part.plan, model.sites))
+                    plans.append(decided(model, part.plan))
                     state = part.state
                 assert torch.equal(torch.cat(plans, 1), used)
                 torch.testing.assert_close(torch.cat(outputs, -1), whole.audio, atol=TOLERANCE, rtol=0)
@@ -429,6 +431,15 @@ def as_mask(counts: Tensor, site: Site) -> Tensor:
 def alternatives(model: Enhancer) -> bool:
     """Whether levels are one beside the other, and none within another."""
     return any(site.kind == "one_hot" for site in model.sites)
+
+
+def decided(model: Enhancer, plan: Plan) -> Tensor:
+    """What was chosen in each frame, (batch, frame): how much, or where levels cost the same which one."""
+    if alternatives(model):
+        keep = plan[model.sites[0].name]
+        assert isinstance(keep, Tensor)
+        return keep.argmax(-1)
+    return utilization(plan, model.sites)
 
 
 def count_macs(model: Enhancer, x: Tensor, plan: Plan | None) -> int:

@@ -60,6 +60,19 @@ ROUTED = {
     "bloom-net-router": BloomNetConfig(
         hop_length=128, stride=8, filters=16, channels=6, hidden=8, blocks=3, router_channels=12
     ),
+    "local-experts-gate": LocalExpertsConfig(
+        n_fft=64, hop_length=32, hidden=6, experts=3, gate_hidden=5, gate_seconds=0.01
+    ),
+    "local-experts-deep-gate": LocalExpertsConfig(
+        n_fft=64,
+        hop_length=32,
+        hidden=6,
+        experts=4,
+        gate_hidden=6,
+        gate_layers=3,
+        gate_bands=8,
+        gate_seconds=0.01,
+    ),
     "demucs-router": DemucsConfig(channels=8, depth=4, oversampling=1, groups=2, router_channels=4),
     "spectral-mixer-router": SpectralMixerConfig(channels=8, time_units=(8, 8, 12, 16), router_channels=8),
     "nsnet2-router": NsNet2Config(n_fft=128, hop_length=64, hidden=24, wide=36, router_channels=5),

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,18 @@ class Bank:
         """One recording, float32 [sample] in [-1, 1)."""
         start = self.starts[recording]
         return self.samples[start : start + self.lengths[recording]].astype(np.float32) / _FULL_SCALE
+
+    def only(self, names: Collection[str]) -> Bank:
+        """The recordings of the groups of these names; may be none. Groups keep their numbers."""
+        wanted = [number for number, name in enumerate(self.group_names) if name in names]
+        kept = np.flatnonzero(np.isin(self.groups, wanted))
+        return replace(
+            self,
+            starts=self.starts[kept],
+            lengths=self.lengths[kept],
+            groups=self.groups[kept],
+            paths=tuple(self.paths[i] for i in kept),
+        )
 
 
 def load_bank(

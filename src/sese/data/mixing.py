@@ -26,7 +26,8 @@ NOISE_FLOOR = 1e-8  # -80 dBFS: what is weaker is a gap of the recording
 class Mixture(NamedTuple):
     """noisy, clean: float32 [batch, 1, time] in [-1, 1]. snr_db: float32 [batch], -inf without speech.
 
-    label: float32 [batch], what is known of mixtures that come from a labelled pool (`sese.data.pool`).
+    label: float32 [batch], what is known of mixtures that come from a labelled pool (`sese.data.pool`), or
+    their class (`sese.training.experts`). speaker: int64 [batch], as in `Bank.group_names` of the speech.
     The SNR is that before any clipping, change of level or gap, and over the part with noise.
     """
 
@@ -34,6 +35,7 @@ class Mixture(NamedTuple):
     clean: Tensor
     snr_db: Tensor
     label: Tensor | None = None
+    speaker: Tensor | None = None
 
 
 class Mixer:
@@ -102,7 +104,8 @@ class Mixer:
         scale = (PEAK / peak.clamp(min=PEAK))[:, None]
         noisy, clean = noisy * scale, clean * scale
         self._transmit(plans, noisy, clean)
-        return Mixture(noisy[:, None], clean[:, None], true_snr)
+        speaker = torch.from_numpy(self.speech.bank.groups[[p.speech[0][0] for p in plans]])
+        return Mixture(noisy[:, None], clean[:, None], true_snr, speaker=speaker.to(self.device))
 
     def _values(self, values: Sequence[float] | Sequence[tuple[float, ...]]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self.device)

@@ -17,9 +17,9 @@ from torch import Tensor
 from sese.errors import InputError
 
 Keep = int | Tensor
-"""How one site is kept: an int keeps that many first units everywhere, or, where exactly one is kept, the one of
-that number, counted from 1; a tensor (batch, frame, unit) of 0/1 (relaxed values in training) decides for
-each row and frame. Rows or frames of size 1 broadcast."""
+"""How one site is kept: an int keeps that many first units everywhere, or, where exactly one is kept, the
+one of that number, counted from 1; a tensor (batch, frame, unit) of 0/1 (relaxed values in training) decides
+for each row and frame. Rows or frames of size 1 broadcast."""
 
 Plan = Mapping[str, Keep]
 """For each site name, what is kept."""

@@ -19,6 +19,7 @@ from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.boosting_config import BoostingConfig
+from sese.training.experts import ExpertsConfig
 from sese.training.losses import LOSSES
 from sese.training.masks import MasksConfig
 from sese.training.metric_guided import GuidanceConfig
@@ -64,11 +65,14 @@ class TrainingConfig:
             between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
             ``measured`` (every level is run, without learning, and the router learns from each frame's
             errors which to pick), ``gated`` (the model's gates pick channels, and learn to), ``milestones``
-            (every step of cold diffusion, each towards its own target), ``masks`` (a bitwise network, towards
+            (every step of cold diffusion, each towards its own target), ``specialists`` (each row of the
+            batch at the expert of its class), ``gating`` (the gate learns to tell the class), ``mixture``
+            (all experts, mixed by the gate's scores), ``masks`` (a bitwise network, towards
             ideal binary masks; the losses only choose the best weights), ``boosted`` (hashes, bit after
             bit; `steps` are those of all bits together, and what is said below of optimisers is not for it).
         masks: for ``masks``.
         boosting: for ``boosted``.
+        experts: for ``specialists``, ``gating`` and ``mixture``.
         milestones: for ``milestones``.
         routing: for ``routed`` and ``measured``.
         pruning: for ``gated``.
@@ -96,9 +100,22 @@ class TrainingConfig:
     """
 
     levels: Literal[
-        "deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones", "masks", "boosted"
+        "deal",
+        "all",
+        "sandwich",
+        "full",
+        "routed",
+        "measured",
+        "gated",
+        "milestones",
+        "specialists",
+        "gating",
+        "mixture",
+        "masks",
+        "boosted",
     ] = "all"
     boosting: BoostingConfig = field(default_factory=BoostingConfig)
+    experts: ExpertsConfig = field(default_factory=ExpertsConfig)
     masks: MasksConfig = field(default_factory=MasksConfig)
     milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
@@ -232,10 +249,12 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError("training.levels is 'gated' and the model has no gates; set model.gate_channels")
     if gates and levels not in ("gated", "full"):
         raise InputError(f"training.levels is '{levels}' and the model has gates; use gated, or full")
-    if only == ("policy",) and levels not in ("routed", "measured", "gated"):
+    if only == ("policy",) and levels not in ("routed", "measured", "gated", "gating"):
         raise InputError(
-            "training.train_only is 'policy'; that needs training.levels=routed, measured or gated"
+            "training.train_only is 'policy'; that needs training.levels=routed, measured, gated or gating"
         )
+    if levels in EXPERTS:
+        _check_experts(config)
     if config.training.guidance.mixtures and levels != "routed":
         raise InputError(f"training.guidance guides routed training, and training.levels is '{levels}'")
     if levels == "measured" and only != ("policy",):
@@ -259,6 +278,25 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     if levels == "milestones" and not hasattr(model, "noise_gains"):
         raise InputError(f"training.levels is 'milestones' and {system} has none; use cold_diffusion")
     return config
+
+
+EXPERTS = ("specialists", "gating", "mixture")
+"""Values of `training.levels` that are for experts."""
+
+
+def _check_experts(config: RunConfig) -> None:
+    """Refuse what no mixture of experts can be trained by."""
+    levels, model = config.training.levels, config.model
+    experts = getattr(model, "experts", 0)
+    if experts < 2:
+        raise InputError(
+            f"training.levels is '{levels}' and the model has no two experts; "
+            "use system local_experts with model.experts of 2 or more"
+        )
+    if levels != "specialists" and not model.gate_hidden:
+        raise InputError(f"training.levels is '{levels}' and the model has no gate; set model.gate_hidden")
+    if levels != "mixture":
+        config.training.experts.check_count(experts)
 
 
 def dump(config: Any) -> str:

@@ -16,6 +16,7 @@ from sese.data.mixing import Mixer
 from sese.data.pool import Pool, label_pool
 from sese.data.synthetic import synthetic_banks
 from sese.training.config import RunConfig
+from sese.training.experts import Labelled, classifier, listed
 from sese.training.metric_guided import activation, labeller, percentiles, targets
 from sese.training.task import EnhancementTask
 
@@ -36,11 +37,18 @@ class MixtureData(lightning.LightningDataModule):
         """Decode or open the corpora; refuses speakers or noises shared between the splits."""
         if self.banks is not None:
             return
+        train, validation = self._read()
+        classes, experts = self.config.training.experts, self.config.model.levels
+        self.banks = (
+            replace(train, speech=listed(classes, train.speech, experts)),
+            replace(validation, speech=listed(classes, validation.speech, experts)),
+        )
+
+    def _read(self) -> tuple[Banks, Banks]:
         data = self.config.data
         rate = self.config.model.sample_rate
         if data.synthetic:
-            self.banks = synthetic_banks(rate, seed=1), synthetic_banks(rate, seed=2)
-            return
+            return synthetic_banks(rate, seed=1), synthetic_banks(rate, seed=2)
         train = build(
             data.train,
             speech=data.speech,
@@ -53,7 +61,7 @@ class MixtureData(lightning.LightningDataModule):
         check_disjoint(train.corpus, validation.corpus)
         for problem in (*train.problems, *validation.problems):
             print(f"skipped {problem.path}: {problem.reason}")
-        self.banks = train, validation
+        return train, validation
 
     def prepare_data(self) -> None:
         """Label a pool where a metric guides; one process does it, the others read its file."""
@@ -69,7 +77,8 @@ class MixtureData(lightning.LightningDataModule):
         device = self.trainer.strategy.root_device
         mixer = self.mixer(device)
         guided = self.config.training.guidance.mixtures > 0
-        mixes: Mixes = Pool(mixer, self._targets()) if guided else mixer
+        label = classifier(self.config.training.experts, mixer.speech.bank)
+        mixes: Mixes = Pool(mixer, self._targets()) if guided else Labelled(mixer, label)
         world = self.trainer.world_size
         start = self.trainer.global_step * size * world
         batches = TrainBatches(mixes, size, start, self.trainer.global_rank, world)
@@ -114,4 +123,5 @@ class MixtureData(lightning.LightningDataModule):
             data.mix.plain(), sample_rate=self.config.model.sample_rate, seconds=data.validation_seconds
         )
         fixed = validation_set(mix, banks.speech, banks.noise, None, data.validation_clips, seed=1)
+        fixed = list(map(classifier(self.config.training.experts, banks.speech), fixed))
         return DataLoader(fixed, batch_size=None)  # type: ignore[arg-type]

@@ -111,6 +111,9 @@ class EnhancementTask(lightning.LightningModule):
             if gated:
                 target = self.config.training.pruning.target
                 self._note("pruning", pruning(decided.plan, target).view(1))
+        validate = WAYS[self.config.training.levels].validate
+        for name, values in (validate(self, batch) if validate else {}).items():
+            self._note(name, values)
         for name, estimate in named.items():
             estimate = estimate.float()
             losses = self.losses(estimate, clean, noisy)

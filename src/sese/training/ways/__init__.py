@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sese.training.ways import gated, levels, masks, measured, milestones, routed
+from sese.training.ways import experts, gated, levels, masks, measured, milestones, routed
 from sese.training.ways.way import Way
 
 WAYS = {
@@ -13,6 +13,9 @@ WAYS = {
     "routed": Way(routed.routed, routed.score),
     "measured": Way(measured.measured, routed.score),
     "gated": Way(gated.gated, gated.score),
+    "specialists": Way(experts.specialists, experts.matched_score, validate=experts.validate_specialists),
+    "gating": Way(experts.gating, experts.gating_score, validate=experts.validate_gating),
+    "mixture": Way(experts.mixture, experts.routed_score),
     "milestones": Way(milestones.milestones, levels.last_score),
     "masks": Way(masks.masks, levels.last_score, masks.fit_codes),
 }
