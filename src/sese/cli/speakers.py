@@ -33,3 +33,108 @@ def train(
         config, run_dir = config / RESOLVED, run_dir or config
     resolved = speaker_training.read(config, changes)
     speaker_training.train(resolved, run_dir or Path("runs") / resolved.name, resume, minutes)
+
+
+@app.command()
+def verify(
+    embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
+    corpora: Corpora,
+    snrs: Annotated[
+        list[float] | None, typer.Option("--snr", help="Of the clips in dB, once each. [default: -5 to 10, 60]")
+    ] = None,
+    clips: Annotated[int, typer.Option(help="Clips at each SNR, two of a speaker.")] = 400,
+    seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 3.0,
+    out: Annotated[Path | None, typer.Option("--out-dir", "-o", help="Write verification.json there.")] = None,
+) -> None:
+    """How well an embedding tells, of two noisy clips, whether one speaker speaks: equal error rates.
+
+    Give corpora that it was not trained on.
+    """
+    from sese.cli.extras import require
+
+    require("train", "torch", "safetensors")
+    from sese.data.plans import MixConfig
+    from sese.errors import InputError
+    from sese.evaluation import report
+    from sese.personalization.embedding import load
+    from sese.personalization.speaker_clips import speaker_clips, unseen
+    from sese.personalization.verification import CLEAN_DB, verify
+
+    if clips < 4:
+        raise InputError(f"--clips is {clips}; give 4 or more")
+    net = load(embedding)
+    mix = MixConfig(seconds=seconds, sample_rate=net.config.sample_rate)
+    made = speaker_clips(unseen(corpora, net.config.sample_rate), mix, net.config.sample_rate, seed=0)
+    rows = verify(net, made, clips, snrs or [-5.0, 0.0, 5.0, 10.0, CLEAN_DB])
+    typer.echo("| SNR, dB | EER, % | 95% interval | within one source, % | pairs of one, of two | speakers |")
+    typer.echo("| --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        typer.echo(
+            f"| {row['snr_db']:g} | {100 * row['eer']:.1f} | {100 * row['low']:.1f} to {100 * row['high']:.1f} "
+            f"| {100 * row['eer_alike']:.1f} | {row['pairs_same']}, {row['pairs_other']} | {row['speakers']} |"
+        )
+    if out is not None:
+        report.make_folder(out)
+        for path in report.write_files(out, "verification", {"json": report.to_json({"rows": rows})}):
+            typer.echo(f"wrote {path}", err=True)
+
+
+@app.command()
+def group(
+    embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
+    corpora: Corpora,
+    out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder to write.")],
+    counts: Annotated[
+        list[int] | None, typer.Option("--groups", "-k", help="How many, once each. [default: 2, 5, 10]")
+    ] = None,
+    assign: Annotated[
+        list[Path] | None,
+        typer.Option(help="Corpus whose speakers join the group of the nearest centre, for validation."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the starts of k-means.")] = 0,
+) -> None:
+    """Group the speakers of corpora by the mean embedding of their clean utterances, with k-means.
+
+    For each number K of groups, writes groups-K.csv, the table that training.experts.table takes, and
+    groups-K.json, the centres. Speech whose speaker nothing tells stays out.
+    """
+    from sese.cli.extras import require
+
+    require("train", "torch", "safetensors")
+    from sese.personalization import groups
+    from sese.personalization.embedding import load
+    from sese.personalization.speaker_clips import spoken
+
+    net = load(embedding)
+    own = groups.speaker_embeddings(net, spoken(corpora, net.config.sample_rate))
+    others = groups.speaker_embeddings(net, spoken(assign, net.config.sample_rate)) if assign else {}
+    for count in counts or (2, 5, 10):
+        found = groups.group(own, count, seed)
+        joined = {name: int(found.nearest(point[None])[0]) for name, point in others.items()}
+        table, _ = groups.save(out, found, joined | dict(found.members), str(embedding))
+        sizes = [list(found.members.values()).count(number) for number in range(count)]
+        more = [list(joined.values()).count(number) for number in range(count)]
+        text = f"; {len(joined)} more joined them: {more}" if joined else ""
+        typer.echo(f"{table}: {len(found.members)} speakers in groups of {sizes}{text}")
+
+
+@app.command()
+def assemble(
+    model: Annotated[Path, typer.Argument(help="Model folder of a generalist, or of an expert a group.")],
+    embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
+    groups: Annotated[Path, typer.Argument(help="Centres, groups-K.json of `sese speakers group`.")],
+    out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder to write.")],
+) -> None:
+    """Make a mixture of experts whose gate is a speaker embedding; training.initial takes it.
+
+    A generalist becomes the first expert of every group. The gate picks the group of the nearest centre.
+    """
+    from sese.cli.extras import require
+
+    require("train", "torch", "safetensors")
+    from sese.personalization import assembly
+    from sese.personalization import groups as grouping
+    from sese.personalization.embedding import load
+
+    made = assembly.write(model, load(embedding), grouping.load(groups), out)
+    typer.echo(f"{out}: {made.experts} experts of {made.hidden} units, a gate of {made.gate_hidden}")

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sese.data.bank import Bank
-from sese.data.corpora import UNKNOWN
+from sese.data.bank import Bank, load_bank
+from sese.data.corpora import UNKNOWN, Corpus, scan
 from sese.data.loaders import Banks, build
 from sese.data.mixing import Mixer, Mixture
 from sese.data.plans import MixConfig, Planner
@@ -139,3 +139,17 @@ def unseen(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -
     """
     banks = build(roots, sample_rate=sample_rate, cache_dir=cache_dir or None, split=None)
     return replace(banks, speech=known(banks.speech))
+
+
+def spoken(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -> Bank:
+    """Speech of known speakers in folders, without asking for noise.
+
+    Raises:
+        InputError: no speech whose speaker is known.
+    """
+    corpus = Corpus()
+    for root in roots:
+        corpus += scan(root)
+    if not corpus.speech:
+        raise InputError(f"no speech in {', '.join(map(str, roots))}; see `sese data describe`")
+    return known(load_bank(corpus.speech, sample_rate, cache_dir or None))
