@@ -21,7 +21,10 @@ def train(
     run_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
 ) -> None:
-    """Train a speaker embedding, or an autoencoder of speech. Stops cleanly after max_minutes=N; --resume goes on."""
+    """Train a speaker embedding, or an autoencoder of speech.
+
+    Stops cleanly after max_minutes=N; --resume goes on.
+    """
     from sese.cli.extras import require, take_minutes
 
     require("train", "torch", "safetensors", "yaml")
@@ -40,11 +43,14 @@ def verify(
     embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
     corpora: Corpora,
     snrs: Annotated[
-        list[float] | None, typer.Option("--snr", help="Of the clips in dB, once each. [default: -5 to 10, 60]")
+        list[float] | None,
+        typer.Option("--snr", help="Of the clips in dB, once each. [default: -5 to 10, 60]"),
     ] = None,
     clips: Annotated[int, typer.Option(help="Clips at each SNR, two of a speaker.")] = 400,
     seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 3.0,
-    out: Annotated[Path | None, typer.Option("--out-dir", "-o", help="Write verification.json there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out-dir", "-o", help="Write verification.json there.")
+    ] = None,
 ) -> None:
     """How well an embedding tells, of two noisy clips, whether one speaker speaks: equal error rates.
 
@@ -69,9 +75,10 @@ def verify(
     typer.echo("| SNR, dB | EER, % | 95% interval | within one source, % | pairs of one, of two | speakers |")
     typer.echo("| --- | --- | --- | --- | --- | --- |")
     for row in rows:
+        rate, low, high, alike = (f"{100 * row[name]:.1f}" for name in ("eer", "low", "high", "eer_alike"))
+        pairs = f"{row['pairs_same']}, {row['pairs_other']}"
         typer.echo(
-            f"| {row['snr_db']:g} | {100 * row['eer']:.1f} | {100 * row['low']:.1f} to {100 * row['high']:.1f} "
-            f"| {100 * row['eer_alike']:.1f} | {row['pairs_same']}, {row['pairs_other']} | {row['speakers']} |"
+            f"| {row['snr_db']:g} | {rate} | {low} to {high} | {alike} | {pairs} | {row['speakers']} |"
         )
     if out is not None:
         report.make_folder(out)
@@ -138,3 +145,46 @@ def assemble(
 
     made = assembly.write(model, load(embedding), grouping.load(groups), out)
     typer.echo(f"{out}: {made.experts} experts of {made.hidden} units, a gate of {made.gate_hidden}")
+
+
+@app.command()
+def select(
+    model: Annotated[Path, typer.Argument(help="Model folder, or run folder, of a mixture of experts.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders with clean/ and noisy/, such as one a user.")
+    ],
+    autoencoder: Annotated[Path | None, typer.Option(help="Run folder of an autoencoder of speech.")] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Model folder of a generalist; the first is compared with.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Of an input, which those who pick once listen to.")] = 2.0,
+    limit: Annotated[int | None, typer.Option(help="Take this many files of each folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out-dir", "-o", help="Write selection.json and .md there.")
+    ] = None,
+) -> None:
+    """Compare who picks an input's expert: the gate, an autoencoder's error, an oracle, chance."""
+    from sese.cli.extras import require
+
+    require("train", "torch", "safetensors")
+    from sese.evaluation import report
+    from sese.personalization import selection
+    from sese.personalization.autoencoder import load
+
+    if out is not None:
+        report.make_folder(out)
+    others = {
+        place.parent.name if place.name in ("best", "last") else place.name: place for place in beside or ()
+    }
+    contest = selection.Contest(
+        selection.load_model(model),
+        {name: selection.load_model(place) for name, place in others.items()},
+        None if autoencoder is None else load(autoencoder),
+        seconds,
+    )
+    result = selection.compare(contest, folders, limit)
+    text = selection.to_markdown(result)
+    typer.echo(text, nl=False)
+    if out is not None:
+        for path in report.write_files(out, "selection", {"json": report.to_json(result), "md": text}):
+            typer.echo(f"wrote {path}", err=True)

@@ -73,7 +73,7 @@ def assemble(
 
 
 def recurrent_weights(net: SpeakerNet) -> dict[str, Tensor]:
-    """The embedding's GRU layers as a gate has them: one matrix for the gates' inputs, one for the states'."""
+    """The embedding's GRU layers, by the names and in the shapes that a gate has."""
     made = {}
     for layer in range(net.config.layers):
         for ours, theirs in (("input", "ih"), ("hidden", "hh")):

@@ -93,7 +93,7 @@ def group(embeddings: Mapping[str, np.ndarray], count: int, seed: int = 0) -> Gr
         seed: of the starts.
 
     Raises:
-        InputError: fewer speakers than groups, or fewer groups than 2.
+        InputError: fewer speakers that differ than groups, or fewer groups than 2.
     """
     if not 2 <= count <= len(embeddings):
         raise InputError(
@@ -101,6 +101,10 @@ def group(embeddings: Mapping[str, np.ndarray], count: int, seed: int = 0) -> Gr
         )
     names = sorted(embeddings)
     points = np.stack([np.asarray(embeddings[name], np.float64) for name in names])
+    if len(np.unique(points, axis=0)) < count:
+        raise InputError(
+            f"groups: fewer than {count} speakers have embeddings that differ; give fewer groups"
+        )
     generator = np.random.default_rng(seed)
     best = min((_k_means(points, count, generator) for _ in range(RESTARTS)), key=lambda found: found[0])
     _, centres, nearest = best
@@ -162,9 +166,7 @@ def _k_means(
     centres = points[[generator.integers(len(points))]]
     while len(centres) < count:
         far = _distances(points, centres).min(1)
-        total = far.sum()
-        likely = far / total if total > 0 else None
-        centres = np.concatenate([centres, points[[generator.choice(len(points), p=likely)]]])
+        centres = np.concatenate([centres, points[[generator.choice(len(points), p=far / far.sum())]]])
     nearest = _distances(points, centres).argmin(1)
     for _ in range(ITERATIONS):
         held = np.bincount(nearest, minlength=count)

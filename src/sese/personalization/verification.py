@@ -63,7 +63,9 @@ def embed(net: SpeakerNet, clips: SpeakerClips, numbers: Sequence[int], snr_db: 
     return torch.cat(parts), torch.cat(speakers)
 
 
-def verify(net: SpeakerNet, clips: SpeakerClips, count: int, snrs_db: Sequence[float]) -> list[dict[str, Any]]:
+def verify(
+    net: SpeakerNet, clips: SpeakerClips, count: int, snrs_db: Sequence[float]
+) -> list[dict[str, Any]]:
     """Equal error rates over all pairs of some clips, at each SNR.
 
     Pairs that share a recording do not count. The interval is that of a bootstrap over speakers.
