@@ -62,6 +62,7 @@ def _try_models() -> tuple[list[dict[str, Any]], list[str]]:
 
     from sese.errors import InputError
     from sese.runtime.artefact import bundled_models
+    from sese.runtime.budget import level_name
     from sese.runtime.enhancer import Enhancer
 
     models, problems = [], []
@@ -73,11 +74,12 @@ def _try_models() -> tuple[list[dict[str, Any]], list[str]]:
             rate = enhancer.card.sample_rate
             noise = np.random.default_rng(0).normal(0, 0.05, rate).astype(np.float32)
             speed = {}
-            for level in (enhancer.card.levels[0], enhancer.card.levels[-1]):
-                stream = enhancer.stream(budget=f"fixed:{level.utilization:g}")
+            for index in (0, len(enhancer.card.levels) - 1):
+                name_of = level_name(enhancer.card, index)
+                stream = enhancer.stream(budget=f"fixed:{name_of}")
                 stream.feed(noise)
                 stream.flush()
-                speed[f"{level.utilization:g}"] = stream.real_time_factor
+                speed[name_of] = stream.real_time_factor
             models.append({"name": name, "real_time_factor": speed})
         except InputError as error:
             problems.append(str(error))

@@ -61,6 +61,9 @@ def show(
     router = "yes: --budget auto, or a mean to hold, as --budget 0.3" if facts["router"] else "no"
     if facts["gates"]:
         router = "gates, which pick channels: --budget auto"
+    if facts["alternatives"]:
+        router = "a gate, which picks one of the experts" if facts["router"] else "no gate picks an expert"
+        router += f"; --budget fixed:1 to fixed:{len(facts['levels'])} for one of them"
     print(f"router      {router}")
     for part, licence in facts["licence"].items():
         print(f"licence     {part}: {licence}")
@@ -72,8 +75,11 @@ def _levels(facts: dict[str, Any]) -> Table:
     quality = {_level_of(key): row for key, row in facts["quality"].items()}
     metrics = list(dict.fromkeys(metric for row in quality.values() for metric in row))
     rows = {
-        f"{level['utilization']:g}": (f"{level['macs_per_second'] / 1e6:,.1f}", f"{level['parameters']:,}")
-        for level in facts["levels"]
+        f"{number}" if facts["alternatives"] else f"{level['utilization']:g}": (
+            f"{level['macs_per_second'] / 1e6:,.1f}",
+            f"{level['parameters']:,}",
+        )
+        for number, level in enumerate(facts["levels"], start=1)
     }
     table = _table("level", "MMACs/s", "parameters", *metrics)
     others = [key for key in quality if key not in rows and key != "noisy"]

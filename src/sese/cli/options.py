@@ -25,7 +25,8 @@ Linked = Annotated[
 ]
 BUDGET_HELP = (
     "Share of the compute to use, up to 1; 'auto': the model's router decides; 'fixed:0.25': this level, "
-    "always; 'threshold' or 'threshold:DB': by the noise, more dB for more compute."
+    "always ('fixed:2': the second expert); 'threshold' or 'threshold:DB': by the noise, more dB for more "
+    "compute."
 )
 
 

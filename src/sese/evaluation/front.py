@@ -68,7 +68,8 @@ def oracle(
         return []
     # Choices change where two levels of a file tie, at the slope between them.
     first, second = np.triu_indices(len(cost), 1)
-    slopes = (score[second] - score[first]) / (cost[second] - cost[first])[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):  # levels of equal cost have no price between them
+        slopes = (score[second] - score[first]) / (cost[second] - cost[first])[:, None]
     slopes = slopes[np.isfinite(slopes) & (slopes > 0)]
     ties = np.quantile(slopes, np.linspace(0, 1, prices - 1)) if len(slopes) else np.zeros(0)
     asked = np.concatenate([[0.0], ties * (1 + 1e-9)])

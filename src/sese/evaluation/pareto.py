@@ -24,7 +24,7 @@ def pareto_budgets(card: Any) -> list[Budget]:
     """What to try with a model: its levels, a threshold policy, and its router, free and held."""
     budgets = default_budgets(card)
     levels = [level.utilization for level in card.levels] if card else []
-    if len(levels) > 1:
+    if len(levels) > 1 and not getattr(card, "alternatives", False):
         budgets += [f"threshold:{shift}" for shift in SHIFTS_DB]
         budgets += [(low + high) / 2 for low, high in pairwise(levels)] if card.router else []
     return budgets

@@ -76,6 +76,8 @@ def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:
     if getattr(card, "gates", False):
         utilizations, macs = [0.0, *utilizations], [card.static_macs_per_second, *macs]
     router = card.router_macs_per_second if routed else 0.0
+    if getattr(card, "alternatives", False):
+        return macs[0] + router
     return float(np.interp(trace, utilizations, macs).mean()) + router
 
 

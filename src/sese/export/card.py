@@ -16,6 +16,9 @@ GATES = (
     "good as it was trained (`training.pruning.dense_share`)"
 )
 
+EXPERTS = "\n- the levels are experts of equal cost, of which one runs; `--budget fixed:2` is the second"
+GATE = "; a gate picks one, under `--budget auto` or 1"
+
 
 def write_card(
     path: Path, metadata: dict[str, Any], run: Path, notes: Path | None, difference: float
@@ -39,7 +42,7 @@ def write_card(
         f"- one step is {hop} samples ({1000 * hop / rate:.0f} ms); latency {latency} samples "
         f"({1000 * latency / rate:.1f} ms), of which {metadata['lookahead_samples']} look ahead\n"
         f"- {metadata['parameters']:,} parameters; the ONNX file agrees with PyTorch to {difference:.1e}\n"
-        f"- made by sese {metadata['version']}" + (GATES if metadata["gates"] else ""),
+        f"- made by sese {metadata['version']}" + _remarks(metadata),
         "## Levels",
         _levels(metadata),
     ]
@@ -50,6 +53,14 @@ def write_card(
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
+def _remarks(metadata: dict[str, Any]) -> str:
+    if metadata["gates"]:
+        return GATES
+    if metadata["alternatives"]:
+        return EXPERTS + (GATE if metadata["router"] else "; no gate picks one")
+    return ""
+
+
 def _levels(metadata: dict[str, Any]) -> str:
     quality = metadata["quality"]
     shown = [name for name in HEADINGS if any(name in row for row in quality.values())]
@@ -58,8 +69,8 @@ def _levels(metadata: dict[str, Any]) -> str:
     if "noisy" in quality:
         rows.append(["noisy", "", "", *(_number(quality["noisy"], name) for name in shown)])
     listed = {"noisy"}
-    for level in metadata["levels"]:
-        name = f"{level['utilization']:g}"
+    for number, level in enumerate(metadata["levels"], start=1):
+        name = f"{number}" if metadata["alternatives"] else f"{level['utilization']:g}"
         key = f"fixed:{name}" if f"fixed:{name}" in quality else name
         listed.add(key)
         cost = [f"{level['macs_per_second'] / 1e6:.1f}", f"{level['parameters']:,}"]

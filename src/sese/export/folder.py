@@ -20,7 +20,7 @@ from sese.export.packed import save_packed
 from sese.nn import checkpoint
 from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import utilization
+from sese.nn.plan import alternatives, utilization
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import FORMAT
@@ -108,6 +108,7 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
         "router_macs_per_second": 0.0 if model.policy is None else model.policy.macs() * frames_per_second,
         "router": model.policy is not None,
         "gates": gated,
+        "alternatives": alternatives(model.sites),
         "static_macs_per_second": model.macs()[0] * frames_per_second,
         "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
         "quality": quality,

@@ -51,6 +51,11 @@ def full(sites: Sequence[Site]) -> dict[str, Keep]:
     return {site.name: site.units for site in sites}
 
 
+def alternatives(sites: Sequence[Site]) -> bool:
+    """Whether levels lie side by side, as experts do, rather than each within the next."""
+    return any(site.kind == "one_hot" and site.units > 1 for site in sites)
+
+
 def choice_to_mask(choice: Tensor, site: Site) -> Tensor:
     """Masks from choices of a level.
 

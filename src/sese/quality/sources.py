@@ -20,6 +20,7 @@ from sese.data.pool import key_of
 from sese.errors import InputError
 from sese.evaluation.metrics import pesq_wb
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
+from sese.evaluation.suite import default_budgets
 from sese.quality.config import ClipsConfig
 from sese.runtime.artefact import find_model
 from sese.runtime.budget import Budget
@@ -161,10 +162,10 @@ class Pairs:
 def levels_of(models: tuple[str, ...]) -> list[tuple[Enhancer, Budget]]:
     """Each level of each model: an enhancer, and the budget that always runs that level."""
     return [
-        # A model with a router would hold a mean of a number.
-        (model, f"fixed:{level.utilization:g}" if model.card.router else level.utilization)
+        (model, budget)
         for model in map(Enhancer, models)
-        for level in model.card.levels
+        for budget in default_budgets(model.card)
+        if budget != "auto"
     ]
 
 

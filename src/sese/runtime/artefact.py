@@ -51,7 +51,8 @@ class Card:
     """The facts about a model.
 
     `levels` are sorted, cheapest first; `sample_rate` is in Hz. With `gates` the router is made of them: it
-    picks no level but any utilization from 0 to 1, which costs from `static_macs_per_second` on.
+    picks no level but any utilization from 0 to 1, which costs from `static_macs_per_second` on. With
+    `alternatives` the levels lie side by side, as experts do: they cost the same, and the router picks one.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Card:
     description: str
     gates: bool = False
     static_macs_per_second: float = 0.0
+    alternatives: bool = False
 
     @property
     def latency_ms(self) -> float:
@@ -241,6 +243,7 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
             description=str(facts.get("description", "")),
             gates=bool(facts.get("gates", False)),
             static_macs_per_second=float(facts.get("static_macs_per_second", 0.0)),
+            alternatives=bool(facts.get("alternatives", False)),
         )
     except InputError:
         raise
@@ -249,7 +252,10 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
     except (ValueError, TypeError, AttributeError) as error:
         raise _unusable(path, "its metadata is damaged", error) from error
     used = [level.utilization for level in card.levels]
-    if not used or used != sorted(set(used)) or not 0 < used[0] <= used[-1] <= 1:
+    costs = {(level.utilization, level.macs_per_second) for level in card.levels}
+    if card.alternatives and (len(costs) != 1 or not 0 < used[0] <= 1):
+        raise _unusable(path, f"its levels are alternatives, and their utilizations {used} or costs differ")
+    if not card.alternatives and (not used or used != sorted(set(used)) or not 0 < used[0] <= used[-1] <= 1):
         raise _unusable(path, f"its levels {used} do not rise within (0, 1]")
     if card.sample_rate < 1 or card.hop_length < 1 or card.lookahead_samples < 0:
         raise _unusable(path, "its sample rate, hop or lookahead is out of range")

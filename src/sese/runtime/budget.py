@@ -6,6 +6,9 @@
 | ``"auto"`` | the router, as it sees fit |
 | ``"fixed:U"`` | nobody: the level of utilization U, always |
 | ``"threshold"``, ``"threshold:DB"`` | a running estimate of the SNR, see `sese.runtime.threshold` |
+
+Levels that are alternatives, as experts are, cost the same: 1 is as ``"auto"`` where a gate picks one (else
+the last one runs), ``"fixed:2"`` is the second, and there is nothing else.
 """
 
 from __future__ import annotations
@@ -63,6 +66,12 @@ def parse_budget(card: Card, budget: Budget) -> Rule:
             f"budget 'auto' needs a router and {card.name} has none; give one of its levels: {_levels(card)}"
         )
     word, colon, value = budget.partition(":") if isinstance(budget, str) else ("", "", "")
+    if card.alternatives and (word == "threshold" or (not colon and _number(budget) != 1)):
+        raise InputError(
+            f"budget is {budget!r} and the levels of {card.name} are experts that cost the same; give "
+            + ("1 or 'auto', where its gate picks one, or " if card.router else "")
+            + f"one of them: {_levels(card)}"
+        )
     if word == "fixed" and colon:
         return Fixed(_level_of(card, budget, _number(value)))
     if word == "threshold":
@@ -95,6 +104,8 @@ def highest_level(card: Card, max_mmacs: float | None) -> int:
 
 def _share(card: Card, budget: Budget, value: float) -> Rule:
     used = [level.utilization for level in card.levels]
+    if card.alternatives:
+        return Routed(0.0) if card.router else Fixed(len(used) - 1)
     if card.gates:
         if value != 1:
             raise InputError(
@@ -113,15 +124,24 @@ def _share(card: Card, budget: Budget, value: float) -> Rule:
     return Fixed(max(i for i, level in enumerate(used) if level <= value + SLACK))
 
 
+def level_name(card: Card, index: int) -> str:
+    """What a level is called: its utilization, or the number of an alternative, counted from 1.
+
+    ``fixed:`` before it makes the budget that asks for it.
+    """
+    return f"{index + 1}" if card.alternatives else f"{card.levels[index].utilization:g}"
+
+
 def _level_of(card: Card, budget: Budget, value: float) -> int:
     for index, level in enumerate(card.levels):
-        if abs(level.utilization - value) <= SLACK:
+        if abs((index + 1 if card.alternatives else level.utilization) - value) <= SLACK:
             return index
     raise InputError(f"budget is {budget!r}; {card.name} has the levels {_levels(card)}")
 
 
 def _levels(card: Card) -> str:
-    return ", ".join(f"{level.utilization:g}" for level in card.levels)
+    fixed = "fixed:" if card.alternatives else ""
+    return ", ".join(fixed + level_name(card, index) for index in range(len(card.levels)))
 
 
 def _number(value: Any) -> float:

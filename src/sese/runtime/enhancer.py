@@ -33,7 +33,8 @@ class Enhancer:
               the mean utilization that it holds; without one, the dearest level within it always runs. 1
               always runs everything.
             - ``"auto"``: the router decides freely.
-            - ``"fixed:0.25"``: the level of this utilization always runs.
+            - ``"fixed:0.25"``: the level of this utilization always runs; ``"fixed:2"`` the second expert, in
+              a model whose levels are experts of equal cost: there 1 lets its gate pick one.
             - ``"threshold"``, ``"threshold:DB"``: a running estimate of the SNR decides, see
               `sese.runtime.threshold`; more dB, more compute.
         max_mmacs: No frame runs a level that costs more million MACs a second of one channel; None for no

@@ -74,7 +74,9 @@ class Pilot:
     @property
     def ceiling(self) -> int:
         """Highest level that may run now, counted from 0, the cheapest."""
-        return self._highest if self.deadline is None else self.deadline.ceiling
+        if self.deadline is None or self._card.alternatives:  # of which none is quicker
+            return self._highest
+        return self.deadline.ceiling
 
     @property
     def routed(self) -> bool:
@@ -99,7 +101,8 @@ class Pilot:
         self.deadline: Deadline | None = None
         if self._max_rtf is not None:
             seconds = self._card.hop_length / self._card.sample_rate
-            self.deadline = Deadline(self._highest, seconds, self._max_rtf, self._clock)
+            highest = 0 if self._card.alternatives else self._highest
+            self.deadline = Deadline(highest, seconds, self._max_rtf, self._clock)
 
     def restart(self) -> None:
         """Forget the signal."""

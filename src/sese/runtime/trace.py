@@ -56,7 +56,8 @@ def write_trace(path: Path, utilization: NDArray[np.float32], card: Card) -> Non
     """Write a table with one row a frame, as CSV or as a JSON list, by the suffix of `path`.
 
     Its columns are ``time_s``, where the frame begins, in seconds; ``utilization`` in (0, 1]; and ``level``,
-    counted from 0, the cheapest. The frames at the end flush the model and reach beyond the signal.
+    counted from 0, the cheapest, and empty where levels are alternatives, which cost the same. The frames at
+    the end flush the model and reach beyond the signal.
 
     Args:
         path: Where to write; appears when it is complete.
@@ -72,7 +73,7 @@ def write_trace(path: Path, utilization: NDArray[np.float32], card: Card) -> Non
         {
             "time_s": round(frame * card.hop_length / card.sample_rate, 6),
             "utilization": float(levels[level]),
-            "level": int(level),
+            "level": None if card.alternatives else int(level),
         }
         for frame, level in enumerate(nearest)
     ]

@@ -26,6 +26,8 @@ export function inWords(model, { mode, value }) {
     ];
   const level = model.levels[value];
   const million = (level.macs_per_second / 1e6).toFixed(0);
+  if (model.alternatives)
+    return [`${value + 1}`, `Always expert ${value + 1}: ${million} million multiplications a second.`];
   return [
     `${level.utilization}`,
     `Always ${percent(level.utilization)} of the compute: ${million} million multiplications a second.`,

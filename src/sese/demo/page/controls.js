@@ -57,10 +57,11 @@ export class Controls {
     const { levels } = model;
     const least = levels[0].utilization;
     this.values = { fixed: levels.length - 1, held: Math.max(least, 0.3), auto: 0 };
-    const offered = { fixed: true, held: model.router && !model.gates, auto: model.router };
+    const offered = { fixed: true, held: model.router && !model.gates && !model.alternatives, auto: model.router };
     for (const mode of this.modes) {
       mode.disabled = !offered[mode.value];
-      if (model.gates) mode.checked = mode.value === "auto"; // what the network was trained for
+      // What the network was trained for.
+      if (model.gates || (model.alternatives && model.router)) mode.checked = mode.value === "auto";
     }
     if (!offered[this.mode]) this.modes[0].checked = true;
     document.querySelector("#model-note").textContent =
@@ -78,7 +79,8 @@ export class Controls {
     slider.step = fixed ? 1 : STEP;
     slider.disabled = mode === "auto";
     slider.value = mode === "auto" ? 1 : this.values[mode];
-    const ticks = (fixed ? used : [used[0], 1]).map((value) => {
+    const names = model.alternatives ? used.map((_, index) => index + 1) : used;
+    const ticks = (fixed ? names : [used[0], 1]).map((value) => {
       const tick = document.createElement("span");
       tick.textContent = mode === "auto" ? "" : value;
       return tick;
