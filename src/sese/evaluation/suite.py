@@ -15,7 +15,6 @@ from sese.evaluation.metrics import check_metrics, columns_of, describe_metrics,
 from sese.evaluation.pairs import SAMPLE_RATE, Pair
 from sese.evaluation.parallel import job_count, parallel
 from sese.evaluation.scoring import ENHANCER, NOISY, Budget, label
-from sese.runtime.budget import level_name
 
 Progress = Callable[[int, int], None]
 
@@ -107,9 +106,11 @@ def default_budgets(card: Any) -> list[Budget]:
     """
     if card is None:
         return [1.0]
-    if not card.router and not getattr(card, "alternatives", False):
+    fixed = [f"fixed:{level.utilization:g}" for level in card.levels]
+    if getattr(card, "alternatives", False):
+        fixed = [f"fixed:{number}" for number in range(1, len(card.levels) + 1)]
+    elif not card.router:
         return [level.utilization for level in card.levels]
-    fixed = [f"fixed:{level_name(card, index)}" for index in range(len(card.levels))]
     return [*fixed, *(["auto"] if card.router else [])]
 
 
