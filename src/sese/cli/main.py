@@ -24,6 +24,7 @@ from sese.cli import (
     pareto,
     profile,
     quality,
+    speakers,
     stream,
     sweep,
     train,
@@ -44,7 +45,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "compress": compress.compress,
 }
-GROUPS = {"models": models.app, "data": data.app, "quality": quality.app}
+GROUPS = {"models": models.app, "data": data.app, "quality": quality.app, "speakers": speakers.app}
 
 app = typer.Typer(
     name="sese",

@@ -175,7 +175,7 @@ class Planner:
         noise = [self._noise(u[2], u[3], 0.0)]
         if u[4] < config.second_noise:
             noise.append(self._noise(u[5], u[6], _between(SECOND_NOISE_DB, u[7])))
-        speech = self._utterances(rng)
+        speech = self._utterances(rng, index)
         plan: dict[str, Any] = {}
         if self.rooms is not None and u[8] < config.reverb:
             plan["rir"] = self.rooms.draw(u[9])
@@ -230,11 +230,15 @@ class Planner:
         room = length - time + 1 if length >= time else length
         return recording, int(where * room), level_db
 
-    def _utterances(self, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
+    def opening(self, index: int, uniform: float) -> int:
+        """The recording that an example's speech begins with, and whose speaker goes on."""
+        return self.voices.draw(uniform)
+
+    def _utterances(self, rng: np.random.Generator, index: int) -> tuple[tuple[int, int], ...]:
         """Utterances of one speaker, with pauses, until the clip is full; a long one is cut anywhere."""
         time, rate = self.config.time, self.config.sample_rate
         first, room, pause = rng.random(3)
-        recording = self.voices.draw(first)
+        recording = self.opening(index, first)
         length = int(self.speech.lengths[recording])
         if length >= time:
             return ((recording, -int(room * (length - time + 1))),)

@@ -107,11 +107,11 @@ class LabelledClips:
             sexes = read_sexes(Path(config.labels), speech)
             speech, self.sexes = subset(speech, np.isfinite(sexes)), sexes[np.isfinite(sexes)]
         if part != "all":
-            voices = _share(speech.groups, len(speech.group_names), config.held_out, seed, part)
+            voices = part_of(speech.groups, len(speech.group_names), config.held_out, seed, part)
             self.sexes = None if self.sexes is None else self.sexes[voices]
             speech = subset(speech, voices)
             numbers = np.arange(len(noise))
-            noise = subset(noise, _share(numbers, len(noise), config.held_out, seed, part))
+            noise = subset(noise, part_of(numbers, len(noise), config.held_out, seed, part))
         mix = MixConfig(sample_rate=net.sample_rate, seconds=config.seconds, snr_db=config.snr_db)
         mix = replace(mix.plain(), silence=0.0)
         # Clips that choose and test differ from those that train, whoever speaks.
@@ -194,7 +194,7 @@ def subset(bank: Bank, kept: np.ndarray) -> Bank:
     )
 
 
-def _share(groups: np.ndarray, count: int, share: float, seed: int, part: str) -> np.ndarray:
+def part_of(groups: np.ndarray, count: int, share: float, seed: int, part: str) -> np.ndarray:
     """Which of [recording] belong to a part, whole groups together."""
     held = np.random.default_rng([seed, count]).permutation(count) < share * count
     return held[groups] == (part == "held_out")

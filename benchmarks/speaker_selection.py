@@ -1,0 +1,86 @@
+"""The tables of docs/systems/speaker_informed_selection.md, from what `sese speakers select` wrote.
+
+    python benchmarks/speaker_selection.py --reference control evaluations/users-*/selection.json
+
+Each file is of one mixture of experts on some folders; models beside it in any of them count for all that
+have the same pairs. Differences are paired, folder by folder (a user each) or file by file where there is one
+folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sese.evaluation.summary import bootstrap_mean
+
+Scores = dict[tuple[str, str], float]
+"""(folder, file) -> improvement of SI-SDR, dB."""
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("selections", type=Path, nargs="+")
+    parser.add_argument("--reference", required=True, help="what differences are taken to")
+    arguments = parser.parse_args()
+    scored, costs, agreed = gather(arguments.selections)
+    reference = scored[arguments.reference]
+    print(f"| | MMAC/s | SI-SDR improvement, dB | over {arguments.reference} | as the oracle |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, own in scored.items():
+        mean, gain = (bootstrap_mean(by_folder(values)) for values in (own, difference(own, reference)))
+        cost = f"{costs[name]:.1f}" if name in costs else ""
+        share = f"{100 * agreed[name]:.0f}%" if name in agreed else ""
+        print(f"| {name} | {cost} | {interval(mean)} | {interval(gain, '+')} | {share} |")
+
+
+def gather(
+    paths: Sequence[Path],
+) -> tuple[dict[str, Scores], dict[str, float], dict[str, float]]:
+    """Scores, MMAC/s and shares of the files where the oracle agrees, by name.
+
+    Who picks is named with the folder of the file that tells of it.
+    """
+    scored: dict[str, Scores] = {}
+    costs: dict[str, float] = {}
+    agreed: dict[str, float] = {}
+    for path in paths:
+        result = json.loads(path.read_text())
+        for name, values in result["summary"].items():
+            picks = values["as_oracle"] is not None or name in ("gate", "chance")
+            called = f"{path.parent.name}: {name}" if picks else name
+            scored[called] = {(row["folder"], row["file"]): row["scores"][name] for row in result["rows"]}
+            if values["as_oracle"] is not None:
+                agreed[called] = values["as_oracle"]
+            cost = result["costs"].get("gate" if name == "gate, once" else name)
+            if cost is not None:
+                costs[called] = cost["mmacs_per_second"]
+    return scored, costs, agreed
+
+
+def difference(own: Scores, reference: Scores) -> Scores:
+    """What one has over the other, where both are scored."""
+    return {pair: own[pair] - reference[pair] for pair in own if pair in reference}
+
+
+def by_folder(values: Scores) -> list[float]:
+    """Means of the folders, or the values themselves where there is one folder."""
+    folders = sorted({folder for folder, _ in values})
+    if len(folders) == 1:
+        return list(values.values())
+    return [float(np.mean([v for (own, _), v in values.items() if own == folder])) for folder in folders]
+
+
+def interval(value: Mapping[str, float], sign: str = "") -> str:
+    """A mean and its 95% interval."""
+    mean, low, high = (f"{value[key]:{sign}.2f}" for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+if __name__ == "__main__":
+    main()
