@@ -6,7 +6,8 @@
 `users` is what `benchmarks/users.py` writes. Each student is adapted as `sese adapt` does it, to the
 recordings alone: all the way, as published, and as far as the guard lets it. Clean speech is only used to
 score. What is done is kept in `report/results.jsonl`; the same command goes on, and writes
-`report/adaptation.md`.
+`report/adaptation.md`. Two things are left out of `sese adapt` to save time: the export, and the teacher's
+second hearing of a user for the next student.
 """
 
 from __future__ import annotations
@@ -31,15 +32,40 @@ from sese.nn import checkpoint
 from sese.nn.cost import macs_per_sample, parameters_used
 from sese.nn.plan import utilization
 from sese.nn.policies.fixed import level_plans
-from sese.personalization import guard
+from sese.personalization import adaptation, guard
 from sese.personalization.adaptation import Request, adapt
 from sese.personalization.config import read
-from sese.personalization.teacher import enhance, model_folder
+from sese.personalization.teacher import Teacher, enhance, model_folder, open_teacher
 
 COLUMNS = ("si_sdr", "sdr", "pesq_wb")
 UNGUARDED = 1000.0
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+OUTPUTS: dict[Any, Any] = {}
+"""What the teacher made of the user's recordings, for all students; a teacher that is no student's own."""
+
+
+def teacher_that_remembers(model: str, student: Any) -> Teacher:
+    """As `open_teacher`; what it made once is not made again."""
+    teacher = open_teacher(model, student)
+    if model == "own":
+        return teacher
+
+    def run(audio: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        key = (model, rate, audio.tobytes())
+        if key not in OUTPUTS:
+            OUTPUTS[key] = teacher.run(audio, rate)
+        return OUTPUTS[key]
+
+    return dataclasses.replace(teacher, run=run)
+
+
+def save_weights(run: Path, output: Path, **_: Any) -> None:
+    """In place of the export: the network alone, which is all that is scored."""
+    system, values = checkpoint.read_config(run)
+    checkpoint.save(output, system, values, checkpoint.load(run).state_dict())
 
 
 def main() -> None:
@@ -57,6 +83,8 @@ def main() -> None:
     parser.add_argument("--max-minutes", type=float, default=1e9)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    adaptation.open_teacher = teacher_that_remembers
+    adaptation.export_folder = save_weights
     options.output.mkdir(parents=True, exist_ok=True)
     users = sorted(path.parent for path in options.users.glob("*/user.json"))[: options.count]
     deadline = time.monotonic() + 60 * options.max_minutes
@@ -65,7 +93,7 @@ def main() -> None:
         for model in [*options.larger, *options.students]:
             done = done and time.monotonic() < deadline
             if done:
-                score_generalist(model, user, options)
+                score_generalist(model, user, options, every=model in options.students)
         for model in options.students:
             done = done and time.monotonic() < deadline
             if done:
@@ -74,12 +102,12 @@ def main() -> None:
     print("done" if done else "not done; the same command goes on")
 
 
-def score_generalist(model: Path, user: Path, options: argparse.Namespace) -> None:
-    """A model as it is; with the first, the noisy input too."""
+def score_generalist(model: Path, user: Path, options: argparse.Namespace, every: bool) -> None:
+    """A model as it is, at every level or at its highest; with the first, the noisy input too."""
     if not has(options.output, user.name, "noisy", "noisy"):
         note(options.output, user, "noisy", "noisy", {"noisy": score(user, lambda x: x, options.clips)})
     if not has(options.output, user.name, model.name, "generalist"):
-        levels = score_levels(model_folder(model), user, options.clips)
+        levels = score_levels(model_folder(model), user, options.clips, every)
         note(options.output, user, model.name, "generalist", levels)
 
 
@@ -122,11 +150,11 @@ def score_adapted(model: Path, user: Path, options: argparse.Namespace) -> None:
     note(options.output, user, model.name, "guarded", levels, {"share": taken, "general": rows})
 
 
-def score_levels(folder: Path, user: Path, clips: int) -> dict[str, Any]:
+def score_levels(folder: Path, user: Path, clips: int, every: bool = True) -> dict[str, Any]:
     """Scores of each level of a model by its utilization, with what it costs."""
     model = checkpoint.load(folder)
     found = {}
-    for level, plan in enumerate(level_plans(model)):
+    for level, plan in list(enumerate(level_plans(model)))[0 if every else -1 :]:
         row = score(user, lambda x, plan=plan: enhance(model, x, plan), clips)
         row["mmacs_per_second"] = macs_per_sample(model, plan) * model.sample_rate / 1e6
         row["parameters"] = parameters_used(model, level + 1)

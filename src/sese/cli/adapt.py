@@ -35,7 +35,7 @@ def adapt(
             "kept as they are. [default: low with the teacher 'own', else all]"
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings, as configs/adapt.yaml.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings, as configs/adaptation/*.yaml.")] = None,
     tolerance: Annotated[
         float | None,
         typer.Option(help="SI-SDR that other voices and noises may lose, in dB, on average. [default: 1]"),

@@ -278,7 +278,7 @@ def _identity(
     for recording in recordings:
         digest.update(recording.audio.tobytes())
     settings = dataclasses.asdict(config)
-    for name in ("tolerance_db", "threads", "patience"):  # may change on the way
+    for name in ("tolerance_db", "draw_back", "threads", "patience"):  # may change on the way
         del settings[name]
     digest.update(repr((teacher.name, teacher.macs_per_second, list(levels), settings)).encode())
     return digest.hexdigest()

@@ -84,7 +84,7 @@ def segments(
     for span in spans:
         energy = targets[span.recording][span.begin : span.end].double().square().cumsum(0)
         energy = torch.cat([energy.new_zeros(1), energy])
-        begins = torch.arange(0, span.samples - length + 1, stride)
+        begins = torch.arange(0, max(0, span.samples - length + 1), stride)
         power = (energy[begins + length] - energy[begins]) / length
         loud = power > mean_power * 10 ** (PAUSE_DB / 10)
         found += [(span.recording, span.begin + int(begin)) for begin in begins[loud]]
