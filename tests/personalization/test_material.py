@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sese.errors import InputError
 from sese.nn.systems.local_experts import LocalExpertsConfig
 from sese.personalization import guard
 from sese.personalization.config import AdaptConfig
-from sese.personalization.distillation import Adaptation, Material, segments
+from sese.personalization.distillation import Adaptation, Material, Progress, segments
 from sese.personalization.recordings import (
     Recording,
     Span,
@@ -110,6 +111,50 @@ def test_recordings_without_a_loud_segment_cannot_be_adapted_to(tmp_path: Path) 
     spans = [Span(0, 0, 2 * RATE)], [Span(0, 2 * RATE, 4 * RATE)]
     with pytest.raises(InputError, match="with speech in it to learn from"):
         Adaptation(model, [0], Material([silence], [[silence]], *spans), AdaptConfig(), tmp_path, "")
+
+
+def made(folder: Path, **settings: Any) -> Adaptation:
+    """A student that is to learn to be half as loud, from 8 s of a vowel in noise."""
+    torch.manual_seed(0)
+    clean = torch.from_numpy(voice(150, 8.0))
+    noisy = clean + 0.02 * torch.randn(8 * RATE, generator=torch.Generator().manual_seed(1))
+    config = AdaptConfig(
+        steps=6, validate_steps=3, batch_size=2, segment_seconds=0.5, precision="32-true", **settings
+    )
+    spans = [Span(0, 0, 6 * RATE)], [Span(0, 6 * RATE, 8 * RATE)]
+    model = LocalExpertsConfig(hidden=4).build()
+    return Adaptation(model, [0], Material([noisy], [[0.5 * clean]], *spans), config, folder, "this")
+
+
+def test_an_adaptation_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    whole = made(tmp_path / "whole")
+    whole.run(lambda now: None)
+
+    def stop(now: Progress) -> None:
+        if now.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path / "halves").run(stop)
+    half = made(tmp_path / "halves")
+    half.resume()
+    assert half.progress.step == 3
+    half.run(lambda now: None)
+    assert half.progress.history == whole.progress.history
+    assert half.progress.end == whole.progress.end == "all steps done"
+    for name, value in whole.student.state_dict().items():
+        assert torch.equal(value, half.student.state_dict()[name])
+    (tmp_path / "halves" / "last.ckpt").write_bytes(b"cut")
+    with pytest.raises(InputError, match="is damaged"):
+        made(tmp_path / "halves").resume()
+
+
+def test_time_and_patience_end_an_adaptation(tmp_path: Path) -> None:
+    late = made(tmp_path / "late").run(lambda now: None, max_minutes=1e-6)
+    assert (late.end, late.step) == ("time was up", 1)
+    idle = made(tmp_path / "idle", learning_rate=1e-12, patience=1).run(lambda now: None)
+    assert idle.end == "no more gain on the held-out recordings"
+    assert idle.step == 3
 
 
 def test_teachers_are_aligned_at_any_rate(tiny: Path) -> None:

@@ -117,7 +117,10 @@ def adapt(request: Request, tell: Tell) -> dict[str, Any]:
     pairs = guard.general_set(student.sample_rate)
     before = guard.scores(student, pairs)
     taught = before[-1] if own == OWN else guard.teacher_scores(teacher, pairs)
-    _check_fit(teacher, taught, before, chosen)
+    chosen = _fitting(teacher, taught, before, chosen, strict=request.levels not in (None, LOW))
+    if len(chosen) < len(before):
+        kept = [f"{share:.3g}" for level, share in enumerate(_shares(student)) if level not in chosen]
+        tell(f"levels that are kept as they are: {', '.join(kept)}")
 
     seconds = sum(len(each.audio) for each in found) / student.sample_rate
     tell(f"{teacher.name} enhances {seconds / 60:.1f} minutes of recordings")
@@ -130,12 +133,12 @@ def adapt(request: Request, tell: Tell) -> dict[str, Any]:
 
     identity = _identity(source, recordings, teacher, chosen, config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    adaptation = Adaptation(student.to(device), chosen, _to(material, device), config, request.work, identity)
+    original = {name: value.clone() for name, value in student.to(device).state_dict().items()}
+    adaptation = Adaptation(student, chosen, _to(material, device), config, request.work, identity)
     if request.resume:
         adaptation.resume()
     elif request.force:
         shutil.rmtree(request.work, ignore_errors=True)
-    original = {name: value.clone() for name, value in student.state_dict().items()}
     progress = adaptation.run(lambda now: tell(_line(now, adaptation)), request.max_minutes)
     outcome = _guarded(adaptation, original, pairs, before, tell)
     student.cpu()
@@ -179,7 +182,7 @@ def parse_levels(text: str, student: Enhancer) -> list[int]:
         return list(range(len(plans)))
     if text == LOW:
         return list(range(len(plans) - 1))
-    used = [float(utilization(plan, student.sites).mean()) for plan in plans]
+    used = _shares(student)
     found = set()
     for word in text.split(","):
         try:
@@ -191,6 +194,11 @@ def parse_levels(text: str, student: Enhancer) -> list[int]:
             raise InputError(f"--levels {text}: there is no level '{word}'; use low, all, or some of {names}")
         found.add(near[0])
     return sorted(found)
+
+
+def _shares(student: Enhancer) -> list[float]:
+    """Utilization of each level."""
+    return [float(utilization(plan, student.sites).mean()) for plan in level_plans(student)]
 
 
 def _check_places(request: Request, source: Path) -> None:
@@ -218,15 +226,23 @@ def _check_student(student: Enhancer, system: str, model: Path) -> None:
         raise InputError(f"{model} has gates, which pick channels; only models with levels are adapted")
 
 
-def _check_fit(teacher: Teacher, taught: Tensor, before: Tensor, levels: Sequence[int]) -> None:
-    """Refuse a teacher that is worse than what it would teach."""
-    for level in levels:
-        if not taught.mean() > before[level].mean():
-            raise InputError(
-                f"teacher and student do not fit: on the bundled general set {teacher.name} reaches "
-                f"{taught.mean():.1f} dB SI-SDR, level {level} of the student {before[level].mean():.1f} dB; "
-                "name a better teacher with --teacher, or lower levels with --levels"
-            )
+def _fitting(
+    teacher: Teacher, taught: Tensor, before: Tensor, levels: Sequence[int], strict: bool
+) -> list[int]:
+    """The levels that have something to learn: those that the teacher is better than on the general set.
+
+    Raises:
+        InputError: none of them, or not all of them and `strict`.
+    """
+    worse = [level for level in levels if taught.mean() > before[level].mean()]
+    if not worse or (strict and len(worse) < len(levels)):
+        level = next(level for level in levels if level not in worse)
+        raise InputError(
+            f"teacher and student do not fit: on the bundled general set {teacher.name} reaches "
+            f"{taught.mean():.2f} dB SI-SDR, level {level} of the student {before[level].mean():.2f} dB; "
+            "name a better teacher with --teacher, or lower levels with --levels"
+        )
+    return worse
 
 
 def _spoken(
@@ -354,13 +370,13 @@ def _report(
         },
         "levels": [
             {
-                "utilization": round(float(utilization(plan, student.sites).mean()), 6),
+                "utilization": round(share, 6),
                 "adapted": level in chosen,
                 "macs_per_second": cost[level],
                 "before_db": first[level],
                 "after_db": outcome.distances[level],
             }
-            for level, plan in enumerate(plans)
+            for level, share in enumerate(_shares(student))
         ],
         "share": outcome.share,
         "general": {

@@ -1,7 +1,8 @@
 """The guard: what an adaptation costs on other voices and noises than the user's.
 
-The bundled general set is 16 mixtures of 4 s: 16 speakers, eight of each sex, of ten languages, and 16 kinds
-of noise, at SNRs from -5 to 15 dB. Its sources and licences are in `general/README.md`. Nothing learns from it.
+The bundled general set is 16 mixtures of 4 s: 16 speakers, eight of each sex, of ten languages, and 16
+kinds of noise, at SNRs from -5 to 15 dB. Its sources and licences are in `general/README.md`. Nothing learns
+from it.
 """
 
 from __future__ import annotations
