@@ -12,6 +12,7 @@ from collections.abc import Callable
 import typer
 
 from sese.cli import (
+    adapt,
     compress,
     data,
     demo,
@@ -43,6 +44,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "sweep": sweep.sweep,
     "export": export.export,
+    "adapt": adapt.adapt,
     "compress": compress.compress,
 }
 GROUPS = {"models": models.app, "data": data.app, "quality": quality.app, "speakers": speakers.app}

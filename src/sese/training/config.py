@@ -213,7 +213,15 @@ def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         InputError: missing file, bad YAML, or an override that is none.
     """
-    values = _read_yaml(path)
+    return changed(_read_yaml(path), overrides)
+
+
+def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain nested values under `key.path=value` overrides.
+
+    Raises:
+        InputError: an override that is none.
+    """
     for override in overrides:
         key, sign, text = override.partition("=")
         if not sign:

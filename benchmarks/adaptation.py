@@ -1,0 +1,301 @@
+"""Students adapted to users, beside generalists of all sizes, on each user's held-out pairs.
+
+    python benchmarks/adaptation.py users --students runs/gru-mask-32 runs/gru-mask-64 --teacher sese-1 \
+        --larger runs/gru-mask-256 sese-1 -o report [--count 12] [--clips 4] [--max-minutes 6] [key=value ...]
+
+`users` is what `benchmarks/users.py` writes. Each student is adapted as `sese adapt` does it, to the
+recordings alone: all the way, as published, and as far as the guard lets it. Clean speech is only used to
+score. What is done is kept in `report/results.jsonl`; the same command goes on, and writes
+`report/adaptation.md`. Two things are left out of `sese adapt` to save time: the export, and the teacher's
+second hearing of a user for the next student.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from sese.evaluation.metrics import pesq_wb, sdr, si_sdr
+from sese.evaluation.summary import bootstrap_mean
+from sese.nn import checkpoint
+from sese.nn.cost import macs_per_sample, parameters_used
+from sese.nn.plan import utilization
+from sese.nn.policies.fixed import level_plans
+from sese.personalization import adaptation, guard
+from sese.personalization.adaptation import Request, adapt
+from sese.personalization.config import read
+from sese.personalization.teacher import Teacher, enhance, model_folder, open_teacher
+
+COLUMNS = ("si_sdr", "sdr", "pesq_wb")
+UNGUARDED = 1000.0
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+OUTPUTS: dict[Any, Any] = {}
+"""What the teacher made of the user's recordings, for all students; a teacher that is no student's own."""
+
+
+def teacher_that_remembers(model: str, student: Any) -> Teacher:
+    """As `open_teacher`; what it made once is not made again."""
+    teacher = open_teacher(model, student)
+    if model == "own":
+        return teacher
+
+    def run(audio: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        key = (model, rate, audio.tobytes())
+        if key not in OUTPUTS:
+            OUTPUTS[key] = teacher.run(audio, rate)
+        return OUTPUTS[key]
+
+    return dataclasses.replace(teacher, run=run)
+
+
+def save_weights(run: Path, output: Path, **_: Any) -> None:
+    """In place of the export: the network alone, which is all that is scored."""
+    system, values = checkpoint.read_config(run)
+    checkpoint.save(output, system, values, checkpoint.load(run).state_dict())
+
+
+def main() -> None:
+    """Do what is not done yet, and report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("users", type=Path)
+    parser.add_argument("overrides", nargs="*", help="settings of the adaptation, key=value")
+    parser.add_argument("--students", nargs="*", type=Path, default=[])
+    parser.add_argument("--larger", nargs="*", type=Path, default=[], help="models that are only scored")
+    parser.add_argument("--teacher")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=12, help="of users")
+    parser.add_argument("--clips", type=int, default=4, help="of each user's test")
+    parser.add_argument("--max-minutes", type=float, default=1e9)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    adaptation.open_teacher = teacher_that_remembers
+    adaptation.export_folder = save_weights
+    options.output.mkdir(parents=True, exist_ok=True)
+    users = sorted(path.parent for path in options.users.glob("*/user.json"))[: options.count]
+    deadline = time.monotonic() + 60 * options.max_minutes
+    done = True
+    for user in users[::2] + users[1::2]:  # one user after the other: what is there is complete
+        for model in [*options.larger, *options.students]:
+            done = done and time.monotonic() < deadline
+            if done:
+                score_generalist(model, user, options, every=model in options.students)
+        for model in options.students:
+            done = done and time.monotonic() < deadline
+            if done:
+                score_adapted(model, user, options)
+    (options.output / "adaptation.md").write_text(to_markdown(known(options.output)))
+    print("done" if done else "not done; the same command goes on")
+
+
+def score_generalist(model: Path, user: Path, options: argparse.Namespace, every: bool) -> None:
+    """A model as it is, at every level or at its highest; with the first, the noisy input too."""
+    if not has(options.output, user.name, "noisy", "noisy"):
+        note(options.output, user, "noisy", "noisy", {"noisy": score(user, lambda x: x, options.clips)})
+    if not has(options.output, user.name, model.name, "generalist"):
+        levels = score_levels(model_folder(model), user, options.clips, every)
+        note(options.output, user, model.name, "generalist", levels)
+
+
+def score_adapted(model: Path, user: Path, options: argparse.Namespace) -> None:
+    """A student adapted to a user, all the way, and as far as the guard lets it."""
+    if has(options.output, user.name, model.name, "guarded"):
+        return
+    config = read(options.config, options.overrides)
+    output = options.output / "models" / user.name / model.name
+    free = dataclasses.replace(config, tolerance_db=UNGUARDED)
+    began = time.monotonic()
+    request = Request(
+        model, user / "recordings", output, options.teacher, config=free, force=True, max_minutes=None
+    )
+    report = adapt(request, lambda line: print(line, file=sys.stderr, flush=True))
+    report["wall_minutes"] = (time.monotonic() - began) / 60
+    if report["refused"]:
+        raise SystemExit(f"{user.name}, {model.name}: {report['refused']}")
+    levels = score_levels(output, user, options.clips)
+    note(options.output, user, model.name, "adapted", levels, report)
+    # The guard's choice, as `sese adapt` makes it without an unusual tolerance.
+    source = model_folder(model)
+    network, adapted = checkpoint.load(source), checkpoint.load(output)
+    original = {name: value.clone() for name, value in network.state_dict().items()}
+    pairs = guard.general_set(network.sample_rate)
+    before, taken = guard.scores(network, pairs), 0.0
+    rows: list[dict[str, Any]] = []
+    for share in guard.SHARES:
+        network.load_state_dict(guard.between(original, adapted.state_dict(), share))
+        rows = guard.compare(before, guard.scores(network, pairs))
+        if not guard.harmed(rows, config.tolerance_db):
+            taken = share
+            break
+    if not taken:  # refused: the user keeps the original
+        network.load_state_dict(original)
+    guarded = output.parent / f"{model.name}-guarded"
+    system, values = checkpoint.read_config(source)
+    checkpoint.save(guarded, system, values, network.state_dict())
+    levels = levels if taken == 1 else score_levels(guarded, user, options.clips)
+    note(options.output, user, model.name, "guarded", levels, {"share": taken, "general": rows})
+
+
+def score_levels(folder: Path, user: Path, clips: int, every: bool = True) -> dict[str, Any]:
+    """Scores of each level of a model by its utilization, with what it costs."""
+    model = checkpoint.load(folder)
+    found = {}
+    for level, plan in list(enumerate(level_plans(model)))[0 if every else -1 :]:
+        row = score(user, lambda x, plan=plan: enhance(model, x, plan), clips)
+        row["mmacs_per_second"] = macs_per_sample(model, plan) * model.sample_rate / 1e6
+        row["parameters"] = parameters_used(model, level + 1)
+        found[f"{float(utilization(plan, model.sites).mean()):g}"] = row
+    return found
+
+
+def score(user: Path, run: Run, clips: int) -> dict[str, float]:
+    """Means over a user's test pairs."""
+    rows = []
+    for path in sorted((user / "test" / "noisy").glob("*.wav"))[:clips]:
+        noisy, rate = soundfile.read(path, dtype="float32")
+        clean, _ = soundfile.read(user / "test" / "clean" / path.name, dtype="float32")
+        made = run(noisy)
+        rows.append((si_sdr(clean, made), sdr(clean, made), pesq_wb(clean, made, rate)))
+    return dict(zip(COLUMNS, np.nanmean(rows, axis=0).tolist(), strict=True))
+
+
+def note(output: Path, user: Path, model: str, kind: str, levels: Any, report: Any = None) -> None:
+    """Add a result."""
+    facts = json.loads((user / "user.json").read_text())
+    row = {"user": user.name, "noise": facts["noise"], "model": model, "kind": kind, "levels": levels}
+    with (output / "results.jsonl").open("a") as file:
+        file.write(json.dumps(row | ({"report": report} if report else {})) + "\n")
+
+
+def known(output: Path) -> list[dict[str, Any]]:
+    """All results so far."""
+    path = output / "results.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def has(output: Path, user: str, model: str, kind: str) -> bool:
+    """Whether a result is there."""
+    return any((row["user"], row["model"], row["kind"]) == (user, model, kind) for row in known(output))
+
+
+def to_markdown(results: list[dict[str, Any]]) -> str:
+    """Means over users, gains paired by user with intervals, and each user's own."""
+    table: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in results:
+        for level, scores in row["levels"].items():
+            table.setdefault((row["model"], row["kind"], level), {})[row["user"]] = scores
+    parts = ["## Means over users", "\n".join(means(table))]
+    parts += ["## Gained by adaptation, paired by user", "\n".join(gains(table))]
+    parts += ["## Adapted against larger generalists, paired by user", "\n".join(against(table))]
+    parts += ["## User by user, SI-SDR in dB", "\n".join(by_user(table, results))]
+    parts += ["## Cost and guard", "\n".join(costs(results))]
+    return "\n\n".join(parts) + "\n"
+
+
+def means(table: dict[Any, Any]) -> Iterator[str]:
+    """A row for each model, kind and level."""
+    yield "| model | level | | users | MMAC/s | parameters | SI-SDR | SDR | PESQ |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    for (model, kind, level), users in sorted(table.items(), key=lambda item: _cost(item[1])):
+        shown = [bootstrap_mean([row[name] for row in users.values()])["mean"] for name in COLUMNS]
+        row = next(iter(users.values()))
+        cost = f"{row['mmacs_per_second']:.1f} | {row['parameters']:,}" if "parameters" in row else " | "
+        yield (
+            f"| {model} | {level} | {kind} | {len(users)} | {cost} | "
+            f"{shown[0]:.2f} | {shown[1]:.2f} | {shown[2]:.3f} |"
+        )
+
+
+def gains(table: dict[Any, Any]) -> Iterator[str]:
+    """Adapted and guarded less the same model and level as it was."""
+    yield "| model | level | | users | SI-SDR | SDR | PESQ |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for (model, kind, level), users in sorted(table.items(), key=lambda item: _cost(item[1])):
+        if kind in ("adapted", "guarded"):
+            base = table[model, "generalist", level]
+            yield f"| {model} | {level} | {kind} | {_paired(users, base)} |"
+
+
+def against(table: dict[Any, Any]) -> Iterator[str]:
+    """Adapted students less each dearer model as it was."""
+    yield "| adapted | level | less the generalist | level | times fewer MACs | users | SI-SDR | SDR | PESQ |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    adapted = {key: users for key, users in table.items() if key[1] == "adapted"}
+    for (model, _, level), users in sorted(adapted.items(), key=lambda item: _cost(item[1])):
+        for (other, kind, its), base in sorted(table.items(), key=lambda item: _cost(item[1])):
+            if kind == "generalist" and other != model and _cost(base) > 1.5 * _cost(users):
+                fewer = _cost(base) / _cost(users)
+                yield f"| {model} | {level} | {other} | {its} | {fewer:.1f} | {_paired(users, base)} |"
+
+
+def by_user(table: dict[Any, Any], results: list[dict[str, Any]]) -> Iterator[str]:
+    """Before and after, for each user and model."""
+    columns = sorted(
+        (key for key in table if key[1] != "guarded"), key=lambda key: (_cost(table[key]), key[1])
+    )
+    noises = {row["user"]: row["noise"] for row in results}
+    yield "| user | noise | " + " | ".join(f"{m} {lv} {k}" for m, k, lv in columns) + " |"
+    yield "| --- " * (len(columns) + 2) + "|"
+    for user, noise in sorted(noises.items()):
+        cells = [table[key].get(user) for key in columns]
+        shown = " | ".join("" if cell is None else f"{cell['si_sdr']:.1f}" for cell in cells)
+        yield f"| {user} | {noise} | {shown} |"
+
+
+def costs(results: list[dict[str, Any]]) -> Iterator[str]:
+    """Minutes, steps, what the guard said."""
+    yield (
+        "| student | users | minutes of learning | with all | steps | to the teacher | general set | "
+        "accepted | share taken |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    for model in dict.fromkeys(row["model"] for row in results if row["kind"] == "adapted"):
+        reports = [row["report"] for row in results if (row["model"], row["kind"]) == (model, "adapted")]
+        taken = [
+            row["report"]["share"] for row in results if (row["model"], row["kind"]) == (model, "guarded")
+        ]
+        nearer = [
+            level["after_db"] - level["before_db"]
+            for report in reports
+            for level in report["levels"]
+            if level["adapted"]
+        ]
+        worst = [min(row["change_db"]["mean"] for row in report["general"]["levels"]) for report in reports]
+        yield (
+            f"| {model} | {len(reports)} | {np.mean([r['cost']['minutes'] for r in reports]):.2f} | "
+            f"{np.mean([r['wall_minutes'] for r in reports]):.2f} | "
+            f"{np.mean([r['cost']['steps'] for r in reports]):.0f} | {np.mean(nearer):+.2f} dB | "
+            f"{np.mean(worst):+.2f} dB ({min(worst):+.2f} to {max(worst):+.2f}) | "
+            f"{sum(share > 0 for share in taken)} of {len(taken)} | {np.mean(taken):.2f} |"
+        )
+
+
+def _paired(users: dict[str, Any], base: dict[str, Any]) -> str:
+    both = [user for user in users if user in base]
+    cells = [f"{len(both)}"]
+    for name, digits in zip(COLUMNS, (2, 2, 3), strict=True):
+        row = bootstrap_mean([users[user][name] - base[user][name] for user in both])
+        cells.append(f"{row['mean']:+.{digits}f} ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})")
+    return " | ".join(cells)
+
+
+def _cost(users: dict[str, Any]) -> float:
+    return next(iter(users.values())).get("mmacs_per_second", 0.0)
+
+
+if __name__ == "__main__":
+    main()

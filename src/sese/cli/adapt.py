@@ -1,0 +1,102 @@
+"""`sese adapt MODEL --recordings DIR -o MODEL`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def adapt(
+    model: Annotated[
+        Path, typer.Argument(help="Model to adapt: a bundled model, a model folder or a run folder.")
+    ],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings to change: key=value.")] = None,
+    recordings: Annotated[
+        Path,
+        typer.Option(
+            help="Folder with noisy recordings of one speaker, of some minutes in all, or one file."
+        ),
+    ] = ...,  # type: ignore[assignment]
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")] = ...,  # type: ignore[assignment]
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Model to learn from: 'own' (the model's highest level), a bundled model, a model or run "
+            "folder, or an .onnx file. [default: own where the model has levels, else sese-1]"
+        ),
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            help="Levels that learn: 'low' (all but the highest), 'all', or some, as 0.125,0.25; others are "
+            "kept as they are. [default: low with the teacher 'own', else all]"
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings, as configs/adaptation/*.yaml.")] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="SI-SDR that other voices and noises may lose, in dB, on average. [default: 1]"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the held-out recordings and the order. [default: 0]")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop learning after this long and take the best so far.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted adaptation.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing output; start anew over an interrupted one.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Adapt a model to one user's noisy recordings, by what a larger model makes of them.
+
+    No clean speech is needed, and nothing leaves this machine. Refused, with exit code 1 and nothing written,
+    where the adapted model loses more than the tolerance on other voices and noises, or gains nothing.
+    """
+    import json
+
+    from sese.cli.extras import require
+
+    require("train", "torch", "lightning", "safetensors", "yaml", "onnx", "onnxscript")
+    from sese.personalization import adaptation
+    from sese.personalization.config import read
+
+    settings = read(config, overrides or [], tolerance_db=tolerance, seed=seed)
+    request = adaptation.Request(
+        model, recordings, output, teacher, levels, settings, resume, force, max_minutes
+    )
+    report = adaptation.adapt(request, _tell)
+    typer.echo(json.dumps(report, indent=2) if as_json else _text(report))
+    if report["refused"]:
+        print(f"sese: refused: {report['refused']}; nothing was written", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _text(report: dict[str, Any]) -> str:
+    found, cost = report["recordings"], report["cost"]
+    lines = [
+        f"{report['model']} on {found['files']} recordings, {found['learn_minutes']:.1f} minutes to learn "
+        f"from, {found['held_out_minutes']:.1f} held out; teacher: {report['teacher']['name']}",
+        f"cost    {cost['minutes']:.1f} minutes, {cost['steps']} steps, about {cost['macs'] / 1e12:.2f} TMAC"
+        f"; ended: {report['ended']}; "
+        f"{report['share']:.0%} of the way taken",
+        "level   MMAC/s  SI-SDR to the teacher, held out    to clean speech, general set",
+    ]
+    for row, general in zip(report["levels"], report["general"]["levels"], strict=True):
+        kept = "" if row["adapted"] else "  (kept: to itself)"
+        lines.append(
+            f"{row['utilization']:<6g} {row['macs_per_second'] / 1e6:7.1f}  "
+            f"{row['before_db']:6.2f} -> {row['after_db']:6.2f} dB{kept:<19}"
+            f"{general['before_db']:6.2f} -> {general['after_db']:6.2f} dB"
+        )
+    if not report["refused"]:
+        lines.append(f"wrote {report['name']}; try it: sese enhance talk.wav --model {report['name']}")
+    return "\n".join(lines)
