@@ -1,8 +1,8 @@
 """Streams that run for long, and many at a time: memory, delay, values and speed from hour to hour.
 
-    python benchmarks/long_streams.py day --hours 24       # one stream: speech, hiss, tones, silence, denormals
+    python benchmarks/long_streams.py day --hours 24       # one: speech, hiss, tones, silence, denormals
     python benchmarks/long_streams.py crowd --streams 100  # bursts and stalls from four threads
-    python benchmarks/long_streams.py dial --minutes 60    # a caller who turns the budget at random: any clicks?
+    python benchmarks/long_streams.py dial --minutes 60    # a caller turns the budget at random: clicks?
 
 Faster than real time. Prints a table, and exits with 1 where something is not as it should be.
 """
@@ -162,10 +162,8 @@ def crowd(options: argparse.Namespace) -> list[str]:
         if len(expected) != len(enhanced):
             return [f"{len(enhanced)} samples came, {len(expected)} alone"]
         worst = max(worst, float(np.abs(expected - enhanced).max()))
-    audio = sum(map(len, signals)) / RATE
-    print(
-        f"{options.streams} streams, {audio:.0f} s of audio in {seconds:.1f} s; difference at most {worst:.1e}"
-    )
+    heard = sum(map(len, signals)) / RATE
+    print(f"{options.streams} streams, {heard:.0f} s in {seconds:.1f} s; they differ by up to {worst:.1e}")
     return [] if worst < 1e-4 else ["streams disturb each other"]
 
 
@@ -194,9 +192,7 @@ def dial(options: argparse.Namespace) -> list[str]:
             highest = max(highest, excess)
             clicks += excess > 0.05
             frames += 1
-    print(
-        f"{turns} turns in {frames} frames: {clicks} bends sharper by 0.05 than any level's; most {highest:.3f}"
-    )
+    print(f"{turns} turns in {frames} frames, {clicks} clicks; above the levels' by {highest:.3f} at most")
     return [f"{clicks} clicks"] if clicks else []
 
 
