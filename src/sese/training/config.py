@@ -14,16 +14,19 @@ from typing import Any, Literal
 
 import yaml
 
+from sese.data.pairs import EXAMPLES
 from sese.data.plans import MixConfig
 from sese.errors import InputError
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.boosting_config import BoostingConfig
+from sese.training.contrastive import ContrastiveConfig
 from sese.training.losses import LOSSES
 from sese.training.masks import MasksConfig
 from sese.training.metric_guided import GuidanceConfig
 from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
+from sese.training.purification import PurificationConfig
 from sese.training.routing import RoutingConfig
 
 
@@ -66,9 +69,13 @@ class TrainingConfig:
             errors which to pick), ``gated`` (the model's gates pick channels, and learn to), ``milestones``
             (every step of cold diffusion, each towards its own target), ``masks`` (a bitwise network, towards
             ideal binary masks; the losses only choose the best weights), ``boosted`` (hashes, bit after
-            bit; `steps` are those of all bits together, and what is said below of optimisers is not for it).
+            bit; `steps` are those of all bits together, and what is said below of optimisers is not for it),
+            ``contrastive`` (pairs of mixtures), ``purified`` (frames by how clean their target is); with a
+            predictor of purification the losses only choose the best weights.
         masks: for ``masks``.
         boosting: for ``boosted``.
+        contrastive: for ``contrastive``.
+        purification: for ``purified``, and for ``contrastive`` where it names a predictor.
         milestones: for ``milestones``.
         routing: for ``routed`` and ``measured``.
         pruning: for ``gated``.
@@ -96,9 +103,22 @@ class TrainingConfig:
     """
 
     levels: Literal[
-        "deal", "all", "sandwich", "full", "routed", "measured", "gated", "milestones", "masks", "boosted"
+        "deal",
+        "all",
+        "sandwich",
+        "full",
+        "routed",
+        "measured",
+        "gated",
+        "milestones",
+        "masks",
+        "boosted",
+        "contrastive",
+        "purified",
     ] = "all"
     boosting: BoostingConfig = field(default_factory=BoostingConfig)
+    contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
+    purification: PurificationConfig = field(default_factory=PurificationConfig)
     masks: MasksConfig = field(default_factory=MasksConfig)
     milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
@@ -255,6 +275,18 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             f"training.masks.shares is {list(config.training.masks.shares)} and model.binary "
             f"{str(model.binary).lower()}; a network of bits needs shares above 0, the other none"
+        )
+    size, predictor = config.training.batch_size, config.training.purification.predictor
+    if levels == "contrastive" and size % EXAMPLES:
+        raise InputError(f"training.batch_size is {size}; contrastive pairs need a multiple of {EXAMPLES}")
+    if levels == "purified" and not predictor:
+        raise InputError(
+            "training.levels is 'purified' and nothing predicts SNRs; name training.purification.predictor"
+        )
+    if predictor and levels not in ("purified", "contrastive"):
+        raise InputError(
+            f"training.purification names a predictor, and training.levels is '{levels}'; "
+            "use purified or contrastive"
         )
     if levels == "milestones" and not hasattr(model, "noise_gains"):
         raise InputError(f"training.levels is 'milestones' and {system} has none; use cold_diffusion")
