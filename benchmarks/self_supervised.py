@@ -1,12 +1,12 @@
 """Self-supervised personalisation of small networks, user by user: what each way gains over the generalist.
 
     python benchmarks/users.py corpus/val users --snr-db 5
-    python benchmarks/self_supervised.py users corpus --generalists runs --predictor runs/frame-snr/best -o report
+    python benchmarks/self_supervised.py users corpus --generalists runs --predictor runs/frame-snr/best -o o
 
-Every way starts from runs/gru-mask-H of each size H and hears a user's recordings, or seconds of clean speech, with
-noise of corpus/train. Scores are SI-SDR improvements over the noisy input on the user's held-out utterances, in
-their own noise and in other noises of corpus/val. Runs and scores that are there are not made again; --max-minutes
-stops, and the same command goes on. Intervals are bootstraps over users, paired.
+Every way starts from runs/gru-mask-H of each size H and hears a user's recordings, or seconds of clean
+speech, with noise of corpus/train. Scores are SI-SDR improvements over the noisy input on the user's held-out
+utterances, in their own noise and in other noises of corpus/val. Runs and scores that are there are not made
+again; --max-minutes stops, and the same command goes on. Intervals are bootstraps over users, paired.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from sese.training.losses import si_sdr
 from sese.training.run import train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-WAYS = ("pseudo_enhancement", "contrastive_mixtures", "data_purification", "contrastive_purification")
+PSEUDO = "pseudo_enhancement"
+WAYS = (PSEUDO, "contrastive_mixtures", "data_purification", "contrastive_purification")
 NOISY, GENERALIST, CONTROL, SCRATCH = "noisy", "generalist", "generalist_on", "from_nothing"
 SNR_DB = (-5.0, 5.0)
 """Of the test in other noises, as the papers have it."""
@@ -74,7 +75,9 @@ def main() -> None:
     parser.add_argument("--generalists", type=Path, required=True, help="folder of runs gru-mask-SIZE")
     parser.add_argument("--predictor", type=Path, required=True, help="of frame SNRs")
     parser.add_argument("--size", type=int, nargs="+", default=[64])
-    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=WAYS)
+    parser.add_argument(
+        "--ways", nargs="*", default=[CONTROL, *WAYS], help=f"of {CONTROL}, {', '.join(WAYS)}"
+    )
     parser.add_argument("--seconds", type=float, nargs="*", default=[], help="of clean speech, few-shot")
     parser.add_argument("--from-nothing", type=int, default=0, help="steps of runs without a generalist")
     parser.add_argument("--count", type=int, help="of users")
@@ -117,20 +120,22 @@ def main() -> None:
 
 
 def jobs(options: argparse.Namespace, users: Sequence[Path]) -> Iterator[Job]:
-    """What is to be run, the generalist's sizes one after the other, few-shot runs after what they start from."""
+    """What is to be run, size after size; few-shot runs after those that they start from."""
+    ways = [way for way in options.ways if way != CONTROL]
     for size in options.size:
         general = options.generalists / f"gru-mask-{size}" / "last"
         corpus = (str(options.corpus / "train"),)
-        yield Job(size, "all", CONTROL, "pseudo_enhancement", general, corpus)
+        if CONTROL in options.ways:
+            yield Job(size, "all", CONTROL, PSEUDO, general, corpus)
         for user in users:
-            for way in options.ways:
+            for way in ways:
                 yield Job(size, user.name, way, way, general, (str(user / "recordings"),))
     for size in options.size:
         general = options.generalists / f"gru-mask-{size}" / "last"
         for seconds in options.seconds:
             for user in users:
                 clean = (str(cut(user, seconds, options.out_dir)),)
-                for way in (GENERALIST, *options.ways):
+                for way in (GENERALIST, *ways):
                     start = (
                         general if way == GENERALIST else options.out_dir / f"{size}/{user.name}/{way}/last"
                     )
@@ -138,7 +143,7 @@ def jobs(options: argparse.Namespace, users: Sequence[Path]) -> Iterator[Job]:
     if options.from_nothing:
         for size in options.size:
             for user in users:
-                for way in options.ways:
+                for way in ways:
                     name = f"{way}_{SCRATCH}"
                     yield Job(size, user.name, name, way, None, (str(user / "recordings"),))
 
@@ -189,10 +194,9 @@ def cut(user: Path, seconds: float, output: Path) -> Path:
 
 
 def test_clips(user: Path, corpus: Path) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """(noisy, clean) of (1, time) each: the user's test pairs, and the same speech in other noises than theirs."""
-    own = [
-        tuple(torch.from_numpy(side)[None] for side in read_pair(pair)) for pair in find_pairs(user / "test")
-    ]
+    """(noisy, clean) of (1, time) each: the user's test pairs, and the same speech in noises not theirs."""
+    found = [read_pair(pair) for pair in find_pairs(user / "test")]
+    own = [tuple(torch.from_numpy(side)[None] for side in pair) for pair in found]
     facts = json.loads((user / "user.json").read_text())
     speech = load_bank(scan(user / "test" / "clean", role="speech").speech, SAMPLE_RATE)
     noise = load_bank(scan(corpus / "val").noise, SAMPLE_RATE)
@@ -243,7 +247,7 @@ def report(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> list[s
 
 
 def differences(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> list[str]:
-    """What each way gains over each other, and what a way loses from a size to a smaller one."""
+    """What ways gain over each other, and what small networks lose against larger ones."""
     lines = ["", "Paired differences, dB", "", "| | users | own | other |", "| --- | --- | --- | --- |"]
 
     def row(one: tuple[int, str], other: tuple[int, str]) -> None:
@@ -256,9 +260,13 @@ def differences(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> l
             lines.append(f"| {one[0]} {one[1]} - {other[0]} {other[1]} | {len(both)} | {' | '.join(cells)} |")
 
     for size in sizes:
-        found = [way for way in ways_of(scores, size) if way != GENERALIST]
-        for one, other in combinations(found, 2):
-            row((size, other), (size, one))
+        for way in ways_of(scores, size):
+            base, plus, seconds = way.partition("+")
+            for other in dict.fromkeys(
+                (f"{PSEUDO}{plus}{seconds}", f"{GENERALIST}{plus}{seconds}", base, CONTROL)
+            ):
+                if other not in (way, GENERALIST) and other in ways_of(scores, size):
+                    row((size, way), (size, other))
     for large, small in combinations(sorted(sizes, reverse=True), 2):
         for way in (way for way in ways_of(scores, small) if way in ways_of(scores, large)):
             row((small, way), (large, way))
