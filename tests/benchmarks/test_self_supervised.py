@@ -45,7 +45,9 @@ def folders(tmp_path: Path) -> Path:
         (user / "user.json").write_text(json.dumps({"noise": "hum"}))
     for part, seed in (("train", 300), ("val", 400)):
         for path in ("clean/voice", "noise/hum", "noise/hiss"):
-            write(tmp_path / "corpus" / part / f"{path}{part if 'clean' in path else ''}/{part}.wav", 3.0, seed)
+            write(
+                tmp_path / "corpus" / part / f"{path}{part if 'clean' in path else ''}/{part}.wav", 3.0, seed
+            )
             seed += 1
     config = LocalExpertsConfig(hidden=SIZE)
     torch.manual_seed(0)
