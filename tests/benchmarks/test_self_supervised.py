@@ -1,4 +1,4 @@
-"""The benchmark of self-supervised personalisation: it trains, scores, goes on where it was, and pairs users."""
+"""The benchmark of self-supervised personalisation: it trains, scores, goes on where it was, pairs users."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Labelled clips: mixtures of speech and noise with, frame by frame, whether somebody speaks, their sex, or the
-SNR.
+"""Labelled clips: mixtures of speech and noise and what is true of each frame: speech or none, sex, SNR.
 
 Speakers and noises that a training leaves out, to choose by, are drawn by the seed.
 """
