@@ -260,12 +260,13 @@ def differences(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> l
             lines.append(f"| {one[0]} {one[1]} - {other[0]} {other[1]} | {len(both)} | {' | '.join(cells)} |")
 
     for size in sizes:
-        for way in ways_of(scores, size):
+        found = ways_of(scores, size)
+        for way in (way for way in found if way not in (GENERALIST, CONTROL)):
             base, plus, seconds = way.partition("+")
-            for other in dict.fromkeys(
-                (f"{PSEUDO}{plus}{seconds}", f"{GENERALIST}{plus}{seconds}", base, CONTROL)
-            ):
-                if other not in (way, GENERALIST) and other in ways_of(scores, size):
+            others = [f"{PSEUDO}{plus}{seconds}", f"{GENERALIST}{plus}{seconds}"]
+            others = [*others[base == GENERALIST :], base if plus else CONTROL]
+            for other in others:
+                if other not in (way, GENERALIST) and other in found:
                     row((size, way), (size, other))
     for large, small in combinations(sorted(sizes, reverse=True), 2):
         for way in (way for way in ways_of(scores, small) if way in ways_of(scores, large)):
