@@ -17,7 +17,7 @@ from sese.compression import packed
 from sese.compression.labelling import layers_of
 from sese.compression.layers import run
 from sese.errors import InputError
-from sese.labels.data import LabelDataConfig, LabelledClips, active, read_sexes, subset
+from sese.labels.data import LabelDataConfig, LabelledClips, active, frame_snr, read_sexes, subset
 from sese.labels.network import LabelNet, LabelNetConfig, load, mel_filters
 from sese.labels.training import accuracy_of
 
@@ -101,6 +101,18 @@ def test_active_frames() -> None:
     assert not active(torch.zeros(1, 8000), net).any()
 
 
+def test_snr_of_frames() -> None:
+    net, generator = LabelNetConfig(), torch.Generator().manual_seed(0)
+    noise = 0.01 * torch.randn(1, 16000, generator=generator)
+    clean = noise.roll(1000, 1) * torch.repeat_interleave(torch.tensor([0.0, 1.0, 3.1623, 100.0]), 4000)
+    found = frame_snr(clean, noise, net)[0]
+    assert found.shape == (1 + (16000 - 512) // 256,)
+    for part, decibels in enumerate((-20.0, 0.0, 10.0, 20.0)):
+        within = found[part * 4000 // 256 + 1 : (part + 1) * 4000 // 256 - 2]
+        assert 10 * within.mean().item() == pytest.approx(decibels, abs=0.5)
+    assert not frame_snr(torch.zeros(1, 2000), torch.zeros(1, 2000), net).isnan().any()
+
+
 def test_every_band_hears_something_near_its_middle() -> None:
     filters = mel_filters(LabelNetConfig())
     assert (filters.max(0) > 0).all()
@@ -134,7 +146,7 @@ def test_accuracy() -> None:
     assert accuracy_of(scores, torch.ones(2, 3), "speaker_sex").tolist() == [0.0, 1.0]
 
 
-@pytest.mark.parametrize("task", ["voice_activity", "speaker_sex"])
+@pytest.mark.parametrize("task", ["voice_activity", "speaker_sex", "frame_snr"])
 def test_train_resume_compress(task: str, corpus: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
     """A run that was stopped ends with the weights of one that was not; 8 bits then lose little."""
     recipe = Path(__file__).parents[2] / "configs" / "labels" / f"{task}.yaml"
@@ -151,7 +163,7 @@ def test_train_resume_compress(task: str, corpus: Path, tmp_path: Path, sese: Ru
     for name, values in one.items():
         assert torch.equal(values, other[name]), name
     facts = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
-    assert facts[-1]["val/loss"] < 0.69
+    assert facts[-1]["val/loss"] < (1.5 if task == "frame_snr" else 0.69)
     assert facts[-1]["val/loss"] < facts[0]["val/loss"]
 
     out = tmp_path / "out"

@@ -21,8 +21,8 @@ AT_ONCE = 64
 class Labelling:
     """A network that labels speech, on labelled clips. Satisfies `Subject`.
 
-    The error is the cross-entropy of the labels, as a share of that of a guess that knows only how many of
-    them are yes.
+    The error is the cross-entropy of the labels (of SNRs the squared error), as a share of that of a guess
+    that knows only their mean.
 
     Args:
         folder: of the network.
@@ -33,7 +33,7 @@ class Labelling:
         limit: clips to take.
     """
 
-    measure = "cross-entropy of the labels, a guess that knows nothing as 1"
+    measure = "error of the labels, a guess that knows nothing as 1"
 
     def __init__(
         self, folder: Path, data: LabelDataConfig, seed: int, part: str, roots: Sequence[Path], limit: int
@@ -45,7 +45,8 @@ class Labelling:
         with torch.no_grad():
             self.x = torch.cat([self.net.features(each.audio) for each in made]).numpy()
         self.layers = layers_of(self.net)
-        guess = torch.full_like(self.target, float(torch.logit(self.target.mean())))
+        mean = self.target.mean()
+        guess = (mean if self.task == "frame_snr" else mean.logit()).expand_as(self.target)
         self._guessed = float(loss_of(guess, self.target, self.task).mean())
         digest = hashlib.sha256(self.x.tobytes() + self.target.numpy().tobytes())
         for layer in self.layers:

@@ -57,6 +57,7 @@ class Mixer:
         rir: Bank | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        planner: type[Planner] = Planner,
     ):
         for name, bank in (("speech", speech), ("noise", noise), ("rir", rir)):
             if bank is not None and bank.sample_rate != config.sample_rate:
@@ -67,7 +68,7 @@ class Mixer:
         if not 0 <= seed < 2**63:
             raise InputError(f"mix seed: got {seed}; give a whole number from 0")
         self.config, self.seed, self.device = config, seed, torch.device(device)
-        self.plan = Planner(config, speech, noise, rir, seed)
+        self.plan = planner(config, speech, noise, rir, seed)
         self.speech, self.noise = Shelf(speech, self.device), Shelf(noise, self.device)
         self.rir = Shelf(rir, self.device) if rir is not None else None
         self.fade = round(FADE_S * config.sample_rate)

@@ -1,1 +1,1 @@
-"""Small recurrent networks that label speech: where somebody speaks, and a speaker's sex."""
+"""Small recurrent networks that label speech: where somebody speaks, a speaker's sex, the SNR of a frame."""

@@ -1,4 +1,4 @@
-"""Labelled clips: mixtures of speech and noise with, frame by frame, whether somebody speaks, or their sex.
+"""Labelled clips: mixtures of speech and noise and what is true of each frame: speech or none, sex, SNR.
 
 Speakers and noises that a training leaves out, to choose by, are drawn by the seed.
 """
@@ -26,6 +26,9 @@ ACTIVE_DB = -35.0
 
 SILENT_SHARE = 0.5
 """Of the clips for voice activity, in which speech is taken out for a while; recordings have few pauses."""
+
+FRAME_SNR_DB = 20.0
+"""Of a frame: what lies beyond, or as far below zero, is labelled as this much."""
 
 SEXES = {"f": 1.0, "female": 1.0, "m": 0.0, "male": 0.0}
 
@@ -66,7 +69,7 @@ class Labelled:
 
     Attributes:
         audio: float32 (clip, time).
-        target: float32 (clip, frame), 0 or 1.
+        target: float32 (clip, frame), 0 or 1; for ``frame_snr`` the SNR in units of 10 dB.
     """
 
     audio: Tensor
@@ -130,6 +133,8 @@ class LabelledClips:
             return Labelled(noisy, target[:, None].expand(-1, frames))
         silenced = torch.stack([self._silence(int(number), noisy.shape[1]) for number in numbers])
         noisy, clean = noisy - clean * silenced, clean * (1 - silenced)
+        if self.task == "frame_snr":
+            return Labelled(noisy, frame_snr(clean, noisy - clean, self.net))
         return Labelled(noisy, active(clean, self.net))
 
     def _silence(self, number: int, time: int) -> Tensor:
@@ -148,6 +153,17 @@ def active(clean: Tensor, net: LabelNetConfig) -> Tensor:
     power = clean.unfold(1, net.n_fft, net.hop_length).square().mean(2)
     loud = power.quantile(0.95, dim=1, keepdim=True).clamp_min(1e-8)
     return (power > loud * 10 ** (ACTIVE_DB / 10)).float()
+
+
+def frame_snr(clean: Tensor, noise: Tensor, net: LabelNetConfig) -> Tensor:
+    """SNR of each frame in units of 10 dB, up to `FRAME_SNR_DB` in size: (clip, time) -> (clip, frame)."""
+    window = torch.hann_window(net.n_fft)
+    speech_power, noise_power = (
+        (side.unfold(1, net.n_fft, net.hop_length) * window).square().sum(2) for side in (clean, noise)
+    )
+    # Where both are silent there is no speech to keep.
+    decibels = 10 * torch.log10((speech_power + 1e-12) / (noise_power + 1e-10))
+    return decibels.clamp(-FRAME_SNR_DB, FRAME_SNR_DB) / 10
 
 
 def read_sexes(table: Path, speech: Bank) -> np.ndarray:

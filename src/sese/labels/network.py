@@ -1,7 +1,7 @@
 """A network that labels speech: log powers of mel bands, GRUs, one score a frame.
 
-The bands are standardised by what training saw. A score above 0 means yes. The network is causal, a frame a
-hop.
+The bands are standardised by what training saw. A score above 0 means yes; for ``frame_snr`` it is the SNR in
+units of 10 dB. The network is causal, a frame a hop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SYSTEM = "labels"
 """What `config.json` of such a network calls it."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-TASKS = ("voice_activity", "speaker_sex")
+TASKS = ("voice_activity", "speaker_sex", "frame_snr")
 FLOOR = 1e-10  # of the power of a band, -100 dB of full scale
 
 

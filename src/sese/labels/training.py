@@ -58,7 +58,8 @@ class LabelRunConfig:
         name: of the run's folder.
         seed: of the initial weights, of the clips, and of who is held out.
         system: ``labels``.
-        task: ``voice_activity`` (a label a frame) or ``speaker_sex`` (one a clip).
+        task: ``voice_activity`` (a label a frame), ``speaker_sex`` (one a clip) or ``frame_snr`` (the SNR of
+            each frame, for `training.purification`).
     """
 
     name: str = "labels"
@@ -88,20 +89,25 @@ def read(path: Path, overrides: Sequence[str] = ()) -> LabelRunConfig:
 def loss_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
     """Cross-entropy of each clip, in nats: of its frames, or of their mean score for a clip's label.
 
+    For ``frame_snr`` the mean squared error, in units of (10 dB)^2.
+
     Args:
         scores, target: (clip, frame).
         task: of `TASKS`.
     """
     if task == "speaker_sex":
         return F.binary_cross_entropy_with_logits(scores.mean(1), target[:, 0], reduction="none")
+    if task == "frame_snr":
+        return (scores - target).square().mean(1)
     return F.binary_cross_entropy_with_logits(scores, target, reduction="none").mean(1)
 
 
 def accuracy_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
-    """Share of a clip's frames, or of clips, labelled rightly: (clip,)."""
+    """Share of a clip's frames, or of clips, labelled rightly: (clip,). Of SNRs the sign has to be right."""
     if task == "speaker_sex":
         return ((scores.mean(1) > 0) == (target[:, 0] > 0.5)).float()
-    return ((scores > 0) == (target > 0.5)).float().mean(1)
+    threshold = 0.0 if task == "frame_snr" else 0.5
+    return ((scores > 0) == (target > threshold)).float().mean(1)
 
 
 def train(

@@ -16,17 +16,20 @@ from typing import Any, Literal
 
 import yaml
 
+from sese.data.pairs import EXAMPLES
 from sese.data.plans import MixConfig
 from sese.errors import InputError, brief
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.boosting_config import BoostingConfig
+from sese.training.contrastive import ContrastiveConfig
 from sese.training.experts import ExpertsConfig
 from sese.training.losses import LOSSES
 from sese.training.masks import MasksConfig
 from sese.training.metric_guided import GuidanceConfig
 from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
+from sese.training.purification import PurificationConfig
 from sese.training.routing import RoutingConfig
 
 LARGEST = 2**31 - 1
@@ -74,10 +77,14 @@ class TrainingConfig:
             batch at the expert of its class), ``gating`` (the gate learns to tell the class), ``mixture``
             (all experts, mixed by the gate's scores), ``masks`` (a bitwise network, towards
             ideal binary masks; the losses only choose the best weights), ``boosted`` (hashes, bit after
-            bit; `steps` are those of all bits together, and what is said below of optimisers is not for it).
+            bit; `steps` are those of all bits together, and what is said below of optimisers is not for it),
+            ``contrastive`` (pairs of mixtures), ``purified`` (frames by how clean their target is); with a
+            predictor of purification the losses only choose the best weights.
         masks: for ``masks``.
         boosting: for ``boosted``.
         experts: for ``specialists``, ``gating`` and ``mixture``.
+        contrastive: for ``contrastive``.
+        purification: for ``purified``, and for ``contrastive`` where it names a predictor.
         milestones: for ``milestones``.
         routing: for ``routed`` and ``measured``.
         pruning: for ``gated``.
@@ -118,9 +125,13 @@ class TrainingConfig:
         "mixture",
         "masks",
         "boosted",
+        "contrastive",
+        "purified",
     ] = "all"
     boosting: BoostingConfig = field(default_factory=BoostingConfig)
     experts: ExpertsConfig = field(default_factory=ExpertsConfig)
+    contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
+    purification: PurificationConfig = field(default_factory=PurificationConfig)
     masks: MasksConfig = field(default_factory=MasksConfig)
     milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
@@ -290,6 +301,18 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             f"training.masks.shares is {list(config.training.masks.shares)} and model.binary "
             f"{str(model.binary).lower()}; a network of bits needs shares above 0, the other none"
+        )
+    size, predictor = config.training.batch_size, config.training.purification.predictor
+    if levels == "contrastive" and size % EXAMPLES:
+        raise InputError(f"training.batch_size is {size}; contrastive pairs need a multiple of {EXAMPLES}")
+    if levels == "purified" and not predictor:
+        raise InputError(
+            "training.levels is 'purified' and nothing predicts SNRs; name training.purification.predictor"
+        )
+    if predictor and levels not in ("purified", "contrastive"):
+        raise InputError(
+            f"training.purification names a predictor, and training.levels is '{levels}'; "
+            "use purified or contrastive"
         )
     if levels == "milestones" and not hasattr(model, "noise_gains"):
         raise InputError(f"training.levels is 'milestones' and {system} has none; use cold_diffusion")

@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader
 
 from sese.data.loaders import Banks, Mixes, TrainBatches, build, check_disjoint, validation_set
 from sese.data.mixing import Mixer
+from sese.data.pairs import PairPlanner
+from sese.data.plans import Planner
 from sese.data.pool import Pool, label_pool
 from sese.data.synthetic import synthetic_banks
 from sese.training.config import RunConfig
@@ -89,7 +91,8 @@ class MixtureData(lightning.LightningDataModule):
         assert self.banks is not None
         mix = replace(self.config.data.mix, sample_rate=self.config.model.sample_rate)
         banks = self.banks[0]
-        return Mixer(mix, banks.speech, banks.noise, banks.rir, self.config.seed, device)
+        planner = PairPlanner if self.config.training.levels == "contrastive" else Planner
+        return Mixer(mix, banks.speech, banks.noise, banks.rir, self.config.seed, device, planner)
 
     def _labels(self) -> Tensor:
         """DNSMOS OVRL of the pool, float32 (example,)."""

@@ -21,6 +21,7 @@ from sese.training.config import RunConfig
 from sese.training.losses import si_sdr, total
 from sese.training.metric_guided import noise_correlation
 from sese.training.pruning import pruning
+from sese.training.purification import Purifier
 from sese.training.ways import WAYS
 
 
@@ -43,6 +44,9 @@ class EnhancementTask(lightning.LightningModule):
                 self.model.backbone.grow({name.removeprefix("backbone.") for name in fresh})
         if only != ("all",):
             _freeze_all_but(self.model, only)
+        purification = config.training.purification
+        # No module: it is no part of the weights that are averaged and saved.
+        self.purifier = Purifier(purification, self.model.sample_rate) if purification.predictor else None
         self.train()
         self.validated: dict[str, list[Tensor]] = {}
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sese.training.ways import experts, gated, levels, masks, measured, milestones, routed
+from sese.training.ways import (
+    contrastive,
+    experts,
+    gated,
+    levels,
+    masks,
+    measured,
+    milestones,
+    purified,
+    routed,
+)
 from sese.training.ways.way import Way
 
 WAYS = {
@@ -18,5 +28,7 @@ WAYS = {
     "mixture": Way(experts.mixture, experts.routed_score),
     "milestones": Way(milestones.milestones, levels.last_score),
     "masks": Way(masks.masks, levels.last_score, masks.fit_codes),
+    "contrastive": Way(contrastive.contrastive, levels.last_score),
+    "purified": Way(purified.purified, levels.last_score),
 }
 """Value of `training.levels` -> what its steps do, and what chooses the best weights."""
