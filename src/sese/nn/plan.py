@@ -17,9 +17,9 @@ from torch import Tensor
 from sese.errors import InputError
 
 Keep = int | Tensor
-"""How one site is kept: an int keeps that many first units everywhere, or, where exactly one is kept, that of
-this number, counted from 1; a tensor (batch, frame, unit) of 0/1 (relaxed values in training) decides for
-each row and frame. Rows or frames of size 1 broadcast."""
+"""How one site is kept: an int keeps that many first units everywhere, or, where exactly one is kept, the
+one of that number, counted from 1; a tensor (batch, frame, unit) of 0/1 (relaxed values in training) decides
+for each row and frame. Rows or frames of size 1 broadcast."""
 
 Plan = Mapping[str, Keep]
 """For each site name, what is kept."""
@@ -49,6 +49,11 @@ class Site:
 def full(sites: Sequence[Site]) -> dict[str, Keep]:
     """The plan that keeps everything; of units of which one is kept, the last."""
     return {site.name: site.units for site in sites}
+
+
+def alternatives(sites: Sequence[Site]) -> bool:
+    """Whether levels lie side by side, as experts do, rather than each within the next."""
+    return any(site.kind == "one_hot" and site.units > 1 for site in sites)
 
 
 def choice_to_mask(choice: Tensor, site: Site) -> Tensor:
