@@ -106,7 +106,7 @@ def enhance(
         print(json.dumps([outcome.as_dict() for outcome in outcomes], indent=2))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed and len(outcomes) == 1:
-        raise InputError(failed[0].error)
+        raise InputError(failed[0].error or "it failed")
     if not as_json:
         _summarize(outcomes)
     _tell_of_late_frames(outcomes, max_rtf)
