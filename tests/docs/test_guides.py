@@ -68,7 +68,7 @@ def test_commands_run(page: str, desk: Path, monkeypatch: pytest.MonkeyPatch):
         shutil.rmtree(desk / "noisy-set")
     for words in commands(ROOT / "docs" / page):
         verb = words[1]
-        if verb not in ELSEWHERE:
+        if verb not in ELSEWHERE and (verb, page) != ("pareto", "guides/training.md"):  # that of budgets.md
             monkeypatch.setattr(sys, "argv", [*words, *limits(words)])
             assert run() == 0, words
 

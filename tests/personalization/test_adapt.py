@@ -144,6 +144,7 @@ def test_adapts_and_goes_on_where_it_was_stopped(
     assert soundfile.info(enhanced).frames == 8 * RATE
 
 
+@pytest.mark.slow
 def test_low_levels_learn_from_the_highest_under_the_guard(
     sese: Run,  # noqa: F811
     recordings: Path,
