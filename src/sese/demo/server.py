@@ -101,7 +101,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         """A browser that goes away in the middle of an answer is nothing to report."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exc_info()[1], ConnectionError):
             traceback.print_exc()
 
 

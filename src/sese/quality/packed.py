@@ -250,7 +250,9 @@ def load(path: Path) -> Packed:
             raise InputError(f"{path} has format {facts['format']}, and this version reads 1")
         design = design_of(facts["design"])
         layers = len(design.channels)
-        dense = [tuple(arrays[f"dense{i}.{name}"] for name in DENSE) for i in range(len(design.hidden) + 1)]
+        dense: list[Any] = [
+            tuple(arrays[f"dense{i}.{name}"] for name in DENSE) for i in range(len(design.hidden) + 1)
+        ]
         return Packed(
             design,
             arrays["first"],
