@@ -62,7 +62,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", FOLLOWED)
+LONG = {"guides/training.md"}
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in FOLLOWED]
+)
 def test_commands_run(page: str, desk: Path, monkeypatch: pytest.MonkeyPatch):
     if page == "guides/training.md":  # which makes one
         shutil.rmtree(desk / "noisy-set")
