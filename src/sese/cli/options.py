@@ -1,7 +1,8 @@
-"""Options that several verbs share: which model, how much of it, and how its output is mixed."""
+"""Options that several verbs share: which model, how much of it, how its output is mixed; which run."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,14 @@ BandAbove = Annotated[
 Linked = Annotated[
     bool, typer.Option("--linked/--unlinked", help="One level and one gain above the band for all channels.")
 ]
+RunConfiguration = Annotated[
+    Path, typer.Argument(help="A configuration file, or with --resume a run folder.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Argument(help="Values to change: key.path=value, and max_minutes=N.")
+]
+RunDir = Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
 BUDGET_HELP = (
     "Share of the compute to use, up to 1; 'auto': the model's router decides; 'fixed:0.25': this level, "
     "always ('fixed:2': the second expert); 'threshold' or 'threshold:DB': by the noise, more dB for more "

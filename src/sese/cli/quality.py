@@ -7,17 +7,16 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.options import Changes, Resume, RunConfiguration, RunDir
+
 app = typer.Typer(help="Train and test predictors of speech quality.", no_args_is_help=True)
 
 Config = Annotated[Path, typer.Argument(help="A configuration file.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Values to change: key.path=value, and max_minutes=N.")
-]
 Jobs = Annotated[int | None, typer.Option(help="Processes that make clips. Default: one per core.")]
 
 
 @app.command()
-def label(config: Config, overrides: Overrides = None, jobs: Jobs = None) -> None:
+def label(config: Config, overrides: Changes = None, jobs: Jobs = None) -> None:
     """Make the clips of a configuration and score them with PESQ; goes on where it was stopped."""
     from sese.cli.extras import require, take_minutes
 
@@ -34,10 +33,10 @@ def label(config: Config, overrides: Overrides = None, jobs: Jobs = None) -> Non
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="A configuration file, or with --resume a run folder.")],
-    overrides: Overrides = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    config: RunConfiguration,
+    overrides: Changes = None,
+    run_dir: RunDir = None,
+    resume: Resume = False,
     jobs: Jobs = None,
 ) -> None:
     """Train a predictor; labels the clips first. Stops cleanly after max_minutes=N; --resume goes on."""

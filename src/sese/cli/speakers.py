@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.options import Changes, Resume, RunConfiguration, RunDir
+
 app = typer.Typer(help="Embed and group speakers, and select experts for them.", no_args_is_help=True)
 
 Corpora = Annotated[list[Path], typer.Argument(help="Corpus folders, as `sese data describe` takes them.")]
@@ -14,12 +16,10 @@ Corpora = Annotated[list[Path], typer.Argument(help="Corpus folders, as `sese da
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="A configuration file, or with --resume a run folder.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Values to change: key.path=value, and max_minutes=N.")
-    ] = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    config: RunConfiguration,
+    overrides: Changes = None,
+    run_dir: RunDir = None,
+    resume: Resume = False,
 ) -> None:
     """Train a speaker embedding, or an autoencoder of speech.
 

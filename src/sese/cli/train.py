@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from sese.cli.options import Changes, Resume, RunConfiguration, RunDir
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="A configuration file, or with --resume a run folder.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Values to change: key.path=value, and max_minutes=N.")
-    ] = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    config: RunConfiguration,
+    overrides: Changes = None,
+    run_dir: RunDir = None,
+    resume: Resume = False,
 ) -> None:
     """Train a model. Stops cleanly after max_minutes=N; --resume goes on."""
     from sese.cli.extras import require, take_minutes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,37 +15,10 @@ from sese.labels.data import LabelDataConfig, LabelledClips
 from sese.labels.network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
 from sese.training import run_folder
 from sese.training.config import build, dump, read_values
-from sese.training.run_folder import LAST, RESOLVED
+from sese.training.fitting import FittingConfig, fit
+from sese.training.run_folder import RESOLVED
 
 STANDARDISE_CLIPS = 64
-
-
-@dataclass(frozen=True)
-class LabelTrainingConfig:
-    """How to train.
-
-    Attributes:
-        batch_size: clips a step.
-        steps: of AdamW.
-        learning_rate: at its peak, after a twentieth of the steps; then a cosine falls to 0.
-        weight_decay: of AdamW.
-        validate_steps: how often the held-out clips are scored, and a checkpoint is written.
-        validation_clips: of speakers that are held out.
-    """
-
-    batch_size: int = 32
-    steps: int = 1500
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    validate_steps: int = 250
-    validation_clips: int = 256
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "steps", "validate_steps", "validation_clips"):
-            if getattr(self, name) < 1:
-                raise InputError(f"training.{name} is {getattr(self, name)}; use 1 or more")
-        if not self.learning_rate > 0:
-            raise InputError(f"training.learning_rate is {self.learning_rate}; use a number above 0")
 
 
 @dataclass(frozen=True)
@@ -68,7 +39,7 @@ class LabelRunConfig:
     task: str = TASKS[0]
     model: LabelNetConfig = field(default_factory=LabelNetConfig)
     data: LabelDataConfig = field(default_factory=LabelDataConfig)
-    training: LabelTrainingConfig = field(default_factory=LabelTrainingConfig)
+    training: FittingConfig = field(default_factory=FittingConfig)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -115,8 +86,7 @@ def train(
 ) -> bool:
     """Train, or go on training.
 
-    The folder gets `config.yaml`, `metrics.jsonl`, `checkpoints/last.ckpt`, and two networks, `last/` and
-    `best/`.
+    The folder gets what `fit` writes, and `config.yaml`.
 
     Args:
         config: the run.
@@ -138,64 +108,27 @@ def train(
     torch.manual_seed(config.seed)
     net = LabelNet(config.model)
     _standardise(net, clips(range(STANDARDISE_CLIPS)).audio)
-    optimiser = torch.optim.AdamW(
-        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    warm_up = max(1, settings.steps // 20)
 
-    def factor(step: int) -> float:
-        return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps))))
+    def loss(numbers: range) -> Tensor:
+        batch = clips(numbers)
+        return loss_of(net(batch.audio), batch.target, config.task).mean()
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-    done, best = 0, math.inf
-    if resume:
-        held = torch.load(folder / LAST, weights_only=True)
-        net.load_state_dict(held["net"])
-        optimiser.load_state_dict(held["optimiser"])
-        schedule.load_state_dict(held["schedule"])
-        done, best = held["step"], held["best"]
+    def validate() -> dict[str, float]:
+        scores = net(chosen_by.audio)
+        return {
+            "val/loss": loss_of(scores, chosen_by.target, config.task).mean().item(),
+            "val/accuracy": accuracy_of(scores, chosen_by.target, config.task).mean().item(),
+        }
+
+    def write(place: Path) -> None:
+        save(place, config.task, config.model, net.state_dict())
+
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESOLVED).write_text(dump(config))
-    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-    while done < settings.steps:
-        first = done * settings.batch_size
-        batch = clips(range(first, first + settings.batch_size))
-        loss = loss_of(net(batch.audio), batch.target, config.task).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        done += 1
-        stop = deadline is not None and time.monotonic() > deadline
-        if stop or done == settings.steps or done % settings.validate_steps == 0:
-            with torch.no_grad():
-                scores = net(chosen_by.audio)
-            facts = {
-                "step": done,
-                "train/loss": loss.item(),
-                "val/loss": loss_of(scores, chosen_by.target, config.task).mean().item(),
-                "val/accuracy": accuracy_of(scores, chosen_by.target, config.task).mean().item(),
-            }
-            _note(folder, facts)
-            if facts["val/loss"] < best:
-                best = facts["val/loss"]
-                save(folder / "best", config.task, config.model, net.state_dict())
-            save(folder / "last", config.task, config.model, net.state_dict())
-            held = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": done, "best": best}
-            run_folder.write_checkpoint(folder, {**held, "schedule": schedule.state_dict()})
-        if stop:
-            break
-    return done >= settings.steps
+    return fit(net, settings, folder, loss, validate, write, resume, max_minutes)
 
 
 def _standardise(net: LabelNet, audio: Tensor) -> None:
     bands = net.log_bands(audio).flatten(0, 1)
     net.mean.copy_(bands.mean(0))
     net.deviation.copy_(bands.std(0).clamp_min(1e-3))
-
-
-def _note(folder: Path, facts: Mapping[str, float]) -> None:
-    text = "  ".join(f"{name} {value:.4f}" for name, value in facts.items() if name != "step")
-    print(f"step {facts['step']}  {text}", flush=True)
-    run_folder.note(folder, facts)

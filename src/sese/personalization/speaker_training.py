@@ -14,11 +14,11 @@ from sese.errors import InputError
 from sese.personalization import autoencoder, embedding
 from sese.personalization.autoencoder import AutoencoderConfig, SpeechAutoencoder
 from sese.personalization.embedding import SpeakerNet, SpeakerNetConfig, pair_loss, same_speaker_logits
-from sese.personalization.fitting import FittingConfig, fit
 from sese.personalization.speaker_clips import SpeakerClips, SpeakerDataConfig, speaker_clips
 from sese.personalization.verification import equal_error_rate
 from sese.training import run_folder
 from sese.training.config import build, dump, read_values
+from sese.training.fitting import FittingConfig, fit
 from sese.training.run_folder import RESOLVED
 
 KINDS: dict[str, Any] = {kind.system: kind for kind in (SpeakerNetConfig, AutoencoderConfig)}
@@ -26,6 +26,26 @@ KINDS: dict[str, Any] = {kind.system: kind for kind in (SpeakerNetConfig, Autoen
 
 Parts = tuple[torch.nn.Module, Callable[[range], Tensor], Callable[[], Mapping[str, float]], Callable]
 """A network, its loss by the numbers of clips, what is measured, and what writes it into a folder."""
+
+
+@dataclass(frozen=True)
+class SpeakerTrainingConfig(FittingConfig):
+    """How to train, on pairs of clips: `batch_size` and `validation_clips` are even.
+
+    Attributes:
+        threads: CPU threads of PyTorch; 0 leaves its choice.
+    """
+
+    batch_size: int = 64
+    steps: int = 600
+    validate_steps: int = 100
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "validation_clips"):
+            if getattr(self, name) < 2 or getattr(self, name) % 2:
+                raise InputError(f"training.{name} is {getattr(self, name)}; use an even number from 2")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -44,7 +64,7 @@ class SpeakerRunConfig:
     system: str = SpeakerNetConfig.system
     model: Any = None
     data: SpeakerDataConfig = field(default_factory=SpeakerDataConfig)
-    training: FittingConfig = field(default_factory=FittingConfig)
+    training: SpeakerTrainingConfig = field(default_factory=SpeakerTrainingConfig)
 
     def __post_init__(self) -> None:
         if self.seed < 0:

@@ -27,22 +27,17 @@ class FittingConfig:
         weight_decay: of AdamW.
         validate_steps: how often the held-out clips are scored, and a checkpoint is written.
         validation_clips: of speakers that are held out.
-        threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    batch_size: int = 64
-    steps: int = 600
+    batch_size: int = 32
+    steps: int = 1500
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    validate_steps: int = 100
+    validate_steps: int = 250
     validation_clips: int = 256
-    threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "validation_clips"):
-            if getattr(self, name) < 2 or getattr(self, name) % 2:
-                raise InputError(f"training.{name} is {getattr(self, name)}; use an even number from 2")
-        for name in ("steps", "validate_steps"):
+        for name in ("batch_size", "steps", "validate_steps", "validation_clips"):
             if getattr(self, name) < 1:
                 raise InputError(f"training.{name} is {getattr(self, name)}; use 1 or more")
         if not self.learning_rate > 0:
