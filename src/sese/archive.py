@@ -29,11 +29,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
             raise InputError(f"{path} unpacks to {total} bytes; {LARGEST} is the most that is read")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except FileNotFoundError:
+    except (FileNotFoundError, InputError):
         raise
-    except InputError:
-        raise
-    # What NumPy and zipfile raise for damaged files; the last two for sizes and methods nobody has.
+    # What NumPy and zipfile raise for damaged files, and for sizes and methods that nobody has.
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError,
-            MemoryError, OverflowError, NotImplementedError, RuntimeError) as error:  # fmt: skip
+            MemoryError, OverflowError, RuntimeError) as error:  # fmt: skip
         raise InputError(f"{path} cannot be read as arrays ({error}); make it anew") from None
