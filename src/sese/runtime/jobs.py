@@ -166,16 +166,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def stop_when_told() -> None:
-    """Answer SIGTERM as an interrupt is answered: clean up, then exit with code 143."""
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # being told again is not to disturb the cleaning up
-        sys.exit(143)
-
-    signal.signal(signal.SIGTERM, stop)
-
-
 def enhance_job(
     enhancer: Enhancer,
     job: Job,

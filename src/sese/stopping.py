@@ -1,0 +1,27 @@
+"""Being told to stop: clean up, say so in a line, and end with the code that shells expect."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to stop"}
+
+
+def stop_when_told() -> None:
+    """Answer SIGINT and SIGTERM by `SystemExit`, with the codes 130 and 143.
+
+    A second SIGTERM does not disturb the cleaning up; a second SIGINT ends the process at once.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in WORDS:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    print(f"sese: {WORDS[signal.Signals(number)]}", file=sys.stderr, flush=True)
+    sys.exit(128 + number)
