@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -25,3 +27,27 @@ def _stop(number: int, _: FrameType | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"sese: {WORDS[signal.Signals(number)]}", file=sys.stderr, flush=True)
     sys.exit(128 + number)
+
+
+class InterruptsHeld:
+    """A context in which Ctrl-C waits, also for the processes that are started in it, for all their life."""
+
+    def __enter__(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+
+def follow_parent() -> None:
+    """Send this worker process SIGTERM when its parent ends, however it ends."""
+
+    def follow() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
