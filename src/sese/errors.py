@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import reprlib
 
 LONGEST = 1000
@@ -22,6 +23,19 @@ class InputError(ValueError):
         line = " ".join(message.split())
         half = (LONGEST - 5) // 2
         super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def remedy(error: OSError) -> str:
+    """What to do about what the system refused."""
+    if error.errno in _FULL:
+        return "make space, or choose another place"
+    if error.errno in _FORBIDDEN:
+        return "get access to it, or choose another place"
+    return "see to it, and start again"
 
 
 def brief(value: object) -> str:

@@ -14,7 +14,7 @@ import soundfile
 
 from runtime.tiny_model import tone
 from sese.audio.files import probe, read_blocks
-from sese.audio.writer import AtomicWriter, is_part
+from sese.audio.writer import AtomicWriter
 from sese.errors import InputError
 
 KEPT = [
@@ -93,7 +93,7 @@ def test_nothing_left_after_an_error(tmp_path: Path, stop: type[BaseException]) 
     def write_and_stop() -> None:
         with AtomicWriter(tmp_path / "out.wav", info) as writer:
             writer.write(np.zeros((100, 1), np.float32))
-            assert any(is_part(path) for path in tmp_path.iterdir())
+            assert list(tmp_path.glob(".out.*.part.wav"))
             raise stop
 
     with pytest.raises(stop):
@@ -103,16 +103,27 @@ def test_nothing_left_after_an_error(tmp_path: Path, stop: type[BaseException]) 
 
 def test_leftover_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     source = make(tmp_path / "in.wav")
-    killed = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    write = (
+        "import sys, time; from pathlib import Path; from sese.atomic import Part;"
+        "print(Part(Path(sys.argv[1])).path, flush=True); time.sleep(60)"
     )
-    leftover = tmp_path / f".out.{killed.stdout.strip()}.part.wav"
-    leftover.touch()
-    of_a_living_one = tmp_path / f".out.{os.getppid()}.part.wav"
-    of_a_living_one.touch()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", write, str(tmp_path / "out.wav")], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    parts = [Path(process.stdout.readline().decode().strip()) for process in writers]  # type: ignore[union-attr]
+    assert all(part.exists() for part in parts), "two that write the same leave each other's alone"
+    writers[0].kill()
+    # Not waited for: a process that ended and that nobody asked for holds nothing any more.
+    os.waitid(os.P_PID, writers[0].pid, os.WEXITED | os.WNOWAIT)
+    another = tmp_path / ".outing.1.part.wav"
+    another.touch()
     copy(source, tmp_path / "out.wav")
-    assert not leftover.exists()
-    assert of_a_living_one.exists()
+    assert [part.exists() for part in parts] == [False, True]
+    assert another.exists(), "of another file"
+    writers[1].kill()
+    for process in writers:
+        process.communicate()
 
 
 def test_written_through_a_link(tmp_path: Path) -> None:

@@ -29,13 +29,14 @@ def sese(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
 
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["sese", *map(str, arguments)])
-        before = signal.getsignal(signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             main()
             code = 0
         except SystemExit as end:
             code = int(end.code or 0)
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         captured = capfd.readouterr()
         return Ran(code, captured.out, captured.err)
 

@@ -141,7 +141,7 @@ def test_bad_trace(refused: Callable[..., str], noisy: Path) -> None:
     both = (noisy, noisy.with_name("none.wav"))
     assert "names one file, but there are 2" in refused(noisy.parent, *both, "--trace", "trace.csv")
     below = noisy / "trace.csv"  # a file where a folder should be
-    assert f"trace {below} cannot be written" in refused(noisy.parent, noisy, "--trace", below)
+    assert f"{below} cannot be written" in refused(noisy.parent, noisy, "--trace", below)
 
 
 def test_trace_is_not_the_input(refused: Callable[..., str], noisy: Path) -> None:

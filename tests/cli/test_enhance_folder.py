@@ -14,7 +14,7 @@ import soundfile
 
 from cli.conftest import Run
 from cli.test_enhance_stopped import long_files as long_files  # a fixture
-from cli.test_enhance_stopped import start, wait_until
+from cli.test_enhance_stopped import start, wait_until, writer
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def test_the_others_go_on_when_a_worker_dies(sese: Run, tiny: Path, long_files: 
     out = tmp_path / "out"
     process = start(long_files, tiny, "--out-dir", str(out), "--jobs", "2")
     wait_until(lambda: rows(out) and parts(out))
-    os.kill(int(parts(out)[0].name.split(".")[-3]), signal.SIGKILL)
+    os.kill(writer(parts(out)[0]), signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     status = [row["status"] for row in rows(out)]

@@ -47,6 +47,17 @@ def parts(folder: Path) -> list[Path]:
     return list(folder.glob(".*.part.wav"))
 
 
+def writer(path: Path) -> int:
+    """The process that has a file open."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if link.readlink() == path:
+                return int(link.parts[2])
+        except OSError:  # closed meanwhile
+            continue
+    raise AssertionError(f"nobody writes {path}")
+
+
 def finished(folder: Path) -> list[Path]:
     return list(folder.glob("*_enhanced.wav"))
 
@@ -96,7 +107,7 @@ def test_interrupted_file(tiny: Path, tmp_path: Path) -> None:
 def test_worker_dies(sese: Run, tiny: Path, long_files: Path) -> None:
     process = start(long_files, tiny, "--jobs", "2")
     wait_until(lambda: finished(long_files) and parts(long_files))
-    os.kill(int(parts(long_files)[0].name.split(".")[-3]), signal.SIGKILL)
+    os.kill(writer(parts(long_files)[0]), signal.SIGKILL)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "failed" in out

@@ -158,7 +158,7 @@ def test_sigterm_before_any_input(tiny: Path) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (143, b"", b"")
+    assert (process.returncode, out, err) == (143, b"", b"sese: told to stop\n")
 
 
 def test_slow_reader_holds_back_the_writer(tiny: Path) -> None:

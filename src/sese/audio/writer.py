@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,20 +11,18 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from sese.atomic import Part, unwritable
 from sese.audio.files import FORMAT_OF, AudioInfo
 from sese.errors import InputError
 
 # Everything else is stored as integers (or made from them), where what exceeds full scale must be clipped.
 _UNCLIPPED = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
-_PART = re.compile(r"\.(\d+)\.part(\.[^.]*)?$")
 
 
 class AtomicWriter:
     """A context that writes an audio file beside its destination and renames it when it is complete.
 
-    The destination appears whole or not at all: after an error or an interrupt the temporary file
-    ``.<stem>.<process>.part<extension>`` is removed, and one that a killed process left is removed by the
-    next writer of the same destination.
+    The destination appears whole or not at all, see `sese.atomic.Part`.
 
     Args:
         target: Destination. An existing file is replaced, a missing folder is made.
@@ -46,33 +42,39 @@ class AtomicWriter:
         self.format, self.subtype = encoding(self.target, like)
         self.clipped_samples = 0
         self._frames = 0
-        # A link is written through, not replaced.
-        self._place = Path(os.path.realpath(self.target))
-        self._part = self._place.with_name(f".{self._place.stem}.{os.getpid()}.part{self._place.suffix}")
 
     def __enter__(self) -> AtomicWriter:
+        folder = Path(os.path.realpath(self.target)).parent
         try:
-            self._place.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                f"{self.target} cannot be written: there can be no folder {self._place.parent} "
+                f"{self.target} cannot be written: there can be no folder {folder} "
                 f"({error.strerror}); choose another output"
             ) from error
-        if self._place.is_dir():
+        if self.target.is_dir():
             raise InputError(f"{self.target} is a folder; name a file in it")
-        _remove_leftovers(self._place)
+        try:
+            self._part = Part(self.target)
+        except OSError as error:
+            raise unwritable(self.target, error) from error
         try:
             self._file = soundfile.SoundFile(
-                self._part, "w", self.like.sample_rate, self.like.channels, self.subtype, format=self.format
+                self._part.path,
+                "w",
+                self.like.sample_rate,
+                self.like.channels,
+                self.subtype,
+                format=self.format,
             )
             for tag, text in self.like.tags.items():
                 with suppress(soundfile.LibsndfileError):  # not every format has every tag
                     setattr(self._file, tag, text)
         except (soundfile.LibsndfileError, ValueError, OSError) as error:
-            self._remove_part()
+            self._part.drop()
             raise self._open_error(error) from error
         except BaseException:  # interrupted before the context was entered
-            self._remove_part()
+            self._part.drop()
             raise
         return self
 
@@ -100,27 +102,19 @@ class AtomicWriter:
                 with suppress(soundfile.LibsndfileError):
                     self._file.close()
             finally:
-                self._remove_part()
+                self._part.drop()
 
     def _finish(self) -> None:
         try:
             self._file.close()
             # Encoders swallow some write errors: see that everything arrived. (Block codecs round up.)
-            if soundfile.info(self._part).frames < self._frames:
+            if soundfile.info(self._part.path).frames < self._frames:
                 raise OSError("the file is shorter than what was written")
-            os.replace(self._part, self._place)
+            self._part.keep()
         except (soundfile.LibsndfileError, OSError) as error:
             raise self._write_error(error) from error
 
-    def _remove_part(self) -> None:
-        with suppress(OSError):
-            self._part.unlink()
-
     def _open_error(self, error: Exception) -> InputError:
-        if not os.access(self._place.parent, os.W_OK):
-            return InputError(
-                f"{self.target} cannot be written: no permission in {self._place.parent}; choose another"
-            )
         return InputError(
             f"{self.target} cannot be written as {self.format} {self.subtype} with {self.like.channels} "
             f"channel(s) at {self.like.sample_rate} Hz ({_reason(error)}); choose another output, "
@@ -156,34 +150,6 @@ def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
             f"choose another output, such as {target.stem}.wav"
         )
     return name, subtype
-
-
-def is_part(path: Path) -> bool:
-    """Whether a path is a temporary file of an `AtomicWriter`."""
-    return path.name.startswith(".") and _PART.search(path.name) is not None
-
-
-def _remove_leftovers(place: Path) -> None:
-    """Remove temporary files of processes that were killed while they wrote `place`."""
-    if os.name != "posix":  # elsewhere one cannot ask whether a process lives without touching it
-        return
-    for name in glob.glob(
-        f".{glob.escape(place.stem)}.*.part{glob.escape(place.suffix)}", root_dir=place.parent
-    ):
-        match = _PART.search(name)
-        if match and not _alive(int(match[1])):
-            with suppress(OSError):
-                (place.parent / name).unlink()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _reason(error: Exception) -> str:

@@ -49,6 +49,7 @@ def mix(
 
     import soundfile
 
+    from sese.atomic import replacing
     from sese.data.loaders import build, stratified
     from sese.data.mixing import MixConfig, Mixer
     from sese.errors import InputError
@@ -60,27 +61,30 @@ def mix(
     if reverb > 0 and banks.rir is None:
         raise InputError(f"mix --reverb {reverb}: {folder} has no room responses; add rir/ or leave it out")
     mixer = Mixer(config, banks.speech, banks.noise, banks.rir, seed)
-    for side in ("clean", "noisy"):
-        (out / side).mkdir(parents=True)
-    with open(out / "manifest.csv", "w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["file", "snr_db", "speaker", "noise", "speech_files", "noise_file", "rir_file"])
-        for i, value in enumerate(stratified(*config.snr_db, clips, seed)):
-            mixture, plan, name = mixer([i], [float(value)]), mixer.plan(i), f"{i:05d}.wav"
-            for side, sound in (("clean", mixture.clean), ("noisy", mixture.noisy)):
-                soundfile.write(out / side / name, sound[0, 0].numpy(), config.sample_rate, subtype="PCM_16")
-            speech, noise = [piece[0] for piece in plan.speech], plan.noise[0][0]
-            table.writerow(
-                [
-                    name,
-                    f"{float(mixture.snr_db[0]):.2f}",
-                    banks.speech.group_names[banks.speech.groups[speech[0]]],
-                    banks.noise.group_names[banks.noise.groups[noise]],
-                    ";".join(_short(banks.speech.paths[s], folder) for s in speech),
-                    _short(banks.noise.paths[noise], folder),
-                    _short(banks.rir.paths[plan.rir], folder) if banks.rir and plan.rir >= 0 else "",
-                ]
-            )
+    with replacing(out, folder=True) as made:
+        for side in ("clean", "noisy"):
+            (made / side).mkdir(parents=True)
+        with open(made / "manifest.csv", "w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["file", "snr_db", "speaker", "noise", "speech_files", "noise_file", "rir_file"])
+            for i, value in enumerate(stratified(*config.snr_db, clips, seed)):
+                mixture, plan, name = mixer([i], [float(value)]), mixer.plan(i), f"{i:05d}.wav"
+                for side, sound in (("clean", mixture.clean), ("noisy", mixture.noisy)):
+                    soundfile.write(
+                        made / side / name, sound[0, 0].numpy(), config.sample_rate, subtype="PCM_16"
+                    )
+                speech, noise = [piece[0] for piece in plan.speech], plan.noise[0][0]
+                table.writerow(
+                    [
+                        name,
+                        f"{float(mixture.snr_db[0]):.2f}",
+                        banks.speech.group_names[banks.speech.groups[speech[0]]],
+                        banks.noise.group_names[banks.noise.groups[noise]],
+                        ";".join(_short(banks.speech.paths[s], folder) for s in speech),
+                        _short(banks.noise.paths[noise], folder),
+                        _short(banks.rir.paths[plan.rir], folder) if banks.rir and plan.rir >= 0 else "",
+                    ]
+                )
     for problem in banks.problems:
         typer.echo(f"left out: {problem.path}: {problem.reason}", err=True)
     typer.echo(f"{clips} clips in {out}")

@@ -29,6 +29,7 @@ def demo(
     ] = None,
 ) -> None:
     """Open a page that enhances files and the microphone in your browser. No audio leaves it."""
+    import signal
     import webbrowser
     from threading import Thread
 
@@ -45,6 +46,7 @@ def demo(
         if not no_browser:
             # Apart, for some browsers return only when they are closed.
             Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the usual end, not an interruption
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -77,10 +77,9 @@ def enhance(
 ) -> None:
     """Enhance audio files. Rate, channels, length and encoding are kept; inputs are never overwritten."""
     from sese.runtime.inputs import plan_jobs
-    from sese.runtime.jobs import Outcome, Settings, stop_when_told
+    from sese.runtime.jobs import Outcome, Settings
     from sese.runtime.places import as_place
 
-    stop_when_told()
     inputs, address = _part_address(inputs) if ray else (inputs, None)
     places = [as_place(text) for text in inputs]
     folder = as_place(out_dir) if out_dir is not None else None

@@ -30,7 +30,8 @@ from sese.cli import (
     sweep,
     train,
 )
-from sese.errors import InputError
+from sese.errors import InputError, remedy
+from sese.stopping import stop_when_told
 
 VERBS: dict[str, Callable[..., None]] = {
     "enhance": enhance.enhance,
@@ -63,15 +64,24 @@ for _word, _group in GROUPS.items():
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 some failed, 2 bad usage or input, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 some failed, 2 bad usage or input, or no place to write to, 130 and 143 stopped by
+    SIGINT or SIGTERM.
+    """
+    stop_when_told()
     try:
         app()
     except InputError as error:
-        print(f"sese: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("sese: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _refuse(str(error))
+    except OSError as error:  # disks fill up, folders vanish, files may not be read
+        place = "" if error.filename is None else f"{error.filename}: "
+        _refuse(f"{place}{error.strerror or error}; {remedy(error)}")
+
+
+def _refuse(words: str) -> None:
+    print(f"sese: error: {words}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.archive import read_arrays
+from sese.atomic import replacing
 from sese.compression.frames import FrameEnhancer, hann
 from sese.compression.words import Matrix, Words, ones, pack, words
 from sese.errors import InputError
@@ -83,10 +84,8 @@ def save(packed: Packed, path: Path) -> None:
         if matrix.kept is not None:
             arrays[f"{number}.kept"] = matrix.kept
     facts = {"format": FORMAT, "scale": packed.scale} | asdict(packed.facts)
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
-    os.replace(partial, path)
 
 
 def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:

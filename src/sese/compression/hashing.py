@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.archive import read_arrays
+from sese.atomic import replacing
 from sese.compression.bitwise import FILE
 from sese.compression.frames import FrameEnhancer, hann
 from sese.compression.hamming import HammingIndex, Search
@@ -48,12 +49,10 @@ class Dictionary:
 
 def save(dictionary: Dictionary, path: Path) -> None:
     """Write a dictionary; the file appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
     facts = {"format": FORMAT, "kind": "hashing"} | asdict(dictionary.facts)
     arrays = {name: getattr(dictionary, name) for name in ("projections", "codes", "masks")}
-    with partial.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
-    os.replace(partial, path)
 
 
 def load(path: str | os.PathLike[str]) -> Dictionary:

@@ -12,12 +12,12 @@ Multipliers follow from the scales (`sese.compression.integer`), tables of sigmo
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sese.atomic import replacing
 from sese.compression.integer import Codes, Quantiser
 from sese.compression.layers import GRU_OPERATORS, GRU_WEIGHTS
 from sese.compression.operators import IntegerChain, IntegerLayer, Matrix
@@ -48,9 +48,8 @@ def size(chain: IntegerChain) -> int:
 
 def write(chain: IntegerChain, path: Path) -> int:
     """Write the file, whole or not at all; returns its bytes."""
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(to_bytes(chain))
-    os.replace(partial, path)
+    with replacing(path) as part:
+        part.write_bytes(to_bytes(chain))
     return path.stat().st_size
 
 

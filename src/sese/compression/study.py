@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sese.atomic import replacing
 from sese.compression import packed
 from sese.compression.layers import GRU, Dense, Layer
 from sese.compression.layers import run as run_float
@@ -331,9 +331,8 @@ def write_report(folder: Path, result: Mapping[str, Any]) -> list[Path]:
         "front.png": plot(result),
     }
     for name, content in contents.items():
-        partial = folder / f".{name}.part"
-        partial.write_bytes(content)
-        os.replace(partial, folder / name)
+        with replacing(folder / name) as part:
+            part.write_bytes(content)
     return [folder / name for name in contents]
 
 

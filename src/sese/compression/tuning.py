@@ -7,7 +7,6 @@ makes of the same frames, so it needs no labels and no clean speech.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from sese.atomic import replacing
 from sese.compression.integer import Quantiser
 from sese.compression.layers import GRU, Dense, Floats, Layer, run
 
@@ -186,9 +186,8 @@ def tune(
             progress(step + 1, loss.item())
         if keep is not None and (step + 1) % KEEP_STEPS == 0:
             parts: dict[str, Any] = {"chain": chain, "optimiser": optimiser, "schedule": schedule}
-            partial = keep.with_suffix(".part")
-            torch.save(
-                {"step": step + 1} | {name: part.state_dict() for name, part in parts.items()}, partial
-            )
-            os.replace(partial, keep)
+            with replacing(keep) as partial:
+                torch.save(
+                    {"step": step + 1} | {name: part.state_dict() for name, part in parts.items()}, partial
+                )
     return chain.trained()

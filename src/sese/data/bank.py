@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from sese.atomic import replacing
 from sese.data.corpora import Problem, Recording
 from sese.errors import InputError
 
@@ -169,21 +170,15 @@ def _decode_all(recordings: Sequence[Recording], sample_rate: int, data: Path, i
         except (OSError, RuntimeError, ValueError) as error:
             return " ".join(str(error).split())
 
-    temporary = data.with_suffix(f".{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file, ThreadPoolExecutor() as pool:
-            for first in range(0, len(recordings), _AT_ONCE):
-                part = recordings[first : first + _AT_ONCE]
-                for i, result in enumerate(pool.map(attempt, part), start=first):
-                    if isinstance(result, str):
-                        problems.append((str(recordings[i].path), result))
-                    else:
-                        kept.append(i)
-                        lengths.append(len(result))
-                        file.write(result.tobytes())
-        os.replace(temporary, data)
-        held = {"kept": kept, "lengths": lengths, "problems": problems}
-        temporary.write_text(json.dumps(held))
-        os.replace(temporary, index)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(data) as written, open(written, "wb") as file, ThreadPoolExecutor() as pool:
+        for first in range(0, len(recordings), _AT_ONCE):
+            part = recordings[first : first + _AT_ONCE]
+            for i, result in enumerate(pool.map(attempt, part), start=first):
+                if isinstance(result, str):
+                    problems.append((str(recordings[i].path), result))
+                else:
+                    kept.append(i)
+                    lengths.append(len(result))
+                    file.write(result.tobytes())
+    with replacing(index) as written:
+        written.write_text(json.dumps({"kept": kept, "lengths": lengths, "problems": problems}))

@@ -7,8 +7,6 @@ labels are kept in a file named by a hash of what the examples are made of; it g
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sese.atomic import replacing
 from sese.data.bank import Bank, default_cache
 from sese.data.mixing import Mixer, Mixture
 from sese.errors import InputError
@@ -89,11 +88,8 @@ def label_pool(
 
 def _write(path: Path, labels: np.ndarray) -> None:
     """Write whole or not at all; two processes that label the same write the same."""
-    buffer = io.BytesIO()
-    np.save(buffer, labels)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(buffer.getvalue())
-    os.replace(partial, path)
+    with replacing(path) as part, part.open("wb") as file:
+        np.save(file, labels)
 
 
 def key_of(mixer: Mixer) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from sese.errors import InputError
+from sese.stopping import InterruptsHeld, follow_parent
 
 
 def parallel(
@@ -21,6 +23,8 @@ def parallel(
 ) -> Iterator[Any]:
     """`function` of each task, in order, in `jobs` new processes (1: in this one).
 
+    The processes end with this one, and when it is stopped; what they return is to be written here.
+
     Raises:
         InputError: a process ended early.
     """
@@ -31,13 +35,30 @@ def parallel(
         return
     # Spawned, not forked: ONNX Runtime and PyTorch hold threads that do not survive a fork.
     context = multiprocessing.get_context("spawn")
+    strangers = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(jobs, context, _start, (initializer, arguments))
     try:
-        with ProcessPoolExecutor(jobs, context, initializer, arguments) as pool:
-            yield from pool.map(function, tasks)
-    except BrokenProcessPool:
-        raise InputError(
-            f"--jobs: one of {jobs} processes ended early (out of memory?); use fewer, or 1 to see why"
-        ) from None
+        with InterruptsHeld():  # the processes are started here: Ctrl-C is for this one alone
+            waiting = deque(pool.submit(function, task) for task in tasks)
+        while waiting:
+            yield waiting.popleft().result()
+    except BaseException as error:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - strangers:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise InputError(
+                f"--jobs: one of {jobs} processes ended early (out of memory?); use fewer, or 1 to see why"
+            ) from None
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _start(initializer: Callable[..., None] | None, arguments: tuple) -> None:
+    follow_parent()
+    if initializer:
+        initializer(*arguments)
 
 
 def job_count(jobs: int | None, tasks: int) -> int:

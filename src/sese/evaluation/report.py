@@ -7,12 +7,12 @@ import io
 import json
 import math
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sese.atomic import replacing
 from sese.errors import InputError
 
 HEADINGS = {  # column of the result -> heading and decimals of the Markdown table
@@ -50,7 +50,8 @@ def write_files(folder: str | Path, stem: str, contents: Mapping[str, str | byte
     paths = []
     for suffix, content in contents.items():
         paths.append(folder / f"{stem}.{suffix}")
-        _write_atomic(paths[-1], content.encode() if isinstance(content, str) else content)
+        with replacing(paths[-1]) as part:
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
     return paths
 
 
@@ -173,17 +174,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_atomic(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

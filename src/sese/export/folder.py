@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 import sese
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.export.card import write_card
 from sese.export.check import check_export
@@ -61,10 +60,7 @@ def export_folder(
     metadata = describe(model, name or output.name, description or config.description, quality)
     used = [level["utilization"] for level in metadata["levels"]]
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as made:
-        folder = Path(made) / output.name
-        folder.mkdir()
+    with replacing(output, folder=True) as folder:
         proto = to_onnx(model, metadata, used)
         onnx.save(proto, folder / "model.onnx")
         difference = check_export(folder / "model.onnx", model, used)
@@ -73,9 +69,6 @@ def export_folder(
         save_packed(model, folder)
         sizes = [(folder / file).stat().st_size for file in ("model.onnx", checkpoint.WEIGHTS)]
         write_card(folder / "README.md", metadata, run, notes, difference)
-        if force and output.exists():
-            shutil.rmtree(output)
-        os.replace(folder, output)
     print(
         f"{output}: {len(used)} levels, {sizes[0] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.2f} of the weights), "
         f"largest difference from PyTorch {difference:.1e}"

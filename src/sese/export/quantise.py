@@ -31,6 +31,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
@@ -112,8 +113,7 @@ def export_quantised(
     if output.exists() and not force:
         raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
     pairs = [read_pair(pair) for pair in find_pairs(data, clips)]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as made:
+    with replacing(output, folder=True) as part, tempfile.TemporaryDirectory() as made:
         folder, plain = Path(made) / output.name, Path(made) / "float32.onnx"
         if not any(options.values()) and is_exported(run):
             folder.mkdir()
@@ -138,9 +138,7 @@ def export_quantised(
             )
         with (folder / "README.md").open("a") as card:
             card.write(f"\n## Weights in {kind}\n\n{table}\n")
-        if force and output.exists():
-            shutil.rmtree(output)
-        os.replace(folder, output)
+        shutil.copytree(folder, part, dirs_exist_ok=True)
     print(f"{output}: written with weights in {kind}")
 
 

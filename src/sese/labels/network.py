@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sese.atomic import replacing
 from sese.errors import InputError
 
 SYSTEM = "labels"
@@ -106,14 +106,11 @@ def mel_filters(config: LabelNetConfig) -> np.ndarray:
 
 def save(folder: Path, task: str, config: LabelNetConfig, weights: dict[str, Tensor]) -> None:
     """Write a network into a folder; each file appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{WEIGHTS}.part"
-    save_file({name: value.detach().contiguous() for name, value in weights.items()}, partial)
-    os.replace(partial, folder / WEIGHTS)
-    partial = folder / f".{CONFIG}.part"
+    with replacing(folder / WEIGHTS) as part:
+        save_file({name: value.detach().contiguous() for name, value in weights.items()}, part)
     values = {"system": SYSTEM, "task": task, **dataclasses.asdict(config)}
-    partial.write_text(json.dumps(values, indent=2) + "\n")
-    os.replace(partial, folder / CONFIG)
+    with replacing(folder / CONFIG) as part:
+        part.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def is_label_net(folder: Path) -> bool:

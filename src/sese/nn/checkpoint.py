@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.systems.registry import SYSTEMS
@@ -28,14 +28,11 @@ def save(folder: Path, system: str, config: Any, weights: dict[str, Tensor]) -> 
         config: the system's dataclass.
         weights: the network's state dict.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    partial = folder / f".{WEIGHTS}.part"
-    save_file(tensors, partial, metadata={"format": "pt"})
-    os.replace(partial, folder / WEIGHTS)
-    partial = folder / f".{CONFIG}.part"
-    partial.write_text(json.dumps({"system": system, **dataclasses.asdict(config)}, indent=2) + "\n")
-    os.replace(partial, folder / CONFIG)
+    with replacing(folder / WEIGHTS) as part:
+        save_file(tensors, part, metadata={"format": "pt"})
+    with replacing(folder / CONFIG) as part:
+        part.write_text(json.dumps({"system": system, **dataclasses.asdict(config)}, indent=2) + "\n")
 
 
 def read_config(folder: Path) -> tuple[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.policies.fixed import level_plans
@@ -277,8 +277,6 @@ class Adaptation:
         self._save()
 
     def _save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f".{LAST}.part"
         saved: Mapping[str, Any] = {
             "identity": self.identity,
             "weights": self.student.state_dict(),
@@ -286,5 +284,5 @@ class Adaptation:
             "best": self.best,
             "progress": vars(self.progress),
         }
-        torch.save(saved, partial)
-        os.replace(partial, self.folder / LAST)
+        with replacing(self.folder / LAST) as part:
+            torch.save(saved, part)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sese.atomic import replacing
 from sese.data.bank import Bank
 from sese.errors import InputError
 from sese.personalization.embedding import SpeakerNet
@@ -133,9 +133,8 @@ def save(
     writer.writerows((name, groups.names[listed[name]]) for name in sorted(listed))
     values = {"embedding": embedding, "centres": groups.centres.tolist(), "members": dict(groups.members)}
     for path, content in ((table, text.getvalue()), (centres, json.dumps(values, indent=1) + "\n")):
-        partial = path.with_name(f".{path.name}.part")
-        partial.write_text(content)
-        os.replace(partial, path)
+        with replacing(path) as part:
+            part.write_text(content)
     return table, centres
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.atomic import replacing
 from sese.data.bank import default_cache
 from sese.data.synthetic import synthetic_banks
 from sese.errors import InputError
@@ -188,7 +189,5 @@ def _task(indices: range) -> list[tuple[NDArray[np.int16], Row]]:
 
 
 def _write(path: Path, values: np.ndarray) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.save(file, values)
-    os.replace(partial, path)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.quality import network as networks
 from sese.quality import packed
@@ -35,9 +35,8 @@ def export(run: Path, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / PACKED, folder / ONNX]
     packed.save(made, paths[0])
-    partial = paths[1].with_name(f".{ONNX}.part")
-    partial.write_bytes(to_onnx(made).SerializeToString())
-    os.replace(partial, paths[1])
+    with replacing(paths[1]) as part:
+        part.write_bytes(to_onnx(made).SerializeToString())
     check(*paths)
     return paths
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.quality.design import KERNEL, Design, design_of
 from sese.quality.spectrum import CENTRE, SPREAD
@@ -170,14 +170,11 @@ def with_rounded_weights(network: QualityNetwork, bits: int = 8) -> QualityNetwo
 
 def save(folder: Path, design: Design, weights: dict[str, Tensor]) -> None:
     """Write a network into a folder, made where missing; each file appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    partial = folder / f".{WEIGHTS}.part"
-    save_file(tensors, partial, metadata={"format": "pt"})
-    os.replace(partial, folder / WEIGHTS)
-    partial = folder / f".{CONFIG}.part"
-    partial.write_text(json.dumps(dataclasses.asdict(design), indent=2) + "\n")
-    os.replace(partial, folder / CONFIG)
+    with replacing(folder / WEIGHTS) as part:
+        save_file(tensors, part, metadata={"format": "pt"})
+    with replacing(folder / CONFIG) as part:
+        part.write_text(json.dumps(dataclasses.asdict(design), indent=2) + "\n")
 
 
 def load(folder: Path) -> QualityNetwork:

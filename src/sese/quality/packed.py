@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.archive import read_arrays
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.quality.design import KERNEL, Design, design_of
 from sese.quality.spectrum import CENTRE, SPREAD
@@ -231,10 +232,8 @@ def save(packed: Packed, path: Path) -> None:
         arrays |= {
             f"dense{i}.{name}": part for name, part in zip(("weight", "scale", "bias"), layer, strict=True)
         }
-    partial = path.with_name(f".{path.name}.part")
-    with open(partial, "wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    partial.replace(path)
 
 
 def load(path: Path) -> Packed:

@@ -23,8 +23,9 @@ from sese.errors import InputError
 from sese.native import native_errors_hidden
 from sese.runtime.file import Report
 from sese.runtime.inputs import Job
-from sese.runtime.jobs import Outcome, Settings, enhance_job, stop_when_told
+from sese.runtime.jobs import Outcome, Settings, enhance_job
 from sese.runtime.places import absolute, as_place
+from sese.stopping import stop_when_told
 
 if TYPE_CHECKING:
     from ray import ObjectRef

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
@@ -24,6 +23,7 @@ from sese.runtime.file import Report, require_separate
 from sese.runtime.inputs import Job
 from sese.runtime.manifest import Manifest, settings_row
 from sese.runtime.places import deliver, fetch, lister, suffix_of
+from sese.stopping import InterruptsHeld, follow_parent
 
 
 @dataclass(frozen=True)
@@ -166,16 +166,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def stop_when_told() -> None:
-    """Answer SIGTERM as an interrupt is answered: clean up, then exit with code 143."""
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # being told again is not to disturb the cleaning up
-        sys.exit(143)
-
-    signal.signal(signal.SIGTERM, stop)
-
-
 def enhance_job(
     enhancer: Enhancer,
     job: Job,
@@ -256,7 +246,7 @@ def _in_a_pool(waiting: deque[Job], settings: Settings, workers: int) -> Iterato
     broken = False
     try:
         while (waiting and not broken) or in_hand:
-            with _InterruptsHeld():  # workers are started here, and inherit that they are not interrupted
+            with InterruptsHeld():  # workers are started here, and inherit that they are not interrupted
                 while waiting and not broken and len(in_hand) < workers + 1:  # one more, so that none waits
                     job = waiting.popleft()
                     try:
@@ -280,18 +270,6 @@ def _in_a_pool(waiting: deque[Job], settings: Settings, workers: int) -> Iterato
         raise
     finally:
         pool.shutdown()
-
-
-class _InterruptsHeld:
-    """A context in which Ctrl-C waits, also for the processes that are started in it, for all their life."""
-
-    def __enter__(self) -> None:
-        if hasattr(signal, "pthread_sigmask"):
-            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-    def __exit__(self, *_: object) -> None:
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
 @dataclass
@@ -323,14 +301,7 @@ def _start_worker(settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and sends SIGTERM
     _worker = _Worker(settings.open(), settings)
     signal.signal(signal.SIGTERM, _worker.stop)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+    follow_parent()
 
 
 def _work(job: Job) -> Outcome:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from array import array
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.runtime.artefact import Card
 
@@ -85,12 +84,5 @@ def write_trace(path: Path, utilization: NDArray[np.float32], card: Card) -> Non
         writer.writeheader()
         writer.writerows(rows)
         text = table.getvalue()
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
         part.write_text(text)
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise InputError(f"trace {path} cannot be written ({error.strerror}); name another file") from error

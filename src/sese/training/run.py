@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from sese.atomic import replacing
 from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plans
 from sese.training import run_folder
@@ -156,7 +157,8 @@ class Keeper(lightning.Callback):
             best = json.loads(record.read_text())["score"] if record.exists() else float("inf")
             if scores["val/score"] < best:
                 self._write_model(self._averaged(trainer), "best")
-                record.write_text(json.dumps({"step": trainer.global_step, "score": scores["val/score"]}))
+                with replacing(record) as part:
+                    part.write_text(json.dumps({"step": trainer.global_step, "score": scores["val/score"]}))
         if trainer.global_step % self.config.training.validate_steps == 0:
             self._save(trainer)
 
@@ -166,12 +168,10 @@ class Keeper(lightning.Callback):
             self._write_samples(trainer, pl_module)
 
     def _save(self, trainer: lightning.Trainer) -> None:
-        last = self.folder / LAST
-        partial = last.with_suffix(".part")
-        trainer.save_checkpoint(partial)  # every process takes part
-        if trainer.is_global_zero:
-            os.replace(partial, last)
+        if trainer.is_global_zero:  # first: a run whose checkpoint says that it is through is not resumed
             self._write_model(self._averaged(trainer), "last")
+        with replacing(self.folder / LAST) if trainer.is_global_zero else nullcontext(Path()) as part:
+            trainer.save_checkpoint(trainer.strategy.broadcast(part))  # every process takes part
 
     def _averaged(self, trainer: lightning.Trainer) -> dict[str, torch.Tensor]:
         average = next(c for c in trainer.callbacks if isinstance(c, Average))  # type: ignore[attr-defined]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sese.atomic import replacing
 from sese.errors import InputError
 
 LAST = "checkpoints/last.ckpt"
@@ -43,8 +43,5 @@ def note(folder: Path, values: Mapping[str, Any]) -> None:
 
 def write_checkpoint(folder: Path, values: Mapping[str, Any]) -> None:
     """Put a checkpoint in the place of the one before, whole or not at all."""
-    path = folder / LAST
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    torch.save(values, partial)
-    os.replace(partial, path)
+    with replacing(folder / LAST) as part:
+        torch.save(values, part)

@@ -1,0 +1,168 @@
+"""Files and folders that appear whole or not at all, whoever dies while they are made."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sese.errors import InputError, remedy
+
+try:
+    import fcntl
+except ImportError:  # Windows: what killed processes leave stays
+    fcntl = None  # type: ignore[assignment]
+
+_LONGEST = 50  # characters of a name that are kept: the whole is to be no longer than file systems allow
+
+
+class Part:
+    """What is written beside its destination, `.<stem>.<number>.part<extension>`, and renamed at the end.
+
+    Its process holds a lock on it as long as it lives. What nobody holds was left by a process that was
+    killed, on whichever machine, and is removed by the next that writes to the same destination.
+
+    Args:
+        target: destination. A link is written through, not replaced. Its folder exists.
+        folder: whether a folder is made.
+
+    Attributes:
+        path: where to write.
+
+    Raises:
+        OSError: nothing can be made there.
+    """
+
+    def __init__(self, target: Path, folder: bool = False) -> None:
+        self.target = Path(os.path.realpath(target))
+        stem, suffix = (self.target.name, "") if folder else (self.target.stem, self.target.suffix)
+        stem = stem[:_LONGEST]
+        self._remove_leftovers(re.compile(rf"\.{re.escape(stem)}\.\d+\.part{re.escape(suffix)}"))
+        self._lock: int | None = None
+        while True:
+            number = random.SystemRandom().getrandbits(32)
+            self.path = self.target.with_name(f".{stem}.{number}.part{suffix}")
+            try:
+                if folder:
+                    self.path.mkdir()
+                else:
+                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                self._lock = _locked(self.path, wait=True)
+            except FileExistsError:
+                continue
+            except BaseException:
+                self.drop()
+                raise
+            if self.path.exists():  # else another took it for a leftover just before it was locked
+                return
+            self.drop()
+
+    def keep(self) -> None:
+        """Put it in its place. A folder that lies there goes."""
+        if not self.path.is_dir() or not self.target.is_dir():
+            os.replace(self.path, self.target)
+            return
+        before = Part(self.target, folder=True)  # renamed first: half a folder is never seen
+        try:
+            before.path.rmdir()
+            os.replace(self.target, before.path)
+            try:
+                os.replace(self.path, self.target)
+            except BaseException:
+                os.replace(before.path, self.target)
+                raise
+        finally:
+            before.drop()
+
+    def drop(self) -> None:
+        """Let go of it, and remove it where it is not in its place."""
+        _remove(self.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _remove_leftovers(self, name: re.Pattern[str]) -> None:
+        if fcntl is None:
+            return
+        for entry in os.listdir(self.target.parent):
+            if name.fullmatch(entry):
+                with suppress(OSError):  # held, not ours, or gone already
+                    lock = _locked(self.target.parent / entry, wait=False)
+                    _remove(self.target.parent / entry)
+                    os.close(lock)  # type: ignore[arg-type]
+
+
+@contextmanager
+def replacing(target: Path, folder: bool = False) -> Iterator[Path]:
+    """A path to write to; what is there at the end of the context appears at `target`.
+
+    After an error nothing of it stays, and what was at `target` before is untouched.
+
+    Args:
+        target: destination, replaced where it exists.
+        folder: whether a folder is made, instead of a file.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    part = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Part(target, folder)
+        yield part.path
+        part.keep()
+    except OSError as error:
+        raise unwritable(target, error) from error
+    except Exception as error:
+        # PyTorch and safetensors have their own words for a write that failed.
+        if type(error).__name__ == "SafetensorError" or (type(error) is RuntimeError and not folder):
+            raise unwritable(target, error) from error
+        raise
+    finally:
+        if part is not None:
+            part.drop()
+
+
+def unwritable(target: Path | str, error: Exception) -> InputError:
+    """What to tell of a file that could not be written."""
+    if not isinstance(error, OSError):
+        text = str(error).strip().splitlines()
+        reason = f"{text[0].rstrip('. ') if text else type(error).__name__}: is the disk full?"
+        return InputError(f"{target} cannot be written ({reason}); make space, or choose another place")
+    reason = error.strerror or str(error)
+    if error.filename is not None and Path(str(error.filename)) != Path(target):
+        reason += f": {error.filename}"
+    return InputError(f"{target} cannot be written ({reason}); {remedy(error)}")
+
+
+def _locked(path: Path, wait: bool) -> int | None:
+    """A descriptor that holds a lock on a file or folder; None where there are no locks.
+
+    Raises:
+        OSError: another holds it and it is not to be waited for, or it cannot be asked.
+    """
+    if fcntl is None:
+        return None
+    descriptor = -1
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if descriptor >= 0:
+            os.close(descriptor)
+        if wait:  # a file system without locks, where nobody removes leftovers either
+            return None
+        raise
+    return descriptor
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
