@@ -6,6 +6,7 @@ they need to do the work (ONNX Runtime, PyTorch, ...) is imported inside the fun
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 
@@ -64,6 +65,9 @@ for _word, _group in GROUPS.items():
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some failed, 2 bad usage or input, 130 interrupted."""
+    for file in (sys.stdout, sys.stderr):
+        if isinstance(file, io.TextIOWrapper):  # file names need not be text
+            file.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:
