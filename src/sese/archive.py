@@ -1,18 +1,33 @@
-"""Arrays from `.npz` files that may be damaged, or made to do harm."""
+"""JSON, and arrays from `.npz` files, that may be damaged, or made to do harm."""
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.errors import InputError, brief
 
 LARGEST = 1 << 30
 """Bytes that the arrays of a file may take together; a zip file of a kilobyte can announce terabytes."""
+
+
+def from_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is none, also where it is nested so deeply that Python cannot read it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
@@ -35,3 +50,41 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError,
             MemoryError, OverflowError, RuntimeError) as error:  # fmt: skip
         raise InputError(f"{path} cannot be read as arrays ({error}); make it anew") from None
+
+
+def array_of(
+    held: Mapping[str, NDArray], name: str, kind: type[np.generic], shape: tuple[int | None, ...]
+) -> NDArray:
+    """An array of a file, in C order, if it is what it has to be.
+
+    Args:
+        held: from `read_arrays`.
+        name: of the array.
+        kind: of its values; floats have to be finite.
+        shape: that it has to have; None for any size.
+
+    Raises:
+        KeyError: there is none of this name.
+        ValueError: it has another type or shape, or values that are not finite.
+    """
+    array = held[name]
+    fits = array.ndim == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
+    if array.dtype != kind or not fits:
+        wanted = f"{np.dtype(kind)} {list(shape)}".replace("None", "any")
+        raise ValueError(f"{name} is {array.dtype} {list(array.shape)}, not {wanted}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity")
+    return np.ascontiguousarray(array)
+
+
+def check_counts(facts: Mapping[str, Any], **largest: int) -> None:
+    """See that facts are whole numbers from 1 up to the largest that each may be.
+
+    Raises:
+        KeyError: a fact is missing.
+        ValueError: a fact is something else.
+    """
+    for name, most in largest.items():
+        value = facts[name]
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise ValueError(f"{name} is {brief(value)}, not a whole number from 1 to {most}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import reprlib
 
 LONGEST = 1000
@@ -10,6 +11,10 @@ LONGEST = 1000
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 200
+
+
+# What moves the cursor, colours, renames windows, turns the direction of writing, or cannot be encoded.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(ValueError):
@@ -20,7 +25,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
-        line = " ".join(message.split())
+        line = plain(" ".join(message.split()))
         half = (LONGEST - 5) // 2
         super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
 
@@ -41,3 +46,8 @@ def remedy(error: OSError) -> str:
 def brief(value: object) -> str:
     """A value as it was given, for a message, however large or deep it is."""
     return _BRIEF.repr(value)
+
+
+def plain(text: object) -> str:
+    """A text from a file, or the name of one, with escapes for what a terminal would obey; line ends stay."""
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], str(text))

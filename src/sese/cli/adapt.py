@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sese.errors import plain
+
 
 def adapt(
     model: Annotated[
@@ -70,14 +72,14 @@ def adapt(
         model, recordings, output, teacher, levels, settings, resume, force, max_minutes
     )
     report = adaptation.adapt(request, _tell)
-    typer.echo(json.dumps(report, indent=2) if as_json else _text(report))
+    typer.echo(json.dumps(report, indent=2) if as_json else plain(_text(report)))
     if report["refused"]:
         print(f"sese: refused: {report['refused']}; nothing was written", file=sys.stderr)
         raise typer.Exit(1)
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 def _text(report: dict[str, Any]) -> str:

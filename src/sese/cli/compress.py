@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sese.errors import plain
+
 
 def compress(
     model: Annotated[
@@ -100,7 +102,7 @@ def compress(
     }
     result = study.report(evaluate, choose, variants, scores, facts)
     paths = study.write_report(output, result)
-    typer.echo(json.dumps(result, indent=2) if as_json else study.to_markdown(result), nl=as_json)
+    typer.echo(json.dumps(result, indent=2) if as_json else plain(study.to_markdown(result)), nl=as_json)
     for path in paths:
         typer.echo(f"wrote {path}", err=True)
 

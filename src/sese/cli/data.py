@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sese.errors import plain
+
 if TYPE_CHECKING:
     from sese.data.corpora import Corpus, Recording
 
@@ -27,7 +29,7 @@ def describe(
     corpus = scan(folder, role=role)  # type: ignore[arg-type]
     facts = _facts(folder, corpus)
     if json_:
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(facts, indent=2))
     else:
         _print(facts)
 
@@ -86,7 +88,7 @@ def mix(
                     ]
                 )
     for problem in banks.problems:
-        typer.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+        typer.echo(plain(f"left out: {problem.path}: {problem.reason}"), err=True)
     typer.echo(f"{clips} clips in {out}")
 
 
@@ -120,11 +122,10 @@ def _summary(recordings: tuple[Recording, ...]) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    table = Table(title=escape(facts["folder"]))
+    table = Table(title=_shown(facts["folder"]))
     for column in ("", "files", "hours", "groups", "sample rates (Hz)", "largest groups"):
         table.add_column(column, justify="right" if column in ("files", "hours") else "left")
     words = {"speech": "speakers", "noise": "categories", "rir": "folders"}
@@ -134,12 +135,19 @@ def _print(facts: dict[str, Any]) -> None:
             largest = ", ".join(list(facts_of["groups"])[:4])
             rates = ", ".join(f"{rate} ({count})" for rate, count in facts_of["sample_rates"].items())
             cells = (f"{facts_of['files']}", f"{facts_of['hours']:.2f}", f"{len(facts_of['groups'])} {word}")
-            table.add_row(kind, *cells, rates, escape(largest))
+            table.add_row(kind, *cells, rates, _shown(largest))
     console.print(table)
     console.print(f"pairs of clean and noisy: {facts['pairs']}")
     for path in facts["licences"]:
-        console.print(f"licence: {escape(path)}", soft_wrap=True)
+        console.print(f"licence: {_shown(path)}", soft_wrap=True)
     if facts["problems"]:
         console.print(f"could not be used: {len(facts['problems'])}")
         for problem in facts["problems"]:
-            console.print(f"  {escape(problem['file'])}: {escape(problem['reason'])}", soft_wrap=True)
+            console.print(f"  {_shown(problem['file'])}: {_shown(problem['reason'])}", soft_wrap=True)
+
+
+def _shown(text: str) -> str:
+    """Names of files and folders, as neither a terminal nor rich obeys them."""
+    from rich.markup import escape
+
+    return escape(plain(text))

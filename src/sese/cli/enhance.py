@@ -23,7 +23,7 @@ from sese.cli.options import (
     Model,
     number_or_word,
 )
-from sese.errors import InputError
+from sese.errors import InputError, plain
 
 if TYPE_CHECKING:
     from sese.runtime.inputs import Job
@@ -110,7 +110,7 @@ def enhance(
         _summarize(outcomes)
     _tell_of_late_frames(outcomes, max_rtf)
     for outcome in failed:
-        print(f"sese: error: {outcome.error}", file=sys.stderr)
+        print(f"sese: error: {plain(outcome.error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
@@ -159,7 +159,7 @@ def _run(
 
 
 def _note(text: str) -> None:
-    print(f"sese: note: {text}", file=sys.stderr)
+    print(f"sese: note: {plain(text)}", file=sys.stderr)
 
 
 @contextmanager
@@ -168,6 +168,7 @@ def _progress(
 ) -> Iterator[tuple[Callable[[float], object] | None, Callable[[float], object]]]:
     """A bar on a terminal: seconds of audio for one file, else files. Yields what to call with each."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from sese.audio.files import probe
@@ -198,7 +199,7 @@ def _progress(
                 total = probe(planned[0].source).duration if isinstance(planned[0].source, Path) else 0.0
             except InputError:
                 total = 0.0  # told when its turn comes
-            task = bar.add_task(Path(planned[0].source).name, total=total)
+            task = bar.add_task(escape(plain(Path(planned[0].source).name)), total=total)
             yield (lambda seconds: bar.update(task, completed=seconds)), nothing
 
 
@@ -207,7 +208,7 @@ def _summarize(outcomes: list[Outcome]) -> None:
     reports = [outcome.report for outcome in outcomes if outcome.report]
     skipped = sum(outcome.status == "skipped" for outcome in outcomes)
     if len(outcomes) == 1 and skipped:
-        print(f"{outcomes[0].job.target} exists: skipped (--force replaces it)")
+        print(plain(f"{outcomes[0].job.target} exists: skipped (--force replaces it)"))
         return
     if len(outcomes) == 1:
         words = [f"{outcomes[0].job.source} -> {outcomes[0].job.target}"]
@@ -225,7 +226,7 @@ def _summarize(outcomes: list[Outcome]) -> None:
     clipped = sum(report.clipped_samples for report in reports)
     if clipped:
         words.append(f"{clipped} samples clipped")
-    print("; ".join(words))
+    print(plain("; ".join(words)))
 
 
 def _tell_of_late_frames(outcomes: list[Outcome], max_rtf: float | None) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sese.errors import plain
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model: a name, a folder or an .onnx file.")],
@@ -68,7 +70,7 @@ def evaluate(
     pairs = find_recordings(data, limit) if predict else find_pairs(data, limit)
     result = run(model, pairs, budgets, metrics=names, jobs=jobs, progress=progress)
     result["data"] = str(data)
-    typer.echo(report.to_json(result) if as_json else report.to_markdown(result), nl=False)
+    typer.echo(report.to_json(result) if as_json else plain(report.to_markdown(result)), nl=False)
     if out is not None:
         page = to_html(result, () if predict else make_examples(result, pairs, examples))
         for path in report.write_report(result, out, page):

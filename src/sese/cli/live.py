@@ -18,7 +18,7 @@ from sese.cli.options import (
     Model,
     number_or_word,
 )
-from sese.errors import InputError
+from sese.errors import InputError, plain
 
 if TYPE_CHECKING:
     from sese.live.devices import Card
@@ -158,13 +158,13 @@ def _list(cards: list[Card], as_json: bool) -> None:
             word for word, is_so in (("in", card.default_input), ("out", card.default_output)) if is_so
         )
         numbers = (str(card.inputs), str(card.outputs), str(card.sample_rate))
-        table.add_row(str(card.index), escape(card.name), escape(card.host), *numbers, default)
+        table.add_row(str(card.index), escape(plain(card.name)), escape(plain(card.host)), *numbers, default)
     Console().print(table if cards else "no devices; is a sound card or a sound server there?")
 
 
 def _introduce(source: Card, target: Card, rate: int, channels: int, model: str, delays: list[float]) -> None:
     words = f"{source.name} -> {target.name}; {rate} Hz, {channels} channel(s); model {model}"
-    print(words, file=sys.stderr)
+    print(plain(words), file=sys.stderr)
     parts = ", ".join(
         f"{name} {ms:.0f}" for name, ms in zip(("input", "output", "model", "buffer"), delays, strict=True)
     )

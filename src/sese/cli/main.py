@@ -6,6 +6,7 @@ they need to do the work (ONNX Runtime, PyTorch, ...) is imported inside the fun
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 
@@ -70,6 +71,9 @@ def main() -> None:
     SIGINT or SIGTERM.
     """
     stop_when_told()
+    for file in (sys.stdout, sys.stderr):
+        if isinstance(file, io.TextIOWrapper):  # file names need not be text
+            file.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:

@@ -20,6 +20,8 @@ def list_models(
     """List the bundled models, and show the levels of one."""
     if context.invoked_subcommand is not None:
         return
+    from rich.markup import escape
+
     from sese.runtime.artefact import bundled_models, describe, open_artefact
 
     models = [describe(open_artefact(name)) for name in bundled_models()]
@@ -33,10 +35,10 @@ def list_models(
     for facts in models:
         costs = [level["macs_per_second"] / 1e6 for level in facts["levels"]]
         table.add_row(
-            facts["name"],
+            escape(facts["name"]),
             " to ".join(f"{cost:,.0f}" for cost in dict.fromkeys((costs[0], costs[-1]))),
             f"{facts['latency_ms']:.1f}",
-            facts["description"],
+            escape(facts["description"]),
         )
     _print(table)
 
@@ -72,6 +74,8 @@ def show(
 
 def _levels(facts: dict[str, Any]) -> Table:
     """A row for each level; with what else the quality is known of: the noisy input, other budgets."""
+    from rich.markup import escape
+
     quality = {_level_of(key): row for key, row in facts["quality"].items()}
     metrics = list(dict.fromkeys(metric for row in quality.values() for metric in row))
     rows = {
@@ -81,10 +85,10 @@ def _levels(facts: dict[str, Any]) -> Table:
         )
         for number, level in enumerate(facts["levels"], start=1)
     }
-    table = _table("level", "MMACs/s", "parameters", *metrics)
+    table = _table("level", "MMACs/s", "parameters", *map(escape, metrics))
     others = [key for key in quality if key not in rows and key != "noisy"]
     for key in [*(["noisy"] if "noisy" in quality else []), *rows, *others]:
-        name = "noisy input" if key == "noisy" else key if key in rows else f"budget {key}"
+        name = "noisy input" if key == "noisy" else key if key in rows else escape(f"budget {key}")
         scores = quality.get(key, {})
         shown = [f"{scores[metric]:.2f}" if metric in scores else "" for metric in metrics]
         table.add_row(name, *rows.get(key, ("", "")), *shown)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sese.errors import InputError
+from sese.errors import InputError, plain
 
 
 def pareto(
@@ -65,7 +65,7 @@ def pareto(
                 report.write_files(out, name, {"json": report.to_json(results[-1])})
     comparison = compare(results)
     text = report.to_json(comparison) if as_json else pareto_report.to_markdown(comparison)
-    typer.echo(text, nl=False)
+    typer.echo(text if as_json else plain(text), nl=False)
     if out is not None:
         from sese.evaluation import plots
 

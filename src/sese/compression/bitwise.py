@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.archive import read_arrays
+from sese.archive import array_of, check_counts, from_json, read_arrays
 from sese.atomic import replacing
 from sese.compression.frames import FrameEnhancer, hann
 from sese.compression.words import Matrix, Words, ones, pack, words
-from sese.errors import InputError
+from sese.errors import InputError, brief
 
 FILE = "packed.npz"
 FORMAT = 1
@@ -109,24 +109,49 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
     file = file / FILE if file.is_dir() else file
     try:
         held = read_arrays(file)
-        facts = json.loads(str(held["facts"]))
+        facts = from_json(str(held["facts"]))
         if facts.pop("format") != FORMAT:
             raise InputError(f"{file} is of another version; export its run again")
-        count = sum(name.endswith(".signs") for name in held)
+        scale = float(facts.pop("scale"))
+        known = _checked(Facts(**facts))
+        thresholds = array_of(held, "thresholds", np.float64, (2**known.code_bits - 1,))
+        bias = array_of(held, "bias", np.float32, (known.bins,))
         matrices = tuple(
             kind(
-                held[f"{n}.signs"],
-                held.get(f"{n}.kept"),
-                held[f"{n}.least"],
+                array_of(held, f"{n}.signs", np.uint64, shape),
+                array_of(held, f"{n}.kept", np.uint64, shape) if f"{n}.kept" in held else None,
+                array_of(held, f"{n}.least", np.int32, shape[:1]),
             )
-            for n in range(count)
+            for n, shape in enumerate(_shapes(known))
         )
-        scale = float(facts.pop("scale"))
-        return Packed(Facts(**facts), held["thresholds"], matrices, scale, held["bias"])
+        return Packed(known, thresholds, matrices, scale, bias)
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; `sese export` writes it for a bitwise network") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is no packed network ({error}); export its run again") from None
+
+
+def _checked(facts: Facts) -> Facts:
+    """Raises ValueError: what no network can have; a kernel in C believes what it is told."""
+    check_counts(vars(facts), sample_rate=384_000, hop_length=1 << 15, code_bits=8, hidden=1 << 16, layers=64)
+    if not isinstance(facts.recurrent, bool) or facts.output not in ("hard", "soft"):
+        raise ValueError(f"recurrent is {brief(facts.recurrent)}, output {brief(facts.output)}")
+    if not 0 <= facts.level_decay < 1:
+        raise ValueError(f"level_decay is {facts.level_decay}, not from 0 to 1")
+    return facts
+
+
+def _shapes(facts: Facts) -> list[tuple[int, int]]:
+    """(row, word) of each matrix, in order. Reset gates begin a word, and so do update gates."""
+    units, inputs, made = words(facts.hidden), words(facts.bins * facts.code_bits), []
+    for _ in range(facts.layers):
+        if facts.recurrent:
+            made.append((64 * units + facts.hidden, inputs + units))
+            made.append((facts.hidden, inputs + units))
+        else:
+            made.append((facts.hidden, inputs))
+        inputs = units
+    return [*made, (facts.bins, inputs)]
 
 
 class Network:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.archive import read_arrays
+from sese.archive import array_of, check_counts, from_json, read_arrays
 from sese.atomic import replacing
 from sese.compression.bitwise import FILE
 from sese.compression.frames import FrameEnhancer, hann
 from sese.compression.hamming import HammingIndex, Search
-from sese.errors import InputError
+from sese.errors import InputError, brief
 
 FORMAT = 1
 MAGNITUDE_FLOOR = 1e-5  # as of sese.nn.features.magnitude
@@ -65,14 +65,29 @@ def load(path: str | os.PathLike[str]) -> Dictionary:
     file = file / FILE if file.is_dir() else file
     try:
         held = read_arrays(file)
-        facts = json.loads(str(held["facts"]))
+        facts = from_json(str(held["facts"]))
         if (facts.pop("format"), facts.pop("kind")) != (FORMAT, "hashing"):
             raise InputError(f"{file} is of another version; export its run again")
         facts["bits"] = tuple(facts["bits"])
-        return Dictionary(Facts(**facts), held["projections"], held["codes"], held["masks"])
+        known = Facts(**facts)
+        check_counts(facts, sample_rate=384_000, hop_length=1 << 15)
+        check_counts({"bits": known.bits[-1]}, bits=1 << 16)
+        if list(known.bits) != sorted(set(known.bits)) or not known.bits[0] >= 1:
+            raise ValueError(f"bits are {brief(list(known.bits))}, which do not rise from 1")
+        if not 0 < known.compression <= 10:
+            raise ValueError(f"compression is {known.compression}, not a number above 0, up to 10")
+        bins = known.hop_length + 1
+        codes = array_of(held, "codes", np.uint8, (None, -(-known.bits[-1] // 8)))
+        check_counts(facts, neighbours=len(codes))
+        return Dictionary(
+            known,
+            array_of(held, "projections", np.float32, (known.bits[-1], bins + 1)),
+            codes,
+            array_of(held, "masks", np.uint8, (len(codes), -(-bins // 8))),
+        )
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; `sese export` writes it for hashing") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{file} holds no dictionary ({error}); export its run again") from None
 
 

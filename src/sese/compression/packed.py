@@ -12,11 +12,13 @@ Multipliers follow from the scales (`sese.compression.integer`), tables of sigmo
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sese.archive import from_json
 from sese.atomic import replacing
 from sese.compression.integer import Codes, Quantiser
 from sese.compression.layers import GRU_OPERATORS, GRU_WEIGHTS
@@ -64,8 +66,11 @@ def read(path: Path) -> IntegerChain:
     except OSError:
         raise InputError(f"{path} cannot be read; give a file that `sese compress` wrote") from None
     try:
-        return _parse(data)
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
+        chain = _parse(data)
+        groups, inputs, _ = next(iter(chain.layers[0].matrices.values())).codes.shape
+        chain(np.zeros((1, 1, groups * inputs)))  # layers that do not fit together fail here
+        return chain
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, ZeroDivisionError):
         raise InputError(
             f"{path} is damaged, or no file of `sese compress`; write it again or fetch it whole"
         ) from None
@@ -76,13 +81,15 @@ def _parse(data: bytes) -> IntegerChain:
     if data[: len(MAGIC)] != MAGIC:
         raise ValueError
     end = at + int.from_bytes(data[len(MAGIC) : at], "little")
-    header, at = json.loads(data[at:end]), end
+    header, at = from_json(data[at:end]), end
     layers = []
     for name, kind, weights, signals in header["layers"]:
         names = GRU_WEIGHTS if kind == "gru" else ("W",)
         matrices = {}
         for key, (bits, scale, zero, shift, *shape) in zip(names, weights, strict=True):
-            own = Quantiser(bits, scale, zero)
+            own = _quantiser(bits, scale, zero)
+            if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > 8 * len(data) or not 0 <= shift < 32:
+                raise ValueError
             length = (int(np.prod(shape)) * bits + 7) // 8
             codes = unpack(data[at : at + length], bits, int(np.prod(shape))).reshape(shape)
             at += length
@@ -91,11 +98,20 @@ def _parse(data: bytes) -> IntegerChain:
             at += 2 * count
             matrices[key] = Matrix(codes, bias, shift, own)
         operators = {"gru": GRU_OPERATORS, "sigmoid": ("sum", "out")}.get(kind, ("out",))
-        own_signals = {key: Quantiser(*numbers) for key, numbers in zip(operators, signals, strict=True)}
+        own_signals = {key: _quantiser(*numbers) for key, numbers in zip(operators, signals, strict=True)}
         layers.append(IntegerLayer(name, kind, matrices, own_signals))
     if at != len(data):
         raise ValueError
-    return IntegerChain(Quantiser(*header["input"]), tuple(layers))
+    return IntegerChain(_quantiser(*header["input"]), tuple(layers))
+
+
+def _quantiser(bits: int, scale: float, zero: int) -> Quantiser:
+    """Raises ValueError: numbers that none has."""
+    if not (isinstance(bits, int) and 2 <= bits <= 16 and isinstance(zero, int) and 0 <= zero < 1 << bits):
+        raise ValueError
+    if not 1e-30 < scale < 1e30:
+        raise ValueError
+    return Quantiser(bits, scale, zero)
 
 
 def _numbers(quantiser: Quantiser) -> list[float]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sese.archive import from_json
 from sese.compression import packed
 from sese.compression.calibration import Calibration
 from sese.compression.operators import IntegerChain, quantise
@@ -117,7 +118,7 @@ class Evaluator:
             raise InputError(f"{path} belongs to another model or to other clips; name another folder")
         whole = lines[1:-1]  # what stands behind the last end of line was cut off by a stop
         try:
-            read = [Evaluation(**json.loads(line)) for line in whole]
+            read = [Evaluation(**from_json(line)) for line in whole]
         except (ValueError, TypeError):
             raise InputError(f"{path} is damaged; remove it, or name another folder") from None
         self.known = {each.bits: each for each in read}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sese.archive import from_json
 from sese.atomic import replacing
 from sese.compression import packed
 from sese.compression.layers import GRU, Dense, Layer
@@ -153,7 +154,7 @@ def tuned(choose: Evaluator, variant: Variant, steps: int, seed: int, folder: Pa
 
 def _is(path: Path, facts: Mapping[str, Any]) -> bool:
     try:
-        return json.loads(path.read_text()) == facts
+        return from_json(path.read_text()) == facts
     except (OSError, ValueError):
         return False
 
@@ -199,7 +200,7 @@ def _kept_scores(path: Path) -> dict[str, dict[str, list[float]]]:
     known = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
-            row = json.loads(line)
+            row = from_json(line)
             known[row["key"]] = row["scores"]
         except (ValueError, KeyError, TypeError):
             continue

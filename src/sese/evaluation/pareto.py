@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sese.archive import from_json
 from sese.errors import InputError
 from sese.evaluation import front, summary
 from sese.evaluation.scoring import NOISY, Budget
@@ -43,7 +43,7 @@ def read_evaluation(path: str) -> dict[str, Any]:
     """
     file = Path(path) / "evaluation.json" if Path(path).is_dir() else Path(path)
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
+        result = from_json(file.read_text(encoding="utf-8"))
         columns = list(result["levels"][0]["mean"])
         for row in result["files"]:
             row.update({column: _number(row[column]) for column in columns})

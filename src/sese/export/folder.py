@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 
 import sese
+from sese.archive import from_json
 from sese.atomic import replacing
 from sese.errors import InputError
 from sese.export.card import write_card
@@ -113,7 +114,7 @@ def read_quality(report: Path) -> dict[str, dict[str, float]]:
     """Mean scores by level from a report of `sese evaluate`, the noisy input's under ``noisy``."""
     path = report / "evaluation.json" if report.is_dir() else report
     try:
-        levels = json.loads(path.read_text())["levels"]
+        levels = from_json(path.read_text())["levels"]
     except (OSError, json.JSONDecodeError, KeyError, TypeError):
         raise InputError(f"{path} is no report of `sese evaluate`; make one with its option -o") from None
     return {

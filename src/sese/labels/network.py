@@ -17,8 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sese.archive import from_json
 from sese.atomic import replacing
-from sese.errors import InputError
+from sese.errors import InputError, brief
+from sese.nn.bounded import bounded
 
 SYSTEM = "labels"
 """What `config.json` of such a network calls it."""
@@ -116,7 +118,7 @@ def save(folder: Path, task: str, config: LabelNetConfig, weights: dict[str, Ten
 def is_label_net(folder: Path) -> bool:
     """Whether a folder's configuration is that of a network that labels speech."""
     try:
-        return json.loads((folder / CONFIG).read_text()).get("system") == SYSTEM
+        return from_json((folder / CONFIG).read_text()).get("system") == SYSTEM
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -128,16 +130,21 @@ def load(folder: Path) -> tuple[str, LabelNet]:
         InputError: missing or corrupt files, or weights of another network.
     """
     try:
-        values = json.loads((folder / CONFIG).read_text())
-        del values["system"]
-        task = values.pop("task")
-        net = LabelNet(LabelNetConfig(**values))
+        with bounded(folder / CONFIG):
+            values = from_json((folder / CONFIG).read_text())
+            del values["system"]
+            task = values.pop("task")
+            if task not in TASKS:
+                raise InputError(f"task is {brief(task)}; one of {list(TASKS)} is needed")
+            net = LabelNet(LabelNetConfig(**values))
         net.load_state_dict(load_file(folder / WEIGHTS))
     except FileNotFoundError as error:
         raise InputError(
             f"{error.filename} does not exist; give a folder with {CONFIG} and {WEIGHTS}"
         ) from None
-    except (ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{folder} holds no network that labels speech: {first}") from None
     return task, net.eval()

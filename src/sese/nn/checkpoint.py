@@ -11,8 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sese.archive import from_json
 from sese.atomic import replacing
 from sese.errors import InputError
+from sese.nn.bounded import bounded
 from sese.nn.enhancer import Enhancer
 from sese.nn.systems.registry import SYSTEMS
 
@@ -43,15 +45,12 @@ def read_config(folder: Path) -> tuple[str, Any]:
     """
     path = folder / CONFIG
     try:
-        values = json.loads(path.read_text())
-        system = values.pop("system")
-        return system, SYSTEMS[system](**values)
+        with bounded(path):
+            values = from_json(path.read_text())
+            system = values.pop("system")
+            return system, SYSTEMS[system](**values)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; give a folder with {CONFIG} and {WEIGHTS}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a configuration of this version: {error!r}") from None
 
 
 def load(folder: Path) -> Enhancer:
@@ -61,7 +60,8 @@ def load(folder: Path) -> Enhancer:
         InputError: missing or corrupt files, or weights of another network.
     """
     _, config = read_config(folder)
-    model = config.build()
+    with bounded(folder / CONFIG):
+        model = config.build()
     load_into(model, folder)
     return model.eval()
 

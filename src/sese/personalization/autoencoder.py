@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.errors import InputError
+from sese.nn.bounded import bounded
 from sese.personalization import saved
 
 
@@ -130,6 +131,7 @@ def load(folder: Path) -> SpeechAutoencoder:
         InputError: missing or corrupt files, or weights of another network.
     """
     config, weights = saved.load(folder, AutoencoderConfig, "a speech autoencoder")
-    net = SpeechAutoencoder(config)
+    with bounded(folder):
+        net = SpeechAutoencoder(config)
     saved.give(net, weights, folder)
     return net.eval()

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.errors import InputError
+from sese.nn.bounded import bounded
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.state import fresh
 from sese.personalization import saved
@@ -128,6 +129,7 @@ def load(folder: Path) -> SpeakerNet:
         InputError: missing or corrupt files, or weights of another network.
     """
     config, weights = saved.load(folder, SpeakerNetConfig, "a speaker embedding")
-    net = SpeakerNet(config)
+    with bounded(folder):
+        net = SpeakerNet(config)
     saved.give(net, weights, folder)
     return net.eval()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sese.archive import from_json
 from sese.errors import InputError
 from sese.nn import checkpoint
+from sese.nn.bounded import bounded
 from sese.nn.checkpoint import CONFIG, WEIGHTS
 
 
@@ -34,13 +35,14 @@ def load(folder: Path, kind: Any, called: str) -> tuple[Any, dict[str, Tensor]]:
     """
     folder = folder if (folder / CONFIG).exists() else folder / "best"
     try:
-        values = json.loads((folder / CONFIG).read_text())
+        values = from_json((folder / CONFIG).read_text())
         if values.pop("system") != kind.system:
             raise InputError(f"{folder} holds no network that is {called}; give one of that kind")
         names = {field.name for field in dataclasses.fields(kind)}
         if set(values) != names:
             raise InputError(f"{folder / CONFIG} is not a configuration of this version; train it again")
-        config = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        with bounded(folder / CONFIG):
+            config = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
         return config, load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         raise InputError(

@@ -21,8 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sese.archive import from_json
 from sese.atomic import replacing
 from sese.errors import InputError
+from sese.nn.bounded import bounded
 from sese.quality.design import KERNEL, Design, design_of
 from sese.quality.spectrum import CENTRE, SPREAD
 
@@ -184,11 +186,14 @@ def load(folder: Path) -> QualityNetwork:
         InputError: missing or corrupt files, or weights of another network.
     """
     try:
-        network = QualityNetwork(design_of(json.loads((folder / CONFIG).read_text())))
+        with bounded(folder / CONFIG):
+            network = QualityNetwork(design_of(from_json((folder / CONFIG).read_text())))
         network.load_state_dict(load_file(folder / WEIGHTS))
     except FileNotFoundError:
         raise InputError(f"{folder} does not hold {CONFIG} and {WEIGHTS}; name `best` of a run") from None
-    except (ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{folder} holds no quality predictor of this version: {first}") from None
     return network.eval()

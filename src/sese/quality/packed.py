@@ -16,13 +16,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.archive import read_arrays
+from sese.archive import array_of, check_counts, from_json, read_arrays
 from sese.atomic import replacing
 from sese.errors import InputError
 from sese.quality.design import KERNEL, Design, design_of
@@ -32,7 +33,7 @@ INPUT_STEPS = 32  # of the rounded spectrogram, for each `SPREAD`
 TOP = 127
 PLANES = 8
 BLOCK = 4  # rows of a map that are convolved at once: bounds the memory beside the maps
-DENSE = ("weight", "scale", "bias")
+LARGEST_CLIP = 1 << 22  # samples, some minutes
 LEAST, MOST = 1.0, 4.65  # of wide-band PESQ
 
 Words = NDArray[np.uint64]
@@ -244,20 +245,32 @@ def load(path: Path) -> Packed:
     """
     try:
         arrays = read_arrays(path)
-        facts = json.loads(arrays["facts"].tobytes())
+        facts = from_json(arrays["facts"].tobytes())
         if facts["format"] != 1:
             raise InputError(f"{path} has format {facts['format']}, and this version reads 1")
         design = design_of(facts["design"])
-        layers = len(design.channels)
-        dense: list[Any] = [
-            tuple(arrays[f"dense{i}.{name}"] for name in DENSE) for i in range(len(design.hidden) + 1)
-        ]
+        check_counts(vars(design), sample_rate=384_000, fft=1 << 14, hop=1 << 14, bands=1 << 10)
+        if design.samples > LARGEST_CLIP:
+            raise ValueError(f"its clips have {design.samples} samples; {LARGEST_CLIP} is the most")
+        channels, widths = design.channels, (design.channels[-1], *design.hidden, 1)
+        for count in (*channels, *design.hidden):
+            check_counts({"channels": count}, channels=1 << 12)
         return Packed(
             design,
-            arrays["first"],
-            tuple(arrays[f"planes{i}"] for i in range(layers - 1)),
-            tuple(arrays[f"thresholds{i}"] for i in range(layers)),
-            tuple(dense),
+            array_of(arrays, "first", np.int8, (channels[0], KERNEL**2)),
+            tuple(
+                array_of(arrays, f"planes{i}", np.uint64, (PLANES, -(-(KERNEL**2) * before // 64), after))
+                for i, (before, after) in enumerate(pairwise(channels))
+            ),
+            tuple(array_of(arrays, f"thresholds{i}", np.int32, (n,)) for i, n in enumerate(channels)),
+            tuple(
+                (
+                    array_of(arrays, f"dense{i}.weight", np.int8, (after, before)),
+                    array_of(arrays, f"dense{i}.scale", np.float32, (after,)),
+                    array_of(arrays, f"dense{i}.bias", np.float32, (after,)),
+                )
+                for i, (before, after) in enumerate(pairwise(widths))
+            ),
         )
     except FileNotFoundError:
         raise InputError(

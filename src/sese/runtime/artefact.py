@@ -19,7 +19,6 @@ as JSON under the metadata key ``sese``.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
@@ -30,7 +29,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.archive import from_json
+from sese.errors import InputError, plain
+from sese.runtime.external import keeps_values_outside
 
 DEFAULT_MODEL = "sese-1"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -135,11 +136,11 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     if str(model) in names:
         return PRETRAINED / model / "model.onnx"
     path = Path(model)
-    if path.is_dir():
-        if not (path / "model.onnx").is_file():
+    if os.path.isdir(path):
+        if not os.path.isfile(path / "model.onnx"):
             raise InputError(f"model folder {path} holds no model.onnx; make one with `sese export`")
         return path / "model.onnx"
-    if path.is_file():
+    if os.path.isfile(path):  # which, unlike Path's, is false for names that no file can have
         return path
     known = ", ".join(names) or "none"
     raise InputError(
@@ -157,6 +158,12 @@ def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
         InputError: There is no such model, or the file is no model that this package can run.
     """
     path = find_model(model)
+    try:
+        outside = keeps_values_outside(path)
+    except (OSError, ValueError) as error:
+        raise _unusable(path, "it cannot be read as ONNX", error) from error
+    if outside:
+        raise _unusable(path, "it keeps values in other files (external data)")
     onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised; nothing is to be printed besides
     try:
         session = onnxruntime.InferenceSession(
@@ -175,6 +182,7 @@ def session_options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the file is called
     return options
 
 
@@ -219,7 +227,7 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
     if text is None:
         raise _unusable(path, "it carries no `sese` metadata, so it was not made by `sese export`")
     try:
-        facts = json.loads(text)
+        facts = from_json(text)
         if facts["format"] != FORMAT:
             old = isinstance(facts["format"], int) and facts["format"] < FORMAT
             raise _unusable(
@@ -232,8 +240,8 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
                 ),
             )
         card = Card(
-            name=str(facts["name"]),
-            version=str(facts["version"]),
+            name=plain(facts["name"]),
+            version=plain(facts["version"]),
             sample_rate=int(facts["sample_rate"]),
             hop_length=int(facts["hop_length"]),
             lookahead_samples=int(facts["lookahead_samples"]),
@@ -245,9 +253,12 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
             parameters=int(facts["parameters"]),
             router=bool(facts["router"]),
             router_macs_per_second=float(facts.get("router_macs_per_second", 0.0)),
-            licence=dict(facts["licence"]),
-            quality=dict(facts.get("quality") or {}),
-            description=str(facts.get("description", "")),
+            licence={plain(part): plain(words) for part, words in facts["licence"].items()},
+            quality={
+                plain(budget): {plain(metric): float(score) for metric, score in scores.items()}
+                for budget, scores in (facts.get("quality") or {}).items()
+            },
+            description=plain(facts.get("description", "")),
             gates=bool(facts.get("gates", False)),
             static_macs_per_second=float(facts.get("static_macs_per_second", 0.0)),
             alternatives=bool(facts.get("alternatives", False)),
@@ -256,8 +267,12 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
         raise
     except KeyError as error:
         raise _unusable(path, f"its metadata lacks {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise _unusable(path, "its metadata is damaged", error) from error
+    numbers = [value for level in card.levels for value in (level.utilization, level.macs_per_second)]
+    numbers += [card.router_macs_per_second, card.static_macs_per_second]
+    if not all(map(math.isfinite, numbers)) or min(numbers) < 0:
+        raise _unusable(path, "its metadata counts compute in numbers below 0, or in none")
     used = [level.utilization for level in card.levels]
     costs = {(level.utilization, level.macs_per_second) for level in card.levels}
     if card.alternatives and (len(costs) != 1 or not 0 < used[0] <= 1):

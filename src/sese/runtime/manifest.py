@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sese.archive import from_json
 from sese.errors import InputError
 from sese.runtime.places import absolute
 
@@ -152,18 +153,19 @@ class Manifest:
                     break
                 self._end += len(line)
                 try:
-                    row = json.loads(line)
-                    output, status = row["output"], row["status"]
+                    row = from_json(line)
+                    output, status = str(row["output"]), row["status"]
+                    made = self._place(row)
                 except (ValueError, KeyError, TypeError):
                     self.torn += 1
                     continue
                 self.rows += 1
-                self._known[output] = (status != "failed", self._place(row))
+                self._known[output] = (status != "failed", made)
         if self._file is not None and os.fstat(self._file).st_size > self._end:
             os.ftruncate(self._file, self._end)
 
     def _write(self, line: str) -> None:
-        file, data = self._open(), line.encode()
+        file, data = self._open(), line.encode(errors="backslashreplace")
         try:
             written = os.write(file, data)
             if written < len(data):

@@ -17,6 +17,7 @@ from sese.data.pairs import PairPlanner
 from sese.data.plans import Planner
 from sese.data.pool import Pool, label_pool
 from sese.data.synthetic import synthetic_banks
+from sese.errors import plain
 from sese.training.config import RunConfig
 from sese.training.experts import Labelled, classifier, listed
 from sese.training.metric_guided import activation, labeller, percentiles, targets
@@ -62,7 +63,7 @@ class MixtureData(lightning.LightningDataModule):
         validation = build(data.validation, sample_rate=rate, cache_dir=data.cache_dir or None, split=None)
         check_disjoint(train.corpus, validation.corpus)
         for problem in (*train.problems, *validation.problems):
-            print(f"skipped {problem.path}: {problem.reason}")
+            print(plain(f"skipped {problem.path}: {problem.reason}"))
         return train, validation
 
     def prepare_data(self) -> None:

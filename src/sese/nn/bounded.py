@@ -1,0 +1,57 @@
+"""Networks are built from sizes in files. These may be wrong by many zeros, and must not fill the memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sese.errors import InputError
+
+LARGEST = 1 << 28
+"""Values of all tensors of a network together, 1 GiB; the largest here have some millions."""
+
+# What Python, NumPy and PyTorch raise for sizes and values of the wrong type or range.
+_NONSENSE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, MemoryError)
+
+
+class _Counted(TorchDispatchMode):
+    """Counts the values of tensors before they are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = LARGEST
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        size = args[0] if args else ()
+        if isinstance(size, int):
+            self.left -= size
+        elif isinstance(size, list | tuple) and all(isinstance(each, int) for each in size):
+            self.left -= math.prod(size) if size else 0
+        if self.left < 0:
+            raise InputError(f"its sizes make more than {LARGEST} values; use smaller ones")
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def bounded(what: object) -> Iterator[None]:
+    """A context in which a network is built as a file says.
+
+    Args:
+        what: names the file, for errors.
+
+    Raises:
+        InputError: the sizes are too large, or no such network can be built.
+    """
+    try:
+        with _Counted():
+            yield
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from None
+    except FileNotFoundError:
+        raise
+    except _NONSENSE as error:
+        raise InputError(f"{what} is not a configuration of this version: {error!r}") from None
