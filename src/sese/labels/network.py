@@ -7,25 +7,24 @@ units of 10 dB. The network is causal, a frame a hop.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sese.archive import from_json
-from sese.atomic import replacing
+from sese.checks import at_least
 from sese.errors import InputError, brief
 from sese.nn.bounded import bounded
+from sese.nn.checkpoint import CONFIG, WEIGHTS, write
 
 SYSTEM = "labels"
 """What `config.json` of such a network calls it."""
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TASKS = ("voice_activity", "speaker_sex", "frame_snr")
 FLOOR = 1e-10  # of the power of a band, -100 dB of full scale
 
@@ -50,9 +49,7 @@ class LabelNetConfig:
     layers: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_fft", "hop_length", "bands", "units", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "model", "sample_rate", "n_fft", "hop_length", "bands", "units", "layers")
 
 
 class LabelNet(nn.Module):
@@ -108,11 +105,7 @@ def mel_filters(config: LabelNetConfig) -> np.ndarray:
 
 def save(folder: Path, task: str, config: LabelNetConfig, weights: dict[str, Tensor]) -> None:
     """Write a network into a folder; each file appears whole or not at all."""
-    with replacing(folder / WEIGHTS) as part:
-        save_file({name: value.detach().contiguous() for name, value in weights.items()}, part)
-    values = {"system": SYSTEM, "task": task, **dataclasses.asdict(config)}
-    with replacing(folder / CONFIG) as part:
-        part.write_text(json.dumps(values, indent=2) + "\n")
+    write(folder, {"system": SYSTEM, "task": task, **dataclasses.asdict(config)}, weights)
 
 
 def is_label_net(folder: Path) -> bool:
