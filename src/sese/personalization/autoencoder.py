@@ -118,18 +118,6 @@ def errors(net: SpeechAutoencoder, outputs: Sequence[Tensor], seconds: float) ->
     return torch.stack([net(part) for part in heard], dim=1)
 
 
-def save(folder: Path, net: SpeechAutoencoder) -> None:
-    """Write the network into a folder; each file appears whole or not at all."""
-    saved.save(folder, net.config, net.state_dict())
-
-
 def load(folder: Path) -> SpeechAutoencoder:
-    """The network of a folder, or of a run's best, ready for inference.
-
-    Raises:
-        InputError: missing or corrupt files, or weights of another network.
-    """
-    config, weights = saved.load(folder, AutoencoderConfig, "a speech autoencoder")
-    net = SpeechAutoencoder(config)
-    saved.give(net, weights, folder)
-    return net.eval()
+    """The network of a folder, or of a run's best, ready for inference; see `saved.load`."""
+    return saved.load(folder, SpeechAutoencoder, AutoencoderConfig, "a speech autoencoder")

@@ -116,18 +116,6 @@ def pair_loss(embeddings: Tensor, speakers: Tensor) -> Tensor:
     return 0.5 * (of_one + (errors * other).sum() / other.sum().clamp_min(1))
 
 
-def save(folder: Path, net: SpeakerNet) -> None:
-    """Write the network into a folder; each file appears whole or not at all."""
-    saved.save(folder, net.config, net.state_dict())
-
-
 def load(folder: Path) -> SpeakerNet:
-    """The network of a folder, or of a run's best, ready for inference.
-
-    Raises:
-        InputError: missing or corrupt files, or weights of another network.
-    """
-    config, weights = saved.load(folder, SpeakerNetConfig, "a speaker embedding")
-    net = SpeakerNet(config)
-    saved.give(net, weights, folder)
-    return net.eval()
+    """The network of a folder, or of a run's best, ready for inference; see `saved.load`."""
+    return saved.load(folder, SpeakerNet, SpeakerNetConfig, "a speaker embedding")
