@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +27,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sese.compression import bitwise, kernel
 from sese.compression.words import pack
+from sese.evaluation.report import table
 from sese.export.packed import packed
 from sese.nn.backbones.bitwise import Bitwise
 from sese.nn.layers.bitwise import BitwiseLinear
 from sese.nn.systems.bitwise import BitwiseConfig
 from sese.runtime.artefact import session_options
 from sese.training.config import read
+from turns import in_turn
 
 FRAMES, ROUNDS = 50, 40
 STATM = Path("/proc/self/statm")
@@ -111,9 +111,16 @@ def measure(config: BitwiseConfig, rounds: int = ROUNDS) -> list[dict[str, Any]]
         made = [np.stack([step(code) for code in codes]) for step in steps]
         for other in made[1:]:
             np.testing.assert_allclose(other, made[0], atol=1e-5)
-        for row, taken in zip(rows, alternate(steps, codes, rounds), strict=True):
-            row["microseconds"] = 1e6 * taken
+        runs = {number: partial(run_all, step, codes) for number, step in enumerate(steps)}
+        for number, seconds in in_turn(runs, rounds, calls=1).items():
+            rows[number]["microseconds"] = 1e6 * seconds / len(codes)
     return rows
+
+
+def run_all(step: Step, codes: NDArray[np.bool_]) -> None:
+    """Run frames (frame, bit) one by one."""
+    for code in codes:
+        step(code)
 
 
 def grown(way: str, path: Path) -> int:
@@ -124,18 +131,6 @@ def grown(way: str, path: Path) -> int:
     code = code.format(path=str(path), kernel="c" if way.endswith("c") else "numpy")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return int(done.stdout) * os.sysconf("SC_PAGE_SIZE")
-
-
-def alternate(steps: list[Step], codes: NDArray[np.bool_], rounds: int) -> list[float]:
-    """Median seconds of processor time a frame, of steps that take turns."""
-    taken: list[list[float]] = [[] for _ in steps]
-    for _ in range(rounds):
-        for which in random.sample(range(len(steps)), len(steps)):
-            started = time.process_time()
-            for code in codes:
-                steps[which](code)
-            taken[which].append((time.process_time() - started) / len(codes))
-    return [statistics.median(times) for times in taken]
 
 
 def in_bits(network: bitwise.Network) -> Step:
@@ -219,13 +214,10 @@ def graph(backbone: Bitwise, kind: Any) -> onnx.ModelProto:
 
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Sizes and times as Markdown, with ratios to float32."""
-    lines = [
-        "| way | file, kB | weights, kB | of float32 | process grows, kB | us a frame | of float32 |",
-        f"|{' --- |' * 7}",
-    ]
+    header = ["way", "file, kB", "weights, kB", "of float32", "process grows, kB", "us a frame", "of float32"]
     whole = rows[0]
-    for row in rows:
-        cells = [
+    cells = [
+        [
             row["way"],
             f"{row['file'] / 1000:.0f}",
             f"{row['memory'] / 1000:.0f}",
@@ -234,8 +226,9 @@ def as_table(rows: list[dict[str, Any]]) -> str:
             f"{row['microseconds']:.1f}",
             f"{row['microseconds'] / whole['microseconds']:.2f}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        for row in rows
+    ]
+    return "\n".join(table(header, cells))
 
 
 if __name__ == "__main__":

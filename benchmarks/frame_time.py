@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
-import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +22,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from graphs import bound, session, single, timed
+from graphs import bound, session, single
 from sese.export.folder import describe
 from sese.export.onnx import network_of, to_onnx
 from sese.export.parts import Parts
@@ -34,6 +32,7 @@ from sese.nn.enhancer import Enhancer
 from sese.runtime.artefact import ROUTER, session_options
 from sese.runtime.step import Step
 from sese.training import config
+from turns import in_turn
 
 MODES = {"streaming, one frame a call": 1, f"files, {Step.LONGEST} frames a call": Step.LONGEST}
 
@@ -89,11 +88,7 @@ def table(
         runs["all", case] = bound(everything, model, frames, level, budget)
         if isinstance(case, int):
             runs["own", case] = bound(session(paths[level, frames]), model, frames, level)
-    taken: dict[Any, list[float]] = {key: [] for key in runs}
-    for _ in range(rounds):
-        for key in random.sample(list(runs), len(runs)):
-            taken[key].append(timed(runs[key]) / frames)
-    ms = {key: statistics.median(values) for key, values in taken.items()}
+    ms = {key: 1000 * seconds / frames for key, seconds in in_turn(runs, rounds).items()}
     frame_ms = 1000 * model.hop_length / model.sample_rate
     lines = [
         "| level | MACs, share | time, share | one file, ms | own file, ms | overhead | operators | RTF |",

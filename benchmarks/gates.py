@@ -15,8 +15,6 @@ another order each time; the figures are multiples of the dense network's time. 
 from __future__ import annotations
 
 import argparse
-import random
-import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,7 +24,7 @@ import onnx
 import torch
 from onnx import TensorProto, numpy_helper
 
-from graphs import bound, session, single, timed
+from graphs import bound, session, single
 from sese.export.gates import Gated, Way, activated, gather, open_gates
 from sese.export.graph import Scope
 from sese.export.level_graphs import LevelGraphs
@@ -34,6 +32,7 @@ from sese.export.parts import Parts
 from sese.nn.cost import macs_per_frame
 from sese.nn.plan import full
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
+from turns import in_turn
 
 GATE_CHANNELS = 8
 
@@ -129,20 +128,17 @@ def table(channels: int, hidden: int, shares: list[float], rounds: int, folder: 
                     proto.graph.CopyFrom(open_gates(marked.graph, way))
                     onnx.save(proto, path)
                     runs[name, share] = bound(session(path), model, 1, 0)
-    taken: dict[tuple[str, float], list[float]] = {key: [] for key in runs}
-    for _ in range(rounds):
-        for key in random.sample(list(runs), len(runs)):
-            taken[key].append(timed(runs[key]))
-    ms = {key: statistics.median(values) for key, values in taken.items()}
+    seconds = in_turn(runs, rounds)
+    dense_s = seconds["dense", 1.0]
     lines = [
-        f"{channels} channels, {hidden} hidden, dense {ms['dense', 1.0]:.3f} ms a frame; {rounds} rounds",
+        f"{channels} channels, {hidden} hidden, dense {1000 * dense_s:.3f} ms a frame; {rounds} rounds",
         "",
         f"| share kept | MACs | {' | '.join(WAYS)} |",
         f"| --- | --- |{' --- |' * len(WAYS)}",
     ]
     for share in shares:
         macs = (static + share * (whole - static) + gates) / whole
-        cells = [f"{ms[name, share] / ms['dense', 1.0]:.2f}" for name in WAYS]
+        cells = [f"{seconds[name, share] / dense_s:.2f}" for name in WAYS]
         lines.append(f"| {share:g} | {macs:.2f} | {' | '.join(cells)} |")
     return lines
 

@@ -1,8 +1,7 @@
-"""Graphs of one level alone, and calls of graphs to be timed; used by the benchmarks here."""
+"""Graphs of one level alone, and calls of graphs; used by the benchmarks here."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,6 @@ from sese.export.onnx import values_of
 from sese.export.parts import OPSET, Parts
 from sese.nn.enhancer import Enhancer
 from sese.runtime.artefact import session_options
-
-CALLS = 5
 
 
 def single(model: Enhancer, parts: Parts, network: Levels | LevelGraphs, level: int) -> onnx.ModelProto:
@@ -73,12 +70,3 @@ def session(path: Path, options: onnxruntime.SessionOptions | None = None) -> on
     return onnxruntime.InferenceSession(
         str(path), options or session_options(), providers=["CPUExecutionProvider"]
     )
-
-
-def timed(run: Callable[[], None]) -> float:
-    """Milliseconds of CPU time of one call, mean of a few, after one that is not counted."""
-    run()
-    start = time.process_time()
-    for _ in range(CALLS):
-        run()
-    return (time.process_time() - start) / CALLS * 1000

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import random
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,9 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from sese.compression.hamming import HammingIndex
+from sese.evaluation.report import table
 from sese.runtime.artefact import session_options
+from turns import in_turn
 
 NEIGHBOURS, QUERIES, ROUNDS = 10, 10, 20
 
@@ -61,9 +61,16 @@ def measure(frames: int, bits: list[int], bins: int, rounds: int = ROUNDS) -> li
         ]
         rows.append({"way": "bits as floats", "bits": count, "bytes": floats[0].nbytes})
         ways.append(in_onnx(*floats))
-    for row, taken in zip(rows, alternate(ways, rounds), strict=True):
-        row["microseconds"] = 1e6 * taken
+    runs = {number: partial(search_all, way) for number, way in enumerate(ways)}
+    for number, seconds in in_turn(runs, rounds, calls=1).items():
+        rows[number]["microseconds"] = 1e6 * seconds / QUERIES
     return rows
+
+
+def search_all(search: Search) -> None:
+    """Ask all queries, one by one."""
+    for query in range(QUERIES):
+        search(query)
 
 
 def in_onnx(dictionary: np.ndarray, queries: np.ndarray) -> Search:
@@ -86,24 +93,11 @@ def in_onnx(dictionary: np.ndarray, queries: np.ndarray) -> Search:
     return lambda n: session.run(["nearest"], {"query": queries[n : n + 1]})
 
 
-def alternate(ways: list[Search], rounds: int) -> list[float]:
-    """Median seconds of processor time a query, of ways that take turns."""
-    taken: list[list[float]] = [[] for _ in ways]
-    for _ in range(rounds):
-        for which in random.sample(range(len(ways)), len(ways)):
-            started = time.process_time()
-            for query in range(QUERIES):
-                ways[which](query)
-            taken[which].append((time.process_time() - started) / QUERIES)
-    return [statistics.median(times) for times in taken]
-
-
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Sizes and times as Markdown, with ratios to the search by spectra."""
-    lines = ["| search | bits | kB | of spectra | microseconds | of spectra |", f"|{' --- |' * 6}"]
     whole = rows[0]
-    for row in rows:
-        cells = [
+    cells = [
+        [
             row["way"],
             f"{row['bits']}",
             f"{row['bytes'] / 1000:.0f}",
@@ -111,8 +105,9 @@ def as_table(rows: list[dict[str, Any]]) -> str:
             f"{row['microseconds']:.0f}",
             f"{row['microseconds'] / whole['microseconds']:.3f}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        for row in rows
+    ]
+    return "\n".join(table(["search", "bits", "kB", "of spectra", "microseconds", "of spectra"], cells))
 
 
 if __name__ == "__main__":

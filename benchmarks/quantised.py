@@ -29,8 +29,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import random
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -55,7 +53,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from graphs import bound, session, single, timed
+from graphs import bound, session, single
 from sese.evaluation.metrics import pesq_wb, si_sdr
 from sese.evaluation.pairs import find_pairs, read_pair
 from sese.export.onnx import network_of
@@ -68,6 +66,7 @@ from sese.nn.plan import utilization
 from sese.nn.policies.fixed import level_plan
 from sese.runtime.artefact import session_options
 from sese.runtime.step import Step
+from turns import in_turn
 
 KINDS = ("float32", "fp16", "int8", "int8-static")
 FRAMES = (1, Step.LONGEST)
@@ -216,11 +215,7 @@ def time_all(model: Enhancer, paths: dict[str, Path], frames: int, rounds: int) 
     opened = {kind: session(path) for kind, path in paths.items()}
     opened[AGAIN] = session(paths["float32"])
     runs = {key: bound(graph, model, frames, 0) for key, graph in opened.items()}
-    taken: dict[str, list[float]] = {key: [] for key in runs}
-    for _ in range(rounds):
-        for key in random.sample(list(runs), len(runs)):
-            taken[key].append(timed(runs[key]))
-    return {key: statistics.median(times) for key, times in taken.items()}
+    return {key: 1000 * seconds for key, seconds in in_turn(runs, rounds).items()}
 
 
 class Reader(CalibrationDataReader):

@@ -31,6 +31,17 @@ def test_voicebank_demand_layout_with_splits(tmp_path: Path):
     assert [c.group for c, _ in scan(tmp_path, split="test").pairs] == ["p232"]
 
 
+@pytest.mark.parametrize("separator", ["-", "_"])  # LibriSpeech, LibriTTS
+def test_a_speakers_chapters_are_one_speaker(tmp_path: Path, separator: str):
+    for speaker, chapter in (("84", "121123"), ("84", "121550"), ("174", "84280")):
+        name = separator.join([speaker, chapter, "0001.wav"])
+        write(tmp_path / "train-clean" / speaker / chapter / name, sound(0.1, 1))
+    write(tmp_path / "clean" / "84" / "take1" / "84-take1-0001.wav", sound(0.1, 1))
+    assert [r.group for r in scan(tmp_path / "train-clean").speech] == ["174", "84", "84"]
+    assert [r.group for r in scan(tmp_path / "train-clean" / "84").speech] == ["84", "84"]
+    assert [r.group for r in scan(tmp_path).speech] == ["take1"], "folders of another kind are as they were"
+
+
 def test_paired_folder_names_what_has_no_partner(tmp_path: Path):
     for name in ("a", "b"):
         write(tmp_path / "clean" / f"{name}.wav", sound(0.1, 1))

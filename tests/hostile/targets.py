@@ -219,7 +219,8 @@ def _config_seeds() -> dict[str, bytes]:
 
 
 def _read_config(path: Path, out: Path) -> None:
-    from sese.training.config import dump, read
+    from sese.training.config import read
+    from sese.training.config_file import dump
 
     for base in (ROOT / "configs").glob("*.yaml"):
         if not (path.parent / base.name).exists():

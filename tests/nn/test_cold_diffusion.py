@@ -19,9 +19,8 @@ from sese.data.mixing import Mixture
 from sese.errors import InputError
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
-from sese.nn.backbones.cold_diffusion import rotated
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
-from sese.nn.features.stft import compress
+from sese.nn.features.stft import compress, product
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan, levels_plan
 from sese.nn.state import fresh
@@ -174,11 +173,11 @@ def test_plain_steps_follow_the_formula() -> None:
     def expanded(value: Tensor) -> Tensor:
         return value * value.square().sum(2, keepdim=True)
 
-    before, clean = expanded(x), expanded(rotated(x, mask))
+    before, clean = expanded(x), expanded(product(x, mask))
     for number, (gain, later) in enumerate(pairwise((1.0, *GAINS[:-1]))):
         noisy = clean + (before - clean) / gain
         expected = before - (clean + gain * (noisy - clean)) + (clean + later * (noisy - clean))
-        made = expanded(rotated(x, backbone.onward(number, mask)))
+        made = expanded(product(x, backbone.onward(number, mask)))
         torch.testing.assert_close(made, expected, atol=1e-6, rtol=1e-6)
 
 

@@ -7,7 +7,8 @@ import pytest
 from sese.data.mixing import MixConfig
 from sese.errors import InputError
 from sese.nn.systems.demucs import DemucsConfig
-from sese.training.config import DataConfig, RunConfig, TrainingConfig, dump, parse, read
+from sese.training.config import DataConfig, RunConfig, TrainingConfig, parse, read
+from sese.training.config_file import dump
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -149,6 +150,7 @@ def test_a_file_that_is_not_there(tmp_path: Path):
         "model.channels=0",
         "model.stride=0",
         "model.layers=0",
+        "model.level_seconds=0",
         "model.factors=[[1]]",
         "seed=-1",
         "system=[demucs]",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sese.training.config import dump
+from sese.training.config_file import dump
 from sese.training.run import train
 from training.tiny_run import assert_same_checkpoints, checkpoint_of, config
 

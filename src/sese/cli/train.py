@@ -18,14 +18,16 @@ def train(
 
     require("train", "torch", "lightning", "yaml")
     from sese.labels import training as labels
-    from sese.training.config import read, read_values
+    from sese.training.config import parse
+    from sese.training.config_file import read_values
     from sese.training.run import train as run
 
     changes, minutes = take_minutes(overrides)
     config, run_dir = run_of(config, run_dir)
-    if read_values(config, changes).get("system") == labels.SYSTEM:
-        labelling = labels.read(config, changes)
+    values = read_values(config, changes)
+    if values.get("system") == labels.SYSTEM:
+        labelling = labels.parse(values)
         labels.train(labelling, run_dir or Path("runs") / labelling.name, resume, minutes)
         return
-    resolved = read(config, changes)
+    resolved = parse(values)
     run(resolved, run_dir or Path("runs") / resolved.name, resume, minutes)

@@ -21,7 +21,7 @@ from sese.nn import checkpoint
 from sese.nn.backbones.demucs import Demucs
 from sese.nn.backbones.nsnet2 import NsNet2
 from sese.nn.enhancer import Enhancer
-from sese.nn.layers.recurrent import GroupedGRU
+from sese.nn.layers.grouped_gru import GroupedGRU
 
 N_FFT, COMPRESSION, COMPLEX_SHARE = 512, 0.3, 0.3
 """Of the spectral distance, which is that of `sese.training.losses.compressed_complex` at one size."""

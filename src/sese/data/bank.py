@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,16 +54,16 @@ class Bank:
         start = self.starts[recording]
         return self.samples[start : start + self.lengths[recording]].astype(np.float32) / _FULL_SCALE
 
-    def only(self, names: Collection[str]) -> Bank:
-        """The recordings of the groups of these names; may be none. Groups keep their numbers."""
-        wanted = [number for number, name in enumerate(self.group_names) if name in names]
-        kept = np.flatnonzero(np.isin(self.groups, wanted))
+    def only(self, kept: np.ndarray) -> Bank:
+        """The recordings where `kept`, bool [recording], is true, and their groups; may be none."""
+        present, groups = np.unique(self.groups[kept], return_inverse=True)
         return replace(
             self,
             starts=self.starts[kept],
             lengths=self.lengths[kept],
-            groups=self.groups[kept],
-            paths=tuple(self.paths[i] for i in kept),
+            groups=groups.astype(np.int64),
+            group_names=tuple(self.group_names[group] for group in present),
+            paths=tuple(path for path, keep in zip(self.paths, kept, strict=True) if keep),
         )
 
 

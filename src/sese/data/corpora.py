@@ -1,12 +1,13 @@
 """What a folder of audio holds: clean speech, noise, room responses, and pairs of clean and noisy files.
 
 `scan` reads headers only (and the samples of floating-point files, which alone can hold NaN), so it takes
-about a second for ten thousand files. Four layouts are understood:
+about a second for ten thousand files. Five layouts are understood:
 
 - a corpus root: `clean/<source>/<speaker>/*` or `clean/<speaker>/*`, `noise/<category>/*`, `rir/*`
   (`speech/` may stand for `clean/`);
 - VoiceBank+DEMAND as published: `clean_trainset_28spk_wav/`, `noisy_testset_wav/`, ...;
 - a paired folder: `clean/*` and `noisy/*` with equal file names;
+- LibriSpeech and LibriTTS as published, anywhere in a folder: `<speaker>/<chapter>/<speaker>-<chapter>-*`;
 - any other folder of audio, of the role the caller names (speech if none).
 """
 
@@ -36,6 +37,7 @@ UNKNOWN = "unknown"  # the group of speech whose speaker nothing tells
 _FOLDERS: dict[str, Kind] = {"clean": "speech", "speech": "speech", "noise": "noise", "rir": "rir"}
 _VOICEBANK = re.compile(r"^(clean|noisy)_(train|test)set(?:_(\d+spk))?(?:_wav)?$")
 _VOICEBANK_SPEAKER = re.compile(r"^(p\d{3})_\d")
+_LIBRI = re.compile(r"(?:^|/)(\d+)/(\d+)/\1[-_]\2[-_]\d[^/]*$")  # speaker, chapter
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,9 @@ def _records(root: Path, kind: Kind) -> Corpus:
 
 
 def _group(path: Path, root: Path, kind: Kind) -> str:
+    libri = _LIBRI.search(path.as_posix()) if kind == "speech" else None
+    if libri:
+        return libri[1]
     if path.parent != root:
         return path.parent.name
     if kind != "speech":

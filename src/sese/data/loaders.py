@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from sese.data.bank import Bank, load_bank
-from sese.data.corpora import Corpus, Problem, Recording, Split, check_disjoint, scan
+from sese.data.corpora import Corpus, Problem, Recording, Split, scan
 from sese.data.mixing import MixConfig, Mixer, Mixture
 from sese.errors import InputError
-
-__all__ = ["Banks", "TrainBatches", "build", "check_disjoint", "stratified", "validation_set"]
 
 Mixes = Callable[[Sequence[int]], Mixture]
 """Makes the examples of these numbers, as a mixer does."""
@@ -82,9 +79,8 @@ class TrainBatches(IterableDataset):
 
         start + (n * world_size + rank) * batch_size + (0 ... batch_size - 1)
 
-    It is its own iterator. Under a DataLoader (`batch_size=None`) with workers, the order is the same, but
-    the position advances in the workers only: then `state_dict(consumed)` takes the number of batches that
-    the consumer has had.
+    It is its own iterator, for a DataLoader (`batch_size=None`) without workers: mixtures are made on the
+    device that trains, so none are needed.
     """
 
     def __init__(self, mixer: Mixes, batch_size: int, start: int = 0, rank: int = 0, world_size: int = 1):
@@ -97,34 +93,12 @@ class TrainBatches(IterableDataset):
         self.next_example = start
 
     def __iter__(self) -> Iterator[Mixture]:
-        worker = get_worker_info()
-        if worker is None:
-            return self
-        return self._share(worker.id, worker.num_workers)
+        return self
 
     def __next__(self) -> Mixture:
         first = self.next_example + self.rank * self.batch_size
-        self.next_example += self._stride
+        self.next_example += self.batch_size * self.world_size
         return self.mixer(range(first, first + self.batch_size))
-
-    @property
-    def _stride(self) -> int:
-        return self.batch_size * self.world_size
-
-    def _share(self, worker: int, workers: int) -> Iterator[Mixture]:
-        """Every `workers`-th batch: the DataLoader takes from its workers in turn."""
-        self.next_example += worker * self._stride
-        while True:
-            yield next(self)
-            self.next_example += (workers - 1) * self._stride
-
-    def state_dict(self, consumed: int = 0) -> dict[str, Any]:
-        """The position, plus `consumed` batches that were taken from copies in workers."""
-        return {"next_example": self.next_example + consumed * self._stride}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a position. Another batch or world size continues from the same example."""
-        self.next_example = int(state["next_example"])
 
 
 def validation_set(

@@ -24,8 +24,8 @@ from sese.nn.layers.bitwise import Binarisation, Bits, BitwiseGRU, BitwiseLinear
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.depthwise import DepthwiseBlock
 from sese.nn.layers.dynamic import DynamicAttention, DynamicGRU
+from sese.nn.layers.grouped_gru import GroupedGRU
 from sese.nn.layers.packed_bits import pack, unpack
-from sese.nn.layers.recurrent import GroupedGRU
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap
 from sese.nn.layers.temporal_block import TemporalBlock
 from sese.nn.policies.router import DiagonalGRU

@@ -199,15 +199,7 @@ def subset(bank: Bank, kept: np.ndarray) -> Bank:
     """
     if not kept.any():
         raise InputError("no recordings are left to train on, or to hold out; change data.held_out")
-    present, groups = np.unique(bank.groups[kept], return_inverse=True)
-    return replace(
-        bank,
-        starts=bank.starts[kept],
-        lengths=bank.lengths[kept],
-        groups=groups.astype(np.int64),
-        group_names=tuple(bank.group_names[group] for group in present),
-        paths=tuple(path for path, keep in zip(bank.paths, kept, strict=True) if keep),
-    )
+    return bank.only(kept)
 
 
 def part_of(groups: np.ndarray, count: int, share: float, seed: int, part: str) -> np.ndarray:

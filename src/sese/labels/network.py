@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sese.checks import at_least
 from sese.errors import InputError
+from sese.nn.checkpoint import CONFIG, WEIGHTS, write
 
 SYSTEM = "labels"
 """What `config.json` of such a network calls it."""
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TASKS = ("voice_activity", "speaker_sex", "frame_snr")
 FLOOR = 1e-10  # of the power of a band, -100 dB of full scale
 
@@ -48,9 +48,7 @@ class LabelNetConfig:
     layers: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_fft", "hop_length", "bands", "units", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "model", "sample_rate", "n_fft", "hop_length", "bands", "units", "layers")
 
 
 class LabelNet(nn.Module):
@@ -106,14 +104,7 @@ def mel_filters(config: LabelNetConfig) -> np.ndarray:
 
 def save(folder: Path, task: str, config: LabelNetConfig, weights: dict[str, Tensor]) -> None:
     """Write a network into a folder; each file appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{WEIGHTS}.part"
-    save_file({name: value.detach().contiguous() for name, value in weights.items()}, partial)
-    os.replace(partial, folder / WEIGHTS)
-    partial = folder / f".{CONFIG}.part"
-    values = {"system": SYSTEM, "task": task, **dataclasses.asdict(config)}
-    partial.write_text(json.dumps(values, indent=2) + "\n")
-    os.replace(partial, folder / CONFIG)
+    write(folder, {"system": SYSTEM, "task": task, **dataclasses.asdict(config)}, weights)
 
 
 def is_label_net(folder: Path) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from sese.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
 from sese.labels.network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
 from sese.training import run_folder
-from sese.training.config import build, dump, read_values
+from sese.training.config_file import build, dump, read_values
 from sese.training.fitting import FittingConfig, fit
 from sese.training.run_folder import RESOLVED
 
@@ -54,7 +55,16 @@ def read(path: Path, overrides: Sequence[str] = ()) -> LabelRunConfig:
     Raises:
         InputError: missing file, bad YAML, unknown key or unusable value.
     """
-    return build(LabelRunConfig, read_values(path, overrides), "")
+    return parse(read_values(path, overrides))
+
+
+def parse(values: Mapping[str, Any]) -> LabelRunConfig:
+    """Plain nested values -> a checked configuration.
+
+    Raises:
+        InputError: unknown key or unusable value.
+    """
+    return build(LabelRunConfig, values, "")
 
 
 def loss_of(scores: Tensor, target: Tensor, task: str) -> Tensor:

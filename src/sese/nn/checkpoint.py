@@ -20,21 +20,26 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def save(folder: Path, system: str, config: Any, weights: dict[str, Tensor]) -> None:
-    """Write a network into a folder; each file appears whole or not at all.
+    """Write a network into a folder, as `write` does.
 
     Args:
         folder: made if missing.
-        system: key of `SYSTEMS`.
-        config: the system's dataclass.
+        system: key of `SYSTEMS`, or what another kind of network calls itself.
+        config: dataclass of the network's values.
         weights: the network's state dict.
     """
+    write(folder, {"system": system, **dataclasses.asdict(config)}, weights)
+
+
+def write(folder: Path, values: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Write a configuration and weights into a folder; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     partial = folder / f".{WEIGHTS}.part"
     save_file(tensors, partial, metadata={"format": "pt"})
     os.replace(partial, folder / WEIGHTS)
     partial = folder / f".{CONFIG}.part"
-    partial.write_text(json.dumps({"system": system, **dataclasses.asdict(config)}, indent=2) + "\n")
+    partial.write_text(json.dumps(values, indent=2) + "\n")
     os.replace(partial, folder / CONFIG)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -73,6 +74,17 @@ def choice_to_mask(choice: Tensor, site: Site) -> Tensor:
 def counts_to_mask(counts: Tensor, units: int) -> Tensor:
     """Prefix masks from unit counts: (batch, frame) integers in 1..units -> (batch, frame, unit) of 0/1."""
     return (torch.arange(units, device=counts.device) < counts.unsqueeze(-1)).float()
+
+
+def spread(keep: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Masks of a site's units -> masks of what they stand for: (batch, frame, unit) -> (.., sizes[-1]).
+
+    Args:
+        keep: the masks.
+        sizes: how much the first unit stands for, the first two, and so on.
+    """
+    spans = torch.tensor([b - a for a, b in pairwise((0, *sizes))], device=keep.device)
+    return keep.repeat_interleave(spans, dim=2, output_size=sizes[-1])
 
 
 def kept(adds: Sequence[float], keep: int, site: Site) -> float:

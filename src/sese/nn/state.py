@@ -20,25 +20,6 @@ def fresh(shapes: Mapping[str, tuple[int, ...]], batch: int, like: Tensor) -> di
     return {name: like.new_zeros((batch, *shape)) for name, shape in shapes.items()}
 
 
-def reset_rows(state: State, rows: Tensor) -> dict[str, Tensor]:
-    """Make some streams of a batch fresh again.
-
-    Args:
-        state: state of `batch` streams.
-        rows: (batch,) bool, true where the stream starts anew.
-    """
-    return {name: torch.where(_column(rows, value), 0.0, value) for name, value in state.items()}
-
-
-def freeze_rows(before: State, after: State, rows: Tensor) -> dict[str, Tensor]:
-    """Let some streams of a batch not advance: (batch,) bool, true where the state stays as it was."""
-    return {name: torch.where(_column(rows, value), before[name], value) for name, value in after.items()}
-
-
-def _column(rows: Tensor, value: Tensor) -> Tensor:
-    return rows.view(-1, *[1] * (value.ndim - 1))
-
-
 def push(history: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
     """Append to a signal's history and cut it back to its length.
 

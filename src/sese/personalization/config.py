@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sese.errors import InputError
-from sese.training.config import build, changed, read_values
+from sese.training.config_file import build, changed, read_values
 from sese.training.losses import LOSSES
 
 

@@ -17,7 +17,7 @@ from sese.personalization.embedding import SpeakerNet, SpeakerNetConfig, pair_lo
 from sese.personalization.speaker_clips import SpeakerClips, SpeakerDataConfig, speaker_clips
 from sese.personalization.verification import equal_error_rate
 from sese.training import run_folder
-from sese.training.config import build, dump, read_values
+from sese.training.config_file import build, dump, read_values
 from sese.training.fitting import FittingConfig, fit
 from sese.training.run_folder import RESOLVED
 

@@ -11,7 +11,7 @@ from typing import Literal
 from sese.data.plans import MixConfig
 from sese.errors import InputError
 from sese.quality.design import Design
-from sese.training.config import build, read_values
+from sese.training.config_file import build, read_values
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.data.bank import Bank
-from sese.data.corpora import UNKNOWN, Problem
-from sese.data.loaders import Banks, build, check_disjoint
+from sese.data.corpora import UNKNOWN, Problem, check_disjoint
+from sese.data.loaders import Banks, build
 from sese.data.mixing import MixConfig, Mixer
 from sese.data.pool import key_of
 from sese.errors import InputError

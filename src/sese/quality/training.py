@@ -22,7 +22,7 @@ from sese.quality.design import Design
 from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
 from sese.training import run_folder
-from sese.training.config import dump
+from sese.training.config_file import dump
 from sese.training.run_folder import LAST, RESOLVED
 
 SETTLED = 64  # clips that the fresh weights are scaled on

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sese.errors import InputError
+from sese.checks import at_least
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,5 @@ class BoostingConfig:
         Raises:
             InputError: a value out of its range.
         """
-        for name in ("segments", "clips", "frames_per_clip"):
-            if getattr(self, name) < 1:
-                raise InputError(f"training.boosting.{name} is {getattr(self, name)}; use 1 or more")
-        if not self.width >= 0:
-            raise InputError(f"training.boosting.width is {self.width}; use 0 (no bell) or more")
+        at_least(self, 1, "training.boosting", "segments", "clips", "frames_per_clip")
+        at_least(self, 0, "training.boosting", "width")

@@ -1,27 +1,20 @@
-"""The configuration of a run: YAML files that build on a base, and dotted overrides.
-
-Every value has its home in a dataclass, which checks it; an unknown key is an error, never ignored.
-"""
+"""The configuration of a run that trains a model. Each value's home is a dataclass, which checks it."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from sese.data.pairs import EXAMPLES
+from sese.checks import above_zero, at_least
 from sese.data.plans import MixConfig
 from sese.errors import InputError, brief
 from sese.nn.systems.registry import SYSTEMS
-from sese.training import pmsqe
+from sese.training import combinations, pmsqe
 from sese.training.boosting_config import BoostingConfig
+from sese.training.config_file import build, read_values
 from sese.training.contrastive import ContrastiveConfig
 from sese.training.experts import ExpertsConfig
 from sese.training.losses import LOSSES
@@ -31,9 +24,6 @@ from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
 from sese.training.purification import PurificationConfig
 from sese.training.routing import RoutingConfig
-
-LARGEST = 2**31 - 1
-"""Whole number that a configuration may hold."""
 
 
 @dataclass(frozen=True)
@@ -170,15 +160,13 @@ class TrainingConfig:
             raise InputError(f"training.level_shares is {list(self.level_shares)}; shares sum to 1")
         if not self.train_only:
             raise InputError("training.train_only is empty; name weights to train, or use all")
-        if not self.learning_rate > 0:
-            raise InputError(f"training.learning_rate is {self.learning_rate}; use a number above 0")
+        above_zero(self, "training", "learning_rate")
         if not 0 <= self.distill <= 1:
             raise InputError(f"training.distill is {self.distill}; use a weight from 0 to 1")
         if not 0 <= self.hand_over <= 1:
             raise InputError(f"training.hand_over is {self.hand_over}; use a share from 0 to 1")
-        for name in ("batch_size", "steps", "validate_steps", "checkpoint_steps", "log_steps", "devices"):
-            if getattr(self, name) < 1:
-                raise InputError(f"training.{name} is {getattr(self, name)}; use 1 or more")
+        often = ("validate_steps", "checkpoint_steps", "log_steps")
+        at_least(self, 1, "training", "batch_size", "steps", *often, "devices")
 
 
 @dataclass(frozen=True)
@@ -218,40 +206,12 @@ def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     return parse(read_values(path, overrides))
 
 
-def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The plain nested values of a configuration file under its overrides, as `read` takes them.
-
-    Raises:
-        InputError: missing file, bad YAML, or an override that is none.
-    """
-    return changed(_read_yaml(path), overrides)
-
-
-def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Plain nested values under `key.path=value` overrides.
-
-    Raises:
-        InputError: an override that is none.
-    """
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign:
-            raise InputError(f"override '{override}' has no '='; write key.path=value")
-        node = values
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise InputError(f"override '{override}': '{parent}' is a value, not a section")
-        try:
-            node[leaf] = yaml.safe_load(text)
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            raise InputError(f"override '{override}': {str(error).splitlines()[0]}") from None
-    return values
-
-
 def parse(values: Mapping[str, Any]) -> RunConfig:
-    """Plain nested values -> a checked configuration."""
+    """Plain nested values -> a checked configuration.
+
+    Raises:
+        InputError: unknown key, unusable value, or values that do not go together.
+    """
     values = dict(values)
     system = values.get("system", RunConfig.system)
     if not isinstance(system, str) or system not in SYSTEMS:
@@ -261,183 +221,5 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     except (MemoryError, OverflowError, RuntimeError, TypeError) as error:  # PyTorch's words on sizes
         raise InputError(f"model of system '{system}' cannot be built: {error}; use smaller sizes") from None
     config = dataclasses.replace(build(RunConfig, values, ""), model=model)
-    shares = config.training.level_shares
-    if shares and len(shares) != model.levels:
-        raise InputError(
-            f"training.level_shares has {len(shares)} shares; the model has {model.levels} levels"
-        )
-    levels, only = config.training.levels, config.training.train_only
-    if levels in ("routed", "measured") and not getattr(model, "router_channels", 0):
-        raise InputError(
-            f"training.levels is '{levels}' and the model has no router; set model.router_channels"
-        )
-    gates = bool(getattr(model, "gate_channels", 0))
-    if levels == "gated" and not gates:
-        raise InputError("training.levels is 'gated' and the model has no gates; set model.gate_channels")
-    if gates and levels not in ("gated", "full"):
-        raise InputError(f"training.levels is '{levels}' and the model has gates; use gated, or full")
-    if only == ("policy",) and levels not in ("routed", "measured", "gated", "gating"):
-        raise InputError(
-            "training.train_only is 'policy'; that needs training.levels=routed, measured, gated or gating"
-        )
-    if levels in EXPERTS:
-        _check_experts(config)
-    if config.training.guidance.mixtures and levels != "routed":
-        raise InputError(f"training.guidance guides routed training, and training.levels is '{levels}'")
-    if levels == "measured" and only != ("policy",):
-        raise InputError(
-            "training.levels is 'measured', which trains the router alone; set train_only: policy"
-        )
-    if (levels == "boosted") != (system == "boosted_hashing"):
-        raise InputError(
-            f"training.levels is '{levels}' and system '{system}'; hashes are boosted, nothing else"
-        )
-    bits = getattr(model, "code_bits", 0)
-    if levels == "masks" and not bits:
-        raise InputError(f"training.levels is 'masks', which trains bits, and {system} has none; use bitwise")
-    if bits and levels != "masks":
-        raise InputError(f"training.levels is '{levels}' and the model is of bits; use masks")
-    if bits and any(config.training.masks.shares) != model.binary:
-        raise InputError(
-            f"training.masks.shares is {list(config.training.masks.shares)} and model.binary "
-            f"{str(model.binary).lower()}; a network of bits needs shares above 0, the other none"
-        )
-    size, predictor = config.training.batch_size, config.training.purification.predictor
-    if levels == "contrastive" and size % EXAMPLES:
-        raise InputError(f"training.batch_size is {size}; contrastive pairs need a multiple of {EXAMPLES}")
-    if levels == "purified" and not predictor:
-        raise InputError(
-            "training.levels is 'purified' and nothing predicts SNRs; name training.purification.predictor"
-        )
-    if predictor and levels not in ("purified", "contrastive"):
-        raise InputError(
-            f"training.purification names a predictor, and training.levels is '{levels}'; "
-            "use purified or contrastive"
-        )
-    if levels == "milestones" and not hasattr(model, "noise_gains"):
-        raise InputError(f"training.levels is 'milestones' and {system} has none; use cold_diffusion")
+    combinations.check(config)
     return config
-
-
-EXPERTS = ("specialists", "gating", "mixture")
-"""Values of `training.levels` that are for experts."""
-
-
-def _check_experts(config: RunConfig) -> None:
-    """Refuse what no mixture of experts can be trained by."""
-    levels, model = config.training.levels, config.model
-    experts = getattr(model, "experts", 0)
-    if experts < 2:
-        raise InputError(
-            f"training.levels is '{levels}' and the model has no two experts; "
-            "use system local_experts with model.experts of 2 or more"
-        )
-    if levels != "specialists" and not model.gate_hidden:
-        raise InputError(f"training.levels is '{levels}' and the model has no gate; set model.gate_hidden")
-    if levels != "mixture":
-        config.training.experts.check_count(experts)
-
-
-def dump(config: Any) -> str:
-    """The configuration (a dataclass) as YAML that reads back."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
-
-
-def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path.resolve() in above:
-        raise InputError(f"{path} builds on itself by way of its base; name another base")
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; give a configuration file such as configs/*.yaml") from None
-    except RecursionError:
-        raise InputError(f"{path} is nested too deeply to be read as YAML; write it flat") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds a {type(values).__name__}, not sections of key: value")
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    if not isinstance(base, str):
-        raise InputError(f"{path}: base is {brief(base)}; expected the name of one file")
-    return _merge(_read_yaml(path.parent / base, (*above, path.resolve())), values)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        # Losses are replaced as a whole: a term of the base must not linger unseen.
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "losses"
-        merged[key] = _merge(merged[key], value) if nested else value
-    return merged
-
-
-def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    """Plain values -> a dataclass of this kind, its own dataclasses included; `where` it stands, for errors.
-
-    Raises:
-        InputError: unknown key or unusable value.
-    """
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)}
-    if not isinstance(values, Mapping):
-        raise InputError(
-            f"{where or 'the configuration'} is {brief(values)}; expected a section of key: value"
-        )
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        name = ".".join((*filter(None, (where,)), str(unknown[0])[:200]))
-        near = difflib.get_close_matches(str(unknown[0]), known, 1)
-        meant = f"did you mean '{near[0]}'? " if near else ""
-        raise InputError(f"unknown key '{name}'; {meant}known here: {sorted(known)}")
-    made = {
-        key: _convert(hints[key], value, ".".join(filter(None, (where, key))))
-        for key, value in values.items()
-    }
-    return kind(**made)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, where)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple:
-        items = [value] if isinstance(value, str | int | float) else value
-        if not isinstance(items, list | tuple):
-            raise InputError(f"{where} is {brief(value)}; expected a list")
-        if Ellipsis not in arguments and len(items) != len(arguments):
-            raise InputError(f"{where} is {brief(value)}; expected {len(arguments)} values")
-        return tuple(_convert(arguments[0], item, where) for item in items)
-    if origin is Mapping:
-        if not isinstance(value, Mapping):
-            raise InputError(f"{where} is {brief(value)}; expected a section of key: value")
-        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if origin is Literal:
-        if value not in arguments:
-            raise InputError(f"{where} is {brief(value)}; choose from {list(arguments)}")
-        return value
-    if hint is float:
-        try:
-            # YAML 1.1 reads 1e-4 as text.
-            number = float(str(value) if isinstance(value, bool) else value)
-        except (TypeError, ValueError, OverflowError):
-            raise InputError(f"{where} is {brief(value)}; expected a number") from None
-        if not math.isfinite(number):
-            raise InputError(f"{where} is {number}; expected a finite number")
-        return number
-    if hint in (int, str, bool) and (
-        not isinstance(value, hint) or (hint is int and isinstance(value, bool))
-    ):
-        raise InputError(f"{where} is {brief(value)}; expected {hint.__name__}")
-    if hint is int and not -LARGEST <= value <= LARGEST:
-        raise InputError(f"{where} is {brief(value)}; whole numbers go up to {LARGEST}")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value

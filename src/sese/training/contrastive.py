@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.checks import at_least
 
 FLOOR = 1e-6
 """Of the mean power of a clip, where that of its target is 1; it limits a distance to -6, minus 60 dB."""
@@ -35,9 +35,7 @@ class ContrastiveConfig:
         Raises:
             InputError: a value out of its range.
         """
-        for name in ("positive", "negative"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"training.contrastive.{name} is {getattr(self, name)}; use 0 or more")
+        at_least(self, 0, "training.contrastive", "positive", "negative")
 
 
 def at_target_level(estimate: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

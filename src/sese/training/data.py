@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sese.data.loaders import Banks, Mixes, TrainBatches, build, check_disjoint, validation_set
+from sese.data.corpora import check_disjoint
+from sese.data.loaders import Banks, Mixes, TrainBatches, build, validation_set
 from sese.data.mixing import Mixer
 from sese.data.pairs import PairPlanner
 from sese.data.plans import Planner

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sese.checks import above_zero
 from sese.data.bank import Bank
 from sese.data.mixing import Mixture
 from sese.errors import InputError
@@ -58,8 +60,7 @@ class ExpertsConfig:
             raise InputError(
                 "training.experts.classes is 'speakers'; name a CSV file with training.experts.table"
             )
-        if not self.pace > 0:
-            raise InputError(f"training.experts.pace is {self.pace}; use a number above 0")
+        above_zero(self, "training.experts", "pace")
 
     def check_count(self, experts: int) -> None:
         """Refuse another number of classes than of experts; a table is looked at where the corpora are.
@@ -143,7 +144,7 @@ def listed(config: ExpertsConfig, speech: Bank, experts: int) -> Bank:
             f"{config.table} has {len(kinds)} classes and model.experts is {experts}; "
             "give each expert a class"
         )
-    kept = speech.only(table)
+    kept = speech.only(np.array([name in table for name in speech.group_names])[speech.groups])
     if not len(kept):
         raise InputError(
             f"{config.table} lists none of the {len(speech.group_names)} speakers of the corpus, such as "
@@ -157,8 +158,7 @@ def classifier(config: ExpertsConfig, speech: Bank) -> Callable[[Mixture], Mixtu
     if config.classes == "speakers":
         table = read_classes(Path(config.table))
         kinds = sorted(set(table.values()))
-        # Speakers without a class keep their numbers, and are never drawn.
-        numbers = torch.tensor([kinds.index(table.get(name, kinds[0])) for name in speech.group_names])
+        numbers = torch.tensor([kinds.index(table[name]) for name in speech.group_names])
 
         def by_speaker(mixture: Mixture) -> Mixture:
             assert mixture.speaker is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sese.errors import InputError
+from sese.checks import above_zero, at_least
 from sese.training import run_folder
 from sese.training.run_folder import LAST
 
@@ -37,11 +37,8 @@ class FittingConfig:
     validation_clips: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "steps", "validate_steps", "validation_clips"):
-            if getattr(self, name) < 1:
-                raise InputError(f"training.{name} is {getattr(self, name)}; use 1 or more")
-        if not self.learning_rate > 0:
-            raise InputError(f"training.learning_rate is {self.learning_rate}; use a number above 0")
+        at_least(self, 1, "training", "batch_size", "steps", "validate_steps", "validation_clips")
+        above_zero(self, "training", "learning_rate")
 
 
 def fit(

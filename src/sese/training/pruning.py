@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.plan import Plan
 
@@ -39,14 +40,12 @@ class PruningConfig:
         """
         if not 0 < self.target <= 1:
             raise InputError(f"training.pruning.target is {self.target}; use a share above 0, up to 1")
-        if not self.weight >= 0:
-            raise InputError(f"training.pruning.weight is {self.weight}; use 0 or more")
+        at_least(self, 0, "training.pruning", "weight")
         if not 0 <= self.fall <= 1:
             raise InputError(f"training.pruning.fall is {self.fall}; use a share from 0 to 1")
         if not 0 <= self.dense_share < 1:
             raise InputError(f"training.pruning.dense_share is {self.dense_share}; use a share below 1")
-        if not self.learning_rate > 0:
-            raise InputError(f"training.pruning.learning_rate is {self.learning_rate}; use a number above 0")
+        above_zero(self, "training.pruning", "learning_rate")
 
     def target_at(self, done: float) -> float:
         """Target when `done`, in [0, 1], of the steps are behind."""

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 
 
@@ -51,12 +52,8 @@ class RoutingConfig:
         """
         if not 0 < self.target <= 1:
             raise InputError(f"training.routing.target is {self.target}; use a utilization above 0, up to 1")
-        for name in ("efficiency_weight", "balance_weight"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"training.routing.{name} is {getattr(self, name)}; use 0 or more")
-        for name in ("temperature", "final_temperature", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"training.routing.{name} is {getattr(self, name)}; use a number above 0")
+        at_least(self, 0, "training.routing", "efficiency_weight", "balance_weight")
+        above_zero(self, "training.routing", "temperature", "final_temperature", "learning_rate")
         if not 0 <= self.fixed_share < 1:
             raise InputError(f"training.routing.fixed_share is {self.fixed_share}; use a share below 1")
 

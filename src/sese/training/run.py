@@ -22,9 +22,10 @@ from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plans
 from sese.training import run_folder
 from sese.training.boosting import boost
-from sese.training.config import RunConfig, dump
+from sese.training.config import RunConfig
+from sese.training.config_file import dump
 from sese.training.data import MixtureData
-from sese.training.run_folder import LAST, METRICS, RESOLVED
+from sese.training.run_folder import LAST, RESOLVED
 from sese.training.task import EnhancementTask
 
 
@@ -201,7 +202,7 @@ class JsonLines(Logger):
 
     def __init__(self, folder: Path):
         super().__init__()
-        self.path = folder / METRICS
+        self.folder = folder
 
     @property
     def name(self) -> str:
@@ -226,8 +227,7 @@ class JsonLines(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append a line."""
         values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        run_folder.note(self.folder, {"step": step, **values})
 
 
 def _quieten() -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sese.nn.backbones.spectral_mixer import SpectralMixer
+from sese.nn.features.stft import product
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
@@ -149,11 +150,11 @@ class ColdDiffusion(nn.Module):
         }
         offset = None if self.embedding is None else self.embedding[number]
         mask, own = self._net(number).run(x, keep, own, offset)
-        made = rotated(x, mask)
+        made = product(x, mask)
         after = dict(state) | {beginning + name: value for name, value in own.items()}
         if self.aim == "milestone" or number + 1 == self.steps:
             return made, made, after
-        return made, rotated(x, self.onward(number, mask)), after
+        return made, product(x, self.onward(number, mask)), after
 
     def onward(self, number: int, mask: Tensor) -> Tensor:
         """The mask that leads to the next step of plain cold diffusion.
@@ -170,10 +171,3 @@ class ColdDiffusion(nn.Module):
 
     def _net(self, step: int) -> Any:
         return self.nets[0 if self.embedding is not None else step]
-
-
-def rotated(x: Tensor, mask: Tensor) -> Tensor:
-    """Product of complex values, each (batch, frame, 2, bin) with real parts before imaginary ones."""
-    real, imaginary = mask.split(1, dim=2)
-    turned = torch.cat([-x[:, :, 1:], x[:, :, :1]], dim=2)
-    return real * x + imaginary * turned

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
-from sese.nn.layers.recurrent import GroupedGRU
+from sese.nn.layers.grouped_gru import GroupedGRU
 from sese.nn.plan import Plan, Site, resolve
 from sese.nn.state import State, delay, push
 

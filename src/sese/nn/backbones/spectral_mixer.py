@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap, Hidden
-from sese.nn.plan import Plan, Site
+from sese.nn.plan import Plan, Site, spread
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
@@ -190,7 +190,4 @@ class Block(nn.Module):
 
 def _hidden(keep: int | Tensor, sizes: tuple[int, ...]) -> Hidden:
     """Units of the site -> hidden units."""
-    if isinstance(keep, int):
-        return sizes[keep - 1]
-    spans = torch.tensor([b - a for a, b in zip((0, *sizes), sizes, strict=False)], device=keep.device)
-    return keep.repeat_interleave(spans, dim=2, output_size=sizes[-1])
+    return sizes[keep - 1] if isinstance(keep, int) else spread(keep, sizes)

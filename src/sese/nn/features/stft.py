@@ -6,6 +6,7 @@ level, which is the same offline and streamed.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from sese.nn.features.level import running_mean
@@ -95,3 +96,10 @@ def compress(spectrum: Tensor) -> Tensor:
     """Raise the magnitudes of spectra (batch, frame, 2, bin) to the power `COMPRESSION`."""
     power = spectrum.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR)
     return spectrum * power ** ((COMPRESSION - 1) / 2)
+
+
+def product(x: Tensor, mask: Tensor) -> Tensor:
+    """Product of complex values, each (batch, frame, 2, bin) with real parts before imaginary ones."""
+    real, imaginary = mask.split(1, dim=2)
+    turned = torch.cat([-x[:, :, 1:], x[:, :, :1]], dim=2)
+    return real * x + imaginary * turned

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from sese.nn.features.short_time import analysis_window
+from sese.nn.features.stft import product
 from sese.nn.heads.overlap_add import OverlapAddHead
 from sese.nn.state import State
 
@@ -38,6 +38,4 @@ class MaskHead(OverlapAddHead):
         """
         mask, spectrum = (x.unflatten(1, (-1, 2, self.bins)) for x in (mask, spectrum))
         mask = mask * mask.square().sum(2, keepdim=True)
-        real, imaginary = mask.split(1, dim=2)
-        turned = torch.cat([-spectrum[:, :, 1:], spectrum[:, :, :1]], dim=2)
-        return self.synthesise(real * spectrum + imaginary * turned, state)
+        return self.synthesise(product(spectrum, mask), state)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sese.nn.plan import Slices
+from sese.nn.plan import Slices, spread
 from sese.nn.state import delay
 
 
@@ -157,9 +157,7 @@ def run_slim(
     flat = x.flatten(0, 1)
     if isinstance(keep, Tensor):
         hidden = inner(flat, widths[-1])
-        # Unit i of the mask covers the hidden channels from widths[i - 1] to widths[i].
-        spans = torch.tensor([b - a for a, b in zip((0, *widths), widths, strict=False)], device=x.device)
-        mask = keep.repeat_interleave(spans, dim=2, output_size=widths[-1]).to(hidden.dtype)
+        mask = spread(keep, widths).to(hidden.dtype)
         masked = hidden.view(keep.shape[0] * keep.shape[1], -1, widths[-1]) * mask.flatten(0, 1).unsqueeze(1)
         y = outer(masked.view(hidden.shape))
     elif len(keep.groups) == 1:

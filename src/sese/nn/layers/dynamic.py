@@ -10,13 +10,14 @@ Weights are laid out unit first, so that what a level uses is a prefix of each.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.nn.layers.grouped_recurrence import grouped_gru
+from sese.nn.layers.initial import uniform
+from sese.nn.plan import spread
 from sese.nn.state import delay, push
 
 Kept = int | Tensor
@@ -46,7 +47,7 @@ class DynamicConv(nn.Module):
         self.widths, self.transposed = widths, transposed
         self.weight = nn.Parameter(torch.empty(channels_out, 2 * channels_in, KERNEL))
         self.bias = nn.Parameter(torch.empty(channels_out))
-        _reset(self.weight, self.bias, 2 * channels_in * KERNEL // (2 if transposed else 1))
+        uniform(self.weight, self.bias, 2 * channels_in * KERNEL // (2 if transposed else 1))
 
     def macs(self, units: int, bins: int) -> int:
         """Multiply-accumulates of one frame; `bins` is the smaller of the numbers of input and output."""
@@ -107,10 +108,10 @@ class DynamicGRU(nn.Module):
         self.hidden_weight = nn.Parameter(torch.empty(*shape, self.size))
         self.input_bias, self.hidden_bias = (nn.Parameter(torch.empty(shape)) for _ in range(2))
         for weight in (self.input_weight, self.hidden_weight, self.input_bias, self.hidden_bias):
-            _reset(weight, None, self.size)
+            uniform(weight, None, self.size)
         self.out_weight = nn.Parameter(torch.empty(self.directions * channels, channels))
         self.out_bias = nn.Parameter(torch.empty(channels))
-        _reset(self.out_weight, self.out_bias, self.directions * channels)
+        uniform(self.out_weight, self.out_bias, self.directions * channels)
 
     def macs(self, units: int, bands: int) -> int:
         """Multiply-accumulates of one frame with `units` units of the site kept."""
@@ -214,7 +215,7 @@ class DynamicAttention(nn.Module):
         self.out_weight = nn.Parameter(torch.empty(heads[-1], self.size, channels))
         self.out_bias = nn.Parameter(torch.zeros(channels))
         for weight in (self.in_weight, self.out_weight):
-            _reset(weight, None, channels)
+            uniform(weight, None, channels)
 
     def macs(self, units: int, bands: int) -> int:
         """Multiply-accumulates of one frame with `units` units of the site kept, those of scores included."""
@@ -301,16 +302,3 @@ class DynamicAttention(nn.Module):
         if offset is not None:
             scores = scores + offset
         return torch.matmul(torch.softmax(scores, dim=-1), value)
-
-
-def spread(keep: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """A mask of the site's units -> one of what they stand for: (batch, frame, unit) -> (.., sizes[-1])."""
-    spans = torch.tensor([b - a for a, b in pairwise((0, *sizes))], device=keep.device)
-    return keep.repeat_interleave(spans, dim=2, output_size=sizes[-1])
-
-
-def _reset(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:
-    bound = 1 / math.sqrt(fan_in)
-    nn.init.uniform_(weight, -bound, bound)
-    if bias is not None:
-        nn.init.uniform_(bias, -bound, bound)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.layers.grouped_gru import GroupedGRU
 from sese.nn.layers.recurrence import gru
-from sese.nn.layers.recurrent import GroupedGRU
 
 
 class HeldGRU(GroupedGRU):

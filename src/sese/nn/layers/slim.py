@@ -10,13 +10,11 @@ smaller width in their first bytes.
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.layers.initial import uniform
 from sese.nn.layers.recurrence import gru
 
 Hidden = int | Tensor
@@ -38,8 +36,8 @@ class BandMap(nn.Module):
         self.in_weight = nn.Parameter(torch.empty(size, bands))
         self.in_bias = nn.Parameter(torch.empty(size))
         self.out_weight = nn.Parameter(torch.empty(size, bands))
-        _reset(self.in_weight, self.in_bias, bands)
-        _reset(self.out_weight, None, size)
+        uniform(self.in_weight, self.in_bias, bands)
+        uniform(self.out_weight, None, size)
 
     def macs(self, hidden: int) -> int:
         """Multiply-accumulates of one frame with so many hidden units."""
@@ -64,7 +62,7 @@ class ChannelMap(nn.Module):
     """Two-layer map along the channels, the same for all bands.
 
     Args:
-        channels: of the stream.
+        bands, channels: of the stream.
         size: hidden units.
     """
 
@@ -75,8 +73,8 @@ class ChannelMap(nn.Module):
         self.in_weight = nn.Parameter(torch.empty(size, channels))
         self.in_bias = nn.Parameter(torch.empty(size))
         self.out_weight = nn.Parameter(torch.empty(size, channels))
-        _reset(self.in_weight, self.in_bias, channels)
-        _reset(self.out_weight, None, size)
+        uniform(self.in_weight, self.in_bias, channels)
+        uniform(self.out_weight, None, size)
 
     def macs(self, hidden: int) -> int:
         """Multiply-accumulates of one frame with so many hidden units."""
@@ -116,9 +114,9 @@ class BandGRU(nn.Module):
         self.input_bias = nn.Parameter(torch.empty(size, 3))
         self.hidden_bias = nn.Parameter(torch.empty(size, 3))
         self.out_weight = nn.Parameter(torch.empty(size, channels))
-        _reset(self.input_weight, self.input_bias, size)
-        _reset(self.hidden_weight, self.hidden_bias, size)
-        _reset(self.out_weight, None, size)
+        uniform(self.input_weight, self.input_bias, size)
+        uniform(self.hidden_weight, self.hidden_bias, size)
+        uniform(self.out_weight, None, size)
 
     def macs(self, hidden: int) -> int:
         """Multiply-accumulates of one frame with so many hidden units."""
@@ -189,10 +187,3 @@ class BandGRU(nn.Module):
                 h = h + kept * (new - h)
                 outputs.append(kept * new)
         return torch.stack(outputs), h
-
-
-def _reset(weight: Tensor, bias: Any, fan_in: int) -> None:
-    bound = 1 / math.sqrt(fan_in)
-    nn.init.uniform_(weight, -bound, bound)
-    if bias is not None:
-        nn.init.uniform_(bias, -bound, bound)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.bitwise import Bitwise, Output
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.codes import CodeFeatures
 from sese.nn.heads.gain import GainHead
+from sese.nn.systems.common import check_window, level_frames
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,15 @@ class BitwiseConfig:
         Raises:
             InputError: values that no such network can have.
         """
-        for name in ("sample_rate", "hop_length", "hidden", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
-        if self.n_fft != 2 * self.hop_length or self.n_fft % 64:
-            raise InputError(
-                f"model.n_fft is {self.n_fft}; use a multiple of 64 and two hops, {2 * self.hop_length}"
-            )
+        at_least(self, 1, "model", "sample_rate", "hop_length", "hidden", "layers")
+        check_window(self, 64)
         if not 1 <= self.code_bits <= 8:
             raise InputError(f"model.code_bits is {self.code_bits}; use 1 to 8")
         if not 0 <= self.sparsity < 1:
             raise InputError(f"model.sparsity is {self.sparsity}; use a share from 0, below 1")
         if self.output not in ("soft", "hard"):
             raise InputError(f"model.output is {self.output!r}; choose from soft, hard")
-        if not self.level_seconds > 0:
-            raise InputError(f"model.level_seconds is {self.level_seconds}; use a number above 0")
+        above_zero(self, "model", "level_seconds")
 
     @property
     def levels(self) -> int:
@@ -68,8 +64,7 @@ class BitwiseConfig:
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
         rate, hop = self.sample_rate, self.hop_length
-        level_frames = max(2, round(self.level_seconds * rate / hop))
-        features = CodeFeatures(self.n_fft, hop, level_frames, self.code_bits)
+        features = CodeFeatures(self.n_fft, hop, level_frames(self, hop), self.code_bits)
         backbone = Bitwise(
             features.signal_size,
             features.bins,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.bloom_net import BloomNet
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.waveform import WaveformFeatures
 from sese.nn.heads.waveform import WaveformHead
-from sese.nn.policies.router import Router
+from sese.nn.systems.common import check_router, level_frames, router_of
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,11 @@ class BloomNetConfig:
         Raises:
             InputError: values that no such network can have.
         """
-        sizes = ("sample_rate", "stride", "filters", "channels", "hidden", "blocks", "dilation_growth")
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
-        if self.kernel_size < 2:
-            raise InputError(f"model.kernel_size is {self.kernel_size}; use 2 or more")
-        if self.router_channels < 0:
-            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
+        sizes = ("stride", "filters", "channels", "hidden", "blocks", "dilation_growth")
+        at_least(self, 1, "model", "sample_rate", *sizes)
+        at_least(self, 2, "model", "kernel_size")
+        above_zero(self, "model", "level_seconds")
+        check_router(self)
         if self.hop_length < 1 or self.hop_length % self.stride:
             raise InputError(
                 f"model.hop_length is {self.hop_length}; use a multiple of the stride of {self.stride}"
@@ -76,12 +74,8 @@ class BloomNetConfig:
             self.blocks,
             self.dilation_growth,
         )
-        level_frames = max(2, round(self.level_seconds * self.sample_rate / self.hop_length))
-        features = WaveformFeatures(self.hop_length, 1, level_frames)
+        features = WaveformFeatures(self.hop_length, 1, level_frames(self, self.hop_length))
         lookahead = backbone.lookahead_samples
         head = WaveformHead(self.hop_length, 1, lookahead)
-        router = None
-        if self.router_channels:
-            steps = 1 if self.hop_length % 2 else 2
-            router = Router(features.evidence_size, self.levels, self.router_channels, steps)
+        router = router_of(self, features, steps=1 if self.hop_length % 2 else 2)
         return Enhancer(features, backbone, head, self.sample_rate, self.hop_length, lookahead, router)

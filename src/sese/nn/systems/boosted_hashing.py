@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.boosted_hashing import BoostedHashing
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
+from sese.nn.systems.common import check_window, level_frames
 
 EXACT = 2**24
 """Float32 has every whole number up to this one."""
@@ -48,15 +50,11 @@ class BoostedHashingConfig:
             InputError: values that no such system can have.
         """
         object.__setattr__(self, "bits", tuple(self.bits))
-        for name in ("sample_rate", "hop_length", "neighbours"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "model", "sample_rate", "hop_length", "neighbours")
+        above_zero(self, "model", "level_seconds")
         if not self.bits or any(b <= a for a, b in pairwise((0, *self.bits))):
             raise InputError(f"model.bits is {list(self.bits)}; give numbers above 0 that rise")
-        if self.n_fft != 2 * self.hop_length or self.n_fft % 64:
-            raise InputError(
-                f"model.n_fft is {self.n_fft}; use a multiple of 64 and two hops, {2 * self.hop_length}"
-            )
+        check_window(self, 64)
         if not 0 < self.compression <= 1:
             raise InputError(f"model.compression is {self.compression}; use above 0 and at most 1")
         most = EXACT // self.bits[-1]
@@ -71,8 +69,7 @@ class BoostedHashingConfig:
     def build(self) -> Enhancer:
         """The system with random bits and a random dictionary."""
         rate, hop = self.sample_rate, self.hop_length
-        level_frames = max(2, round(self.level_seconds * rate / hop))
-        features = MagnitudeFeatures(self.n_fft, hop, level_frames, self.compression)
+        features = MagnitudeFeatures(self.n_fft, hop, level_frames(self, hop), self.compression)
         backbone = BoostedHashing(features.bins, self.bits, self.frames, self.neighbours)
         head = RealMaskHead(self.n_fft, hop)
         return Enhancer(features, backbone, head, rate, hop, head.lookahead_samples)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.cold_diffusion import Aim, ColdDiffusion
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import LevelledFeatures
 from sese.nn.heads.spectrum import SpectrumHead
-from sese.nn.policies.router import Router
-from sese.nn.systems.bands import check_bands
+from sese.nn.systems.common import check_bands, check_router, check_window, level_frames, router_of
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,13 @@ class ColdDiffusionConfig:
                 f"model.noise_gains is {list(self.noise_gains)}; give shares below 1 that fall to 0"
             )
         sizes = ("channels", "blocks", "band_units", "time_units", "channel_units")
-        for name in ("sample_rate", "hop_length", *sizes):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "model", "sample_rate", "hop_length", *sizes)
         if self.aim not in ("milestone", "clean"):
             raise InputError(f"model.aim is {self.aim!r}; choose from milestone, clean")
-        if self.router_channels < 0:
-            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
-        if not self.level_seconds > 0:
-            raise InputError(f"model.level_seconds is {self.level_seconds}; use a number above 0")
-        check_bands(self.bands, self.n_fft, self.hop_length)
+        check_router(self)
+        above_zero(self, "model", "level_seconds")
+        check_window(self)
+        check_bands(self.bands, self.n_fft)
 
     @property
     def levels(self) -> int:
@@ -79,8 +76,7 @@ class ColdDiffusionConfig:
 
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
-        level_frames = max(2, round(self.level_seconds * self.sample_rate / self.hop_length))
-        features = LevelledFeatures(self.n_fft, self.hop_length, level_frames)
+        features = LevelledFeatures(self.n_fft, self.hop_length, level_frames(self, self.hop_length))
         backbone = ColdDiffusion(
             self.noise_gains,
             self.aim,
@@ -93,8 +89,6 @@ class ColdDiffusionConfig:
             self.channel_units,
         )
         head = SpectrumHead(self.n_fft, self.hop_length)
-        router = None
-        if self.router_channels:
-            router = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
+        router = router_of(self, features)
         rate, lookahead = self.sample_rate, head.lookahead_samples
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)

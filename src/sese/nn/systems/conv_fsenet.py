@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.conv_fsenet import ConvFSENet
 from sese.nn.enhancer import Enhancer
@@ -12,6 +13,7 @@ from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
 from sese.nn.policies.channel_gates import ChannelGates, Surrogate
 from sese.nn.policies.router import Router
+from sese.nn.systems.common import check_window, level_frames, router_of
 
 ROUTER_BANDS = 32
 
@@ -60,9 +62,9 @@ class ConvFSENetConfig:
         Raises:
             InputError: values that no such network can have.
         """
-        for name in ("sample_rate", "hop_length", "channels", "hidden", "stacks", "blocks", "units"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        sizes = ("channels", "hidden", "stacks", "blocks", "units")
+        at_least(self, 1, "model", "sample_rate", "hop_length", *sizes)
+        above_zero(self, "model", "level_seconds", "surrogate_slope")
         for name in ("gate_channels", "router_channels"):
             if getattr(self, name) < 0:
                 raise InputError(f"model.{name} is {getattr(self, name)}; use 0 (none) or more")
@@ -75,10 +77,8 @@ class ConvFSENetConfig:
             )
         if not self.causal and self.kernel % 2 == 0:
             raise InputError(f"model.kernel is {self.kernel}; without model.causal use an odd number")
-        if self.kernel < 2:
-            raise InputError(f"model.kernel is {self.kernel}; use 2 or more")
-        if self.n_fft != 2 * self.hop_length:
-            raise InputError(f"model.n_fft is {self.n_fft}; use two hops, {2 * self.hop_length}")
+        at_least(self, 2, "model", "kernel")
+        check_window(self)
         if self.hidden % self.units:
             raise InputError(f"model.units is {self.units}; it must divide the {self.hidden} hidden channels")
         if self.router_channels and self.hop_length % ROUTER_BANDS:
@@ -89,8 +89,6 @@ class ConvFSENetConfig:
             raise InputError(f"model.compression is {self.compression}; use above 0 and at most 1")
         if self.surrogate not in get_args(Surrogate):
             raise InputError(f"model.surrogate is {self.surrogate!r}; choose from {get_args(Surrogate)}")
-        if self.surrogate_slope <= 0:
-            raise InputError(f"model.surrogate_slope is {self.surrogate_slope}; use above 0")
 
     @property
     def levels(self) -> int:
@@ -99,9 +97,8 @@ class ConvFSENetConfig:
 
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
-        level_frames = max(2, round(self.level_seconds * self.sample_rate / self.hop_length))
         features = MagnitudeFeatures(
-            self.n_fft, self.hop_length, level_frames, self.compression, ROUTER_BANDS
+            self.n_fft, self.hop_length, level_frames(self, self.hop_length), self.compression, ROUTER_BANDS
         )
         backbone = ConvFSENet(
             features.bins,
@@ -125,7 +122,7 @@ class ConvFSENetConfig:
                 self.surrogate_slope,
                 self.gate_bias,
             )
-        elif self.router_channels:
-            policy = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
+        else:
+            policy = router_of(self, features)
         rate, lookahead = self.sample_rate, head.lookahead_samples
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, policy)

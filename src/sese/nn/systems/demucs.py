@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.demucs import Demucs
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.waveform import WaveformFeatures
 from sese.nn.heads.waveform import WaveformHead
-from sese.nn.policies.router import Router
+from sese.nn.systems.common import check_router, level_frames, router_of
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,10 @@ class DemucsConfig:
             InputError: a value that no DEMUCS can have.
         """
         object.__setattr__(self, "factors", tuple(float(factor) for factor in self.factors))
-        for name in ("sample_rate", "channels", "depth", "groups", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
-        if self.router_channels < 0:
-            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
-        if self.stride < 2:
-            raise InputError(f"model.stride is {self.stride}; use 2 or more")
+        at_least(self, 1, "model", "sample_rate", "channels", "depth", "groups", "layers")
+        check_router(self)
+        at_least(self, 2, "model", "stride")
+        above_zero(self, "model", "level_seconds")
         if self.oversampling not in (1, 2, 4):
             raise InputError(f"model.oversampling is {self.oversampling}; use 1, 2 or 4")
         if self.stride**self.depth % self.oversampling:
@@ -76,18 +74,12 @@ class DemucsConfig:
         """The network, freshly initialised."""
         backbone = Demucs(self.channels, self.depth, self.stride, self.factors, self.groups, self.layers)
         hop_length = backbone.frame_samples // self.oversampling
-        level_frames = max(2, round(self.level_seconds * self.sample_rate / hop_length))
-        features = WaveformFeatures(hop_length, self.oversampling, level_frames)
+        features = WaveformFeatures(hop_length, self.oversampling, level_frames(self, hop_length))
         lookahead = (
             features.lookahead_samples
             + backbone.lookahead_samples // self.oversampling
             + WaveformHead.lookahead_of(self.oversampling)
         )
         head = WaveformHead(hop_length, self.oversampling, lookahead)
-        steps = 1 if hop_length % 2 else 2
-        router = (
-            Router(features.evidence_size, self.levels, self.router_channels, steps)
-            if self.router_channels
-            else None
-        )
+        router = router_of(self, features, steps=1 if hop_length % 2 else 2)
         return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead, router)

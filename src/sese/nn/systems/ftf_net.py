@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.ftf_net import FTFNet
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
-from sese.nn.policies.router import Router
+from sese.nn.systems.common import check_router, check_window, level_frames, router_of
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,9 @@ class FTFNetConfig:
         """
         for name in ("channels", "groups", "heads", "widths"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("sample_rate", "hop_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
-        if self.n_fft != 2 * self.hop_length:
-            raise InputError(f"model.n_fft is {self.n_fft}; use two hops, {2 * self.hop_length}")
+        at_least(self, 1, "model", "sample_rate", "hop_length")
+        above_zero(self, "model", "level_seconds")
+        check_window(self)
         if not self.channels or min(self.channels) < 1:
             raise InputError(f"model.channels is {list(self.channels)}; give a number from 1 for each layer")
         if self.hop_length % 2 ** len(self.channels):
@@ -85,8 +84,7 @@ class FTFNetConfig:
             )
         if self.window < 2:
             raise InputError(f"model.window is {self.window}; use 2 frames or more")
-        if self.router_channels < 0:
-            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
+        check_router(self)
 
     @property
     def levels(self) -> int:
@@ -95,14 +93,13 @@ class FTFNetConfig:
 
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
-        level_frames = max(2, round(self.level_seconds * self.sample_rate / self.hop_length))
-        features = SpectralFeatures(self.n_fft, self.hop_length, level_frames, min(32, self.hop_length))
+        features = SpectralFeatures(
+            self.n_fft, self.hop_length, level_frames(self, self.hop_length), min(32, self.hop_length)
+        )
         backbone = FTFNet(
             features.bins, self.channels, self.order, self.groups, self.heads, self.widths, self.window
         )
         head = MaskHead(self.n_fft, self.hop_length)
-        router = None
-        if self.router_channels:
-            router = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
+        router = router_of(self, features)
         rate, lookahead = self.sample_rate, head.lookahead_samples
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)

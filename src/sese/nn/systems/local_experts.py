@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.local_experts import LocalExperts
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
 from sese.nn.policies.gate import Gate
+from sese.nn.systems.common import check_window, level_frames
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,9 @@ class LocalExpertsConfig:
         Raises:
             InputError: values that no such network can have.
         """
-        for name in ("sample_rate", "hop_length", "hidden", "layers", "experts", "gate_layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
-        if self.n_fft != 2 * self.hop_length or self.n_fft % 64:
-            raise InputError(
-                f"model.n_fft is {self.n_fft}; use a multiple of 64 and two hops, {2 * self.hop_length}"
-            )
-        for name in ("level_seconds", "compression", "gate_seconds"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use a number above 0")
+        at_least(self, 1, "model", "sample_rate", "hop_length", "hidden", "layers", "experts", "gate_layers")
+        check_window(self, 64)
+        above_zero(self, "model", "level_seconds", "compression", "gate_seconds")
         if self.gate_hidden < 0:
             raise InputError(f"model.gate_hidden is {self.gate_hidden}; use 0 (no gate) or more")
         if self.gate_hidden and self.experts < 2:
@@ -78,9 +73,8 @@ class LocalExpertsConfig:
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
         rate, hop = self.sample_rate, self.hop_length
-        level_frames = max(2, round(self.level_seconds * rate / hop))
         bands = self.gate_bands or self.n_fft // 2
-        features = MagnitudeFeatures(self.n_fft, hop, level_frames, self.compression, bands)
+        features = MagnitudeFeatures(self.n_fft, hop, level_frames(self, hop), self.compression, bands)
         backbone = LocalExperts(self.n_fft // 2 + 1, self.hidden, self.layers, self.experts)
         head = RealMaskHead(self.n_fft, hop)
         gate = None

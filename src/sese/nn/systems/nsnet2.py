@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sese.checks import at_least
 from sese.errors import InputError
 from sese.nn.backbones.nsnet2 import LAYERS, NsNet2, Split
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.log_power import LogPowerFeatures
 from sese.nn.heads.gain import GainHead
-from sese.nn.policies.router import Router
+from sese.nn.systems.common import check_router, check_window, level_frames, router_of
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,16 @@ class NsNet2Config:
         """
         exits = (self.exits,) if isinstance(self.exits, str) else tuple(self.exits)
         object.__setattr__(self, "exits", exits)
-        for name in ("sample_rate", "hop_length", "hidden", "wide"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
-        if self.router_channels < 0:
-            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
-        if self.n_fft != 2 * self.hop_length or self.n_fft % 64:
-            raise InputError(
-                f"model.n_fft is {self.n_fft}; use a multiple of 64 and two hops, {2 * self.hop_length}"
-            )
+        at_least(self, 1, "model", "sample_rate", "hop_length", "hidden", "wide")
+        check_router(self)
+        check_window(self, 64)
         if exits != tuple(name for name in LAYERS if name in exits) or exits[-1:] != LAYERS[-1:]:
             raise InputError(f"model.exits is {list(exits)}; name some of {list(LAYERS)} in order, fc3 last")
         if self.split not in ("none", "separate", "joined"):
             raise InputError(f"model.split is {self.split!r}; choose from none, separate, joined")
         if not 0 < self.copy_share <= 1:
             raise InputError(f"model.copy_share is {self.copy_share}; use a share above 0, up to 1")
-        if not self.level_seconds >= 0:
-            raise InputError(f"model.level_seconds is {self.level_seconds}; use 0 (no level) or more")
+        at_least(self, 0, "model", "level_seconds")
         costs = self._backbone().macs()[1]["depth"]
         if min(costs) <= 0:
             raise InputError(
@@ -78,11 +72,9 @@ class NsNet2Config:
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
         rate, hop = self.sample_rate, self.hop_length
-        level_frames = max(2, round(self.level_seconds * rate / hop)) if self.level_seconds else 0
-        features, head = LogPowerFeatures(self.n_fft, hop, level_frames), GainHead(self.n_fft, hop)
-        router = None
-        if self.router_channels:
-            router = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
+        frames = level_frames(self, hop) if self.level_seconds else 0
+        features, head = LogPowerFeatures(self.n_fft, hop, frames), GainHead(self.n_fft, hop)
+        router = router_of(self, features)
         return Enhancer(features, self._backbone(), head, rate, hop, head.lookahead_samples, router)
 
     def _backbone(self) -> NsNet2:

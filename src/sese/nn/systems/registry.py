@@ -25,4 +25,4 @@ SYSTEMS = {
     "nsnet2": NsNet2Config,
     "spectral_mixer": SpectralMixerConfig,
 }
-"""`model.system` in a configuration -> the dataclass of its values."""
+"""`system` in a configuration -> the dataclass of `model` there."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.backbones.spectral_mixer import SpectralMixer
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
-from sese.nn.policies.router import Router
-from sese.nn.systems.bands import check_bands
+from sese.nn.systems.common import check_bands, check_router, check_window, level_frames, router_of
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,11 @@ class SpectralMixerConfig:
                     f"model.{name} is {list(sizes)}; give a number for each of {len(self.blocks)} levels, "
                     "from 1, none below the one before"
                 )
-        for name in ("sample_rate", "channels", "hop_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
-        if self.router_channels < 0:
-            raise InputError(f"model.router_channels is {self.router_channels}; use 0 (no router) or more")
-        check_bands(self.bands, self.n_fft, self.hop_length)
+        at_least(self, 1, "model", "sample_rate", "channels", "hop_length")
+        check_router(self)
+        above_zero(self, "model", "level_seconds")
+        check_window(self)
+        check_bands(self.bands, self.n_fft)
 
     @property
     def levels(self) -> int:
@@ -71,14 +70,11 @@ class SpectralMixerConfig:
 
     def build(self) -> Enhancer:
         """The network, freshly initialised."""
-        level_frames = max(2, round(self.level_seconds * self.sample_rate / self.hop_length))
-        features = SpectralFeatures(self.n_fft, self.hop_length, level_frames)
+        features = SpectralFeatures(self.n_fft, self.hop_length, level_frames(self, self.hop_length))
         backbone = SpectralMixer(
             self.bands, self.channels, self.blocks, self.band_units, self.time_units, self.channel_units
         )
         head = MaskHead(self.n_fft, self.hop_length)
-        router = None
-        if self.router_channels:
-            router = Router(features.evidence_size, self.levels, self.router_channels, steps=1)
+        router = router_of(self, features)
         rate, lookahead = self.sample_rate, head.lookahead_samples
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sese.nn.layers.recurrent import GroupedGRU
+from sese.nn.layers.grouped_gru import GroupedGRU
 
 
 @pytest.mark.parametrize(("groups", "layers"), [(1, 1), (4, 1), (2, 3)])

@@ -1,0 +1,31 @@
+"""Checks of a dataclass's values; errors name them as a configuration does."""
+
+from __future__ import annotations
+
+from sese.errors import InputError
+
+
+def at_least(settings: object, lowest: int, section: str, *names: str) -> None:
+    """Refuse values below a bound, and NaN.
+
+    Args:
+        settings: has the values.
+        lowest: the bound.
+        section: that the values stand in, as ``training.routing``.
+        names: of the values.
+
+    Raises:
+        InputError: names the first value that is refused.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not value >= lowest:
+            raise InputError(f"{section}.{name} is {value}; use {lowest} or more")
+
+
+def above_zero(settings: object, section: str, *names: str) -> None:
+    """Refuse 0, what is below it, and NaN; as `at_least`."""
+    for name in names:
+        value = getattr(settings, name)
+        if not value > 0:
+            raise InputError(f"{section}.{name} is {value}; use a number above 0")

@@ -1,0 +1,58 @@
+"""What the configurations of systems share: checks of their values, and parts that are built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sese.errors import InputError
+from sese.nn.policies.router import Router
+
+
+def check_window(config: Any, multiple: int = 1) -> None:
+    """Check that the window, `n_fft`, is two hops long.
+
+    Args:
+        config: of a system.
+        multiple: what the window is to be a multiple of besides.
+
+    Raises:
+        InputError: it is not.
+    """
+    if config.n_fft != 2 * config.hop_length or config.n_fft % multiple:
+        besides = f"a multiple of {multiple} and " if multiple > 1 else ""
+        raise InputError(f"model.n_fft is {config.n_fft}; use {besides}two hops, {2 * config.hop_length}")
+
+
+def check_bands(bands: Sequence[Sequence[int]], n_fft: int) -> None:
+    """Check that bands, pairs of (bands, bins in each) from low to high, fill half a window.
+
+    Raises:
+        InputError: they do not.
+    """
+    if any(len(pair) != 2 or min(pair) < 1 or pair[1] % 2 for pair in bands):
+        raise InputError(f"model.bands is {bands}; give pairs of (bands, even number of bins in each)")
+    if sum(count * bins for count, bins in bands) != n_fft // 2:
+        raise InputError(f"model.bands is {bands}; the bins must sum to {n_fft // 2}")
+
+
+def check_router(config: Any) -> None:
+    """Check the number of a router's channels.
+
+    Raises:
+        InputError: it is below 0.
+    """
+    if config.router_channels < 0:
+        raise InputError(f"model.router_channels is {config.router_channels}; use 0 (no router) or more")
+
+
+def router_of(config: Any, features: Any, steps: int = 1) -> Router | None:
+    """The router that a system asks for, if any; `steps` of its convolution are in a frame."""
+    if not config.router_channels:
+        return None
+    return Router(features.evidence_size, config.levels, config.router_channels, steps)
+
+
+def level_frames(config: Any, hop_length: int) -> int:
+    """Time constant of the running level, in frames."""
+    return max(2, round(config.level_seconds * config.sample_rate / hop_length))

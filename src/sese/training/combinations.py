@@ -1,0 +1,103 @@
+"""Which systems, ways to train and values of a run go together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sese.data.pairs import EXAMPLES
+from sese.errors import InputError
+
+if TYPE_CHECKING:
+    from sese.training.config import RunConfig
+
+EXPERTS = ("specialists", "gating", "mixture")
+"""Values of `training.levels` that are for experts."""
+
+
+def check(config: RunConfig) -> None:
+    """Refuse what cannot be trained.
+
+    Raises:
+        InputError: says which two values do not go together.
+    """
+    shares, levels = config.training.level_shares, config.model.levels
+    if shares and len(shares) != levels:
+        raise InputError(f"training.level_shares has {len(shares)} shares; the model has {levels} levels")
+    _check_policy(config)
+    if config.training.levels in EXPERTS:
+        _check_experts(config)
+    _check_bits(config)
+    _check_purification(config)
+    if config.training.levels == "milestones" and not hasattr(config.model, "noise_gains"):
+        raise InputError(f"training.levels is 'milestones' and {config.system} has none; use cold_diffusion")
+
+
+def _check_policy(config: RunConfig) -> None:
+    way, only = config.training.levels, config.training.train_only
+    if way in ("routed", "measured") and not getattr(config.model, "router_channels", 0):
+        raise InputError(f"training.levels is '{way}' and the model has no router; set model.router_channels")
+    gates = bool(getattr(config.model, "gate_channels", 0))
+    if way == "gated" and not gates:
+        raise InputError("training.levels is 'gated' and the model has no gates; set model.gate_channels")
+    if gates and way not in ("gated", "full"):
+        raise InputError(f"training.levels is '{way}' and the model has gates; use gated, or full")
+    if only == ("policy",) and way not in ("routed", "measured", "gated", "gating"):
+        raise InputError(
+            "training.train_only is 'policy'; that needs training.levels=routed, measured, gated or gating"
+        )
+    if config.training.guidance.mixtures and way != "routed":
+        raise InputError(f"training.guidance guides routed training, and training.levels is '{way}'")
+    if way == "measured" and only != ("policy",):
+        raise InputError(
+            "training.levels is 'measured', which trains the router alone; set train_only: policy"
+        )
+
+
+def _check_experts(config: RunConfig) -> None:
+    way, model = config.training.levels, config.model
+    experts = getattr(model, "experts", 0)
+    if experts < 2:
+        raise InputError(
+            f"training.levels is '{way}' and the model has no two experts; "
+            "use system local_experts with model.experts of 2 or more"
+        )
+    if way != "specialists" and not model.gate_hidden:
+        raise InputError(f"training.levels is '{way}' and the model has no gate; set model.gate_hidden")
+    if way != "mixture":
+        config.training.experts.check_count(experts)
+
+
+def _check_bits(config: RunConfig) -> None:
+    """Hashes and bitwise networks each have a way of their own."""
+    way, system = config.training.levels, config.system
+    if (way == "boosted") != (system == "boosted_hashing"):
+        raise InputError(
+            f"training.levels is '{way}' and system '{system}'; hashes are boosted, nothing else"
+        )
+    bits = getattr(config.model, "code_bits", 0)
+    if way == "masks" and not bits:
+        raise InputError(f"training.levels is 'masks', which trains bits, and {system} has none; use bitwise")
+    if bits and way != "masks":
+        raise InputError(f"training.levels is '{way}' and the model is of bits; use masks")
+    shares = config.training.masks.shares
+    if bits and any(shares) != config.model.binary:
+        raise InputError(
+            f"training.masks.shares is {list(shares)} and model.binary {str(config.model.binary).lower()}; "
+            "a network of bits needs shares above 0, the other none"
+        )
+
+
+def _check_purification(config: RunConfig) -> None:
+    way, size = config.training.levels, config.training.batch_size
+    predictor = config.training.purification.predictor
+    if way == "contrastive" and size % EXAMPLES:
+        raise InputError(f"training.batch_size is {size}; contrastive pairs need a multiple of {EXAMPLES}")
+    if way == "purified" and not predictor:
+        raise InputError(
+            "training.levels is 'purified' and nothing predicts SNRs; name training.purification.predictor"
+        )
+    if predictor and way not in ("purified", "contrastive"):
+        raise InputError(
+            f"training.purification names a predictor, and training.levels is '{way}'; "
+            "use purified or contrastive"
+        )

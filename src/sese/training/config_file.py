@@ -1,0 +1,158 @@
+"""Configuration files: YAML that builds on a base, dotted overrides, and dataclasses made of plain values.
+
+A dataclass checks its own values; here every key has to be one of its fields, of the type that is annotated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from sese.errors import InputError, brief
+
+LARGEST = 2**31 - 1
+"""Whole number that a configuration may hold."""
+
+
+def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain nested values of a configuration file under its overrides, as `read` takes them.
+
+    Raises:
+        InputError: missing file, bad YAML, or an override that is none.
+    """
+    return changed(_read_yaml(path), overrides)
+
+
+def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain nested values under `key.path=value` overrides.
+
+    Raises:
+        InputError: an override that is none.
+    """
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign:
+            raise InputError(f"override '{override}' has no '='; write key.path=value")
+        node = values
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise InputError(f"override '{override}': '{parent}' is a value, not a section")
+        try:
+            node[leaf] = yaml.safe_load(text)
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise InputError(f"override '{override}': {str(error).splitlines()[0]}") from None
+    return values
+
+
+def dump(config: Any) -> str:
+    """The configuration (a dataclass) as YAML that reads back."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+
+
+def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise InputError(f"{path} builds on itself by way of its base; name another base")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; give a configuration file such as configs/*.yaml") from None
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply to be read as YAML; write it flat") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds a {type(values).__name__}, not sections of key: value")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise InputError(f"{path}: base is {brief(base)}; expected the name of one file")
+    return _merge(_read_yaml(path.parent / base, (*above, path.resolve())), values)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        # Losses are replaced as a whole: a term of the base must not linger unseen.
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "losses"
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Plain values -> a dataclass of this kind, its own dataclasses included; `where` it stands, for errors.
+
+    Raises:
+        InputError: unknown key or unusable value.
+    """
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}
+    if not isinstance(values, Mapping):
+        raise InputError(
+            f"{where or 'the configuration'} is {brief(values)}; expected a section of key: value"
+        )
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        name = ".".join((*filter(None, (where,)), str(unknown[0])[:200]))
+        near = difflib.get_close_matches(str(unknown[0]), known, 1)
+        meant = f"did you mean '{near[0]}'? " if near else ""
+        raise InputError(f"unknown key '{name}'; {meant}known here: {sorted(known)}")
+    made = {
+        key: _convert(hints[key], value, ".".join(filter(None, (where, key))))
+        for key, value in values.items()
+    }
+    return kind(**made)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, where)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        items = [value] if isinstance(value, str | int | float) else value
+        if not isinstance(items, list | tuple):
+            raise InputError(f"{where} is {brief(value)}; expected a list")
+        if Ellipsis not in arguments and len(items) != len(arguments):
+            raise InputError(f"{where} is {brief(value)}; expected {len(arguments)} values")
+        return tuple(_convert(arguments[0], item, where) for item in items)
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where} is {brief(value)}; expected a section of key: value")
+        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if origin is Literal:
+        if value not in arguments:
+            raise InputError(f"{where} is {brief(value)}; choose from {list(arguments)}")
+        return value
+    if hint is float:
+        try:
+            # YAML 1.1 reads 1e-4 as text.
+            number = float(str(value) if isinstance(value, bool) else value)
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{where} is {brief(value)}; expected a number") from None
+        if not math.isfinite(number):
+            raise InputError(f"{where} is {number}; expected a finite number")
+        return number
+    if hint in (int, str, bool) and (
+        not isinstance(value, hint) or (hint is int and isinstance(value, bool))
+    ):
+        raise InputError(f"{where} is {brief(value)}; expected {hint.__name__}")
+    if hint is int and not -LARGEST <= value <= LARGEST:
+        raise InputError(f"{where} is {brief(value)}; whole numbers go up to {LARGEST}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
