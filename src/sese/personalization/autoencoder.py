@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.personalization import saved
 
@@ -44,13 +45,10 @@ class AutoencoderConfig:
     code: int = 32
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_fft", "hop_length", "context", "hidden", "code"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "model", "sample_rate", "n_fft", "hop_length", "context", "hidden", "code")
+        above_zero(self, "model", "compression")
         if self.hop_length > self.n_fft:
             raise InputError(f"model.hop_length is {self.hop_length}; use at most n_fft, {self.n_fft}")
-        if not self.compression > 0:
-            raise InputError(f"model.compression is {self.compression}; use a number above 0")
 
 
 class SpeechAutoencoder(nn.Module):

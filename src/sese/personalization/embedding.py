@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.state import fresh
@@ -46,17 +47,13 @@ class SpeakerNetConfig:
     layers: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "hop_length", "bands", "hidden", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "model", "sample_rate", "hop_length", "bands", "hidden", "layers")
+        above_zero(self, "model", "level_seconds", "compression")
         if self.n_fft != 2 * self.hop_length or self.hop_length % self.bands:
             raise InputError(
                 f"model.n_fft is {self.n_fft} with a hop of {self.hop_length} and {self.bands} bands; "
                 "use two hops, and bands that divide the hop"
             )
-        for name in ("level_seconds", "compression"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use a number above 0")
 
 
 class SpeakerNet(nn.Module):
