@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--larger", nargs="*", type=Path, default=[], help="models that are only scored")
     parser.add_argument("--teacher")
     parser.add_argument("--config", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--out-dir", type=Path, required=True)
     parser.add_argument("--count", type=int, default=12, help="of users")
     parser.add_argument("--clips", type=int, default=4, help="of each user's test")
     parser.add_argument("--max-minutes", type=float, default=1e9)
@@ -85,7 +85,7 @@ def main() -> None:
     torch.set_num_threads(1)
     adaptation.open_teacher = teacher_that_remembers
     adaptation.export_folder = save_weights
-    options.output.mkdir(parents=True, exist_ok=True)
+    options.out_dir.mkdir(parents=True, exist_ok=True)
     users = sorted(path.parent for path in options.users.glob("*/user.json"))[: options.count]
     deadline = time.monotonic() + 60 * options.max_minutes
     done = True
@@ -98,25 +98,25 @@ def main() -> None:
             done = done and time.monotonic() < deadline
             if done:
                 score_adapted(model, user, options)
-    (options.output / "adaptation.md").write_text(to_markdown(known(options.output)))
+    (options.out_dir / "adaptation.md").write_text(to_markdown(known(options.out_dir)))
     print("done" if done else "not done; the same command goes on")
 
 
 def score_generalist(model: Path, user: Path, options: argparse.Namespace, every: bool) -> None:
     """A model as it is, at every level or at its highest; with the first, the noisy input too."""
-    if not has(options.output, user.name, "noisy", "noisy"):
-        note(options.output, user, "noisy", "noisy", {"noisy": score(user, lambda x: x, options.clips)})
-    if not has(options.output, user.name, model.name, "generalist"):
+    if not has(options.out_dir, user.name, "noisy", "noisy"):
+        note(options.out_dir, user, "noisy", "noisy", {"noisy": score(user, lambda x: x, options.clips)})
+    if not has(options.out_dir, user.name, model.name, "generalist"):
         levels = score_levels(model_folder(model), user, options.clips, every)
-        note(options.output, user, model.name, "generalist", levels)
+        note(options.out_dir, user, model.name, "generalist", levels)
 
 
 def score_adapted(model: Path, user: Path, options: argparse.Namespace) -> None:
     """A student adapted to a user, all the way, and as far as the guard lets it."""
-    if has(options.output, user.name, model.name, "guarded"):
+    if has(options.out_dir, user.name, model.name, "guarded"):
         return
     config = read(options.config, options.overrides)
-    output = options.output / "models" / user.name / model.name
+    output = options.out_dir / "models" / user.name / model.name
     free = dataclasses.replace(config, tolerance_db=UNGUARDED)
     began = time.monotonic()
     request = Request(
@@ -127,7 +127,7 @@ def score_adapted(model: Path, user: Path, options: argparse.Namespace) -> None:
     if report["refused"]:
         raise SystemExit(f"{user.name}, {model.name}: {report['refused']}")
     levels = score_levels(output, user, options.clips)
-    note(options.output, user, model.name, "adapted", levels, report)
+    note(options.out_dir, user, model.name, "adapted", levels, report)
     # The guard's choice, as `sese adapt` makes it without an unusual tolerance.
     source = model_folder(model)
     network, adapted = checkpoint.load(source), checkpoint.load(output)
@@ -147,7 +147,7 @@ def score_adapted(model: Path, user: Path, options: argparse.Namespace) -> None:
     system, values = checkpoint.read_config(source)
     checkpoint.save(guarded, system, values, network.state_dict())
     levels = levels if taken == 1 else score_levels(guarded, user, options.clips)
-    note(options.output, user, model.name, "guarded", levels, {"share": taken, "general": rows})
+    note(options.out_dir, user, model.name, "guarded", levels, {"share": taken, "general": rows})
 
 
 def score_levels(folder: Path, user: Path, clips: int, every: bool = True) -> dict[str, Any]:

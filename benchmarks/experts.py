@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("test_set", type=Path)
     parser.add_argument("evaluations", nargs="+")
     parser.add_argument("--table", type=Path, help="CSV with the columns speaker and class")
-    parser.add_argument("-o", "--out", type=Path, help="folder for experts.md and experts.json")
+    parser.add_argument("-o", "--out-dir", type=Path, help="folder for experts.md and experts.json")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="frames timed of each model")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -78,16 +78,16 @@ def main() -> None:
             *table(["model", "right class", "as the best score", "frames that change expert"], gates),
         ]
     print("\n".join(lines))
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "experts.md").write_text("\n".join(lines) + "\n")
+    if options.out_dir is not None:
+        options.out_dir.mkdir(parents=True, exist_ok=True)
+        (options.out_dir / "experts.md").write_text("\n".join(lines) + "\n")
         facts = [
             {"model": row.model, "way": row.way, "macs_per_second": row.macs, "active": row.active}
             | {"stored": row.stored, "frame_ms": row.milliseconds}
             | {name: bootstrap_mean(values) for name, values in row.scores.items()}
             for row in rows
         ]
-        (options.out / "experts.json").write_text(json.dumps(facts, indent=1))
+        (options.out_dir / "experts.json").write_text(json.dumps(facts, indent=1))
 
 
 def _rows(

@@ -69,7 +69,7 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("-o", "--out-dir", type=Path, required=True)
     parser.add_argument("--predictor", type=Path, default=BUNDLED)
     parser.add_argument("--mixtures", type=int, default=120)
     arguments = parser.parse_args()
@@ -103,7 +103,7 @@ def main() -> None:
     text = to_markdown(result)
     print(text)
     files = {"json": report.to_json(result), "md": text, "svg": to_svg(result)}
-    report.write_files(arguments.out, "policy", files)
+    report.write_files(arguments.out_dir, "policy", files)
 
 
 def measure(pesq: NDArray, snr_db: NDArray, speakers: NDArray, says: NDArray) -> dict[str, Any]:

@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 const char* const kUsage =
     "usage: sese_enhance MODEL.onnx IN.wav OUT.wav [--level N | --budget U|auto] [--ceiling N]\n"
     "\n"
-    "  --level N     run level N in every frame, 0 the cheapest; the highest without any option\n"
-    "  --budget U    let the router hold a mean utilization of U; `auto`: let it decide freely\n"
+    "  --level N     run level N in every frame, 0 the cheapest\n"
+    "  --budget U    let the router hold a mean utilization of U, 1 if not given; `auto`: let it decide freely\n"
     "  --ceiling N   let the router choose no level above N\n";
 
 struct Options {
@@ -71,8 +71,7 @@ std::int64_t whole(const std::string& option, const std::string& text) {
 }
 
 sese::Rule rule_of(const sese::Model& model, const Options& options) {
-  const auto highest = static_cast<std::int64_t>(model.facts().levels.size()) - 1;
-  sese::Rule rule = model.at_level(highest);
+  sese::Rule rule = model.within(1);
   if (!options.level.empty()) rule = model.at_level(whole("--level", options.level));
   if (options.budget == "auto")
     rule = model.automatic();

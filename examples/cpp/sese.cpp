@@ -46,7 +46,9 @@ Facts read_facts(const std::string& path, const Ort::Session& session) {
                 json.at("lookahead_samples"),
                 json.at("latency_samples"),
                 {},
-                json.at("router")};
+                json.at("router"),
+                json.value("gates", false),
+                json.value("alternatives", false)};
     for (const auto& level : json.at("levels"))
       facts.levels.push_back({level.at("utilization"), level.at("macs_per_second")});
     if (facts.levels.empty() || facts.hop_length == 0) refuse(path, "its metadata is damaged");
@@ -95,6 +97,12 @@ Rule Model::at_level(std::int64_t level) const {
 }
 
 Rule Model::within(double budget) const {
+  if (facts_.gates || facts_.alternatives) {
+    if (budget != 1)
+      throw std::invalid_argument(facts_.name + " holds no mean utilization; give 1, or one of its levels: " +
+                                  listed(facts_));
+    return facts_.router ? automatic() : at_level(static_cast<std::int64_t>(facts_.levels.size()) - 1);
+  }
   const double lowest = facts_.levels.front().utilization, highest = facts_.levels.back().utilization;
   if (!(budget >= lowest - kSlack && budget <= 1))
     throw std::invalid_argument("the budget lies outside the utilizations of " + facts_.name + "; it has " +

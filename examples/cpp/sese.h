@@ -28,6 +28,8 @@ struct Facts {
   std::size_t latency_samples;    // hop and lookahead: the longest that a sample waits
   std::vector<Level> levels;      // cheapest first
   bool router;                    // whether the model can choose levels itself
+  bool gates;                     // whether it then picks channels, and holds no mean utilization
+  bool alternatives;              // whether levels are experts of equal cost, of which one runs
 };
 
 // Who decides on the level of a frame. Make it with the functions of Model.
@@ -49,7 +51,8 @@ class Model {
   // One level, always. Throws std::invalid_argument where there is none of this number.
   Rule at_level(std::int64_t level) const;
   // A mean utilization, from the lowest level's to 1: the router holds it; without a router, the dearest
-  // level within it always runs. Throws std::invalid_argument outside that range.
+  // level within it always runs. Where gates decide, on channels or on experts, there is 1
+  // alone. Throws std::invalid_argument outside that range.
   Rule within(double budget) const;
   // The router, freely. Throws std::invalid_argument where the model has none.
   Rule automatic() const;

@@ -8,8 +8,8 @@ import { readWav, writeWav } from './wav.js';
 
 const USAGE = `usage: node enhance.js MODEL.onnx IN.wav OUT.wav [--level N | --budget U|auto] [--ceiling N]
 
-  --level N     run level N in every frame, 0 the cheapest; the highest without any option
-  --budget U    let the router hold a mean utilization of U; \`auto\`: let it decide freely
+  --level N     run level N in every frame, 0 the cheapest
+  --budget U    let the router hold a mean utilization of U, 1 if not given; \`auto\`: let it decide freely
   --ceiling N   let the router choose no level above N
 `;
 
@@ -31,7 +31,7 @@ function readArguments() {
 }
 
 function ruleOf(model, { level, budget, ceiling }) {
-  let rule = model.atLevel();
+  let rule = model.within(1);
   if (level !== undefined) rule = model.atLevel(Number(level));
   if (budget !== undefined) rule = budget === 'auto' ? model.automatic() : model.within(Number(budget));
   if (ceiling !== undefined) {

@@ -57,8 +57,8 @@ export class Model {
       .map(({ name, shape }) => ({ name: name.slice('state.'.length), shape: shape.slice(1) }));
   }
 
-  /** One level in every frame, counted from 0, the cheapest; the highest where none is given. */
-  atLevel(level = this.facts.levels.length - 1) {
+  /** One level in every frame, counted from 0, the cheapest. */
+  atLevel(level) {
     if (!Number.isInteger(level) || level < 0 || level >= this.facts.levels.length) {
       throw new InputError(`there is no level ${level}; ${this.#levels()}`);
     }
@@ -67,14 +67,19 @@ export class Model {
 
   /**
    * A mean utilization, from the lowest level's to 1: the router holds it; without a router, the dearest
-   * level within it always runs.
+   * level within it always runs. Where gates decide, on channels or on experts, there is 1 alone.
    */
   within(budget) {
-    const used = this.facts.levels.map(({ utilization }) => utilization);
+    const { gates, alternatives, levels, router } = this.facts;
+    if (gates || alternatives) {
+      if (budget !== 1) throw new InputError(`the model holds no mean utilization; give 1; ${this.#levels()}`);
+      return router ? this.automatic() : this.atLevel(levels.length - 1);
+    }
+    const used = levels.map(({ utilization }) => utilization);
     if (!(budget >= used[0] - SLACK && budget <= 1)) {
       throw new InputError(`budget is ${budget}; give a number from ${used[0]} to 1; ${this.#levels()}`);
     }
-    if (this.facts.router && budget > used[0] + SLACK && budget < used.at(-1) - SLACK) {
+    if (router && budget > used[0] + SLACK && budget < used.at(-1) - SLACK) {
       return { ...this.automatic(), budget };
     }
     return this.atLevel(used.findLastIndex((utilization) => utilization <= budget + SLACK));
@@ -112,10 +117,10 @@ export class Stream {
   /**
    * @param {Model} model
    * @param {{channels?: number, rule?: {level: number, budget: number, ceiling: number}}} options Channels
-   *   are enhanced side by side, at one level a frame; the rule is made by the model, its highest level
-   *   unless given.
+   *   are enhanced side by side, at one level a frame; the rule is made by the model, `within(1)` unless
+   *   given.
    */
-  constructor(model, { channels = 1, rule = model.atLevel() } = {}) {
+  constructor(model, { channels = 1, rule = model.within(1) } = {}) {
     this.model = model;
     this.channels = channels;
     const hop = model.facts.hop_length;

@@ -11,7 +11,7 @@ def at_least(settings: object, lowest: int, section: str, *names: str) -> None:
     Args:
         settings: has the values.
         lowest: the bound.
-        section: that the values stand in, as ``training.routing``.
+        section: that the values stand in, as ``training.routing``; empty at the top.
         names: of the values.
 
     Raises:
@@ -20,7 +20,7 @@ def at_least(settings: object, lowest: int, section: str, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
         if not value >= lowest:
-            raise InputError(f"{section}.{name} is {value}; use {lowest} or more")
+            raise InputError(f"{_place(section, name)} is {value}; use {lowest} or more")
 
 
 def above_zero(settings: object, section: str, *names: str) -> None:
@@ -28,4 +28,8 @@ def above_zero(settings: object, section: str, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
         if not value > 0:
-            raise InputError(f"{section}.{name} is {value}; use a number above 0")
+            raise InputError(f"{_place(section, name)} is {value}; use a number above 0")
+
+
+def _place(section: str, name: str) -> str:
+    return f"{section}.{name}" if section else name

@@ -12,7 +12,7 @@ import soundfile
 
 from deploy.conftest import Command
 from deploy.programs import printed
-from runtime.tiny_model import write_model
+from runtime.tiny_model import metadata, write_model
 from sese import Enhancer, load
 from sese.runtime.artefact import bundled_models, find_model
 
@@ -63,6 +63,24 @@ def test_the_ceiling(program: Command, speech: np.ndarray, tmp_path: Path) -> No
     np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
 
 
+@pytest.fixture
+def experts(tmp_path: Path) -> Path:
+    """A model whose gate picks the second of four experts."""
+    levels = [{"utilization": 0.25, "macs_per_second": 1e6, "parameters": 1000}] * 4
+    facts = metadata(router=True, alternatives=True, levels=levels)
+    return write_model(tmp_path / "model" / "model.onnx", routed=1, facts=facts).parent
+
+
+def test_everything_is_what_the_gates_decide(
+    program: Command, experts: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    """Within a budget of 1, the default, gates pick the channels, and a gate the expert."""
+    for model, options in (("conv-fsenet-dyncp", ()), (str(experts), ("--budget", "1"))):
+        expected = opened(model).enhance(speech[:1], RATE)
+        written = enhanced(program, model, speech[:1], tmp_path, *options)
+        np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
+
+
 def test_any_pieces(pieces: Command, speech: np.ndarray, tmp_path: Path) -> None:
     """Chunks of any length, signal after signal, streams side by side: always the same samples."""
     audio = speech[0, :16001]
@@ -87,13 +105,13 @@ def test_sixteen_bits(program: Command, speech: np.ndarray, tmp_path: Path) -> N
         np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
 
 
-def test_refused(program: Command, tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+def test_refused(program: Command, tiny: Path, experts: Path, speech: np.ndarray, tmp_path: Path) -> None:
     model = tiny / "model.onnx"
     good, other, target = tmp_path / "good.wav", tmp_path / "other.wav", tmp_path / "out.wav"
     soundfile.write(good, speech[0, :1600], RATE)
     soundfile.write(other, speech[0, :1600], 44100)
     write_model(tmp_path / "bare.onnx")
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     for arguments, said in [
         ([model, other, target], "44100 Hz"),
         ([model, good, good], "name another output"),
@@ -104,6 +122,7 @@ def test_refused(program: Command, tiny: Path, speech: np.ndarray, tmp_path: Pat
         ([model, good, target, "--level", "x"], "level"),
         ([model, good, target, "--budget", "2"], "budget"),
         ([model, good, target, "--budget", "auto"], "router"),
+        ([experts / "model.onnx", good, target, "--budget", "0.5"], "holds no mean"),
         ([model, good], "usage"),
         ([model, good, target, "--quick"], "--quick"),
     ]:
@@ -112,4 +131,4 @@ def test_refused(program: Command, tiny: Path, speech: np.ndarray, tmp_path: Pat
         assert "error: " in ran.stderr
         assert said in ran.stderr
         assert ran.stdout == ""
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before

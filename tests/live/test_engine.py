@@ -63,7 +63,7 @@ def test_bypass_is_aligned_and_fades() -> None:
 @pytest.fixture
 def engine(tiny: Path) -> Engine:
     stream = Settings(str(tiny), trace_seconds=1).open(RATE, 1)
-    return Engine(stream, buffer_frames=320, block_frames=BLOCK, out_channels=2)
+    return Engine(stream, buffer_frames=320, block_frames=BLOCK)
 
 
 def test_plays_what_was_taken_after_the_told_delay(engine: Engine) -> None:

@@ -192,6 +192,29 @@ def test_nothing_gained_is_refused(sese: Run, student: Path, recordings: Path, t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_an_expert_of_a_mixture_learns(
+    sese: Run,  # noqa: F811
+    recordings: Path,
+    tmp_path: Path,
+) -> None:
+    mixture, output = tmp_path / "mixture", tmp_path / "adapted"
+    torch.manual_seed(0)
+    config = LocalExpertsConfig(hidden=8, experts=2, gate_hidden=4)
+    checkpoint.save(mixture, "local_experts", config, config.build().state_dict())
+    adapt = ("adapt", mixture, "--recordings", recordings, "-o", output, *QUICK, "--tolerance", "100")
+    assert "no level '3'; use low, all, or some of 1, 2" in sese(*adapt, "--levels", "3").err
+    ran = sese(*adapt, "--levels", "2")
+    assert ran.code == 0, ran.err
+    assert "levels that are kept as they are: 1\n" in ran.err
+    rows = [line.split()[0] for line in ran.out.splitlines() if "->" in line]
+    assert rows == ["1", "2"]
+    card = (output / "README.md").read_text()
+    assert "--teacher sese-1 --levels 2 " in card
+    assert "| 1 | kept as it was |" in card
+    assert package.load(output).stream(budget="auto").routed
+
+
 def write(folder: Path, *clips: np.ndarray, rate: int = RATE) -> Path:
     folder.mkdir()
     for number, clip in enumerate(clips):

@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from sese.errors import InputError
+from sese.nn import checkpoint
 from sese.nn.systems.local_experts import LocalExpertsConfig
 from sese.personalization import guard
 from sese.personalization.config import AdaptConfig
@@ -157,6 +158,19 @@ def test_time_and_patience_end_an_adaptation(tmp_path: Path) -> None:
     assert idle.step == 3
 
 
+def test_an_expert_learns_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = LocalExpertsConfig(hidden=4, experts=2, gate_hidden=4).build()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    clip = [torch.from_numpy(voice(150, 4.0))]
+    spans = [Span(0, 0, 3 * RATE)], [Span(0, 3 * RATE, 4 * RATE)]
+    config = AdaptConfig(steps=2, segment_seconds=0.5, batch_size=2, precision="32-true")
+    Adaptation(model, [1], Material(clip, [clip, clip], *spans), config, tmp_path, "").run(lambda now: None)
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+    assert changed
+    assert all(name.startswith("backbone.experts.1.") for name in changed), changed
+
+
 def test_teachers_are_aligned_at_any_rate(tiny: Path) -> None:
     """The tiny model hands its input through, late by its lookahead."""
     teacher = open_teacher(str(tiny), LocalExpertsConfig(hidden=4).build())
@@ -166,6 +180,18 @@ def test_teachers_are_aligned_at_any_rate(tiny: Path) -> None:
         assert made.shape == audio.shape
         inner = slice(rate // 10, -rate // 10)
         assert np.std((made - audio)[inner]) < 0.02 * np.std(audio)
+
+
+def test_a_teacher_of_experts_lets_its_gate_pick(tmp_path: Path) -> None:
+    config = LocalExpertsConfig(hidden=4, experts=2, gate_hidden=4)
+    model = config.build().eval()
+    with torch.no_grad():
+        model.policy.logits.weight.zero_()
+        model.policy.logits.bias.copy_(torch.tensor([1.0, 0.0]))
+    checkpoint.save(tmp_path, "local_experts", config, model.state_dict())
+    audio = voice(150, 1.0)
+    heard = open_teacher(str(tmp_path), model).run(audio, RATE)
+    np.testing.assert_allclose(heard, enhance(model, audio, {"expert": 1}), atol=1e-6)
 
 
 def test_a_network_runs_over_long_signals_as_over_whole_ones() -> None:

@@ -21,6 +21,7 @@ from sese.nn.systems.local_experts import LocalExpertsConfig
 from sese.personalization import assembly, autoencoder, embedding, groups
 from sese.personalization.autoencoder import AutoencoderConfig, SpeechAutoencoder
 from sese.personalization.embedding import SpeakerNet, SpeakerNetConfig, pair_loss
+from sese.personalization.saved import save
 from sese.personalization.speaker_clips import SpeakerDataConfig, speaker_clips, spoken
 from sese.personalization.verification import equal_error_rate, verify
 from sese.training.experts import read_classes
@@ -325,7 +326,7 @@ def other_corpus(corpus: Path, tmp_path: Path) -> Path:
 
 def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, cache: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
     saved, recipe = tmp_path / "net", CONFIGS / "embedding.yaml"
-    embedding.save(saved, net())
+    save(saved, net())
     config, weights = generalist()
     checkpoint.save(tmp_path / "plain", "local_experts", config, weights)
     (tmp_path / "none.json").write_text("[]")

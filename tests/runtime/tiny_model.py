@@ -37,12 +37,17 @@ def metadata(**changes: Any) -> dict[str, Any]:
 
 
 def write_model(
-    path: Path, *, memory: float = 0.0, facts: dict[str, Any] | None = None, drop_output: str = ""
+    path: Path,
+    *,
+    memory: float = 0.0,
+    routed: int = len(GAINS) - 1,
+    facts: dict[str, Any] | None = None,
+    drop_output: str = "",
 ) -> Path:
     """Write a delay line of LOOKAHEAD samples, times the level's gain, to `path`.
 
     With `memory`, the frames' running mean power is added, so that every sample depends on all before it. The
-    router always asks for the highest level; it holds no budget.
+    router always asks for the level `routed`; it holds no budget.
     `facts` None leaves out the metadata; `drop_output` is the name of an output to leave out.
     """
     import onnx
@@ -90,7 +95,7 @@ def write_model(
     constants = [
         constant("zero", 0, np.int64),
         constant("one", 1, np.int64),
-        constant("routed", len(GAINS) - 1, np.int64),
+        constant("routed", routed, np.int64),
         constant("gains", GAINS),
         constant("utilizations", UTILIZATIONS),
         constant("start", [0], np.int64),

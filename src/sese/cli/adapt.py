@@ -33,8 +33,8 @@ def adapt(
     levels: Annotated[
         str | None,
         typer.Option(
-            help="Levels that learn: 'low' (all but the highest), 'all', or some, as 0.125,0.25; others are "
-            "kept as they are. [default: low with the teacher 'own', else all]"
+            help="Levels that learn: 'low' (all but the highest), 'all', or some, as 0.125,0.25, of experts "
+            "as 1,2; others are kept as they are. [default: low with the teacher 'own', else all]"
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings, as configs/adaptation/*.yaml.")] = None,
@@ -95,7 +95,7 @@ def _text(report: dict[str, Any]) -> str:
     for row, general in zip(report["levels"], report["general"]["levels"], strict=True):
         kept = "" if row["adapted"] else "  (kept: to itself)"
         lines.append(
-            f"{row['utilization']:<6g} {row['macs_per_second'] / 1e6:7.1f}  "
+            f"{row['name']:<6} {row['macs_per_second'] / 1e6:7.1f}  "
             f"{row['before_db']:6.2f} -> {row['after_db']:6.2f} dB{kept:<19}"
             f"{general['before_db']:6.2f} -> {general['after_db']:6.2f} dB"
         )

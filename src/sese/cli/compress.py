@@ -22,7 +22,7 @@ def compress(
             " makes; for a network that labels speech, its corpus."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the networks and the report.")],
+    out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder for the networks and the report.")],
     search: Annotated[
         bool, typer.Option("--search", help="Search bit widths; again with the same folder, goes on.")
     ] = False,
@@ -75,21 +75,21 @@ def compress(
     )
     subject = open_subject(model, data, limit, seconds)
     other = None if test is None else open_subject(model, test, test_limit, test_seconds, test=True)
-    evaluate = Evaluator(subject, output if search else None)
+    evaluate = Evaluator(subject, out if search else None)
     done = not search or run(evaluate, settings, _progress if sys.stderr.isatty() else _lines, max_minutes)
     if not done:
         typer.echo(f"stopped after {len(evaluate.known)} evaluations; the same command goes on", err=True)
         return
     more = open_subject(model, data, choose_limit, seconds)
-    choose = Evaluator(more, output / "choice", evaluate)
+    choose = Evaluator(more, out / "choice", evaluate)
     variants = study.chosen(choose, widths, front(list(evaluate.known.values())) if search else ())
     if tune:
         last = [each for each in variants if each.name in study.ALLOWED]
-        variants += [study.tuned(choose, each, tune, seed, output, _tell) for each in last]
-    study.write_networks(variants, subject, output)
+        variants += [study.tuned(choose, each, tune, seed, out, _tell) for each in last]
+    study.write_networks(variants, subject, out)
     scores: dict[str, Any] = {}
     if other is not None:
-        scores = study.score(variants, other, _tell, output, listen)
+        scores = study.score(variants, other, _tell, out, listen)
     facts = {
         "model": str(model),
         "data": str(data),
@@ -101,7 +101,7 @@ def compress(
         "tune_steps": tune,
     }
     result = study.report(evaluate, choose, variants, scores, facts)
-    paths = study.write_report(output, result)
+    paths = study.write_report(out, result)
     typer.echo(json.dumps(result, indent=2) if as_json else plain(study.to_markdown(result)), nl=as_json)
     for path in paths:
         typer.echo(f"wrote {path}", err=True)

@@ -84,16 +84,16 @@ def enhance(
     places = [as_place(text) for text in inputs]
     folder = as_place(out_dir) if out_dir is not None else None
     settings = Settings(
-        model,
-        number_or_word(budget),
-        mix,
-        max_attenuation_db,
-        force,
-        max_mmacs,
-        max_rtf,
-        trace,
-        band_above,
-        linked,
+        model=model,
+        budget=number_or_word(budget),
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
+        force=force,
+        max_mmacs=max_mmacs,
+        max_rtf=max_rtf,
+        trace=trace,
+        band_above=band_above,
+        linked=linked,
     )
     planned = plan_jobs(places, output, folder, force)
     if len(planned) == 1 and planned[0].error:

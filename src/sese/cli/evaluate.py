@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.options import number_or_word
 from sese.errors import plain
 
 
@@ -63,7 +64,7 @@ def evaluate(
     if out is not None:
         report.make_folder(out)
     progress = show if sys.stderr.isatty() else None
-    budgets = [budget_of(text) for text in budget or ()]
+    budgets = [number_or_word(text) for text in budget or ()]
     names = metric_names(metrics)
     if predict:
         names = reference_free(names)
@@ -106,11 +107,3 @@ def reference_free(names: list[str] | None) -> list[str]:
 def metric_names(text: str | None) -> list[str] | None:
     """The words of a list joined by commas; None for none given."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def budget_of(text: str) -> float | str:
-    """The text as a number where it is one; the model says what else it takes."""
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 
 from sese.errors import InputError
 
@@ -17,6 +18,13 @@ def require(extra: str, *modules: str) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise InputError(f'this command needs {", ".join(missing)}; run: pip install "sese[{extra}]"')
+
+
+def run_of(config: Path, run_dir: Path | None) -> tuple[Path, Path | None]:
+    """The configuration file and the run folder, where a run folder may stand for its configuration."""
+    from sese.training.run_folder import RESOLVED
+
+    return (config / RESOLVED, run_dir or config) if config.is_dir() else (config, run_dir)
 
 
 def take_minutes(overrides: Sequence[str] | None) -> tuple[list[str], float | None]:

@@ -93,12 +93,12 @@ def live(
     source, target = find_card(sd, input_, "input"), find_card(sd, output, "output")
     rate = rate or source.sample_rate
     settings = Settings(
-        model,
-        None if budget is None else number_or_word(budget),
-        mix,
-        max_attenuation_db,
-        max_mmacs,
-        max_rtf,
+        model=model,
+        budget=None if budget is None else number_or_word(budget),
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
+        max_mmacs=max_mmacs,
+        max_rtf=max_rtf,
         trace_seconds=1,
         band_above=band_above,
         linked=linked,
@@ -107,7 +107,7 @@ def live(
     stream = settings.open(rate, channels)
     block = max(1, round(block_ms * rate / 1000))
     played = min(2, target.outputs) if channels == 1 else channels
-    engine = Engine(stream, round(buffer_ms * rate / 1000), block, played, correct_drift)
+    engine = Engine(stream, round(buffer_ms * rate / 1000), block, correct_drift)
     engine.bypass = bypass
     duplex = Duplex(sd, source, target, engine, rate, (channels, played), block, latency)
     with StopSignals() as stop, Keys(stop) as keys, duplex:

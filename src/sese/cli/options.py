@@ -1,4 +1,8 @@
-"""Options that several verbs share: which model, how much of it, how its output is mixed; which run."""
+"""Options that several verbs share: which model, how much of it, how its output is mixed; which run.
+
+Where a verb writes one thing, a file or a model, its option is ``--output``; a folder of several is
+``--out-dir``. Either is ``-o`` where a verb has but one of them.
+"""
 
 from __future__ import annotations
 

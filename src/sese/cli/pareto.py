@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sese.cli.options import number_or_word
 from sese.errors import InputError, plain
 
 
@@ -83,13 +84,13 @@ def pareto(
 def _evaluate(
     model: str, data: str, budgets: list[str] | None, limit: int | None, jobs: int, metrics: str | None
 ) -> dict[str, Any]:
-    from sese.cli.evaluate import budget_of, metric_names, show
+    from sese.cli.evaluate import metric_names, show
     from sese.evaluation.pairs import find_pairs
     from sese.evaluation.pareto import pareto_budgets
     from sese.evaluation.suite import evaluate
     from sese.runtime.artefact import open_artefact
 
     pairs = find_pairs(data, limit)
-    tried = [budget_of(text) for text in budgets or ()] or pareto_budgets(open_artefact(model).card)
+    tried = [number_or_word(text) for text in budgets or ()] or pareto_budgets(open_artefact(model).card)
     progress = show if sys.stderr.isatty() else None
     return evaluate(model, pairs, tried, metrics=metric_names(metrics), jobs=jobs, progress=progress)

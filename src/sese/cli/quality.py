@@ -40,17 +40,15 @@ def train(
     jobs: Jobs = None,
 ) -> None:
     """Train a predictor; labels the clips first. Stops cleanly after max_minutes=N; --resume goes on."""
-    from sese.cli.extras import require, take_minutes
+    from sese.cli.extras import require, run_of, take_minutes
 
     require("train", "torch", "safetensors", "yaml")
     from sese.evaluation.parallel import job_count
     from sese.quality.config import read
     from sese.quality.training import train as run
-    from sese.training.run_folder import RESOLVED
 
     changes, minutes = take_minutes(overrides)
-    if config.is_dir():
-        config, run_dir = config / RESOLVED, run_dir or config
+    config, run_dir = run_of(config, run_dir)
     resolved = read(config, changes)
     folder = run_dir or Path("runs") / resolved.name
     run(resolved, folder, resume, minutes, job_count(jobs, resolved.data.clips))
@@ -97,7 +95,7 @@ def compare(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder of a predictor with binary activations.")],
-    out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the predictor to write.")],
 ) -> None:
     """Write a predictor with 8-bit weights: predictor.npz, which runs on packed bits, and predictor.onnx."""
     from sese.cli.extras import require
@@ -105,5 +103,5 @@ def export(
     require("train", "torch", "safetensors", "onnxscript")
     from sese.quality.exporting import export as write
 
-    for path in write(run, out):
+    for path in write(run, output):
         typer.echo(f"wrote {path} ({path.stat().st_size:,} bytes)")

@@ -25,15 +25,13 @@ def train(
 
     Stops cleanly after max_minutes=N; --resume goes on.
     """
-    from sese.cli.extras import require, take_minutes
+    from sese.cli.extras import require, run_of, take_minutes
 
     require("train", "torch", "safetensors", "yaml")
     from sese.personalization import speaker_training
-    from sese.training.run_folder import RESOLVED
 
     changes, minutes = take_minutes(overrides)
-    if config.is_dir():
-        config, run_dir = config / RESOLVED, run_dir or config
+    config, run_dir = run_of(config, run_dir)
     resolved = speaker_training.read(config, changes)
     speaker_training.train(resolved, run_dir or Path("runs") / resolved.name, resume, minutes)
 
@@ -130,7 +128,7 @@ def assemble(
     model: Annotated[Path, typer.Argument(help="Model folder of a generalist, or of an expert a group.")],
     embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
     groups: Annotated[Path, typer.Argument(help="Centres, groups-K.json of `sese speakers group`.")],
-    out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")],
 ) -> None:
     """Make a mixture of experts whose gate is a speaker embedding; training.initial takes it.
 
@@ -143,8 +141,8 @@ def assemble(
     from sese.personalization import groups as grouping
     from sese.personalization.embedding import load
 
-    made = assembly.write(model, load(embedding), grouping.load(groups), out)
-    typer.echo(f"{out}: {made.experts} experts of {made.hidden} units, a gate of {made.gate_hidden}")
+    made = assembly.write(model, load(embedding), grouping.load(groups), output)
+    typer.echo(f"{output}: {made.experts} experts of {made.hidden} units, a gate of {made.gate_hidden}")
 
 
 @app.command()

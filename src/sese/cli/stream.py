@@ -78,18 +78,17 @@ def stream(
             )
     if trace is not None:
         require_trace_path(trace, force)
-    trace_seconds = TRACE_SECONDS if trace is None else None
     settings = Settings(
-        model,
-        number_or_word(budget),
-        mix,
-        max_attenuation_db,
-        max_mmacs,
-        max_rtf,
-        trace_seconds,
-        band_above,
-        linked,
-        latency,
+        model=model,
+        budget=number_or_word(budget),
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
+        max_mmacs=max_mmacs,
+        max_rtf=max_rtf,
+        trace_seconds=TRACE_SECONDS if trace is None else None,
+        band_above=band_above,
+        linked=linked,
+        latency=latency,
     )
     with StopSignals() as stop:
         source = Input(sys.stdin.fileno(), stop)

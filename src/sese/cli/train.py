@@ -14,18 +14,16 @@ def train(
     resume: Resume = False,
 ) -> None:
     """Train a model. Stops cleanly after max_minutes=N; --resume goes on."""
-    from sese.cli.extras import require, take_minutes
+    from sese.cli.extras import require, run_of, take_minutes
 
     require("train", "torch", "lightning", "yaml")
     from sese.labels import training as labels
     from sese.training.config import parse
     from sese.training.config_file import read_values
     from sese.training.run import train as run
-    from sese.training.run_folder import RESOLVED
 
     changes, minutes = take_minutes(overrides)
-    if config.is_dir():
-        config, run_dir = config / RESOLVED, run_dir or config
+    config, run_dir = run_of(config, run_dir)
     values = read_values(config, changes)
     if values.get("system") == labels.SYSTEM:
         labelling = labels.parse(values)

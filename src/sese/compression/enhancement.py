@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sese.compression.layers import GRU, Activation, Dense, Floats, Layer
+from sese.compression.subject import fingerprint
 from sese.errors import InputError
 from sese.evaluation.metrics import score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
@@ -59,11 +59,7 @@ class Enhancement:
         self._gain = 0.1 / self.noisy.square().mean(1, keepdim=True).sqrt().clamp_min(1e-4)
         self._target = _compressed(self.clean * self._gain)
         self._whole = self._distances(self.noisy)
-        digest = hashlib.sha256(self.noisy.numpy().tobytes() + self.clean.numpy().tobytes())
-        for layer in self.layers:
-            for matrix in layer.matrices.values():
-                digest.update(matrix.tobytes())
-        self.fingerprint = digest.hexdigest()[:16]
+        self.fingerprint = fingerprint(self.layers, self.noisy.numpy(), self.clean.numpy())
 
     def error(self, y: np.ndarray) -> float:
         """Of audio enhanced with what the chain made, [clip, frame, output]; 1 is the noisy input's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sese.compression.layers import GRU, Dense, Floats, Layer
+from sese.compression.subject import fingerprint
 from sese.labels.data import LabelDataConfig, LabelledClips
 from sese.labels.network import LabelNet, load, save
 from sese.labels.training import accuracy_of, loss_of
@@ -48,11 +48,7 @@ class Labelling:
         mean = self.target.mean()
         guess = (mean if self.task == "frame_snr" else mean.logit()).expand_as(self.target)
         self._guessed = float(loss_of(guess, self.target, self.task).mean())
-        digest = hashlib.sha256(self.x.tobytes() + self.target.numpy().tobytes())
-        for layer in self.layers:
-            for matrix in layer.matrices.values():
-                digest.update(np.ascontiguousarray(matrix).tobytes())
-        self.fingerprint = digest.hexdigest()[:16]
+        self.fingerprint = fingerprint(self.layers, self.x, self.target.numpy())
 
     def error(self, y: np.ndarray) -> float:
         """Of scores [clip, frame, 1]."""

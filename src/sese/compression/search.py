@@ -236,7 +236,7 @@ def narrow_weights(genes: Sequence[str], bits: int) -> str:
 def front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Those that no other beats in error without more bytes on disk, smallest first."""
     best: list[Evaluation] = []
-    for one in sorted(evaluations, key=lambda each: (each.bytes, each.error), reverse=False):
+    for one in sorted(evaluations, key=lambda each: (each.bytes, each.error)):
         if not best or one.error < best[-1].error:
             best.append(one)
     return best

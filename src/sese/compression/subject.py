@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,15 @@ import numpy as np
 from sese.compression.layers import Floats, Layer
 
 
+def fingerprint(layers: Sequence[Layer], *clips: np.ndarray) -> str:
+    """Tells a chain on these clips from others."""
+    matrices = (matrix for layer in layers for matrix in layer.matrices.values())
+    digest = hashlib.sha256()
+    for values in (*clips, *matrices):
+        digest.update(values.tobytes())
+    return digest.hexdigest()[:16]
+
+
 class Subject(Protocol):
     """A trained network on some clips.
 
@@ -18,7 +28,7 @@ class Subject(Protocol):
         layers: the chain, in float.
         x: frames [clip, frame, input] that go into the chain.
         measure: what `error` is, in words.
-        fingerprint: tells this network on these clips from others.
+        fingerprint: see the function.
     """
 
     layers: tuple[Layer, ...]

@@ -75,7 +75,6 @@ class Engine:
         stream: The model.
         buffer_frames: Samples that are to wait to be played when playing begins, besides a block.
         block_frames: Samples that a callback brings or takes, about.
-        out_channels: Channels to play: those of the stream, or more if it has one, which is then copied.
         correct_drift: Hold the delay where the clocks of the devices differ, see `sese.live.drift`.
 
     Attributes:
@@ -92,12 +91,11 @@ class Engine:
         stream: Stream,
         buffer_frames: int,
         block_frames: int,
-        out_channels: int,
         correct_drift: bool = True,
     ) -> None:
         rate, card = stream.sample_rate, stream.artefact.card
         frame = -(-card.hop_length * rate // card.sample_rate)  # what the model brings at a time
-        self._stream, self._rate, self._out_channels = stream, rate, out_channels
+        self._stream, self._rate = stream, rate
         self.target_frames = buffer_frames + max(frame, block_frames)
         self._most = self.target_frames + max(frame, block_frames) + round(SLACK_SECONDS * rate)
         self._chunk = max(1, round(LONGEST_CHUNK_SECONDS * rate))
@@ -144,7 +142,10 @@ class Engine:
         self.counts.lost += self._captured.write(block) > 0
 
     def give(self, out: NDArray[np.float32], underflow: bool = False) -> None:
-        """The output callback: fill ``[frame, channel]``. `underflow`: the block before it came too late."""
+        """The output callback: fill ``[frame, channel]``, all channels alike where the stream has but one.
+
+        `underflow`: the block before it came too late.
+        """
         self.calls[1] += 1
         self.counts.output_underflows += underflow
         if not self._playing and len(self._to_play) < self.target_frames:
@@ -157,7 +158,7 @@ class Engine:
         else:
             self._drift.restart()
             self.counts.starved += 1
-        out[: len(block)] = block  # one channel goes to all
+        out[: len(block)] = block
         out[len(block) :] = 0
 
     def _run(self) -> None:

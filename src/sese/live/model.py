@@ -1,6 +1,6 @@
 """The model behind a pipe or a sound card: how it is opened, and what is told about it at the end.
 
-This is the one place that knows how a `sese.runtime.stream.Stream` is made.
+Of `live` this is the one place that knows how a `sese.runtime.stream.Stream` is made.
 """
 
 from __future__ import annotations

@@ -19,9 +19,8 @@ from torch import Tensor
 from sese.errors import InputError
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
-from sese.nn.cost import macs_per_sample, parameters
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import utilization
+from sese.nn.plan import alternatives
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.personalization import guard
@@ -37,11 +36,9 @@ from sese.personalization.recordings import (
     several_speakers,
     with_speech,
 )
+from sese.personalization.report import Outcome, level_names, refusal, report_of
 from sese.personalization.teacher import DEFAULT, OWN, Teacher, enhance, model_folder, open_teacher
 from sese.personalization.voice import listen
-
-TRAINING_COST = 3
-"""MACs of a training step over those of the forward pass: the backward pass has twice as many."""
 
 LOW, ALL = "low", "all"
 
@@ -57,8 +54,8 @@ class Request:
         recordings: folder with the user's recordings, or one file.
         output: model folder to write.
         teacher: see `open_teacher`; None for the model's own highest level, or `sese-1` where it has but one.
-        levels: ``low`` (all but the highest), ``all``, or utilizations, as ``0.125,0.25``; None for low where
-            the model teaches itself, else all.
+        levels: ``low`` (all but the highest), ``all``, or utilizations, as ``0.125,0.25`` (of experts their
+            numbers, ``1,3``); None for low where the model teaches itself, else all.
         config: settings.
         resume: go on from the checkpoint of an interrupted adaptation.
         force: replace an existing output, and start anew where an interrupted adaptation lies.
@@ -117,9 +114,11 @@ def adapt(request: Request, tell: Tell) -> dict[str, Any]:
     pairs = guard.general_set(student.sample_rate)
     before = guard.scores(student, pairs)
     taught = before[-1] if own == OWN else guard.teacher_scores(teacher, pairs)
-    chosen = _fitting(teacher, taught, before, chosen, strict=request.levels not in (None, LOW))
+    chosen = _fitting(
+        teacher, taught, before, chosen, level_names(student), strict=request.levels not in (None, LOW)
+    )
     if len(chosen) < len(before):
-        kept = [f"{share:.3g}" for level, share in enumerate(_shares(student)) if level not in chosen]
+        kept = [name for level, name in enumerate(level_names(student)) if level not in chosen]
         tell(f"levels that are kept as they are: {', '.join(kept)}")
 
     seconds = sum(len(each.audio) for each in found) / student.sample_rate
@@ -139,15 +138,19 @@ def adapt(request: Request, tell: Tell) -> dict[str, Any]:
         adaptation.resume()
     elif request.force:
         shutil.rmtree(request.work, ignore_errors=True)
-    progress = adaptation.run(lambda now: tell(_line(now, adaptation)), request.max_minutes)
+    adaptation.run(lambda now: tell(_line(now, adaptation)), request.max_minutes)
     outcome = _guarded(adaptation, original, pairs, before, tell)
     student.cpu()
-    report = _report(request, student, teacher, chosen, progress, material, outcome)
+    report: dict[str, Any] = {
+        "model": request.model.resolve().name if request.model.exists() else str(request.model),
+        "name": request.output.name,
+        **report_of(adaptation, teacher, outcome),
+    }
     report["recordings"] |= {"left_out": len(left_out) + len(silent), "warning": warning}
     report["general"]["teacher_db"] = float(taught.mean())
-    report["refused"] = _refusal(report, config)
+    report["refused"] = refusal(report, config)
     if report["refused"]:
-        if not progress.best_step:
+        if not adaptation.progress.best_step:
             shutil.rmtree(request.work, ignore_errors=True)
         return report
     trained = request.work / "model"
@@ -168,11 +171,11 @@ def adapt(request: Request, tell: Tell) -> dict[str, Any]:
 
 def _slimmable(student: Enhancer) -> bool:
     """Whether it has levels, one within the other."""
-    return len(level_plans(student)) > 1 and all(site.kind != "one_hot" for site in student.sites)
+    return len(level_plans(student)) > 1 and not alternatives(student.sites)
 
 
 def parse_levels(text: str, student: Enhancer) -> list[int]:
-    """Numbers of the levels that a text names, cheapest first.
+    """Numbers of the levels that a text names, counted from 0, the cheapest; see `Request`.
 
     Raises:
         InputError: it names one that there is not.
@@ -182,23 +185,19 @@ def parse_levels(text: str, student: Enhancer) -> list[int]:
         return list(range(len(plans)))
     if text == LOW:
         return list(range(len(plans) - 1))
-    used = _shares(student)
+    names = level_names(student)
     found = set()
     for word in text.split(","):
         try:
-            near = [level for level, share in enumerate(used) if abs(share - float(word)) < 0.005]
+            near = [level for level, name in enumerate(names) if abs(float(name) - float(word)) < 0.005]
         except ValueError:
             near = []
         if not near:
-            names = ", ".join(f"{share:.3g}" for share in used)
-            raise InputError(f"--levels {text}: there is no level '{word}'; use low, all, or some of {names}")
+            raise InputError(
+                f"--levels {text}: there is no level '{word}'; use low, all, or some of {', '.join(names)}"
+            )
         found.add(near[0])
     return sorted(found)
-
-
-def _shares(student: Enhancer) -> list[float]:
-    """Utilization of each level."""
-    return [float(utilization(plan, student.sites).mean()) for plan in level_plans(student)]
 
 
 def _check_places(request: Request, source: Path) -> None:
@@ -227,9 +226,22 @@ def _check_student(student: Enhancer, system: str, model: Path) -> None:
 
 
 def _fitting(
-    teacher: Teacher, taught: Tensor, before: Tensor, levels: Sequence[int], strict: bool
+    teacher: Teacher,
+    taught: Tensor,
+    before: Tensor,
+    levels: Sequence[int],
+    names: Sequence[str],
+    strict: bool,
 ) -> list[int]:
     """The levels that have something to learn: those that the teacher is better than on the general set.
+
+    Args:
+        teacher: for errors, its name.
+        taught: SI-SDR of the teacher on each clip, in dB: (clip,).
+        before: of the student: (level, clip).
+        levels: that are to learn.
+        names: of all levels.
+        strict: whether all of `levels` have to fit.
 
     Raises:
         InputError: none of them, or not all of them and `strict`.
@@ -239,8 +251,9 @@ def _fitting(
         level = next(level for level in levels if level not in worse)
         raise InputError(
             f"teacher and student do not fit: on the bundled general set {teacher.name} reaches "
-            f"{taught.mean():.2f} dB SI-SDR, level {level} of the student {before[level].mean():.2f} dB; "
-            "name a better teacher with --teacher, or lower levels with --levels"
+            f"{taught.mean():.2f} dB SI-SDR, level {names[level]} of the student "
+            f"{before[level].mean():.2f} dB; name a better teacher with --teacher, or lower levels with "
+            "--levels"
         )
     return worse
 
@@ -300,23 +313,6 @@ def _identity(
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an adaptation.
-
-    Attributes:
-        share: of the way from the original's weights to the adapted ones.
-        distances: SI-SDR of each level to its target on held-out pieces, in dB.
-        general: see `guard.compare`.
-        harmed: rows of `general` that lose too much.
-    """
-
-    share: float
-    distances: list[float]
-    general: list[dict[str, Any]]
-    harmed: list[dict[str, Any]]
-
-
 def _guarded(
     adaptation: Adaptation, original: dict[str, Tensor], pairs: guard.Pairs, before: Tensor, tell: Tell
 ) -> Outcome:
@@ -340,83 +336,4 @@ def _line(progress: Progress, adaptation: Adaptation) -> str:
     return (
         f"step {progress.step} of at most {adaptation.config.steps}, {progress.seconds / 60:.1f} min: "
         f"held-out SI-SDR to the teacher {last:.2f} dB, at first {first:.2f} dB"
-    )
-
-
-def _report(
-    request: Request,
-    student: Enhancer,
-    teacher: Teacher,
-    chosen: Sequence[int],
-    progress: Progress,
-    material: Material,
-    outcome: Outcome,
-) -> dict[str, Any]:
-    rate, plans = student.sample_rate, level_plans(student)
-    first = progress.history[0][1]
-    heard = progress.step * request.config.batch_size * request.config.segment_seconds
-    cost = [macs_per_sample(student, plan) * rate for plan in plans]
-    minutes = [sum(span.samples for span in spans) / rate / 60 for spans in (material.learn, material.held)]
-    per_second = sum(cost[level] for level in chosen) / len(chosen)
-    return {
-        "model": request.model.resolve().name if request.model.exists() else str(request.model),
-        "name": request.output.name,
-        "teacher": {"name": teacher.name, "macs_per_second": teacher.macs_per_second},
-        "parameters": parameters(student),
-        "recordings": {
-            "files": len(material.noisy),
-            "learn_minutes": minutes[0],
-            "held_out_minutes": minutes[1],
-        },
-        "levels": [
-            {
-                "utilization": round(share, 6),
-                "adapted": level in chosen,
-                "macs_per_second": cost[level],
-                "before_db": first[level],
-                "after_db": outcome.distances[level],
-            }
-            for level, share in enumerate(_shares(student))
-        ],
-        "share": outcome.share,
-        "general": {
-            "clips": guard.CLIPS,
-            "tolerance_db": request.config.tolerance_db,
-            "harmed": [row["level"] for row in outcome.harmed],
-            "levels": outcome.general,
-        },
-        "cost": {
-            "minutes": progress.seconds / 60,
-            "steps": progress.step,
-            "best_step": progress.best_step,
-            "audio_minutes": heard / 60,
-            "macs": TRAINING_COST * heard * per_second + sum(minutes) * 60 * teacher.macs_per_second,
-        },
-        "ended": progress.end,
-    }
-
-
-def _refusal(report: dict[str, Any], config: AdaptConfig) -> str:
-    """Why the adapted model is not to be written; empty where it may be."""
-    learnt = [row for row in report["levels"] if row["adapted"]]
-    gained = sum(row["after_db"] - row["before_db"] for row in learnt) / len(learnt)
-    if not report["cost"]["best_step"] or not gained > 0:
-        return (
-            "no step came nearer to the teacher on the held-out recordings; "
-            "give more recordings, or a lower learning_rate"
-        )
-    general = report["general"]
-    lost = "; ".join(
-        f"level {row['level']} from {row['before_db']:.2f} to {row['after_db']:.2f} dB "
-        f"({row['change_db']['mean']:+.2f} dB, 95% {row['change_db']['low']:+.2f} to "
-        f"{row['change_db']['high']:+.2f})"
-        for row in general["levels"]
-        if row["level"] in general["harmed"]
-    )
-    if not lost:
-        return ""
-    nearer = f", and even {guard.SHARES[-1]:.0%} of the way too much" if config.draw_back else ""
-    return (
-        f"it harms other voices and noises: SI-SDR on the general set falls by more than "
-        f"{config.tolerance_db:g} dB, {lost}{nearer}; to accept this, add --resume and a higher --tolerance"
     )

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
-from sese.nn.bounded import bounded
 from sese.personalization import saved
 
 
@@ -45,13 +45,10 @@ class AutoencoderConfig:
     code: int = 32
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_fft", "hop_length", "context", "hidden", "code"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "model", "sample_rate", "n_fft", "hop_length", "context", "hidden", "code")
+        above_zero(self, "model", "compression")
         if self.hop_length > self.n_fft:
             raise InputError(f"model.hop_length is {self.hop_length}; use at most n_fft, {self.n_fft}")
-        if not self.compression > 0:
-            raise InputError(f"model.compression is {self.compression}; use a number above 0")
 
 
 class SpeechAutoencoder(nn.Module):
@@ -119,19 +116,6 @@ def errors(net: SpeechAutoencoder, outputs: Sequence[Tensor], seconds: float) ->
     return torch.stack([net(part) for part in heard], dim=1)
 
 
-def save(folder: Path, net: SpeechAutoencoder) -> None:
-    """Write the network into a folder; each file appears whole or not at all."""
-    saved.save(folder, net.config, net.state_dict())
-
-
 def load(folder: Path) -> SpeechAutoencoder:
-    """The network of a folder, or of a run's best, ready for inference.
-
-    Raises:
-        InputError: missing or corrupt files, or weights of another network.
-    """
-    config, weights = saved.load(folder, AutoencoderConfig, "a speech autoencoder")
-    with bounded(folder):
-        net = SpeechAutoencoder(config)
-    saved.give(net, weights, folder)
-    return net.eval()
+    """The network of a folder, or of a run's best, ready for inference; see `saved.load`."""
+    return saved.load(folder, SpeechAutoencoder, AutoencoderConfig, "a speech autoencoder")

@@ -18,7 +18,7 @@ def command(report: dict[str, Any], config: AdaptConfig) -> str:
         if getattr(config, field.name) != getattr(default, field.name) and field.name != "threads"
     ]
     own = "own" if report["teacher"]["name"].startswith("its own") else report["teacher"]["name"]
-    adapted = ",".join(f"{row['utilization']:g}" for row in report["levels"] if row["adapted"])
+    adapted = ",".join(row["name"] for row in report["levels"] if row["adapted"])
     levels = ["--levels", adapted] if len(report["levels"]) > 1 else []
     words = [
         *("sese", "adapt", report["model"], "--recordings", "RECORDINGS", "-o", report["name"]),
@@ -34,7 +34,7 @@ def notes(report: dict[str, Any], config: AdaptConfig) -> str:
         "| level | adapted | to the teacher before | after | general set before | after |",
         "| --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {row['utilization']:g} | {'yes' if row['adapted'] else 'kept as it was'} | "
+            f"| {row['name']} | {'yes' if row['adapted'] else 'kept as it was'} | "
             f"{row['before_db']:.2f} | {row['after_db']:.2f} | "
             f"{other['before_db']:.2f} | {other['after_db']:.2f} |"
             for row, other in zip(report["levels"], general["levels"], strict=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
 from sese.training.config_file import build, changed, read_values
 from sese.training.losses import LOSSES
@@ -60,15 +61,9 @@ class AdaptConfig:
             raise InputError(
                 f"losses is {dict(self.losses)}; give one or more of {sorted(LOSSES)} a weight above 0"
             )
-        for name in ("batch_size", "steps", "validate_steps", "patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; use 1 or more")
-        for name in ("least_seconds", "segment_seconds", "learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}; use a number above 0")
-        for name in ("seed", "tolerance_db", "threads", "warmup_steps"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}; use 0 or more")
+        at_least(self, 1, "", "batch_size", "steps", "validate_steps", "patience")
+        at_least(self, 0, "", "seed", "tolerance_db", "threads", "warmup_steps")
+        above_zero(self, "", "least_seconds", "segment_seconds", "learning_rate", "clip_norm")
         if not 0 <= self.protect < 1:
             raise InputError(f"protect is {self.protect}; use a share from 0 to below 1")
         if not 0 < self.held_out < 1:

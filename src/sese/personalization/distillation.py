@@ -1,7 +1,7 @@
 """Adaptation by distillation (Kim and Kim, WASPAA 2021): a student learns a teacher's outputs.
 
 There is no clean speech in it. Levels that are not adapted share weights with those that are; they learn to
-stay as they were on the same recordings.
+stay as they were on the same recordings. Experts share none: those that are not adapted stay of themselves.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sese.atomic import replacing
 from sese.errors import InputError
 from sese.nn.enhancer import Enhancer
+from sese.nn.plan import alternatives
 from sese.nn.policies.fixed import level_plans
 from sese.nn.policies.sample import deal
 from sese.personalization.config import AdaptConfig
@@ -118,6 +119,8 @@ class Adaptation:
         self.student, self.levels, self.material, self.config = student, tuple(levels), material, config
         self.folder, self.identity = folder, identity
         self.plans = level_plans(student)
+        others = () if alternatives(student.sites) else range(len(self.plans))
+        self.protected = [level for level in others if level not in self.levels]
         self.progress = Progress()
         self.best = copy.deepcopy(student.state_dict())
         self.length = round(config.segment_seconds * student.sample_rate)
@@ -204,12 +207,11 @@ class Adaptation:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         picks = torch.randint(len(self.learn), (config.batch_size,), generator=generator).tolist()
         chosen = [self.learn[pick] for pick in picks]
-        protected = [level for level in range(len(self.plans)) if level not in self.levels]
-        protect = config.protect if protected else 0.0
-        shares = [
-            (1 - protect) / len(self.levels) if level in self.levels else protect / len(protected)
-            for level in range(len(self.plans))
-        ]
+        protect = config.protect if self.protected else 0.0
+        shares = [0.0] * len(self.plans)
+        for levels, share in ((self.levels, 1 - protect), (self.protected, protect)):
+            for level in levels:
+                shares[level] = share / len(levels)
         dealt = deal(config.batch_size, shares, generator).tolist()
         self.student.train()
         for module in self.student.modules():

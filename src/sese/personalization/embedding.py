@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.checks import above_zero, at_least
 from sese.errors import InputError
-from sese.nn.bounded import bounded
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.state import fresh
 from sese.personalization import saved
@@ -47,17 +47,13 @@ class SpeakerNetConfig:
     layers: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "hop_length", "bands", "hidden", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "model", "sample_rate", "hop_length", "bands", "hidden", "layers")
+        above_zero(self, "model", "level_seconds", "compression")
         if self.n_fft != 2 * self.hop_length or self.hop_length % self.bands:
             raise InputError(
                 f"model.n_fft is {self.n_fft} with a hop of {self.hop_length} and {self.bands} bands; "
                 "use two hops, and bands that divide the hop"
             )
-        for name in ("level_seconds", "compression"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"model.{name} is {getattr(self, name)}; use a number above 0")
 
 
 class SpeakerNet(nn.Module):
@@ -117,19 +113,6 @@ def pair_loss(embeddings: Tensor, speakers: Tensor) -> Tensor:
     return 0.5 * (of_one + (errors * other).sum() / other.sum().clamp_min(1))
 
 
-def save(folder: Path, net: SpeakerNet) -> None:
-    """Write the network into a folder; each file appears whole or not at all."""
-    saved.save(folder, net.config, net.state_dict())
-
-
 def load(folder: Path) -> SpeakerNet:
-    """The network of a folder, or of a run's best, ready for inference.
-
-    Raises:
-        InputError: missing or corrupt files, or weights of another network.
-    """
-    config, weights = saved.load(folder, SpeakerNetConfig, "a speaker embedding")
-    with bounded(folder):
-        net = SpeakerNet(config)
-    saved.give(net, weights, folder)
-    return net.eval()
+    """The network of a folder, or of a run's best, ready for inference; see `saved.load`."""
+    return saved.load(folder, SpeakerNet, SpeakerNetConfig, "a speaker embedding")

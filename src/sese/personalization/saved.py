@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from sese.archive import from_json
 from sese.errors import InputError
@@ -16,53 +16,44 @@ from sese.nn import checkpoint
 from sese.nn.bounded import bounded
 from sese.nn.checkpoint import CONFIG, WEIGHTS
 
+Net = TypeVar("Net", bound=nn.Module)
 
-def save(folder: Path, config: Any, weights: dict[str, Tensor]) -> None:
+
+def save(folder: Path, net: Any) -> None:
     """Write a network into a folder; its configuration's class says of which kind it is."""
-    checkpoint.save(folder, config.system, config, weights)
+    checkpoint.save(folder, net.config.system, net.config, net.state_dict())
 
 
-def load(folder: Path, kind: Any, called: str) -> tuple[Any, dict[str, Tensor]]:
-    """The configuration and the weights of a folder, or of the folder ``best`` in it.
+def load(folder: Path, kind: type[Net], sizes: Any, called: str) -> Net:
+    """The network of a folder, or of the folder ``best`` in it, ready for inference.
 
     Args:
         folder: of a network, or of a run.
-        kind: dataclass of the configuration.
+        kind: class of the network, made from its configuration alone.
+        sizes: dataclass of the configuration.
         called: what the network is, for errors.
 
     Raises:
-        InputError: missing or corrupt files, or a network of another kind.
+        InputError: missing or corrupt files, or a network of another kind or other sizes.
     """
     folder = folder if (folder / CONFIG).exists() else folder / "best"
     try:
         values = from_json((folder / CONFIG).read_text())
-        if values.pop("system") != kind.system:
+        if values.pop("system") != sizes.system:
             raise InputError(f"{folder} holds no network that is {called}; give one of that kind")
-        names = {field.name for field in dataclasses.fields(kind)}
-        if set(values) != names:
+        if set(values) != {field.name for field in dataclasses.fields(sizes)}:
             raise InputError(f"{folder / CONFIG} is not a configuration of this version; train it again")
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         with bounded(folder / CONFIG):
-            config = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
-        return config, load_file(folder / WEIGHTS)
+            net = kind(sizes(**values))
+        net.load_state_dict(load_file(folder / WEIGHTS))
+        return net.eval()
     except FileNotFoundError as error:
         raise InputError(
             f"{error.filename} does not exist; give the folder of {called}, with {CONFIG} and {WEIGHTS}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         first = (str(error).strip() or repr(error)).splitlines()[0]
         raise InputError(f"{folder} does not hold {called}: {first}") from None
-
-
-def give(net: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
-    """Give a network its weights.
-
-    Raises:
-        InputError: they are another network's.
-    """
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{folder} does not hold the weights of this network: {first}") from None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sese.errors import InputError
-from sese.personalization import autoencoder, embedding
+from sese.personalization import saved
 from sese.personalization.autoencoder import AutoencoderConfig, SpeechAutoencoder
 from sese.personalization.embedding import SpeakerNet, SpeakerNetConfig, pair_loss, same_speaker_logits
 from sese.personalization.speaker_clips import SpeakerClips, SpeakerDataConfig, speaker_clips
@@ -24,8 +24,8 @@ from sese.training.run_folder import RESOLVED
 KINDS: dict[str, Any] = {kind.system: kind for kind in (SpeakerNetConfig, AutoencoderConfig)}
 """Value of `system` -> the network's configuration."""
 
-Parts = tuple[torch.nn.Module, Callable[[range], Tensor], Callable[[], Mapping[str, float]], Callable]
-"""A network, its loss by the numbers of clips, what is measured, and what writes it into a folder."""
+Parts = tuple[torch.nn.Module, Callable[[range], Tensor], Callable[[], Mapping[str, float]]]
+"""A network, its loss by the numbers of clips, and what is measured."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,12 @@ def train(
     )
     torch.manual_seed(config.seed)
     parts = {SpeakerNetConfig.system: _embedding, AutoencoderConfig.system: _autoencoder}[config.system]
-    net, loss, validate, save = parts(config, clips, held_out)
+    net, loss, validate = parts(config, clips, held_out)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESOLVED).write_text(dump(config))
-    return fit(net, settings, folder, loss, validate, save, resume, max_minutes)
+    return fit(
+        net, settings, folder, loss, validate, lambda place: saved.save(place, net), resume, max_minutes
+    )
 
 
 def _embedding(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerClips) -> Parts:
@@ -141,7 +143,7 @@ def _embedding(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerC
             "val/eer": equal_error_rate(scores, same),
         }
 
-    return net, loss, validate, lambda folder: embedding.save(folder, net)
+    return net, loss, validate
 
 
 def _autoencoder(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerClips) -> Parts:
@@ -164,4 +166,4 @@ def _autoencoder(config: SpeakerRunConfig, clips: SpeakerClips, held_out: Speake
             "val/told_apart": (noisy > clean).float().mean().item(),
         }
 
-    return net, loss, validate, lambda folder: autoencoder.save(folder, net)
+    return net, loss, validate

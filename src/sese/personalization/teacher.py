@@ -15,7 +15,7 @@ from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.cost import macs_per_sample
 from sese.nn.enhancer import Enhancer
-from sese.nn.plan import Plan
+from sese.nn.plan import Plan, alternatives
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import PRETRAINED, bundled_models
 
@@ -33,13 +33,11 @@ class Teacher:
         name: without its place.
         run: (float32 [time], sample rate in Hz) -> the same length, aligned with it, at the same rate.
         macs_per_second: multiply-accumulates for a second of audio.
-        sample_rate: its own, in Hz.
     """
 
     name: str
     run: Run
     macs_per_second: float
-    sample_rate: int
 
 
 def model_folder(model: Path) -> Path:
@@ -75,17 +73,16 @@ def open_teacher(model: str, student: Enhancer) -> Teacher:
     """
     if model == OWN:
         plans = level_plans(student)
-        if len(plans) < 2 or any(site.kind == "one_hot" for site in student.sites):
+        if len(plans) < 2 or alternatives(student.sites):
             raise InputError(
                 "the model has no level above those that would learn, so it cannot teach itself; name a "
                 "larger model with --teacher"
             )
-        return Teacher("its own highest level", *_network(student, plans[-1]))
+        return _network("its own highest level", student)
     path = Path(model)
     if (path / "model.onnx").is_file() or path.suffix == ".onnx" or not path.exists():
         return _artefact(model)
-    network = checkpoint.load(model_folder(path))
-    return Teacher(path.resolve().name, *_network(network, level_plans(network)[-1]))
+    return _network(path.resolve().name, checkpoint.load(model_folder(path)))
 
 
 def _artefact(model: str) -> Teacher:
@@ -93,25 +90,33 @@ def _artefact(model: str) -> Teacher:
 
     opened = Runtime(model)
     card = opened.card
-    return Teacher(card.name, opened.enhance, card.levels[-1].macs_per_second, card.sample_rate)
+    return Teacher(card.name, opened.enhance, card.levels[-1].macs_per_second)
 
 
-def _network(network: Enhancer, plan: Plan) -> tuple[Run, float, int]:
-    own = network.sample_rate
+def _network(name: str, network: Enhancer) -> Teacher:
+    """A network at its highest level, or the expert that its gate picks."""
+    own, highest = network.sample_rate, level_plans(network)[-1]
+    plan = None if alternatives(network.sites) and network.policy is not None else highest
 
     def run(audio: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-        return resample(
-            enhance(network, resample(audio, sample_rate, own), plan), own, sample_rate, len(audio)
-        )
+        enhanced = enhance(network, resample(audio, sample_rate, own), plan)
+        return resample(enhanced, own, sample_rate, len(audio))
 
-    return run, macs_per_sample(network, plan) * own, own
+    return Teacher(name, run, macs_per_sample(network, highest) * own)
 
 
 @torch.no_grad()
 def enhance(
-    network: Enhancer, audio: NDArray[np.float32], plan: Plan, minutes: float = 1.0
+    network: Enhancer, audio: NDArray[np.float32], plan: Plan | None, minutes: float = 1.0
 ) -> NDArray[np.float32]:
-    """Run a network over a signal [time] of any length, a minute at a time; aligned with it."""
+    """Run a network over a signal [time] of any length, so many minutes at a time; aligned with it.
+
+    Args:
+        network: of the signal's rate.
+        audio: [time] in [-1, 1].
+        plan: what runs; None leaves it to the network's policy.
+        minutes: of a piece.
+    """
     time = len(audio)
     padded = np.concatenate([audio, np.zeros(network.padding(time), np.float32)])
     chunk = max(1, round(minutes * 60 * network.sample_rate / network.hop_length)) * network.hop_length

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sese.checks import above_zero, at_least
 from sese.data.plans import MixConfig
 from sese.errors import InputError
 from sese.quality.design import Design
@@ -92,13 +93,10 @@ class LearningConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "steps", "warmup_steps", "validate_steps", "log_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"training.{name} is {getattr(self, name)}; use 1 or more")
+        at_least(self, 1, "training", "batch_size", "steps", "warmup_steps", "validate_steps", "log_steps")
+        above_zero(self, "training", "learning_rate")
         if not 0 <= self.dropout < 1:
             raise InputError(f"training.dropout is {self.dropout}; use a chance from 0, below 1")
-        if not self.learning_rate > 0:
-            raise InputError(f"training.learning_rate is {self.learning_rate}; use a number above 0")
 
 
 @dataclass(frozen=True)

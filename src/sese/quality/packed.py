@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from sese.archive import array_of, check_counts, from_json, read_arrays
 from sese.atomic import replacing
+from sese.compression.words import Words
+from sese.compression.words import pack as in_words
 from sese.errors import InputError
 from sese.quality.design import KERNEL, Design, design_of
 from sese.quality.spectrum import CENTRE, SPREAD
@@ -35,8 +37,6 @@ PLANES = 8
 BLOCK = 4  # rows of a map that are convolved at once: bounds the memory beside the maps
 LARGEST_CLIP = 1 << 22  # samples, some minutes
 LEAST, MOST = 1.0, 4.65  # of wide-band PESQ
-
-Words = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,15 +110,7 @@ def _planes(whole: NDArray[np.int8]) -> Words:
     """Weights [output, input, 3, 3] -> words [plane, word, output]."""
     taps = whole.transpose(0, 2, 3, 1).reshape(len(whole), -1).view(np.uint8)  # [output, tap and input]
     bits = taps[None] >> np.arange(PLANES, dtype=np.uint8)[:, None, None] & 1
-    return np.ascontiguousarray(_words(bits.astype(np.uint8)).transpose(0, 2, 1))
-
-
-def _words(bits: NDArray[np.uint8]) -> Words:
-    """Bits [..., bit] -> words [..., word], zeros behind the last bit."""
-    count = -(-bits.shape[-1] // 64) * 64
-    padded = np.zeros((*bits.shape[:-1], count), np.uint8)
-    padded[..., : bits.shape[-1]] = bits
-    return np.packbits(padded, axis=-1, bitorder="little").view("<u8").astype(np.uint64, copy=False)
+    return np.ascontiguousarray(in_words(bits.astype(bool)).transpose(0, 2, 1))
 
 
 def rounded_spectrogram(mel: NDArray[np.floating]) -> NDArray[np.int8]:
@@ -192,7 +184,7 @@ def _patches(rows: NDArray[np.uint8], frames: int, channels: int) -> Words:
     windows = np.lib.stride_tricks.sliding_window_view(rows, (KERNEL, KERNEL), axis=(0, 1))[:, :frames]
     taps = windows.transpose(0, 1, 3, 4, 2).reshape(len(windows) * frames, KERNEL**2, -1)
     if channels % 8:  # bits of neighbouring taps share a byte
-        return _words(_bits(taps, channels).reshape(len(taps), -1).astype(np.uint8))
+        return in_words(_bits(taps, channels).reshape(len(taps), -1))
     flat = taps.reshape(len(taps), -1)
     padded = np.zeros((len(flat), -(-flat.shape[1] // 8) * 8), np.uint8)
     padded[:, : flat.shape[1]] = flat

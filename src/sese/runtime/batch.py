@@ -22,7 +22,7 @@ from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget, Fixed, Routed, highest_level, parse_budget
 from sese.runtime.framing import Framing, require_sane
 from sese.runtime.rates import Latency
-from sese.runtime.threshold import SnrRule
+from sese.runtime.threshold import snr_rule
 
 
 class Member:
@@ -59,10 +59,7 @@ class Member:
         card = self._batch.artefact.card
         self._rule = parse_budget(card, budget)
         self._budget = budget
-        self._snr = None
-        if not isinstance(self._rule, Fixed | Routed):
-            shape = (self.channels, card.hop_length, card.sample_rate)
-            self._snr = SnrRule(len(card.levels), *shape, self._rule.shift_db)
+        self._snr = snr_rule(card, self._rule, self.channels)
 
     @property
     def utilization(self) -> float:

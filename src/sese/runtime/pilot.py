@@ -12,7 +12,7 @@ from sese.runtime.artefact import ROUTER, Artefact
 from sese.runtime.budget import Budget, Fixed, Routed, highest_level, parse_budget
 from sese.runtime.deadline import Deadline, require_max_rtf
 from sese.runtime.step import Step
-from sese.runtime.threshold import SnrRule
+from sese.runtime.threshold import snr_rule
 from sese.runtime.trace import Trace
 
 
@@ -66,10 +66,7 @@ class Pilot:
     def budget(self, budget: Budget) -> None:
         self._rule = parse_budget(self._card, budget)
         self._budget = budget
-        self._snr = None
-        if not isinstance(self._rule, Fixed | Routed):
-            shape = (self._channels, self._card.hop_length, self._card.sample_rate)
-            self._snr = SnrRule(len(self._levels), *shape, self._rule.shift_db)
+        self._snr = snr_rule(self._card, self._rule, self._channels)
 
     @property
     def ceiling(self) -> int:

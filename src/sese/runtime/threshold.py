@@ -23,6 +23,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.runtime.artefact import Card
+from sese.runtime.budget import Rule, Threshold
+
 LOW_DB, HIGH_DB, HYSTERESIS_DB = 5.0, 20.0, 2.0
 HOLD_SECONDS, PAUSE_SECONDS = 0.25, 0.5
 SMOOTH_SECONDS = 0.05
@@ -30,6 +33,13 @@ BLOCK_SECONDS, BLOCKS = 0.25, 6  # the noise is the minimum over these
 BIAS_DB, CREST_DB, PRESENCE_DB, DECAY_DB_A_SECOND = 1.0, 4.0, 2.0, 3.0
 INAUDIBLE_DB = -80.0  # of full scale
 BAND_HZ = (300.0, 4000.0)
+
+
+def snr_rule(card: Card, rule: Rule, channels: int) -> SnrRule | None:
+    """What picks the levels of a stream of so many channels; None where the budget's rule is another."""
+    if not isinstance(rule, Threshold):
+        return None
+    return SnrRule(len(card.levels), channels, card.hop_length, card.sample_rate, rule.shift_db)
 
 
 class SnrRule:
