@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.options import model_names
+
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Model: a name, a folder or an .onnx file.")],
+    model: Annotated[
+        str, typer.Argument(help="Model: a name, a folder or an .onnx file.", autocompletion=model_names)
+    ],
     data: Annotated[
         Path,
         typer.Argument(
