@@ -38,7 +38,7 @@ def main(example: Path) -> None:
         soundfile.write(Path(folder, "talk.wav"), audio, rate)
         for words, code in (
             (["--help"], 0),
-            (["models", "list"], 0),
+            (["models"], 0),
             (["doctor"], 0),
             (["enhance", "talk.wav"], 0),
             (["enhance", "missing.wav"], 2),
