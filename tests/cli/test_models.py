@@ -1,4 +1,4 @@
-"""`sese models` and `sese doctor`."""
+"""`sese models`."""
 
 from __future__ import annotations
 
@@ -83,49 +83,3 @@ def test_show_tells_of_a_router(sese: Run, tiny: Path, remembering: Path) -> Non
 def test_show_unknown(sese: Run) -> None:
     ran = sese("models", "show", "gpt")
     assert "unknown model 'gpt'; bundled are: tiny" in str(ran.exception)
-
-
-def test_doctor(sese: Run) -> None:
-    ran = sese("doctor")
-    assert ran.exit_code == 0
-    for word in (
-        "sese",
-        "python",
-        "numpy",
-        "onnxruntime",
-        "libsndfile",
-        "soxr",
-        "cores",
-        "tiny",
-        "all is well",
-    ):
-        assert word in ran.stdout
-    report = json.loads(sese("doctor", "--json").stdout)
-    assert report["ok"]
-    assert set(report["models"][0]["real_time_factor"]) == {"0.125", "1"}
-    assert set(report["extras"]) == {"train", "metrics", "live", "ray"}
-
-
-def test_doctor_names_the_missing_extra(sese: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sese.cli import doctor
-
-    monkeypatch.setitem(doctor.EXTRAS, "metrics", ("no_such_module",))
-    ran = sese("doctor")
-    assert ran.exit_code == 0
-    assert "pip install 'sese[metrics]'" in ran.stdout
-
-
-def test_doctor_finds_a_broken_model(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "model.onnx").write_text("damaged")
-    monkeypatch.setattr(artefact, "PRETRAINED", tmp_path)
-    ran = sese("doctor", "--json")
-    assert ran.exit_code == 1
-    assert "bad/model.onnx" in json.loads(ran.stdout)["problems"][0]
-
-
-def test_doctor_finds_no_model(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artefact, "PRETRAINED", tmp_path)
-    ran = sese("doctor")
-    assert ran.exit_code == 1
-    assert "PROBLEM" in ran.stdout

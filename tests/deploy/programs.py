@@ -35,8 +35,15 @@ class Missing(Exception):
     """What a program needs to be built or run is not here."""
 
 
+def on_page(language: str) -> str:
+    """What the page on deploying prints in a language: its one block."""
+    page = (ROOT / "docs" / "guides" / "deploying.md").read_text()
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    return str(text)
+
+
 def build_cpp(folder: Path) -> Path:
-    """Build the example and the test's own program into `folder`, against the library of the Python package.
+    """Build the example and the tests' own programs into `folder`, against the library of the Python package.
 
     Raises:
         Missing: A compiler, a library or the headers are not here.
@@ -49,7 +56,8 @@ def build_cpp(folder: Path) -> Path:
             raise Missing(f"{package} is not installed")
     command = ["cmake", "-S", str(ROOT / "tests" / "deploy"), "-B", str(folder / "build")]
     command += [f"-DONNXRUNTIME_INCLUDE={_headers()}", f"-DONNXRUNTIME_ROOT={_library(folder)}"]
-    _run([*command, "-DCMAKE_CXX_FLAGS=-Werror"])
+    (folder / "printed.inc").write_text(on_page("cpp"))
+    _run([*command, f"-DPRINTED={folder}", "-DCMAKE_CXX_FLAGS=-Werror"])
     _run(["cmake", "--build", str(folder / "build")])
     return folder / "build"
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCED = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
-INDENTED = re.compile(r"^    (sese .*)", re.MULTILINE)
+FENCED = re.compile(
+    r'^(?:<!-- (slow|not run: [^>\n]+) -->\n\n)?```(\w*)(?: title="([^"]+)")?\n(.*?)^```',
+    re.DOTALL | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: what its fence says of language and title, and what is in it."""
+    """A fenced block: what its fence says of language and title, what is in it, and the remark above it.
+
+    The remark is a comment in the page's source: `slow`, or `not run:` and the reason; empty for most.
+    """
 
     page: Path
+    remark: str
     language: str
     title: str
     text: str
@@ -28,23 +35,28 @@ def blocks(page: Path) -> list[Block]:
     return [Block(page, *found) for found in FENCED.findall(page.read_text())]
 
 
-def commands(page: Path) -> list[list[str]]:
-    """What a page says to run of `sese`, in order: words of a line, without what is piped into it or on."""
-    lines = [
-        line
-        for block in blocks(page)
-        if block.language == "sh"
-        for line in block.text.replace("\\\n", " ").splitlines()
-    ]
-    lines += INDENTED.findall(page.read_text().replace("\\\n", " "))
+def lines(block: Block) -> list[str]:
+    """What a block of shell commands says to run, one line each."""
+    joined = block.text.replace("\\\n", " ").splitlines()
+    return [line for line in joined if line.strip() and not line.strip().startswith("#")]
+
+
+def commands(page: Path, remarks: Collection[str] | None = None) -> list[list[str]]:
+    """What a page says to run of `sese`, in order: words of a line, without what is piped into it or on.
+
+    remarks: those of the blocks to take; None for all blocks.
+    """
     found = []
-    for line in lines:
-        for part in re.split(r"&&|\|", line):
-            words = shlex.split(part, comments=True)
-            while words and "=" in words[0]:  # variables of the environment
-                words = words[1:]
-            if words and words[0] == "sese":
-                found.append(words[: words.index(">")] if ">" in words else words)
+    for block in blocks(page):
+        if block.language != "sh" or (remarks is not None and block.remark not in remarks):
+            continue
+        for line in lines(block):
+            for part in re.split(r"&&|\|", line):
+                words = shlex.split(part, comments=True)
+                while words and "=" in words[0]:  # variables of the environment
+                    words = words[1:]
+                if words and words[0] == "sese":
+                    found.append(words[: words.index(">")] if ">" in words else words)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from pages import PAGES, ROOT, Block, blocks, commands, name
+from pages import PAGES, ROOT, Block, blocks, commands, lines, name
 
 import sese
 from sese.cli.main import main
 
-FOLLOWED = ["start.md", "guides/files.md", "guides/budgets.md", "guides/training.md"]
 LIMITS = {
     "train": [
         "training.steps=1",
@@ -25,13 +25,20 @@ LIMITS = {
         "data.validation_seconds=0.5",
     ],
     "evaluate": ["--limit", "2", "--jobs", "1", "--budget", "1"],
-    "pareto": ["--limit", "1", "--jobs", "1"],
-    "profile": ["--rounds", "20"],
+    "pareto": ["--limit", "1", "--jobs", "1", "--metrics", "si_sdr"],
+    "profile": ["--rounds", "2"],
 }
 """What makes a command short."""
 
-ELSEWHERE = {"sweep", "live", "demo"}
-"""Hours, sound cards and browsers have tests of their own."""
+ELSEWHERE = {
+    "sweep": "tests/training/test_sweep.py",
+    "demo": "tests/demo",
+    "adapt": "tests/personalization",
+}
+"""Commands that take hours or a browser, and what tests them."""
+
+TWICE = {("doctor", "README.md"), ("pareto", "docs/guides/training.md"), ("pareto", "README.md")}
+"""What another page runs already."""
 
 
 @pytest.fixture
@@ -48,7 +55,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def noise() -> np.ndarray:
         return 0.05 * rng.standard_normal(len(audio)).astype(np.float32)
 
-    put("talk.wav", audio)
+    for path in ("talk.wav", "talk.flac", "examples/playground.wav"):
+        put(path, audio)
     for number in range(2):
         put(f"recordings/{number}.wav", audio + noise())
         put(f"noisy-set/clean/{number}.wav", audio)
@@ -62,20 +70,39 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-LONG = {"guides/training.md"}
-
-
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in FOLLOWED]
-)
-def test_commands_run(page: str, desk: Path, monkeypatch: pytest.MonkeyPatch):
-    if page == "guides/training.md":  # which makes one
-        shutil.rmtree(desk / "noisy-set")
-    for words in commands(ROOT / "docs" / page):
-        verb = words[1]
-        if verb not in ELSEWHERE and (verb, page) != ("pareto", "guides/training.md"):  # that of budgets.md
+def follow(page: Path, remarks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the commands of the blocks with these remarks, in order; each has to end well."""
+    for words in commands(page, remarks):
+        if words[1] not in ELSEWHERE and (words[1], name(page)) not in TWICE:
             monkeypatch.setattr(sys, "argv", [*words, *limits(words)])
             assert run() == 0, words
+
+
+def having(remark: str) -> list[Path]:
+    """Pages with commands to run in blocks of this remark."""
+    return [page for page in PAGES if commands(page, (remark,))]
+
+
+@pytest.mark.parametrize("page", having(""), ids=name)
+def test_commands_run(page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch):
+    follow(page, ("",), monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", having("slow"), ids=name)
+def test_long_commands_run(page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.rmtree(desk / "noisy-set")  # these pages make one
+    if name(page) == "docs/guides/exporting.md":  # which begins where training ends
+        train = [
+            "sese",
+            "train",
+            "configs/sese_1.yaml",
+            "data.train=[corpus/train]",
+            "data.validation=[corpus/val]",
+        ]
+        monkeypatch.setattr(sys, "argv", [*train, *LIMITS["train"]])
+        assert run() == 0
+    follow(page, ("slow",), monkeypatch)
 
 
 def limits(words: list[str]) -> list[str]:
@@ -95,6 +122,52 @@ def run() -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+def test_every_block_is_run_or_says_why():
+    """Nothing that looks like code is only there to be looked at, unless its remark gives a reason."""
+    for page in PAGES:
+        assert 2 * len(blocks(page)) == len(FENCES.findall(page.read_text())), f"{name(page)}: a fence is odd"
+        for block in blocks(page):
+            where = f"{name(page)}: {block.text[:60]!r}"
+            assert block.language in {"sh", "text", "python", "cpp", "js"} or block.title, where
+            if block.language == "sh" and not block.remark.startswith("not run: "):
+                begun = [part.split()[0] for line in lines(block) for part in line.split("&&")]
+                assert set(begun) <= {"sese", "pip"}, where
+
+
+FENCES = re.compile(r"^ *```", re.MULTILINE)
+INSTALLED = re.compile(r"sese\[([\w,]+)\]|\"\.\[([\w,]+)\]\"")
+
+
+def test_extras_that_pages_install_exist():
+    project = (ROOT / "pyproject.toml").read_text()
+    for page in PAGES:
+        for found in INSTALLED.findall(page.read_text()):
+            for extra in "".join(found).split(","):
+                assert f"\n{extra} = [" in project, (name(page), extra)
+
+
+def test_configurations_that_pages_train_are_read():
+    """Each `sese train CONFIG key=value ...` of each page, without training: its file and its keys exist."""
+    from sese.labels import training as labels
+    from sese.training.config import read
+
+    count = 0
+    for page in set(PAGES) - {ROOT / "docs" / "develop" / "add_a_system.md"}:  # it makes its own
+        for words in commands(page):
+            if (
+                words[:2] == ["sese", "train"]
+                and words[2].startswith("configs/")
+                and "$" not in "".join(words)
+            ):
+                changes = [word for word in words[3:] if "=" in word and not word.startswith("-")]
+                reader = labels.read if "/labels/" in words[2] else read
+                reader(
+                    ROOT / words[2], [change for change in changes if not change.startswith("max_minutes=")]
+                )
+                count += 1
+    assert count > 15
 
 
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python" and not block.title]

@@ -1,66 +1,146 @@
-"""`sese doctor`: does this installation work, and how fast is it here?"""
+"""`sese doctor`: does this installation work, and how fast is it here?
+
+What it prints is for bug reports, so nothing private is in it. The home folder is written `~`; of variables
+of the environment that may hold names, addresses or paths it says that they are set; sound cards are counted.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
+import locale
+import os
 import platform
-from importlib.util import find_spec
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sese import __version__
 
-EXTRAS = {  # extra -> the modules that it brings
-    "train": ("torch", "lightning", "tensorboard", "safetensors", "yaml", "onnx"),
-    "metrics": ("pesq", "pystoi", "speechmos"),
-    "live": ("sounddevice",),
+CORE = ("numpy", "onnxruntime", "soundfile", "soxr", "typer", "rich")
+EXTRAS = {  # extra -> the packages that it brings, as pyproject.toml has them
+    "train": ("torch", "lightning", "tensorboard", "safetensors", "pyyaml", "onnx", "onnxscript"),
+    "metrics": ("pesq", "pystoi", "speechmos", "onnx", "matplotlib"),
+    "compress": ("pymoo",),
     "ray": ("ray", "fsspec"),
+    "bitwise": ("numpy",),
+    "hashing": ("numpy", "faiss-cpu"),
+    "live": ("sounddevice",),
+    "docs": ("mkdocs-material", "mkdocstrings", "matplotlib"),
 }
+FEATURES = [
+    "SSE42",
+    "AVX",
+    "F16C",
+    "FMA3",
+    "AVX2",
+    "AVX512F",
+    "AVX512VNNI",
+    "AVX512BF16",
+    "NEON",
+    "ASIMD",
+    "ASIMDHP",
+    "ASIMDDP",
+    "SVE",
+]
+"""Of a processor, as NumPy names them; those that change how fast matrix products are."""
+
+NUMPY_2 = ("bitwise", "hashing")
+"""Extras that ask for NumPy 2, with which bits are counted."""
+
+SHOWN = (
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "CUDA_VISIBLE_DEVICES",
+    "PYTHONUTF8",
+    "LANG",
+    "LC_ALL",
+    "NO_COLOR",
+)
+"""Variables of the environment that change what happens, and whose values tell nothing of anyone."""
+
+NAMED = (
+    "XDG_CACHE_HOME",
+    "RAY_ADDRESS",
+    "PYTHONPATH",
+    "PULSE_SINK",
+    "PULSE_SOURCE",
+    "CC",
+    "npm_config_registry",
+    "http_proxy",
+    "https_proxy",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+)
+"""Those of which it is told that they are set, and not to what."""
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check the installation: versions, models, speed on one thread. Exits with 1 if it cannot enhance."""
-    versions = {"sese": __version__, "python": platform.python_version()}
-    problems = []
-    for name in ("numpy", "onnxruntime", "soundfile", "soxr"):
-        try:
-            versions[name] = importlib.import_module(name).__version__
-        except Exception as error:  # a missing or broken library is what this verb is there to tell
-            problems.append(
-                f"{name} cannot be imported ({error}); reinstall with `pip install --force-reinstall sese`"
-            )
+    """Check the installation: versions, models, speed on one thread. Exits with 1 if it cannot enhance.
+
+    What it prints is what a bug report needs, and nothing private.
+    """
+    versions, problems = _core_versions()
     models: list[dict[str, Any]] = []
-    cores = None
     if not problems:
-        import soundfile
-
-        from sese.runtime.jobs import available_cores
-
-        versions["libsndfile"] = soundfile.__libsndfile_version__
-        cores = available_cores()
         models, problems = _try_models()
-    extras = {extra: all(find_spec(module) for module in modules) for extra, modules in EXTRAS.items()}
     report = {
         "ok": not problems,
         "versions": versions,
         "platform": platform.platform(),
-        "cores": cores,
+        "python": f"{platform.python_implementation()} {platform.architecture()[0]}, "
+        f"{'in' if sys.prefix != sys.base_prefix else 'not in'} a virtual environment",
+        "cpu": _told(_cpu),
+        "cores": _told(_cores),
+        "memory_gb": _told(_memory),
+        "providers": _told(_providers),
         "models": models,
-        "extras": extras,
+        "extras": {extra: not _missing(extra) for extra in EXTRAS},
+        "missing": {extra: missing for extra in EXTRAS if (missing := _missing(extra))},
+        "optional": {name: found for name in _packages() if (found := _version(name))},
+        "sound_cards": _told(_sound_cards),
+        "programs": _told(_programs),
+        "places": _told(_places),
+        "environment": {name: os.environ[name] for name in SHOWN if name in os.environ}
+        | {name: "(set)" for name in NAMED if os.environ.get(name)},
+        "locale": _told(_locale),
+        "terminal": _told(_terminal),
         "problems": problems,
     }
+    report = _without_home(report)
     print(json.dumps(report, indent=2)) if as_json else _print(report)
     if problems:
         raise typer.Exit(1)
+
+
+def _core_versions() -> tuple[dict[str, str], list[str]]:
+    """Versions of what enhancing needs, each imported; and what of it is missing or broken."""
+    versions, problems = {"sese": __version__, "python": platform.python_version()}, []
+    for name in CORE:
+        try:
+            module = importlib.import_module(name)
+            versions[name] = str(getattr(module, "__version__", "") or metadata.version(name))
+        except Exception as error:  # a missing or broken library is what this verb is there to tell
+            problems.append(
+                f"{name} cannot be imported ({error}); reinstall with `pip install --force-reinstall sese`"
+            )
+    for name, library in (("soundfile", "libsndfile"), ("soxr", "libsoxr")):
+        if found := getattr(sys.modules.get(name), f"__{library}_version__", None):
+            versions[library] = str(found)
+    return versions, problems
 
 
 def _try_models() -> tuple[list[dict[str, Any]], list[str]]:
     """Enhance a second of noise with each bundled model at its lowest and highest level."""
     import numpy as np
 
-    from sese.errors import InputError
     from sese.runtime.artefact import bundled_models
     from sese.runtime.budget import level_name
     from sese.runtime.enhancer import Enhancer
@@ -81,26 +161,182 @@ def _try_models() -> tuple[list[dict[str, Any]], list[str]]:
                 stream.flush()
                 speed[name_of] = stream.real_time_factor
             models.append({"name": name, "real_time_factor": speed})
-        except InputError as error:
-            problems.append(str(error))
+        except Exception as error:  # as above
+            problems.append(f"{name}: {error}")
     return models, problems
 
 
+def _told(facts: Callable[[], Any]) -> Any:
+    """Facts, or that they could not be had: no report fails because a machine does not tell."""
+    try:
+        return facts()
+    except Exception as error:
+        return f"unknown ({error})"
+
+
+def _version(package: str) -> str | None:
+    """An installed package's version, without importing it."""
+    try:
+        return metadata.version(package)
+    except Exception:
+        return None
+
+
+def _packages() -> list[str]:
+    return sorted({name for names in EXTRAS.values() for name in names} - set(CORE))
+
+
+def _missing(extra: str) -> list[str]:
+    """What of an extra is not there."""
+    missing = [name for name in EXTRAS[extra] if _version(name) is None]
+    if extra in NUMPY_2 and (_version("numpy") or "").startswith("1."):
+        missing.append("numpy>=2")
+    return missing
+
+
+def _cpu() -> str:
+    """The processor's name and those of its features that matter to ONNX Runtime and NumPy."""
+    name = platform.processor() or platform.machine()
+    if sys.platform == "darwin":
+        words = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        name = subprocess.run(words, capture_output=True, text=True, timeout=5).stdout.strip() or name
+    elif Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        name = names[0] if names else name
+    try:
+        from numpy._core._multiarray_umath import __cpu_features__ as features
+    except ImportError:  # NumPy 1, or another that keeps them elsewhere
+        return name
+    return f"{name} ({' '.join(feature for feature in FEATURES if features.get(feature)) or 'no vectors'})"
+
+
+def _cores() -> int:
+    from sese.runtime.jobs import available_cores
+
+    return available_cores()
+
+
+def _memory() -> dict[str, float]:
+    """Gigabytes: of the machine, and of what this process may use where a container limits it."""
+    if sys.platform == "win32":
+        return {}
+    told = {"total": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9}
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        told["limit"] = int(text) / 1e9
+    return {name: round(value, 1) for name, value in told.items()}
+
+
+def _providers() -> list[str]:
+    import onnxruntime
+
+    return list(onnxruntime.get_available_providers())
+
+
+def _sound_cards() -> str:
+    """How many there are; their names may be people's, so `sese live --list` is where they are told."""
+    from sese.live.devices import list_cards, sounddevice
+
+    cards = list_cards(sounddevice())
+    hosts = sorted({card.host for card in cards})
+    inputs, outputs = sum(card.inputs > 0 for card in cards), sum(card.outputs > 0 for card in cards)
+    return f"{inputs} inputs, {outputs} outputs" + (f" ({', '.join(hosts)})" if hosts else "")
+
+
+def _programs() -> dict[str, str]:
+    """Programs that guides use: whether they are there, and ffmpeg's version."""
+    found = {name: "found" for name in ("ffmpeg", "sox", "cc", "node") if shutil.which(name)}
+    if "ffmpeg" in found:
+        done = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, timeout=10)
+        found["ffmpeg"] = " ".join(done.stdout.split()[2:3]) or "found"
+    return found
+
+
+def _places() -> dict[str, str]:
+    """Where models and caches are, and how large the caches have grown."""
+    from sese.demo.assets import cache_folder
+    from sese.runtime.artefact import PRETRAINED
+
+    base = os.environ.get("XDG_CACHE_HOME")
+    cache = (Path(base) if base else Path.home() / ".cache") / "sese"
+    places = {"models": str(PRETRAINED), "cache": str(cache)}
+    if cache_folder().parent != cache:
+        places["cache of the demo"] = str(cache_folder().parent)
+    for name in [name for name in places if name != "models"]:
+        folder = Path(places[name])
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if base:
+            places[name] = places[name].replace(base, "$XDG_CACHE_HOME", 1)
+        places[name] += f", {size / 1e6:,.0f} MB" if folder.is_dir() else ", not made yet"
+    return places
+
+
+def _locale() -> str:
+    return f"{'.'.join(part or '-' for part in locale.getlocale())}, files {sys.getfilesystemencoding()}"
+
+
+def _terminal() -> str:
+    kind = os.environ.get("TERM") or ("Windows Terminal" if os.environ.get("WT_SESSION") else "unnamed")
+    encoding = getattr(sys.stdout, "encoding", None)
+    return f"{kind}, {'a terminal' if sys.stdout.isatty() else 'not a terminal'}, {encoding}"
+
+
+def _without_home(report: Any) -> Any:
+    """The same with `~` for the home folder, and USER for a folder that is called like the user."""
+    if isinstance(report, dict):
+        return {key: _without_home(value) for key, value in report.items()}
+    if isinstance(report, list):
+        return [_without_home(value) for value in report]
+    if not isinstance(report, str):
+        return report
+    for home in (str(Path.home()), os.path.realpath(Path.home())):
+        if len(home) > 1:
+            report = report.replace(home, "~")
+    user = os.environ.get("USER") or os.environ.get("USERNAME") or ""
+    return re.sub(rf"(?<=[/\\]){re.escape(user)}(?=[/\\]|$)", "USER", report) if user else report
+
+
 def _print(report: dict[str, Any]) -> None:
+    def line(name: str, text: Any) -> None:
+        print(f"{name:<13} {text}")
+
     for name, version in report["versions"].items():
-        print(f"{name:<12} {version}")
-    print(f"{'platform':<12} {report['platform']}, {report['cores']} cores")
+        line(name, version)
+    line("platform", f"{report['platform']}, {report['cores']} cores")
+    line("interpreter", report["python"])
+    line("processor", report["cpu"])
+    line("memory", _joined(report["memory_gb"], " GB "))
+    line("providers", _joined(report["providers"]))
     for model in report["models"]:
         speed = ", ".join(
             f"{value:.3f} at level {level}" for level, value in model["real_time_factor"].items()
         )
-        print(f"{'model':<12} {model['name']}: real-time factor on one thread {speed}")
+        line("model", f"{model['name']}: real-time factor on one thread {speed}")
     for extra, there in report["extras"].items():
-        print(
-            f"{'extra':<12} {extra}: "
-            + ("installed" if there else f"not installed: pip install 'sese[{extra}]'")
-        )
+        missing = ", ".join(report["missing"].get(extra, ()))
+        told = "installed" if there else f"not installed ({missing}): pip install 'sese[{extra}]'"
+        line("extra", f"{extra}: {told}")
+    line("packages", _joined(report["optional"], " "))
+    line("sound cards", report["sound_cards"])
+    line("programs", _joined(report["programs"], " "))
+    places = report["places"]
+    for name, place in places.items() if isinstance(places, dict) else [("places", places)]:
+        line(name, place)
+    line("environment", _joined(report["environment"], "="))
+    line("locale", report["locale"])
+    line("terminal", report["terminal"])
     for problem in report["problems"]:
-        print(f"{'PROBLEM':<12} {problem}")
+        line("PROBLEM", problem)
     if report["ok"]:
         print("all is well")
+
+
+def _joined(facts: Any, sign: str = "") -> str:
+    """Words of a list, or names with what they are."""
+    if isinstance(facts, dict):
+        shown = (
+            f"{value} GB {name}" if "GB" in sign else f"{name}{sign}{value}" for name, value in facts.items()
+        )
+        return ", ".join(shown) or "none"
+    return ", ".join(facts) if isinstance(facts, list) else str(facts)

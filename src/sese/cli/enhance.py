@@ -21,6 +21,7 @@ from sese.cli.options import (
     MaxRtf,
     Mix,
     Model,
+    budgets,
     number_or_word,
 )
 from sese.errors import InputError, plain
@@ -44,7 +45,7 @@ def enhance(
         ),
     ] = None,
     model: Model = None,
-    budget: Annotated[str, typer.Option(help=BUDGET_HELP)] = "1",
+    budget: Annotated[str, typer.Option(help=BUDGET_HELP, autocompletion=budgets)] = "1",
     max_mmacs: MaxMmacs = None,
     max_rtf: MaxRtf = None,
     mix: Mix = 1.0,

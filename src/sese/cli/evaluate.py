@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from sese.cli.options import number_or_word
+from sese.cli.options import model_names, number_or_word
 from sese.errors import plain
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Model: a name, a folder or an .onnx file.")],
+    model: Annotated[
+        str, typer.Argument(help="Model: a name, a folder or an .onnx file.", autocompletion=model_names)
+    ],
     data: Annotated[
         Path,
         typer.Argument(

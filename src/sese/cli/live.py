@@ -16,6 +16,7 @@ from sese.cli.options import (
     MaxMmacs,
     Mix,
     Model,
+    budgets,
     number_or_word,
 )
 from sese.errors import InputError, plain
@@ -46,7 +47,11 @@ def live(
     channels: Annotated[int, typer.Option(help="Channels to record; one is played on both sides.")] = 1,
     model: Model = None,
     budget: Annotated[
-        str | None, typer.Option(help=f"{BUDGET_HELP} 'auto' if not given, 1 for a model without a router.")
+        str | None,
+        typer.Option(
+            help=f"{BUDGET_HELP} 'auto' if not given, 1 for a model without a router.",
+            autocompletion=budgets,
+        ),
     ] = None,
     max_mmacs: MaxMmacs = None,
     max_rtf: Annotated[

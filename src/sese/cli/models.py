@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sese.cli.options import model_names
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -45,7 +47,12 @@ def list_models(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a bundled model, a model folder or an .onnx file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a bundled model, a model folder or an .onnx file.", autocompletion=model_names
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the levels of a model: compute, parameters, quality; its latency and its licences."""

@@ -11,7 +11,26 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[str | None, typer.Option(help="Name of a bundled model, a model folder or an .onnx file.")]
+
+def model_names(incomplete: str) -> list[str]:
+    """Bundled models whose names begin so, for the shell."""
+    folder = Path(__file__).parents[1] / "pretrained"
+    names = sorted(path.parent.name for path in folder.glob("*/model.onnx"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def budgets(incomplete: str) -> list[str]:
+    """Budgets that begin so, for the shell."""
+    known = ("1", "0.5", "0.3", "auto", "fixed:", "threshold", "threshold:6")
+    return [budget for budget in known if budget.startswith(incomplete)]
+
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of a bundled model, a model folder or an .onnx file.", autocompletion=model_names
+    ),
+]
 MaxMmacs = Annotated[
     float | None, typer.Option(help="Never run a level above this many million MACs a second.")
 ]

@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.options import model_names
+
 
 def profile(
-    model: Annotated[str, typer.Argument(help="Model: a name, a folder or an .onnx file.")],
+    model: Annotated[
+        str, typer.Argument(help="Model: a name, a folder or an .onnx file.", autocompletion=model_names)
+    ],
     rounds: Annotated[int, typer.Option(help="Frames to time at each level.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
 ) -> None:

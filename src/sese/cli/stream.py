@@ -18,6 +18,7 @@ from sese.cli.options import (
     MaxRtf,
     Mix,
     Model,
+    budgets,
     number_or_word,
 )
 from sese.errors import InputError
@@ -44,7 +45,7 @@ def stream(
         typer.Option(help="Samples out: one of the raw formats, or wav; as what comes in if not given."),
     ] = None,
     model: Model = None,
-    budget: Annotated[str, typer.Option(help=BUDGET_HELP)] = "1",
+    budget: Annotated[str, typer.Option(help=BUDGET_HELP, autocompletion=budgets)] = "1",
     max_mmacs: MaxMmacs = None,
     max_rtf: MaxRtf = None,
     mix: Mix = 1.0,

@@ -1,0 +1,315 @@
+"""Pictures that are made when the site is built, from the models and recordings, for light and dark pages.
+
+A page shows `figures/NAME.svg` for a NAME of `PICTURES`; on the site that becomes two pictures, of which the
+page's colours show one. `python docs/hooks/pictures.py FOLDER` writes them all, to look at.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+ROOT = Path(__file__).parents[2]
+INK = "#303030"
+THEMES = {"": INK, "_dark": "#d8d8e0"}
+"""Behind the picture's name -> its text and lines. Backgrounds are transparent."""
+
+GREY, TEAL, ORANGE, BLUE = "#8a8a8a", "#009485", "#e6781e", "#4a86d8"
+SHOWN = re.compile(r"!\[([^\]]+)\]\(((?:\.\./)*figures)/(\w+)\.svg\)")
+WAYS = {
+    "one size": ("full", "a network without levels, or the highest alone"),
+    "levels of one\nset of weights": (
+        "deal, all, sandwich",
+        "each row its level; every level; highest, lowest, one between",
+    ),
+    "who picks\na level": ("measured, routed", "a router, from each frame's errors; or from the loss itself"),
+    "channels": ("gated", "a gate in each block opens and closes them"),
+    "experts": (
+        "specialists, gating, mixture",
+        "stages: each its class; a gate tells classes; all together",
+    ),
+    "steps": ("milestones", "each takes away some of the noise (cold diffusion)"),
+    "bits": ("masks, boosted", "weights of one bit; hashes, bit after bit"),
+    "one user, no\nclean speech": (
+        "contrastive, purified",
+        "noisy recordings as targets; besides, sese adapt",
+    ),
+}
+"""What is to be learned -> values of `training.levels`, and what they do."""
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pictures."""
+    from mkdocs.structure.files import File
+
+    for name, content in pictures().items():
+        files.append(File.generated(config, f"figures/{name}.svg", content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Show each picture of this file in the colours of the page."""
+    return SHOWN.sub(_both, markdown)
+
+
+def _both(found: re.Match[str]) -> str:
+    alternative, folder, name = found.groups()
+    if name not in PICTURES:
+        return found[0]
+    shown = {
+        "light": f"{folder}/{name}.svg#only-light",
+        "dark": f"{folder}/{name}_dark.svg#only-dark",
+    }
+    return "".join(f'![{alternative}]({place}){{ width="100%" }}' for place in shown.values())
+
+
+def pictures() -> dict[str, bytes]:
+    """Each picture in each theme, as SVG."""
+    inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    made = {}
+    for name, draw in PICTURES.items():
+        style = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": name}
+        with rc_context({key: INK for key in inks} | style):
+            written = io.BytesIO()
+            draw().savefig(written, format="svg", transparent=True, metadata={"Date": None})
+        for theme, other in THEMES.items():
+            made[name + theme] = written.getvalue().replace(INK.encode(), other.encode())
+    return made
+
+
+def before_after() -> Figure:
+    """Spectrograms of the bundled recording before and after, and which level ran when."""
+    import numpy as np
+    import soundfile
+
+    import sese
+
+    audio, rate = soundfile.read(ROOT / "examples" / "playground.wav", dtype="float32")
+    audio = audio[2 * rate : 5 * rate]
+    stream = sese.load(budget=0.3).stream(rate)
+    clean = np.concatenate([stream.feed(audio), stream.flush()])
+    figure = Figure(figsize=(8.5, 3.9), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(4, 1))
+    for column, (title, signal) in enumerate((("before", audio), ("after: sese-1, --budget 0.3", clean))):
+        axis = figure.add_subplot(grid[0, column], title=title, xticks=[])
+        windows = np.lib.stride_tricks.sliding_window_view(signal, 512)[::256] * np.hanning(512)
+        decibels = 20 * np.log10(np.abs(np.fft.rfft(windows)).T[:256] + 1e-6)
+        decibels = decibels.reshape(128, 2, -1).max(axis=1)
+        axis.imshow(
+            decibels,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            interpolation="none",
+            vmin=-45,
+            vmax=25,
+            extent=(0, 3, 0, 8),
+        )
+        axis.set(ylabel="kHz") if column == 0 else axis.set(yticks=[])
+    for column in (0, 1):
+        axis = figure.add_subplot(grid[1, column], xlabel="seconds", xlim=(0, 3))
+        if column:
+            seconds = np.arange(len(stream.trace)) * 256 / 16000
+            axis.step(seconds, stream.trace, color=TEAL, where="post")
+            axis.fill_between(seconds, stream.trace, step="post", color=TEAL, alpha=0.3)
+            axis.set(ylim=(0, 1.05), ylabel="share of\ncompute", yticks=[0, 1])
+        else:
+            pieces = audio[: len(audio) // 160 * 160].reshape(-1, 160)
+            axis.fill_between(
+                np.arange(len(pieces)) / 100, pieces.min(axis=1), pieces.max(axis=1), color=GREY
+            )
+            axis.set(yticks=[], ylabel="signal")
+    return figure
+
+
+def dial(models: tuple[str, ...]) -> Figure:
+    """PESQ and SI-SDR of each level over its MACs, from the facts in the models' files."""
+    import numpy as np
+
+    from sese.runtime.artefact import open_artefact
+
+    figure = Figure(figsize=(8.5, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for model, color in zip(models, (TEAL, ORANGE), strict=False):
+        card = open_artefact(model).card
+        costs = {level.utilization: level.macs_per_second / 1e6 for level in card.levels}
+        router = card.router_macs_per_second / 1e6
+        fixed, held = {}, {}
+        for name, scores in card.quality.items():
+            word = name.removeprefix("fixed:")
+            if word.replace(".", "", 1).isdigit():
+                (fixed if float(word) in costs else held)[float(word)] = scores
+        for axis, metric in zip(axes, ("pesq_wb", "si_sdr"), strict=True):
+            points = [(costs[share], scores[metric]) for share, scores in sorted(fixed.items())]
+            axis.plot(*zip(*points, strict=True), "o-", color=color, label=model)
+            if held:
+                points = [
+                    (router + np.interp(share, list(costs), list(costs.values())), scores[metric])
+                    for share, scores in held.items()
+                ]
+                axis.plot(
+                    *zip(*points, strict=True), "*", ms=9, color=color, label=f"{model}, held by its router"
+                )
+            if model == models[0]:
+                axis.axhline(card.quality["noisy"][metric], color=GREY, ls=":", label="noisy input")
+    for axis, label in zip(axes, ("PESQ-WB", "SI-SDR (dB)"), strict=True):
+        axis.set(xscale="log", xlabel="million MACs a second", ylabel=label)
+        axis.minorticks_off()
+        low, high = axis.get_xlim()
+        ticks = [tick for tick in (5, 10, 20, 50, 100, 200, 400) if low < tick < high]
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.grid(color=GREY, alpha=0.25)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize="small", frameon=False)
+    return figure
+
+
+def timeline() -> Figure:
+    """When samples go in, when frames are computed, when samples come out."""
+    from sese.runtime.artefact import open_artefact
+
+    card = open_artefact("sese-1").card
+    hop, late = (1000 * samples / card.sample_rate for samples in (card.hop_length, card.lookahead_samples))
+    levels = [card.levels[index] for index in (1, 3, 0, 2)]
+    figure = Figure(figsize=(8.5, 2.9), layout="constrained")
+    axis = figure.subplots()
+    end = hop * (len(levels) + 2)
+    for number in range(int(end / 10)):
+        box(axis, 10 * number, 2.2, 10, 0.55, f"{10 * number}", GREY)
+    for number, level in enumerate(levels):
+        box(axis, number * hop, 1.2, hop, 0.55, f"frame {number}", BLUE)
+        axis.plot([(number + 1) * hop] * 2, [0.75, 1.2], color=INK, lw=0.8, ls=":")
+        axis.text((number + 1) * hop + 0.6, 0.95, f"at {level.utilization:g}", fontsize=8, va="center")
+        box(axis, number * hop + hop + late, 0.2, hop, 0.55, f"frame {number}", TEAL)
+    axis.annotate(
+        "", (hop + late, -0.12), (0, -0.12), arrowprops={"arrowstyle": "<->", "color": ORANGE, "lw": 2}
+    )
+    told = f"a sample waits at most {hop + late:.0f} ms: a frame of {hop:.0f} ms has to fill, "
+    told += f"and the model looks {late:.0f} ms ahead"
+    axis.text(0, -0.5, told, color=ORANGE, fontsize=9)
+    axis.set(xlim=(-0.5, end), ylim=(-0.7, 2.9), xlabel="ms", yticks=[])
+    axis.set_yticks(
+        [2.47, 1.47, 0.47],
+        ["feed(): 10 ms\n(any length)", "computed when full,\nat a level of its own", "feed() gives back"],
+    )
+    axis.tick_params(axis="y", length=0)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    return figure
+
+
+def one_file() -> Figure:
+    """What runs inside the one file, and what a program does around it."""
+    from sese.runtime.artefact import open_artefact
+
+    card = open_artefact("sese-1").card
+    figure = Figure(figsize=(8.5, 3.7), layout="constrained")
+    axis = figure.subplots()
+    axis.set_axis_off()
+    axis.set(xlim=(0, 100), ylim=(-4, 42))
+    axis.add_patch(
+        FancyBboxPatch(
+            (19, 3), 62, 38, boxstyle="round,pad=0,rounding_size=1.5", fill=False, ec=GREY, ls="--"
+        )
+    )
+    axis.text(
+        21,
+        37.5,
+        f"model.onnx: one frame of {card.hop_length} samples, {card.sample_rate // 1000} kHz",
+        fontsize=9,
+        color=GREY,
+    )
+    box(axis, 1, 17, 14, 8, "audio, state\n[batch, ...]", GREY)
+    box(axis, 22, 17, 12, 8, "features", BLUE)
+    box(axis, 38, 5, 14, 7, "router", ORANGE)
+    for number, level in enumerate(card.levels):
+        y = 14 + 5.6 * number
+        box(axis, 50, y, 13, 4.4, f"level {number}: {level.utilization:g}", TEAL)
+        arrow(axis, (34, 21), (50, y + 2.2), GREY)
+        arrow(axis, (63, y + 2.2), (68, 21), GREY)
+    box(axis, 68, 17, 11, 8, "head", BLUE)
+    box(axis, 85, 17, 14, 8, "enhanced,\nnext state", GREY)
+    arrow(axis, (15, 21), (22, 21), INK)
+    arrow(axis, (79, 21), (85, 21), INK)
+    arrow(axis, (30, 17), (38, 9), ORANGE)
+    arrow(axis, (52, 9), (56, 14), ORANGE)
+    axis.text(
+        53.5,
+        7.6,
+        "picks where level is -1,\nfor a budget, below a ceiling",
+        fontsize=8,
+        color=ORANGE,
+        va="center",
+    )
+    axis.text(64.5, 36.3, "slices of one set of\nweights; one runs", fontsize=8, color=TEAL, va="center")
+    axis.annotate(
+        "",
+        (8, 16.5),
+        (92, 16.5),
+        arrowprops={
+            "arrowstyle": "->",
+            "color": INK,
+            "lw": 1,
+            "connectionstyle": "bar,angle=180,fraction=-0.18",
+        },
+    )
+    axis.text(50, -1.5, "the state goes back in with the next frame", fontsize=8, ha="center", va="center")
+    return figure
+
+
+def training_ways() -> Figure:
+    """Ways to train, by what is to be learned."""
+    figure = Figure(figsize=(8.5, 4.6), layout="constrained")
+    axis = figure.subplots()
+    axis.set_axis_off()
+    axis.set(xlim=(0, 100), ylim=(0, 10 * len(WAYS)))
+    middle = 5 * len(WAYS)
+    box(axis, 0, middle - 5, 17, 10, "training.levels\nwhat is learned?", BLUE)
+    for number, (what, (values, told)) in enumerate(WAYS.items()):
+        y = 10 * (len(WAYS) - number) - 5
+        arrow(axis, (17, middle), (23, y), GREY)
+        box(axis, 23, y - 3.8, 17, 7.6, what, TEAL)
+        axis.text(42, y + 1.9, values, family="monospace", va="center", fontsize=9.5, weight="bold")
+        axis.text(42, y - 2.2, told, va="center", fontsize=8.5)
+    return figure
+
+
+def box(axis: Any, x: float, y: float, width: float, height: float, text: str, color: str) -> None:
+    """A filled box with a text."""
+    style = f"round,pad=0,rounding_size={0.1 * height}"
+    axis.add_patch(
+        FancyBboxPatch(
+            (x, y), width, height, boxstyle=style, fc=color, ec="none", alpha=0.28, mutation_aspect=1
+        )
+    )
+    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9)
+
+
+def arrow(axis: Any, start: tuple[float, float], end: tuple[float, float], color: str) -> None:
+    """An arrow between two places."""
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": color, "lw": 1})
+
+
+DEMONSTRATED = ("bloom-net", "cold-diffusion", "ftf-net-dsn", "nsnet2-dynamic", "demucs-slim-small", "sese-1")
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "before_after": before_after,
+    "dial": partial(dial, models=("sese-1", "demucs-slim-small")),
+    **{f"dial_{model.replace('-', '_')}": partial(dial, models=(model,)) for model in DEMONSTRATED},
+    "timeline": timeline,
+    "one_file": one_file,
+    "training_ways": training_ways,
+}
+
+
+if __name__ == "__main__":
+    import sys
+
+    for picture, drawn in pictures().items():
+        Path(sys.argv[1], f"{picture}.svg").write_bytes(drawn)

@@ -1,0 +1,140 @@
+"""`sese doctor`: what a bug report needs, nothing private, whatever is broken."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sese.cli import doctor
+from sese.cli.main import app
+from sese.runtime import artefact
+
+Run = Callable[..., Result]
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+@pytest.fixture
+def sese(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process, with the tiny model as the only bundled one."""
+    monkeypatch.setattr(artefact, "PRETRAINED", tiny.parent)
+    monkeypatch.setenv("COLUMNS", "120")
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+def test_doctor(sese: Run) -> None:
+    ran = sese("doctor")
+    assert ran.exit_code == 0
+    for word in (
+        "sese",
+        "python",
+        "numpy",
+        "onnxruntime",
+        "libsndfile",
+        "soxr",
+        "cores",
+        "tiny",
+        "all is well",
+    ):
+        assert word in ran.stdout
+    report = json.loads(sese("doctor", "--json").stdout)
+    assert report["ok"]
+    assert set(report["models"][0]["real_time_factor"]) == {"0.125", "1"}
+    parts = ("providers", "cpu", "memory_gb", "sound_cards", "programs", "places", "locale", "terminal")
+    assert all(report[part] for part in parts)
+    assert report["missing"].keys() == {extra for extra, there in report["extras"].items() if not there}
+
+
+def test_doctor_names_the_missing_extra(sese: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(doctor.EXTRAS, "metrics", ("no_such_module",))
+    ran = sese("doctor")
+    assert ran.exit_code == 0
+    assert "pip install 'sese[metrics]'" in ran.stdout
+
+
+def test_doctor_finds_a_broken_model(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "model.onnx").write_text("damaged")
+    monkeypatch.setattr(artefact, "PRETRAINED", tmp_path)
+    ran = sese("doctor", "--json")
+    assert ran.exit_code == 1
+    assert "bad/model.onnx" in json.loads(ran.stdout)["problems"][0]
+
+
+def test_doctor_finds_no_model(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artefact, "PRETRAINED", tmp_path)
+    ran = sese("doctor")
+    assert ran.exit_code == 1
+    assert "PROBLEM" in ran.stdout
+
+
+def test_extras_are_those_of_the_project() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    told = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
+    del told["dev"]  # nothing of it is used by a command
+    names = {extra: {re.split(r"[\[>=<]", need)[0] for need in needs} for extra, needs in told.items()}
+    assert {extra: set(packages) for extra, packages in doctor.EXTRAS.items()} == names
+
+
+def test_nothing_private(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "mallory"
+    (home / ".cache" / "sese").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USER", "mallory")
+    monkeypatch.setattr(artefact, "PRETRAINED", home / "site-packages" / "pretrained")
+    for name in doctor.NAMED:
+        monkeypatch.setenv(name, "/srv/mallory/secret")
+    for words in (["doctor"], ["doctor", "--json"]):
+        told = sese(*words).stdout
+        assert "~/site-packages/pretrained" in told
+        assert "mallory" not in told
+        assert "secret" not in told
+        assert "$XDG_CACHE_HOME/sese" in told
+    monkeypatch.setattr(artefact, "PRETRAINED", Path("/srv/mallory/pretrained"))
+    assert "/srv/USER/pretrained" in sese("doctor").stdout
+
+
+def test_without_any_extra(sese: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name not in doctor.CORE:
+            raise metadata.PackageNotFoundError(name)
+        return "2.0"
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    ran = sese("doctor", "--json")
+    assert ran.exit_code == 0
+    report = json.loads(ran.stdout)
+    assert report["missing"]["train"][0] == "torch"
+    assert report["extras"] == {extra: extra == "bitwise" for extra in doctor.EXTRAS}
+
+
+def test_what_a_machine_does_not_tell(sese: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("not on this machine")
+
+    pieces = ("_cpu", "_cores", "_memory", "_providers", "_sound_cards", "_programs", "_places", "_locale")
+    for piece in pieces:
+        monkeypatch.setattr(doctor, piece, broken)
+    for words in (["doctor"], ["doctor", "--json"]):
+        ran = sese(*words)
+        assert ran.exit_code == 0
+        assert ran.stdout.count("unknown (not on this machine)") == len(pieces)
+
+
+def test_a_broken_library(sese: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> object:
+        if name == "onnxruntime":
+            raise OSError("libonnxruntime.so: wrong architecture")
+        return object()
+
+    monkeypatch.setattr(doctor.importlib, "import_module", load)
+    ran = sese("doctor", "--json")
+    assert ran.exit_code == 1
+    (problem,) = json.loads(ran.stdout)["problems"]
+    assert "wrong architecture" in problem
+    assert "reinstall" in problem

@@ -1,0 +1,60 @@
+"""What the forge reads: workflows, templates, how to cite."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from pages import ROOT
+
+yaml = pytest.importorskip("yaml")
+FOLDER = ROOT / ".github"
+PROJECT = (ROOT / "pyproject.toml").read_text()
+
+
+def read(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def steps(workflow: str) -> list[str]:
+    """What a workflow runs, in order of its jobs."""
+    jobs = read(f".github/workflows/{workflow}.yml")["jobs"].values()
+    return [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+
+
+def test_the_workflow_does_what_the_integration_does():
+    own = (ROOT / ".ci" / "run").read_text().splitlines()
+    checks = [line for line in own if line.startswith(("ruff ", "mypy", "pytest"))]
+    assert len(checks) == 4
+    ran = steps("tests")
+    assert set(checks) <= set(ran)
+    (install,) = [line for line in own if line.startswith("pip install")]
+    assert install.replace(" --quiet", "") in ran
+    assert any(".ci/programs" in line for line in ran)
+
+
+def test_the_core_is_tried_with_each_python_on_each_system():
+    matrix = read(".github/workflows/tests.yml")["jobs"]["core"]["strategy"]["matrix"]
+    assert matrix["python"] == re.findall(r"Python :: (3\.\d+)", PROJECT)
+    assert [system.partition("-")[0] for system in matrix["os"]] == ["ubuntu", "macos", "windows"]
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yml")), ids=lambda path: path.name)
+def test_it_is_yaml(path: Any):
+    values = yaml.safe_load(path.read_text())
+    assert isinstance(values, dict)
+    if path.parent.name == "workflows":
+        assert {"name", True, "jobs"} <= set(values)  # YAML reads `on` as true
+        for job in values["jobs"].values():
+            assert all(("run" in step) != ("uses" in step) for step in job["steps"])
+    elif path.name != "config.yml":
+        assert {"name", "description", "body"} <= set(values)
+
+
+def test_the_citation_is_of_this_version():
+    cited = read("CITATION.cff")
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert f'version = "{cited["version"]}"' in PROJECT
+    assert f'license = "{cited["license"]}"' in PROJECT
+    assert re.search(rf"^## {re.escape(str(cited['version']))} ", (ROOT / "CHANGELOG.md").read_text(), re.M)
