@@ -307,15 +307,6 @@ def _run_packed(path: Path, out: Path) -> None:
 
 def _record_seeds() -> dict[str, bytes]:
     """What one command writes and another reads."""
-    evaluation = {
-        "model": "m",
-        "sample_rate": RATE,
-        "levels": [
-            {"level": "noisy", "budget": None, "mean": {"si_sdr": {"mean": 1.0, "low": 0.5, "high": 2.0}}},
-            {"level": "1", "budget": 1.0, "mean": {"si_sdr": {"mean": 9.0, "low": 8.0, "high": 9.5}}},
-        ],
-        "files": [{"file": "a.wav", "level": "1", "si_sdr": 9.0}],
-    }
     row = {
         "input": "/a.wav",
         "output": "/b.wav",
@@ -325,10 +316,8 @@ def _record_seeds() -> dict[str, bytes]:
         "error": None,
     }
     groups = {"embedding": "e", "centres": [[0.0, 1.0], [1.0, 0.0]], "members": {"a": 0, "b": 1}}
-    labels, audio, arrays = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    labels = io.BytesIO()
     np.save(labels, np.zeros(64, np.float32))
-    soundfile.write(audio, _tone(), RATE, format="WAV")
-    np.save(arrays, np.zeros((2, 4), np.float16))
     sweep = {"config": "debug.yaml", "seeds": [0, 1], "set": {"training.steps": 3}}
     sweep["runs"] = {
         "a": {"grid": {"training.batch_size": [1, 2]}},
@@ -337,7 +326,7 @@ def _record_seeds() -> dict[str, bytes]:
     evaluated = {"bits": "88", "error": 0.1, "bytes": 100, "signal_bytes": 10}
     return {
         "manifest.jsonl": b"\n".join([json.dumps(row).encode()] * 3) + b"\n",
-        "evaluation.json": json.dumps(evaluation).encode(),
+        "evaluation.json": _evaluation(),
         "groups-2.json": json.dumps(groups).encode(),
         "manifest.csv": b"file,snr_db,speaker\na.wav,5.0,x\nb.wav,0.0,y\n",
         "classes.csv": b"speaker,class\na,one\nb,two\n",
@@ -349,6 +338,21 @@ def _record_seeds() -> dict[str, bytes]:
         "bank.json": json.dumps({"kept": [0], "lengths": [4000], "problems": []}).encode(),
         "last.ckpt": _checkpoint(),
     }
+
+
+def _evaluation() -> bytes:
+    """Of two files, as `sese evaluate --json` tells it."""
+    from sese.evaluation import report
+    from sese.evaluation.pairs import find_pairs
+    from sese.evaluation.suite import evaluate
+
+    with tempfile.TemporaryDirectory() as folder:
+        for place in ("clean", "noisy"):
+            Path(folder, place).mkdir()
+            for name in ("a.wav", "b.wav"):
+                soundfile.write(Path(folder, place, name), _tone(), RATE)
+        pairs = find_pairs(folder)
+        return report.to_json(evaluate(MODEL, pairs, [0.5, 1.0], metrics=["si_sdr"])).encode()
 
 
 def _checkpoint() -> bytes:
@@ -363,7 +367,7 @@ def _read_record(path: Path, out: Path) -> None:
     """By the command's own reader."""
     from sese.compression import search, study
     from sese.data import bank, corpora
-    from sese.evaluation import pairs, pareto
+    from sese.evaluation import pairs, pareto, pareto_report
     from sese.export import folder
     from sese.labels.data import read_sexes
     from sese.personalization import groups
@@ -380,7 +384,7 @@ def _read_record(path: Path, out: Path) -> None:
             manifest.changed([Job(Path("/a.wav"), Path("/b.wav"))], dict.fromkeys(SETTINGS))
     elif name == "evaluation.json":
         folder.read_quality(path)
-        pareto.compare([pareto.read_evaluation(str(path))] * 2)
+        pareto_report.to_markdown(pareto.compare([pareto.read_evaluation(str(path))] * 2))
     elif name == "groups-2.json":
         groups.load(path)
     elif name == "manifest.csv":
@@ -389,7 +393,9 @@ def _read_record(path: Path, out: Path) -> None:
     elif name == "classes.csv":
         experts.read_classes(path)
     elif name == "sexes.csv":
-        read_sexes(path, SimpleNamespace(paths=(Path("a.wav"), Path("b.wav"))))
+        speech = mock.MagicMock(paths=(Path("a.wav"), Path("b.wav")))
+        speech.__len__.return_value = 2
+        read_sexes(path, speech)
     elif name == "labels.npy":
         _pool(copy)
     elif name == "sweep.yaml":
@@ -413,7 +419,8 @@ def _read_record(path: Path, out: Path) -> None:
         loaded = bank.load_bank(found, RATE, out / "cache")
         assert len(loaded.samples)
     else:
-        run_folder.read_checkpoint(copy)
+        with run_folder.restoring(copy) as held:
+            float(held["best"])
 
 
 def _pool(path: Path) -> None:
