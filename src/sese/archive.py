@@ -1,12 +1,14 @@
-"""JSON, and arrays from `.npz` files, that may be damaged, or made to do harm."""
+"""JSON, tables, and arrays from `.npz` files, that may be damaged, or made to do harm."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import zipfile
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,23 @@ def from_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns of a CSV file, and its rows, each with the number of the line that it ends in.
+
+    What a row lacks is empty there.
+
+    Raises:
+        InputError: the file cannot be read as a table.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines, restval="")
+            columns = list(reader.fieldnames or ())
+            return columns, [(reader.line_num, {name: row[name] for name in columns}) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table ({error}); name a CSV file in UTF-8") from None
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:

@@ -93,7 +93,8 @@ def main() -> int:
     names = options.target or list(TARGETS)
     found: list[Finding] = []
     for name in names:
-        ends, findings = attack(name, options.seed, -(-options.cases // len(names)), options.output)
+        cases = -(-options.cases // len(names) // TARGETS[name].dear)
+        ends, findings = attack(name, options.seed, cases, options.output)
         found += findings
         print(f"{name}: {json.dumps(dict(ends))}, {len(findings)} findings", flush=True)
         for finding in findings[:20]:

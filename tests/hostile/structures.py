@@ -68,7 +68,7 @@ def _pick(rng: np.random.Generator, things: Any) -> Any:
 def _wrong(rng: np.random.Generator) -> Any:
     """A value of any type."""
     nested: Any = 0
-    for _ in range(int(_pick(rng, (3, 60, 900)))):
+    for _ in range(int(_pick(rng, (3, 60, 300)))):
         nested = [nested]
     return copy.deepcopy(_pick(rng, (*WRONG, *NAMES, nested)))
 
@@ -182,7 +182,8 @@ def _onnx(data: bytes, rng: np.random.Generator) -> bytes:
         _function,
     )
     for _ in range(int(rng.integers(1, 3))):
-        _pick(rng, edits)(proto, rng)
+        if proto.graph.node:
+            _pick(rng, edits)(proto, rng)
     return proto.SerializeToString()
 
 
@@ -240,7 +241,7 @@ def _attribute(proto: Any, rng: np.random.Generator) -> None:
     elif kind == 1:
         attribute.ints[:] = [_pick(rng, SIZES) for _ in range(int(rng.integers(0, 9)))]
     elif kind == 2:
-        attribute.type = int(rng.integers(0, 16))
+        attribute.type = int(rng.integers(0, 15))
     elif kind == 3:
         node.attribute.remove(attribute)
     elif kind == 4:
@@ -252,6 +253,8 @@ def _attribute(proto: Any, rng: np.random.Generator) -> None:
 
 
 def _initializer(proto: Any, rng: np.random.Generator) -> None:
+    if not proto.graph.initializer:
+        return
     tensor = _pick(rng, proto.graph.initializer)
     kind = int(rng.integers(7))
     if kind == 0:
@@ -272,6 +275,8 @@ def _initializer(proto: Any, rng: np.random.Generator) -> None:
 
 
 def _external(proto: Any, rng: np.random.Generator) -> None:
+    if not proto.graph.initializer:
+        return
     tensor = _pick(rng, proto.graph.initializer)
     length = len(tensor.raw_data)
     if rng.random() < 0.8:

@@ -5,18 +5,26 @@ A target may end well or raise `InputError`. Anything else is a finding.
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import soundfile
+
+from sese.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 PRETRAINED = ROOT / "src" / "sese" / "pretrained"
@@ -33,10 +41,12 @@ class Target:
     Attributes:
         seeds: makes whole files, by name.
         run: reads the file at a path, and may write into the folder beside it, ``out``.
+        dear: how many cases of the others a case costs.
     """
 
     seeds: Callable[[], dict[str, bytes]]
     run: Callable[[Path, Path], None]
+    dear: int = 1
 
 
 def _tone(seconds: float = 0.25, channels: int = 1) -> np.ndarray:
@@ -172,37 +182,270 @@ def _open_model(path: Path, out: Path) -> None:
     enhancer.enhance(_tone()[:, 0], RATE)
 
 
+@cache
+def _networks() -> Path:
+    """A folder for each kind of small network on disk, each with its configuration and its weights."""
+    import torch
+
+    from sese.labels import network as labels
+    from sese.nn import checkpoint
+    from sese.nn.systems.bitwise import BitwiseConfig
+    from sese.nn.systems.boosted_hashing import BoostedHashingConfig
+    from sese.nn.systems.conv_fsenet import ConvFSENetConfig
+    from sese.nn.systems.local_experts import LocalExpertsConfig
+    from sese.nn.systems.nsnet2 import NsNet2Config
+    from sese.nn.systems.spectral_mixer import SpectralMixerConfig
+    from sese.personalization import saved
+    from sese.personalization.autoencoder import AutoencoderConfig, SpeechAutoencoder
+    from sese.personalization.embedding import SpeakerNet, SpeakerNetConfig
+    from sese.quality import network as quality
+    from sese.quality.design import Design
+
+    torch.manual_seed(0)
+    made = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, made)
+    small = {"n_fft": 64, "hop_length": 32}
+    systems = {
+        "bitwise": BitwiseConfig(**small, hidden=40, sparsity=0.5),
+        "boosted_hashing": BoostedHashingConfig(**small, bits=(8, 20), frames=200, neighbours=5),
+        "conv_fsenet": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, router_channels=12),
+        "local_experts": LocalExpertsConfig(**small, hidden=6, experts=3),
+        "nsnet2": NsNet2Config(hidden=24, wide=36, router_channels=5),
+        "spectral_mixer": SpectralMixerConfig(
+            channels=8, band_units=(4, 4, 6, 8), time_units=(4, 5, 6, 8), channel_units=(3, 4, 6, 8)
+        ),
+    }
+    for name, config in systems.items():
+        checkpoint.save(made / name, name, config, config.build().state_dict())
+    speaker = SpeakerNetConfig(hidden=8)
+    saved.save(made / "embedding", speaker, SpeakerNet(speaker).state_dict())
+    coder = AutoencoderConfig(hidden=8, code=4)
+    saved.save(made / "autoencoder", coder, SpeechAutoencoder(coder).state_dict())
+    labeller = labels.LabelNetConfig(units=6)
+    labels.save(made / "labels", "voice_activity", labeller, labels.LabelNet(labeller).state_dict())
+    design = Design(seconds=1.0, bands=16, channels=(4, 4, 4, 4), hidden=(4, 4))
+    weights = quality.QualityNetwork(design).state_dict()
+    quality.save(made / "quality", design, weights)
+    return made
+
+
 def _weights_seeds() -> dict[str, bytes]:
-    folder = PRETRAINED / MODEL
-    return {name: (folder / name).read_bytes() for name in ("config.json", "model.safetensors")}
+    return {f"{path.parent.name}-{path.name}": path.read_bytes() for path in _networks().glob("*/*.*")}
 
 
 def _load_weights(path: Path, out: Path) -> None:
     """Open a folder of which one file was changed."""
+    import torch
+
+    from sese.labels import network as labels
+    from sese.nn import checkpoint
+    from sese.personalization import autoencoder, embedding
+    from sese.quality import network as quality
+
+    kind, _, name = path.name.partition("-")
+    for file in (_networks() / kind).iterdir():
+        if file.name != name:
+            os.link(file, out / file.name)
+    os.link(path, out / name)
+    if kind == "labels":
+        labels.is_label_net(out)
+        labels.load(out)
+    elif kind == "quality":
+        quality.load(out)
+    elif kind in ("embedding", "autoencoder"):
+        {"embedding": embedding, "autoencoder": autoencoder}[kind].load(out)
+    else:
+        model = checkpoint.load(out)
+        with torch.no_grad():
+            model.enhance_clip(torch.zeros(1, 1, 4 * model.hop_length))
+
+
+def _packed_seeds() -> dict[str, bytes]:
+    """What `sese export` and `sese compress` write beside the ONNX file."""
+    from sese.compression import layers, packed
+    from sese.compression.calibration import Calibration
+    from sese.compression.operators import quantise
+    from sese.export.packed import save_packed
     from sese.nn import checkpoint
 
-    for name in ("config.json", "model.safetensors"):
-        if not path.name.startswith(name):
-            shutil.copyfile(PRETRAINED / MODEL / name, out / name)
-    os.link(path, out / path.name)
-    checkpoint.load(out)
+    seeds = {"predictor.npz": (PRETRAINED / "quality-bam" / "predictor.npz").read_bytes()}
+    for kind in ("bitwise", "boosted_hashing"):
+        folder = _networks() / kind
+        save_packed(checkpoint.load(folder), folder.parent)
+        seeds[f"{kind}.npz"] = (folder.parent / "packed.npz").read_bytes()
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.uniform(-0.6, 0.6, shape).astype(np.float32)
+
+    gru = layers.GRU("gru", draw(1, 6, 24), draw(1, 8, 24), draw(1, 24), draw(1, 24))
+    chain = (gru, layers.Dense("out", draw(8, 2), draw(2), "sigmoid"))
+    calibration = Calibration(chain, draw(4, 10, 6))
+    widths = dict.fromkeys(calibration.genes, 8)
+    seeds["weights.int"] = packed.to_bytes(quantise(chain, calibration.quantisers(widths)))
+    return seeds
 
 
-def _predictor_seeds() -> dict[str, bytes]:
-    return {"predictor.npz": (PRETRAINED / "quality-bam" / "predictor.npz").read_bytes()}
-
-
-def _predict(path: Path, out: Path) -> None:
+def _run_packed(path: Path, out: Path) -> None:
+    from sese.compression import bitwise, hashing, kernel, packed
     from sese.quality.packed import load
     from sese.quality.predictor import predicted_pesq
 
-    predicted_pesq(_tone()[:, 0], load(path))
+    audio = _tone()[:, 0]
+    if path.name == "predictor.npz":
+        predicted_pesq(audio, load(path))
+    elif path.name == "weights.int":
+        packed.read(path)
+    elif path.name == "bitwise.npz":
+        for arithmetic in ("numpy", "c") if kernel.compiler() else ("numpy",):
+            model = bitwise.PackedEnhancer(path, arithmetic)
+            model.enhance(audio[:512], model.sample_rate)
+    else:
+        enhancer = hashing.HashEnhancer(path)
+        enhancer.enhance(audio[:512], enhancer.sample_rate)
+
+
+def _record_seeds() -> dict[str, bytes]:
+    """What one command writes and another reads."""
+    row = {
+        "input": "/a.wav",
+        "output": "/b.wav",
+        "status": "done",
+        "model": "m 1",
+        "budget": 1.0,
+        "error": None,
+    }
+    groups = {"embedding": "e", "centres": [[0.0, 1.0], [1.0, 0.0]], "members": {"a": 0, "b": 1}}
+    labels = io.BytesIO()
+    np.save(labels, np.zeros(64, np.float32))
+    sweep = {"config": "debug.yaml", "seeds": [0, 1], "set": {"training.steps": 3}}
+    sweep["runs"] = {
+        "a": {"grid": {"training.batch_size": [1, 2]}},
+        "b": {"set": {"training.initial": "{a-1}"}},
+    }
+    evaluated = {"bits": "88", "error": 0.1, "bytes": 100, "signal_bytes": 10}
+    return {
+        "manifest.jsonl": b"\n".join([json.dumps(row).encode()] * 3) + b"\n",
+        "evaluation.json": _evaluation(),
+        "groups-2.json": json.dumps(groups).encode(),
+        "manifest.csv": b"file,snr_db,speaker\na.wav,5.0,x\nb.wav,0.0,y\n",
+        "classes.csv": b"speaker,class\na,one\nb,two\n",
+        "sexes.csv": b"path,sex\na.wav,f\nb.wav,m\n",
+        "labels.npy": labels.getvalue(),
+        "sweep.yaml": json.dumps(sweep).encode(),
+        "evaluations.jsonl": b'{"h": 1}\n' + b"\n".join([json.dumps(evaluated).encode()] * 3) + b"\n",
+        "scores.jsonl": b'{"key": "a", "scores": {"x": [1.0]}}\n' * 3,
+        "bank.json": json.dumps({"kept": [0], "lengths": [4000], "problems": []}).encode(),
+        "last.ckpt": _checkpoint(),
+    }
+
+
+def _evaluation() -> bytes:
+    """Of two files, as `sese evaluate --json` tells it."""
+    from sese.evaluation import report
+    from sese.evaluation.pairs import find_pairs
+    from sese.evaluation.suite import evaluate
+
+    with tempfile.TemporaryDirectory() as folder:
+        for place in ("clean", "noisy"):
+            Path(folder, place).mkdir()
+            for name in ("a.wav", "b.wav"):
+                soundfile.write(Path(folder, place, name), _tone(), RATE)
+        pairs = find_pairs(folder)
+        return report.to_json(evaluate(MODEL, pairs, [0.5, 1.0], metrics=["si_sdr"])).encode()
+
+
+def _checkpoint() -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    torch.save({"step": 3, "net": {"weight": torch.zeros(3, 4)}, "best": 0.5}, file)
+    return file.getvalue()
+
+
+def _read_record(path: Path, out: Path) -> None:
+    """By the command's own reader."""
+    from sese.compression import search, study
+    from sese.data import bank, corpora
+    from sese.evaluation import pairs, pareto, pareto_report
+    from sese.export import folder
+    from sese.labels.data import read_sexes
+    from sese.personalization import groups
+    from sese.quality.sources import speakers_of
+    from sese.runtime.inputs import Job
+    from sese.runtime.manifest import SETTINGS, Manifest
+    from sese.training import experts, run_folder, sweep
+
+    name = path.name
+    copy = out / name
+    shutil.copyfile(path, copy)
+    if name == "manifest.jsonl":
+        with Manifest(copy) as manifest:
+            manifest.changed([Job(Path("/a.wav"), Path("/b.wav"))], dict.fromkeys(SETTINGS))
+    elif name == "evaluation.json":
+        folder.read_quality(path)
+        pareto_report.to_markdown(pareto.compare([pareto.read_evaluation(str(path))] * 2))
+    elif name == "groups-2.json":
+        groups.load(path)
+    elif name == "manifest.csv":
+        speakers_of(path)
+        pairs._read_snrs(path)
+    elif name == "classes.csv":
+        experts.read_classes(path)
+    elif name == "sexes.csv":
+        speech = mock.MagicMock(paths=(Path("a.wav"), Path("b.wav")))
+        speech.__len__.return_value = 2
+        read_sexes(path, speech)
+    elif name == "labels.npy":
+        _pool(copy)
+    elif name == "sweep.yaml":
+        shutil.copyfile(ROOT / "configs" / "debug.yaml", out / "debug.yaml")
+        shutil.copyfile(ROOT / "configs" / "base.yaml", out / "base.yaml")
+        for run in sweep.plan(copy, out / "runs"):
+            assert run.folder.resolve().is_relative_to((out / "runs").resolve()), run.folder
+    elif name == "evaluations.jsonl":
+        evaluator = search.Evaluator.__new__(search.Evaluator)
+        evaluator._head, evaluator.genes = {"h": 1}, ("a", "b")
+        copy.write_bytes(b"\n".join([b'{"h": 1, "genes": ["a", "b"]}', *path.read_bytes().split(b"\n")[1:]]))
+        evaluator._open(copy)
+    elif name == "scores.jsonl":
+        study._kept_scores(path)
+    elif name == "bank.json":
+        soundfile.write(out / "a.wav", _tone(), RATE)
+        found = corpora.scan(out, role="speech").speech
+        bank.load_bank(found, RATE, out / "cache")
+        kept = next((out / "cache").glob("*.json"))
+        shutil.copyfile(path, kept)
+        loaded = bank.load_bank(found, RATE, out / "cache")
+        assert len(loaded.samples)
+    else:
+        with run_folder.restoring(copy) as held:
+            float(held["best"])
+
+
+def _pool(path: Path) -> None:
+    """Labels of a pool that were kept."""
+    import torch
+
+    from sese.data import pool
+
+    with mock.patch.object(pool, "key_of", return_value="x"):
+        (path.parent / "labels").mkdir()
+        path.rename(path.parent / "labels" / "n-x.npy")
+
+        def mixer(indices: range) -> SimpleNamespace:
+            return SimpleNamespace(noisy=torch.zeros(len(indices), 1, 4))
+
+        pool.label_pool(mixer, 70, "n", lambda noisy: noisy[:, 0, 0], path.parent, lambda text: None)
 
 
 def _config_seeds() -> dict[str, bytes]:
     seeds = {
-        f"{path.stem}.yaml": path.read_bytes() for path in sorted((ROOT / "configs").glob("*.yaml"))[:40]
+        f"{path.stem}.yaml": path.read_bytes() for path in sorted((ROOT / "configs").glob("*.yaml"))[:20]
     }
+    for kind in ("adaptation", "labels", "quality", "speakers"):
+        for path in sorted((ROOT / "configs" / kind).glob("*.yaml")):
+            seeds[f"{kind}-{path.stem}.yaml"] = path.read_bytes()
     layers = ["&a [x,x,x,x,x,x,x,x,x]"]  # 9 ** 9 words, once they are written out
     layers += [f"&{b} [{','.join(['*' + a] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
     for key in ("training", "name", "seed", "base", "system"):
@@ -219,22 +462,70 @@ def _config_seeds() -> dict[str, bytes]:
 
 
 def _read_config(path: Path, out: Path) -> None:
+    from sese.labels import training as labels
+    from sese.personalization import config as adaptation
+    from sese.personalization import speaker_training as speakers
+    from sese.quality import config as quality
     from sese.training.config import read
     from sese.training.config_file import dump
 
-    for base in (ROOT / "configs").glob("*.yaml"):
+    kind = path.name.partition("-")[0]
+    readers = {
+        "adaptation": adaptation.read,
+        "labels": labels.read,
+        "quality": quality.read,
+        "speakers": speakers.read,
+    }
+    for base in (ROOT / "configs").glob(f"{kind}/*.yaml" if kind in readers else "*.yaml"):
         if not (path.parent / base.name).exists():
             shutil.copyfile(base, path.parent / base.name)
-    dump(read(path))
+    dump(readers.get(kind, read)(path))
+
+
+def _stdin_seeds() -> dict[str, bytes]:
+    """Audio, and in the name the options that it is piped in with."""
+    seeds = _pcm_seeds()
+    made = {
+        "--format s16le --rate 16000.raw": seeds["stream.s16le"],
+        "--format f32le --rate 44100 --channels 2 --budget auto --out-format wav.raw": seeds["stream.f32le"],
+        "--format s24le --rate 8000 --channels 7.raw": seeds["stream.s16le"],
+        "--max-rtf 0.5 --latency low --json.wav": seeds["stream.wav"],
+    }
+    return made | {".wav": seeds["stream.wav"]}
+
+
+def _pipe(path: Path, out: Path) -> None:
+    """Through `sese stream`, as a user would."""
+    words = [
+        sys.executable,
+        "-m",
+        "sese.cli.main",
+        "stream",
+        "--model",
+        MODEL,
+        *path.stem.lstrip(".").split(),
+    ]
+    if path.name == ".wav":
+        words = words[:6]
+    with path.open("rb") as file, (out / "enhanced").open("wb") as made:
+        done = subprocess.run(words, stdin=file, stdout=made, stderr=subprocess.PIPE, check=False, timeout=50)
+    told = done.stderr.decode()
+    assert "Traceback" not in told, told
+    assert not set(told) & set(map(chr, (*range(10), *range(11, 32), 127))), told
+    if done.returncode == 2:
+        raise InputError(told)
+    assert done.returncode == 0, f"exit code {done.returncode}: {told}"
 
 
 TARGETS = {
     "enhance": Target(_audio_seeds, _enhance),
     "corpus": Target(_audio_seeds, _describe),
     "stream": Target(_pcm_seeds, _stream),
+    "stdin": Target(_stdin_seeds, _pipe, dear=40),
     "model": Target(_model_seeds, _open_model),
     "weights": Target(_weights_seeds, _load_weights),
-    "predictor": Target(_predictor_seeds, _predict),
+    "packed": Target(_packed_seeds, _run_packed),
+    "record": Target(_record_seeds, _read_record),
     "config": Target(_config_seeds, _read_config),
 }
 """By name."""

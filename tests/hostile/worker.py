@@ -18,15 +18,19 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mutate import mutated
+from structures import structured
 from targets import TARGETS
 
-from sese.errors import InputError
+from sese.errors import InputError, plain
 
 ADDRESSES = 8 << 30
 """Bytes of address space; a case that asks for more gets a MemoryError, which is a finding."""
 
 GROWTH = 1 << 30
 """Bytes by which a single case may grow what is resident."""
+
+STRUCTURED = 0.75
+"""Share of the cases, of files that can be taken apart, in which the parts are changed and not the bytes."""
 
 
 def main(name: str, seed: int, first: int, last: int, folder: Path) -> None:
@@ -46,7 +50,8 @@ def main(name: str, seed: int, first: int, last: int, folder: Path) -> None:
         picked = names[number] if number < len(names) else names[rng.integers(len(names))]
         data = seeds[picked]
         if number >= len(names):
-            data = mutated(data, list(seeds.values()), rng)
+            changed = structured(Path(picked).suffix, data, rng) if rng.random() < STRUCTURED else None
+            data = changed or mutated(data, list(seeds.values()), rng)
         case = folder / "case"
         shutil.rmtree(case, ignore_errors=True)
         (case / "out").mkdir(parents=True)
@@ -57,9 +62,9 @@ def main(name: str, seed: int, first: int, last: int, folder: Path) -> None:
         try:
             target.run(path, case / "out")
         except InputError as error:
-            told = (
-                "refused" if len(str(error)) < 2000 and "\n" not in str(error) else f"long {len(str(error))}"
-            )
+            text = str(error)
+            one_line = len(text) < 2000 and "\n" not in text and text == plain(text)
+            told = "refused" if one_line else f"told {text[:2000]!r}"
         except BaseException:
             told = "raised " + traceback.format_exc().strip().replace("\n", "\\n")
         grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sese.archive import from_json
+from sese.archive import check_counts, from_json
 from sese.compression import packed
 from sese.compression.calibration import Calibration
 from sese.compression.operators import IntegerChain, quantise
@@ -113,15 +113,20 @@ class Evaluator:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(head_line + "\n")
             return
-        lines = path.read_text().split("\n")
+        lines = path.read_text(errors="replace").split("\n")
         if lines[0] != head_line:
             raise InputError(f"{path} belongs to another model or to other clips; name another folder")
         whole = lines[1:-1]  # what stands behind the last end of line was cut off by a stop
         try:
             read = [Evaluation(**from_json(line)) for line in whole]
+            for each in read:
+                if len(str(each.bits)) != len(self.genes) or not str(each.bits).isdigit():
+                    raise ValueError
+                check_counts(vars(each), bytes=1 << 62, signal_bytes=1 << 62)
+                float(each.error)
+            self.known = {str(each.bits): each for each in read}
         except (ValueError, TypeError):
             raise InputError(f"{path} is damaged; remove it, or name another folder") from None
-        self.known = {each.bits: each for each in read}
         if lines[-1]:
             path.write_text("\n".join([head_line, *whole]) + "\n")
 

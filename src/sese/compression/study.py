@@ -198,11 +198,13 @@ def score(
 def _kept_scores(path: Path) -> dict[str, dict[str, list[float]]]:
     """What is in the file; what was cut off by a stop is computed again."""
     known = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
             row = from_json(line)
-            known[row["key"]] = row["scores"]
-        except (ValueError, KeyError, TypeError):
+            known[str(row["key"])] = {
+                str(name): [float(value) for value in values] for name, values in row["scores"].items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             continue
     return known
 

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from sese.atomic import replacing
 from sese.compression.integer import Quantiser
 from sese.compression.layers import GRU, Dense, Floats, Layer, run
+from sese.training.run_folder import restoring
 
 LEARNING_RATE = 5e-4
 CLIP_NORM = 1.0
@@ -168,11 +169,11 @@ def tune(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
     done = 0
     if keep is not None and keep.exists():
-        held = torch.load(keep, weights_only=True)
-        chain.load_state_dict(held["chain"])
-        optimiser.load_state_dict(held["optimiser"])
-        schedule.load_state_dict(held["schedule"])
-        done = held["step"]
+        with restoring(keep) as held:
+            chain.load_state_dict(held["chain"])
+            optimiser.load_state_dict(held["optimiser"])
+            schedule.load_state_dict(held["schedule"])
+            done = held["step"]
     for step in range(done, steps):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         rows = torch.randperm(len(frames), generator=generator)[:batch]

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from sese.archive import from_json
 from sese.atomic import replacing
 from sese.data.corpora import Problem, Recording
 from sese.errors import InputError
@@ -88,17 +89,21 @@ def load_bank(
         if not (index.exists() and data.exists()):
             folder.mkdir(parents=True, exist_ok=True)
             _decode_all(recordings, sample_rate, data, index)
-        held = json.loads(index.read_text())
+        held = from_json(index.read_text())
+        problems = tuple(Problem(Path(path), str(reason)) for path, reason in held["problems"])
+        kept = [recordings[i] for i in held["kept"]]
+        lengths = np.array(held["lengths"], dtype=np.int64)
+        if lengths.shape != (len(kept),) or (lengths < 1).any() or 2 * lengths.sum() > data.stat().st_size:
+            raise ValueError("lengths that are not those of the samples")
     except OSError as error:
         raise InputError(f"bank cache: cannot use {folder} ({error}); name another folder") from None
-    problems = tuple(Problem(Path(path), reason) for path, reason in held["problems"])
-    if not held["kept"]:
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        raise InputError(f"bank cache: {index} is damaged ({error}); delete it") from None
+    if not kept:
         first = problems[0]
         raise InputError(
             f"bank: none of {len(recordings)} files can be used (first: {first.path}: {first.reason})"
         )
-    kept = [recordings[i] for i in held["kept"]]
-    lengths = np.array(held["lengths"], dtype=np.int64)
     names = tuple(sorted({r.group for r in kept}))
     number = {name: i for i, name in enumerate(names)}
     return Bank(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sese.archive import read_table
 from sese.errors import InputError
 
 SAMPLE_RATE = 16_000  # Hz, at which everything is enhanced and scored: what PESQ-WB and DNSMOS are defined at
@@ -164,17 +164,16 @@ def _read_snrs(manifest: Path) -> dict[str, float]:
     """Input SNRs in dB by file name; none where the manifest or its columns are missing."""
     if not manifest.is_file():
         return {}
-    with manifest.open(newline="", encoding="utf-8") as lines:
-        rows = csv.DictReader(lines)
-        if not {"file", "snr_db"} <= set(rows.fieldnames or ()):
-            return {}
-        snrs = {}
-        for row in rows:
-            try:
-                if row["snr_db"]:
-                    snrs[row["file"]] = float(row["snr_db"])
-            except ValueError:
-                raise InputError(
-                    f"{manifest}: snr_db of {row['file']} is {row['snr_db']!r}; give a number in dB"
-                ) from None
+    columns, rows = read_table(manifest)
+    if not {"file", "snr_db"} <= set(columns):
+        return {}
+    snrs = {}
+    for _, row in rows:
+        try:
+            if row["snr_db"]:
+                snrs[row["file"]] = float(row["snr_db"])
+        except ValueError:
+            raise InputError(
+                f"{manifest}: snr_db of {row['file']} is {row['snr_db']!r}; give a number in dB"
+            ) from None
     return snrs

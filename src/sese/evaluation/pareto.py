@@ -50,7 +50,11 @@ def read_evaluation(path: str) -> dict[str, Any]:
         for level in result["levels"]:
             for value in level["mean"].values():
                 value.update({key: _number(value[key]) for key in ("mean", "low", "high")})
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        names = [row["file"] for row in _rows(result, NOISY)]
+        if any([row["file"] for row in _rows(result, level["level"])] != names for level in result["levels"]):
+            raise ValueError
+        compare([result])  # what is missing is missed here
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise InputError(
             f"{file}: no report of `sese evaluate`; make one with its option -o, or name a model"
         ) from None

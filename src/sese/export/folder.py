@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -114,14 +113,13 @@ def read_quality(report: Path) -> dict[str, dict[str, float]]:
     """Mean scores by level from a report of `sese evaluate`, the noisy input's under ``noisy``."""
     path = report / "evaluation.json" if report.is_dir() else report
     try:
-        levels = from_json(path.read_text())["levels"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError):
-        raise InputError(f"{path} is no report of `sese evaluate`; make one with its option -o") from None
-    return {
-        str(level["level"]).removeprefix("budget "): {
-            metric: round(value["mean"], 4)
-            for metric, value in level["mean"].items()
-            if value["mean"] is not None
+        return {
+            str(level["level"]).removeprefix("budget "): {
+                metric: round(float(value["mean"]), 4)
+                for metric, value in level["mean"].items()
+                if value["mean"] is not None
+            }
+            for level in from_json(path.read_text())["levels"]
         }
-        for level in levels
-    }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        raise InputError(f"{path} is no report of `sese evaluate`; make one with its option -o") from None

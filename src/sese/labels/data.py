@@ -5,7 +5,6 @@ Speakers and noises that a training leaves out, to choose by, are drawn by the s
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sese.archive import read_table
 from sese.data.bank import Bank
 from sese.data.loaders import Banks, build
 from sese.data.mixing import Mixer
@@ -174,13 +174,10 @@ def read_sexes(table: Path, speech: Bank) -> np.ndarray:
     """
     if not table.is_file():
         raise InputError(f"data.labels is '{table}'; give a CSV table with the columns path and sex")
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        if not {"path", "sex"} <= set(rows.fieldnames or ()):
-            raise InputError(
-                f"{table} has the columns {list(rows.fieldnames or ())}; path and sex are needed"
-            )
-        known = {row["path"]: SEXES.get((row["sex"] or "").strip().lower(), np.nan) for row in rows}
+    columns, rows = read_table(table)
+    if not {"path", "sex"} <= set(columns):
+        raise InputError(f"{table} has the columns {columns}; path and sex are needed")
+    known = {row["path"]: SEXES.get(row["sex"].strip().lower(), np.nan) for _, row in rows}
     sexes = np.full(len(speech), np.nan)
     for number, path in enumerate(speech.paths):
         parts = path.as_posix().split("/")

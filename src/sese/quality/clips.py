@@ -62,7 +62,11 @@ def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
     path = clips.place.with_name(f"{clips.place.stem}-mel-{what}.npy")
     try:
         none = np.empty((0, design.bands, design.frames), np.float16)
-        kept: NDArray[np.float16] = np.load(path, mmap_mode="r") if path.exists() else none
+        kept: NDArray[np.float16] = none
+        if path.exists():
+            kept = np.load(path, mmap_mode="r", allow_pickle=False)
+        if kept.shape[1:] != none.shape[1:] or kept.dtype != none.dtype:
+            raise ValueError("no spectrograms")
         if len(kept) >= len(clips):
             return kept[: len(clips)]
         made = np.empty((len(clips), design.bands, design.frames), np.float16)
@@ -70,7 +74,7 @@ def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
         for index in range(len(kept), len(clips)):
             made[index] = log_mel(clips.audio[index] / np.float32(32768), design)
         _write(path, made)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, AttributeError) as error:
         raise InputError(f"clips: cannot use {path} ({error}); delete it, or set data.cache_dir") from None
     return made
 
@@ -144,6 +148,8 @@ def grown(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         labels = np.load(path, allow_pickle=False) if path.exists() else np.empty(0, LABEL)
+        if labels.dtype != LABEL or labels.ndim != 1:
+            raise ValueError("no labels")
         known, begun, told = len(labels), time.monotonic(), time.monotonic()
         tasks = [range(first, min(first + _AT_ONCE, count)) for first in range(known, count, _AT_ONCE)]
         if tasks:
@@ -162,7 +168,7 @@ def grown(
                         told = now
                     if deadline is not None and now > deadline and len(labels) < count:
                         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, AttributeError) as error:
         raise InputError(f"clips: cannot use {path} ({error}); delete it, or set data.cache_dir") from None
     audio = np.memmap(sound, dtype=np.int16, mode="r", shape=(len(labels), samples))
     return Clips(audio[:count], labels[:count], source.speakers, sound)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.archive import read_table
 from sese.data.bank import Bank
 from sese.data.corpora import UNKNOWN, Problem, check_disjoint
 from sese.data.loaders import Banks, build
@@ -173,10 +173,8 @@ def speakers_of(manifest: Path) -> dict[str, str]:
     """The column `speaker` of a manifest by its column `file`; empty where there is none."""
     if not manifest.is_file():
         return {}
-    with manifest.open(newline="", encoding="utf-8") as lines:
-        return {
-            row["file"]: row["speaker"] for row in csv.DictReader(lines) if {"file", "speaker"} <= set(row)
-        }
+    columns, rows = read_table(manifest)
+    return {row["file"]: row["speaker"] for _, row in rows} if {"file", "speaker"} <= set(columns) else {}
 
 
 def split_banks(

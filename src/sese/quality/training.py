@@ -7,7 +7,6 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +64,7 @@ def train(
     (folder / RESOLVED).write_text(dump(config))
     run = _Run(config, folder, *(_features(config, clips) for clips in pair))
     if resume:
-        run.restore(torch.load(folder / LAST, weights_only=True))
+        run.restore(folder / LAST)
     while run.step < settings.steps:
         run.advance()
         late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
@@ -122,11 +121,12 @@ class _Run:
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.training.learning_rate)
         self.step, self.best, self.losses, self.since = 0, -math.inf, [0.0, 0], time.monotonic()
 
-    def restore(self, saved: dict[str, Any]) -> None:
+    def restore(self, checkpoint: Path) -> None:
         """Take up what `save` wrote."""
-        self.network.load_state_dict(saved["network"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        self.step, self.best = saved["step"], saved["best"]
+        with run_folder.restoring(checkpoint) as saved:
+            self.network.load_state_dict(saved["network"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.step, self.best = saved["step"], saved["best"]
 
     def save(self) -> None:
         """Write the checkpoint, and the network as it is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sese.archive import read_table
 from sese.checks import above_zero
 from sese.data.bank import Bank
 from sese.data.mixing import Mixture
@@ -107,17 +107,13 @@ def read_classes(path: Path) -> dict[str, str]:
     Raises:
         InputError: no such file, missing columns, an empty cell, or a speaker of two classes.
     """
-    try:
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            if not {"speaker", "class"} <= set(reader.fieldnames or ()):
-                raise InputError(f"{path} has the columns {reader.fieldnames}; it needs speaker and class")
-            rows = [(reader.line_num, row["speaker"], row["class"]) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a table ({error}); name a CSV file") from None
+    columns, rows = read_table(path)
+    if not {"speaker", "class"} <= set(columns):
+        raise InputError(f"{path} has the columns {columns}; it needs speaker and class")
     found: dict[str, str] = {}
-    for line, speaker, kind in rows:
-        if not (speaker or "").strip() or not (kind or "").strip():
+    for line, row in rows:
+        speaker, kind = row["speaker"], row["class"]
+        if not speaker.strip() or not kind.strip():
             raise InputError(f"{path}, line {line}: a cell is empty; fill it, or leave the row out")
         if found.setdefault(speaker.strip(), kind.strip()) != kind.strip():
             raise InputError(f"{path}, line {line}: {speaker} has two classes; give it one")

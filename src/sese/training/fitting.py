@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sese.checks import above_zero, at_least
 from sese.training import run_folder
-from sese.training.run_folder import LAST
+from sese.training.run_folder import LAST, restoring
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
     done, best = 0, math.inf
     if resume:
-        held = torch.load(folder / LAST, weights_only=True)
-        net.load_state_dict(held["net"])
-        optimiser.load_state_dict(held["optimiser"])
-        schedule.load_state_dict(held["schedule"])
-        done, best = held["step"], held["best"]
+        with restoring(folder / LAST) as held:
+            net.load_state_dict(held["net"])
+            optimiser.load_state_dict(held["optimiser"])
+            schedule.load_state_dict(held["schedule"])
+            done, best = held["step"], held["best"]
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     while done < settings.steps:
         net.train()

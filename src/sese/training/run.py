@@ -83,6 +83,9 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         callbacks=[Average(settings.ema_decay), keeper],
     )
     task, mixtures = EnhancementTask(config), MixtureData(config)
+    if resume:
+        with run_folder.restoring(folder / LAST):  # whether it can be read, in one line
+            pass
     trainer.fit(task, mixtures, ckpt_path=folder / LAST if resume else None, weights_only=True)
     done = trainer.global_step >= settings.steps
     if done and settings.steps % settings.validate_steps:

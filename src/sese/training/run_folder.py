@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,20 @@ def write_checkpoint(folder: Path, values: Mapping[str, Any]) -> None:
     """Put a checkpoint in the place of the one before, whole or not at all."""
     with replacing(folder / LAST) as part:
         torch.save(values, part)
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[dict[str, Any]]:
+    """What `write_checkpoint` wrote, in a context in which it is taken up; only tensors and plain values.
+
+    Raises:
+        InputError: there is no checkpoint, or it is damaged or another's.
+    """
+    try:
+        yield torch.load(path, weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; leave --resume out to start") from None
+    except Exception as error:  # PyTorch raises a dozen kinds, without a common base
+        raise InputError(
+            f"{path} is damaged, or of another run ({error!r:.200}); start in a new folder"
+        ) from None

@@ -18,6 +18,8 @@ from __future__ import annotations
 import fcntl
 import itertools
 import json
+import math
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -28,10 +30,12 @@ from typing import Any
 
 import yaml
 
-from sese.errors import InputError
+from sese.errors import InputError, brief
 from sese.training.config import RunConfig, read
 from sese.training.run import train
 from sese.training.run_folder import LAST
+
+MOST_RUNS = 10_000
 
 DONE = "done.json"
 
@@ -77,15 +81,24 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
         base = entry.get("config", values.get("config"))
         if not isinstance(base, str):
             raise InputError(f"{path}: run '{name}' builds on nothing; give it, or all runs, `config: FILE`")
-        grid = entry.get("grid") or {}
+        grid, chosen = entry.get("grid") or {}, entry.get("set") or {}
+        if not all(isinstance(each, dict) for each in (common, grid, chosen)):
+            raise InputError(f"{path}: set and grid of run '{name}' need key.path: value")
         if not all(isinstance(choices, list) and choices for choices in grid.values()):
             raise InputError(f"{path}: the grid of run '{name}' needs a list of values for each key")
-        for choice, seed in itertools.product(
-            itertools.product(*grid.values()), entry.get("seeds") or values.get("seeds") or [0]
-        ):
+        seeds = entry.get("seeds") or values.get("seeds") or [0]
+        if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+            raise InputError(
+                f"{path}: the seeds of run '{name}' are {brief(seeds)}; give a list of whole numbers"
+            )
+        if math.prod(map(len, grid.values())) * len(seeds) > MOST_RUNS:
+            raise InputError(f"{path}: run '{name}' is more than {MOST_RUNS} runs; part the sweep")
+        for choice, seed in itertools.product(itertools.product(*grid.values()), seeds):
             full_name = "-".join([str(name), *(str(value) for value in choice)])
-            settings = {**common, **(entry.get("set") or {}), **dict(zip(grid, choice, strict=True))}
+            settings = {**common, **chosen, **dict(zip(grid, choice, strict=True))}
             folder = output / full_name / f"seed-{seed}"
+            if not os.path.abspath(folder).startswith(os.path.abspath(output) + os.sep):
+                raise InputError(f"{path}: run '{name}' would lie outside {output}, in {folder}; rename it")
             settings |= {"seed": seed, "name": full_name}
             after = _start_from(path, settings, runs, seed)
             texts = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
@@ -145,7 +158,9 @@ def _read(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; give a sweep file such as configs/sweeps/*.yaml") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply to be read as YAML; write it flat") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict) or not isinstance(values.get("runs"), dict):
         raise InputError(f"{path} is no sweep: it needs `config: FILE` and `runs: {{NAME: ...}}`")
