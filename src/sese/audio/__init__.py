@@ -1,1 +1,1 @@
-"""Audio in and out: files (`files.py` reads, `writer.py` writes) and streaming resampling (`resample.py`)."""
+"""Audio files, read (`files.py`) and written (`writer.py`), and resampling (`resample.py`, live `polyphase.py`)."""

@@ -22,7 +22,7 @@ from sese.cli.options import (
 from sese.errors import InputError, plain
 
 if TYPE_CHECKING:
-    from sese.live.devices import Card
+    from sese.live.devices import SoundCard
     from sese.live.duplex import Duplex
     from sese.live.engine import Engine
     from sese.live.keys import Keys
@@ -149,7 +149,7 @@ def _latency(text: str) -> str | float:
     return seconds
 
 
-def _list(cards: list[Card], as_json: bool) -> None:
+def _list(cards: list[SoundCard], as_json: bool) -> None:
     if as_json:
         print(json.dumps([card.as_dict() for card in cards], indent=2))
         return
@@ -167,7 +167,9 @@ def _list(cards: list[Card], as_json: bool) -> None:
     Console().print(table if cards else "no devices; is a sound card or a sound server there?")
 
 
-def _introduce(source: Card, target: Card, rate: int, channels: int, model: str, delays: list[float]) -> None:
+def _introduce(
+    source: SoundCard, target: SoundCard, rate: int, channels: int, model: str, delays: list[float]
+) -> None:
     words = f"{source.name} -> {target.name}; {rate} Hz, {channels} channel(s); model {model}"
     print(plain(words), file=sys.stderr)
     parts = ", ".join(

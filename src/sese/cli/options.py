@@ -1,4 +1,4 @@
-"""Options that several verbs share: which model, how much of it, how its output is mixed; which run.
+"""Options that several verbs share, and how they are read: which model, how much of it, how mixed; which run.
 
 Where a verb writes one thing, a file or a model, its option is ``--output``; a folder of several is
 ``--out-dir``. Either is ``-o`` where a verb has but one of them.
@@ -6,10 +6,13 @@ Where a verb writes one thing, a file or a model, its option is ``--output``; a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from sese.errors import InputError
 
 
 def model_names(incomplete: str) -> list[str]:
@@ -68,3 +71,27 @@ def number_or_word(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def run_of(config: Path, run_dir: Path | None) -> tuple[Path, Path | None]:
+    """The configuration file and the run folder, where a run folder may stand for its configuration."""
+    from sese.training.run_folder import RESOLVED
+
+    return (config / RESOLVED, run_dir or config) if config.is_dir() else (config, run_dir)
+
+
+def take_minutes(overrides: Sequence[str] | None) -> tuple[list[str], float | None]:
+    """Part `max_minutes=N` from the overrides of a configuration.
+
+    Raises:
+        InputError: N is no number.
+    """
+    changes = list(overrides or [])
+    minutes = None
+    for change in [c for c in changes if c.startswith("max_minutes=")]:
+        changes.remove(change)
+        try:
+            minutes = float(change.removeprefix("max_minutes="))
+        except ValueError:
+            raise InputError(f"{change}: give a number of minutes") from None
+    return changes, minutes

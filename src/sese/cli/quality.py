@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sese.cli.options import Changes, Resume, RunConfiguration, RunDir
+from sese.cli.options import Changes, Resume, RunConfiguration, RunDir, run_of, take_minutes
 
 app = typer.Typer(help="Train and test predictors of speech quality.", no_args_is_help=True)
 
@@ -18,7 +18,7 @@ Jobs = Annotated[int | None, typer.Option(help="Processes that make clips. Defau
 @app.command()
 def label(config: Config, overrides: Changes = None, jobs: Jobs = None) -> None:
     """Make the clips of a configuration and score them with PESQ; goes on where it was stopped."""
-    from sese.cli.extras import require, take_minutes
+    from sese.cli.extras import require
 
     require("train", "torch", "yaml")
     from sese.evaluation.parallel import job_count
@@ -40,7 +40,7 @@ def train(
     jobs: Jobs = None,
 ) -> None:
     """Train a predictor; labels the clips first. Stops cleanly after max_minutes=N; --resume goes on."""
-    from sese.cli.extras import require, run_of, take_minutes
+    from sese.cli.extras import require
 
     require("train", "torch", "safetensors", "yaml")
     from sese.evaluation.parallel import job_count

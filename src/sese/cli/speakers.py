@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sese.cli.options import Changes, Resume, RunConfiguration, RunDir
+from sese.cli.options import Changes, Resume, RunConfiguration, RunDir, run_of, take_minutes
 
 app = typer.Typer(help="Embed and group speakers, and select experts for them.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def train(
 
     Stops cleanly after max_minutes=N; --resume goes on.
     """
-    from sese.cli.extras import require, run_of, take_minutes
+    from sese.cli.extras import require
 
     require("train", "torch", "safetensors", "yaml")
     from sese.personalization import speaker_training

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.options import take_minutes
+
 
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep file: a configuration, seeds, runs.")],
@@ -19,7 +21,7 @@ def sweep(
     show: Annotated[bool, typer.Option("--list", help="Only tell what is done and what is left.")] = False,
 ) -> None:
     """Train many models: skips what is done, goes on with what was stopped. May be started several times."""
-    from sese.cli.extras import require, take_minutes
+    from sese.cli.extras import require
 
     require("train", "torch", "lightning", "yaml")
     from sese.training.sweep import plan

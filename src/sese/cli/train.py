@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sese.cli.options import Changes, Resume, RunConfiguration, RunDir
+from sese.cli.options import Changes, Resume, RunConfiguration, RunDir, run_of, take_minutes
 
 
 def train(
@@ -14,7 +14,7 @@ def train(
     resume: Resume = False,
 ) -> None:
     """Train a model. Stops cleanly after max_minutes=N; --resume goes on."""
-    from sese.cli.extras import require, run_of, take_minutes
+    from sese.cli.extras import require
 
     require("train", "torch", "lightning", "yaml")
     from sese.labels import training as labels

@@ -11,7 +11,7 @@ Device = int | str
 
 
 @dataclass(frozen=True)
-class Card:
+class SoundCard:
     """A device as PortAudio lists it. `sample_rate` is the one it prefers, in Hz."""
 
     index: int
@@ -50,7 +50,7 @@ def sounddevice() -> Any:
     return module
 
 
-def list_cards(sd: Any) -> list[Card]:
+def list_cards(sd: Any) -> list[SoundCard]:
     """All devices, in PortAudio's order, whose positions are their indices."""
     hosts = sd.query_hostapis()
     default_in, default_out = sd.default.device
@@ -62,7 +62,7 @@ def list_cards(sd: Any) -> list[Card]:
         else:
             defaults = [index == default_in, index == default_out]
         cards.append(
-            Card(
+            SoundCard(
                 index,
                 facts["name"],
                 host["name"],
@@ -75,7 +75,7 @@ def list_cards(sd: Any) -> list[Card]:
     return cards
 
 
-def find_card(sd: Any, device: Device | None, kind: Literal["input", "output"]) -> Card:
+def find_card(sd: Any, device: Device | None, kind: Literal["input", "output"]) -> SoundCard:
     """The device of this index or part of a name; None stands for the default one.
 
     A name that is a device's whole name, upper and lower case alike, means that device; else the part has to

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from sese.errors import InputError
-from sese.live.devices import Card
+from sese.live.devices import SoundCard
 from sese.live.engine import Engine
 from sese.native import native_errors_hidden
 
@@ -38,8 +38,8 @@ class Duplex:
     def __init__(
         self,
         sd: Any,
-        source: Card,
-        target: Card,
+        source: SoundCard,
+        target: SoundCard,
         engine: Engine,
         sample_rate: int,
         channels: tuple[int, int],

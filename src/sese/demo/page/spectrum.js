@@ -4,7 +4,7 @@ export const FLOOR_DB = -120;
 const SECONDS = 0.032; // of a window, which is then rounded to a power of two
 const STEPS = 4; // columns a window
 
-export function windowOf(rate) {
+function windowOf(rate) {
   return 2 ** Math.round(Math.log2(SECONDS * rate));
 }
 
