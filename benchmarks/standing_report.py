@@ -1,0 +1,119 @@
+"""What standing.py found, as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from sese.evaluation import report, timing
+
+RNNOISE = "RNNoise"
+FRAME_MS = 16  # that times of a frame are given for
+FRAMES = 200  # timed at each level in a round
+MODES = ("stream", "file")
+MEAN = "mean"
+
+
+def to_markdown(outcome: Mapping[str, Any]) -> str:
+    """A table for each metric, one of costs, one of where RNNoise is reached, and what to know of them."""
+    lines = []
+    for column, systems in outcome["scores"].items():
+        heading, digits = report.HEADINGS[column]
+        places = [*outcome["sets"], MEAN]
+        cells = [
+            [name, *(_number(means[place], digits) for place in places)] for name, means in systems.items()
+        ]
+        lines += [f"### {heading}", "", *report.table(["system", *places], cells), ""]
+    lines += ["### Cost", "", *_cost_lines(outcome), ""]
+    if outcome["crossings"]:
+        lines += ["### Where RNNoise is reached", "", *_crossing_lines(outcome), ""]
+    return "\n".join([*lines, *_notes(outcome)]).rstrip() + "\n"
+
+
+def _cost_lines(outcome: Mapping[str, Any]) -> list[str]:
+    header = ["system", "MMAC/s", "parameters", "latency, ms"]
+    timed, compared = bool(outcome["rounds"]), bool(outcome["rounds"]) and outcome["rnnoise"]
+    if timed:
+        header += [f"ms for {FRAME_MS} ms, streaming", "RTF, streaming", "RTF, files"]
+    if compared:
+        header += ["streaming, of RNNoise's time", "files, of RNNoise's time"]
+    rows = []
+    for cost in outcome["costs"]:
+        cells = [cost["system"], f"{cost['macs_per_second'] / 1e6:.1f}", f"{cost['parameters']:,}"]
+        cells.append(f"{cost['latency_ms']:.1f}")
+        if timed:
+            cells += [f"{cost['stream'] * FRAME_MS:.3f}", f"{cost['stream']:.4f}", f"{cost['file']:.4f}"]
+        for mode in MODES if compared else ():
+            share = cost.get(f"{mode}_share")
+            low, high = cost.get(f"{mode}_share_range", (1, 1))
+            cells.append("1" if share is None else f"{share:.2f} ({low:.2f} to {high:.2f})")
+        rows.append(cells)
+    return report.table(header, rows)
+
+
+def _crossing_lines(outcome: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for column, models in outcome["crossings"].items():
+        heading, digits = report.HEADINGS[column]
+        target = outcome["scores"][column][RNNOISE][MEAN]
+        cells = [heading, _number(target, digits)]
+        for model in outcome["models"]:
+            if model not in models:  # it has no score
+                cells.append("–")
+                continue
+            crossing, gain = models[model], models[model]["gain"]
+            level = f"{crossing['budget']}, {crossing['macs_per_second'] / 1e6:.1f} MMAC/s"
+            above = f"{gain['mean']:+.{digits}f} ({gain['low']:+.{digits}f} to {gain['high']:+.{digits}f})"
+            cells.append(f"{'' if crossing['reaches'] else 'none; best '}{level}: {above}")
+        rows.append(cells)
+    return report.table(["metric", RNNOISE, *outcome["models"]], rows)
+
+
+def _notes(outcome: Mapping[str, Any]) -> list[str]:
+    sets = ", ".join(f"{name}: {one['files']} files" for name, one in outcome["sets"].items())
+    seconds = sum(one["audio_s"] for one in outcome["sets"].values())
+    machine, reference = outcome["machine"], outcome["rnnoise"]
+    notes = [f"Means over files ({sets}; {seconds / 60:.1f} min in all), and the mean over the sets."]
+    for metric in outcome["metrics"].values():
+        notes.append(f"- {metric['definition']}: {metric['package']} {metric['version']}")
+    notes += [
+        "",
+        "MMAC/s as they ran on the sets, the router's with `auto`; parameters are those that a level uses.",
+    ]
+    if outcome["rounds"]:
+        notes += [
+            f"Times of one thread on {machine['cpu']}, medians of {len(outcome['rounds'])} rounds: streaming,"
+            f" the median of {FRAMES} frames, one a call, at one level after the other; files, CPU time of"
+            f" {timing.FILE_SECONDS} s in one call. RTF: time over duration. `auto` is timed on the noisy"
+            " speech that comes with sese."
+        ]
+    if reference:
+        notes += [
+            "",
+            f"{RNNOISE}: {reference['wheel']} ({reference['licence']}), 48 kHz; audio resampled from 16 kHz"
+            f" and back, its delay of {reference['delay_ms']:g} ms, measured on speech, taken out. Its MACs:"
+            " one for each weight and frame, transforms not counted. Its library is built without AVX;"
+            " another build may be faster.",
+        ]
+        if outcome["rounds"]:
+            resampled = next(cost for cost in outcome["costs"] if cost["system"] == RNNOISE)["resampled"]
+            notes += [
+                "Its times are without resampling (with it, files take an RTF of"
+                f" {resampled:.4f}). Shares of its time: medians of the rounds, and their range; each model's"
+                " against RNNoise just before and after it."
+            ]
+        notes += [
+            "Where it is reached: the cheapest level whose mean over the sets is at least RNNoise's; behind"
+            " it the difference, paired by file over all sets, with its 95% interval (bootstrap)."
+        ]
+    if outcome["failures"]:
+        counts = Counter(f"{each['column']} at {each['level']}" for each in outcome["failures"])
+        listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        notes += ["", f"Scores without a finite value, left out of the means: {listed}."]
+    return notes
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
