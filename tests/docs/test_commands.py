@@ -27,10 +27,11 @@ def test_it_exists(words: list[str]):
     rest = words[1:]
     while rest and rest[0] in getattr(command, "commands", {}):
         command = command.commands[rest.pop(0)]
-    assert not hasattr(command, "commands") or command.invoke_without_command, words
     known = {
         option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
     }
+    group = hasattr(command, "commands") and not command.invoke_without_command
+    assert not group or rest[0] in known, words  # options of `sese` itself do without a verb
     options = {word.partition("=")[0] for word in rest if word.startswith("-") and not word[1:2].isdigit()}
     assert options <= known
 
