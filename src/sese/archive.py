@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,6 +19,12 @@ from sese.errors import InputError, brief
 
 LARGEST = 1 << 30
 """Bytes that the arrays of a file may take together; a zip file of a kilobyte can announce terabytes."""
+
+# What NumPy and zipfile raise for damaged files, and for sizes and methods that nobody has.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError,
+    tokenize.TokenError, MemoryError, OverflowError, RuntimeError,
+)  # fmt: skip
 
 
 def from_json(text: str | bytes) -> Any:
@@ -65,10 +72,27 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
             return {name: arrays[name] for name in arrays.files}
     except (FileNotFoundError, InputError):
         raise
-    # What NumPy and zipfile raise for damaged files, and for sizes and methods that nobody has.
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError,
-            MemoryError, OverflowError, RuntimeError) as error:  # fmt: skip
+    except _DAMAGED as error:
         raise InputError(f"{path} cannot be read as arrays ({error}); make it anew") from None
+
+
+def read_array(path: Path, mapped: bool = False) -> NDArray:
+    """The array of a `.npy` file; pickled objects are refused.
+
+    Args:
+        path: of the file.
+        mapped: leave the values in the file.
+
+    Raises:
+        InputError: it cannot be read, or is damaged.
+    """
+    try:
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it holds several")
+        return array
+    except _DAMAGED as error:
+        raise InputError(f"{path} cannot be read as an array ({error}); delete it") from None
 
 
 def array_of(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sese.archive import read_array
 from sese.atomic import replacing
 from sese.data.bank import Bank, default_cache
 from sese.data.mixing import Mixer, Mixture
@@ -70,8 +71,8 @@ def label_pool(
     path = folder / f"{name}-{key_of(mixer)}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        labels = np.load(path, allow_pickle=False) if path.exists() else np.empty(0, np.float32)
-        if not isinstance(labels, np.ndarray) or labels.dtype != np.float32 or labels.ndim != 1:
+        labels = read_array(path) if path.exists() else np.empty(0, np.float32)
+        if labels.dtype != np.float32 or labels.ndim != 1:
             raise ValueError("no labels")
         begin, since = len(labels), (time.monotonic(), time.monotonic())
         while len(labels) < count:
@@ -83,7 +84,7 @@ def label_pool(
                 left = (now - since[0]) / (len(labels) - begin) * (count - len(labels))
                 report(f"{name}: labelled {len(labels)} of {count} mixtures, {left / 60:.1f} min left")
                 since = since[0], now
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"labels: cannot use {path} ({error}); delete it, or name another folder") from None
     return torch.from_numpy(labels[:count])
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.archive import read_array
 from sese.atomic import replacing
 from sese.data.bank import default_cache
 from sese.data.synthetic import synthetic_banks
@@ -64,7 +65,7 @@ def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
         none = np.empty((0, design.bands, design.frames), np.float16)
         kept: NDArray[np.float16] = none
         if path.exists():
-            kept = np.load(path, mmap_mode="r", allow_pickle=False)
+            kept = read_array(path, mapped=True)
         if kept.shape[1:] != none.shape[1:] or kept.dtype != none.dtype:
             raise ValueError("no spectrograms")
         if len(kept) >= len(clips):
@@ -74,7 +75,7 @@ def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
         for index in range(len(kept), len(clips)):
             made[index] = log_mel(clips.audio[index] / np.float32(32768), design)
         _write(path, made)
-    except (OSError, ValueError, EOFError, MemoryError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"clips: cannot use {path} ({error}); delete it, or set data.cache_dir") from None
     return made
 
@@ -147,7 +148,7 @@ def grown(
     sound, path = folder / f"{key}.i16", folder / f"{key}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        labels = np.load(path, allow_pickle=False) if path.exists() else np.empty(0, LABEL)
+        labels = read_array(path) if path.exists() else np.empty(0, LABEL)
         if labels.dtype != LABEL or labels.ndim != 1:
             raise ValueError("no labels")
         known, begun, told = len(labels), time.monotonic(), time.monotonic()
@@ -168,7 +169,7 @@ def grown(
                         told = now
                     if deadline is not None and now > deadline and len(labels) < count:
                         return None
-    except (OSError, ValueError, EOFError, MemoryError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"clips: cannot use {path} ({error}); delete it, or set data.cache_dir") from None
     audio = np.memmap(sound, dtype=np.int16, mode="r", shape=(len(labels), samples))
     return Clips(audio[:count], labels[:count], source.speakers, sound)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from sese.archive import from_json
 from sese.errors import InputError, plain
-from sese.runtime.external import keeps_values_outside
+from sese.runtime.onnx_file import check_file
 
 DEFAULT_MODEL = "sese-1"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -159,11 +159,9 @@ def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
     """
     path = find_model(model)
     try:
-        outside = keeps_values_outside(path)
+        check_file(path)
     except (OSError, ValueError) as error:
         raise _unusable(path, "it cannot be read as ONNX", error) from error
-    if outside:
-        raise _unusable(path, "it keeps values in other files (external data)")
     onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised; nothing is to be printed besides
     try:
         session = onnxruntime.InferenceSession(

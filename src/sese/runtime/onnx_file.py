@@ -1,7 +1,8 @@
-"""Whether an ONNX file keeps values outside itself.
+"""What is looked at in an ONNX file before ONNX Runtime sees it.
 
-A model of this package is one file. Values outside it are refused before ONNX Runtime sees the file: versions
-up to 1.23 or so read any path that it names, and one form of them makes old ones read any address.
+A model of this package is one file. Values outside it are refused: versions of ONNX Runtime up to 1.23 or so
+read any path that a file names, and one form of them makes old ones read any address. So are sizes of inputs
+and outputs that no stream has, of which some end the process.
 """
 
 from __future__ import annotations
@@ -12,41 +13,54 @@ from pathlib import Path
 LARGEST = (1 << 31) - 1
 """Bytes of an ONNX file, as of any protocol buffer."""
 
-# Fields that lead to tensors: message -> number -> message. TensorProto has no more below it.
-_BELOW = {
-    "model": {7: "graph", 20: "training", 25: "function"},
+LARGEST_SIZE = 1 << 24
+"""Of an axis of an input or an output."""
+
+# Fields that lead to tensors and to sizes: message -> number -> message.
+_BELOW: dict[str, dict[int, str]] = {
+    "model": {7: "main", 20: "training", 25: "function"},
+    "main": {1: "node", 5: "tensor", 11: "value", 12: "value", 13: "value", 15: "sparse"},
     "training": {1: "graph", 2: "graph"},
     "function": {7: "node", 11: "attribute"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+    "value": {2: "type"},
+    "type": {1: "tensor type"},
+    "tensor type": {2: "shape"},
+    "shape": {1: "axis"},
+    "axis": {},
 }
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of TensorProto
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
+_SIZE = 1  # of an axis
 
 
-def keeps_values_outside(path: Path) -> bool:
-    """Whether a tensor of the file, wherever it is, has external data.
+def check_file(path: Path) -> None:
+    """Look through the file.
 
     Raises:
-        ValueError: it is no protocol buffer, or too large for one.
+        ValueError: a tensor has external data, an input or output a size that is out of range, or it is no
+            protocol buffer, or too large for one.
         OSError: it cannot be read.
     """
     if path.stat().st_size > LARGEST:
         raise ValueError(f"it has more than {LARGEST} bytes")
     data = path.read_bytes()
-    if b"location" not in data:  # the key of the entry that says where; most files end here
-        return False
+    # Tensors outside have an entry of this name: most files need not be looked through to the last node.
+    passed_over = () if b"location" in data else ("node", "tensor", "sparse", "training", "function")
     waiting = [("model", 0, len(data))]
     while waiting:
         kind, begin, end = waiting.pop()
         for number, first, last in _fields(data, begin, end):
-            if kind == "tensor":
-                if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and first):
-                    return True
-            elif number in _BELOW[kind] and last >= 0:
-                waiting.append((_BELOW[kind][number], first, last))
-    return False
+            if kind == "tensor" and (number == _EXTERNAL_DATA or (number == _DATA_LOCATION and first)):
+                raise ValueError("it keeps values in other files (external data)")
+            if kind == "axis" and number == _SIZE and first > LARGEST_SIZE:
+                raise ValueError(f"an input or output has an axis of {first}; {LARGEST_SIZE} is the most")
+            below = _BELOW[kind].get(number)
+            if below is not None and below not in passed_over and last >= 0:
+                waiting.append((below, first, last))
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
