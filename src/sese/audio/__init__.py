@@ -1,1 +1,1 @@
-"""Audio files, read (`files.py`) and written (`writer.py`), and resampling (`resample.py`, live `polyphase.py`)."""
+"""Audio files, read (`files.py`) and written (`writer.py`); resampling (`resample.py`, `polyphase.py`)."""
