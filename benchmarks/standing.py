@@ -98,7 +98,7 @@ def standing(
     pairs = read_sets(sets, limit)
     cards = {name: (path, open_artefact(path).card) for name, path in model_names(model or []).items()}
     systems = systems_of(cards, rnnoise)
-    reference = reference_facts() if rnnoise else None
+    reference = resolve("rnnoise:facts")() if rnnoise else None  # nobody else needs its wheel
     if not systems:
         raise InputError("nothing to score; name models with --model, or give --rnnoise")
     report.make_folder(out)
@@ -201,15 +201,6 @@ def enhancer(systems: Mapping[str, System], budget: object) -> Any:
     if not system.model:
         return resolve("rnnoise:RNNoise")()
     return resolve(ENHANCER)(system.path, budget=system.budget)
-
-
-def reference_facts() -> dict[str, Any]:
-    """Of RNNoise; imported here, so that nobody else needs it.
-
-    Raises:
-        InputError: its wheel is not installed.
-    """
-    return resolve("rnnoise:facts")()
 
 
 # Times

@@ -1,4 +1,4 @@
-"""What `standing.py` writes: tables of scores and costs, and what to know of them."""
+"""What standing.py found, as Markdown."""
 
 from __future__ import annotations
 
