@@ -11,11 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sese.errors import InputError, remedy
-
-try:
-    import fcntl
-except ImportError:  # Windows: what killed processes leave stays
-    fcntl = None  # type: ignore[assignment]
+from sese.lock import LOCKS, lock
 
 _LONGEST = 50  # characters of a name that are kept: the whole is to be no longer than file systems allow
 
@@ -86,14 +82,14 @@ class Part:
             self._lock = None
 
     def _remove_leftovers(self, name: re.Pattern[str]) -> None:
-        if fcntl is None:
+        if not LOCKS:  # what killed processes leave stays
             return
         for entry in os.listdir(self.target.parent):
             if name.fullmatch(entry):
                 with suppress(OSError):  # held, not ours, or gone already
-                    lock = _locked(self.target.parent / entry, wait=False)
+                    held = _locked(self.target.parent / entry, wait=False)
                     _remove(self.target.parent / entry)
-                    os.close(lock)  # type: ignore[arg-type]
+                    os.close(held)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -145,12 +141,12 @@ def _locked(path: Path, wait: bool) -> int | None:
     Raises:
         OSError: another holds it and it is not to be waited for, or it cannot be asked.
     """
-    if fcntl is None:
+    if not LOCKS:
         return None
     descriptor = -1
     try:
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        lock(descriptor, wait)
     except OSError:
         if descriptor >= 0:
             os.close(descriptor)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sese.archive import from_json
 from sese.errors import InputError
+from sese.lock import lock
 from sese.runtime.places import absolute
 
 if TYPE_CHECKING:
@@ -135,14 +136,12 @@ class Manifest:
     def _hold(self, file: int) -> None:
         """Keep a second run out, where the file system can."""
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
         except BlockingIOError:
             raise InputError(
                 f"manifest {self.path} is in use by another run; wait for it, or name another with --manifest"
             ) from None
-        except (ImportError, OSError):
+        except OSError:  # no locks there
             pass
 
     def _read(self) -> None:

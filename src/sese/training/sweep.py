@@ -15,7 +15,6 @@ is at is left to it: the same command may be started several times at once.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import math
@@ -31,6 +30,7 @@ from typing import Any
 import yaml
 
 from sese.errors import InputError, brief
+from sese.lock import lock
 from sese.training.config import RunConfig, read
 from sese.training.run import train
 from sese.training.run_folder import LAST
@@ -178,9 +178,9 @@ def _known(path: Path, what: str, values: Any, known: set[str]) -> None:
 def _claimed(folder: Path) -> Iterator[bool]:
     """Hold a run's folder against other processes; false where another one holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / ".lock").open("w") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file.fileno())
         except BlockingIOError:
             yield False
             return
