@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 COMMON = {
     "deadline": None,  # machines are shared
     "database": None,
+    "phases": [Phase.explicit, Phase.generate, Phase.shrink],  # to explain a failure takes minutes
     "suppress_health_check": [
         HealthCheck.too_slow,
         HealthCheck.function_scoped_fixture,
