@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,16 @@ def test_flush_to_a_length_starts_afresh() -> None:
     resampler.feed(signal[:100])
     resampler.reset()
     np.testing.assert_array_equal(np.concatenate([resampler.feed(signal), resampler.flush(170)]), first)
+
+
+def test_rates_without_a_common_factor_need_little_memory() -> None:
+    """A gigabyte to begin with, once, at 191999 Hz."""
+    source, target = 48000, 16001
+    resampler = ShortResampler(source, target, 1)
+    tracemalloc.start()
+    try:
+        resampler.feed(np.zeros((1000, 1), np.float32))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 80e6

@@ -38,3 +38,18 @@ def test_beginnings_of_a_weight_are_cut_from_it():
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     expected = 2 + whole[: SMALL // 2].sum() + whole.sum() + other.sum()
     assert abs(session.run(None, {"x": np.array(2, np.float32)})[0] - expected) < 1e-4
+
+
+def test_nodes_that_are_joined_by_name_have_names_of_their_own():
+    """ONNX Runtime 1.20 opened no file in which two groups of them had none."""
+    outer = Scope("", Initializers(), {})
+    inner = outer.inner("branch")
+    for scope in (outer, inner):
+        scope.add("Gather", "x", scope.constant(0))
+        values = dict(zip(("start", "end", "axis"), map(scope.constant, ([0], [1], [0])), strict=True))
+        node = helper.make_node("Slice", ["x", *values], ["part"], name="slice")
+        scope.embed([node], {"x": "x"} | values)
+        scope.embed([node], {"x": "x"} | values)
+    names = [node.name for scope in (outer, inner) for node in scope.nodes]
+    assert all(names)
+    assert len(set(names)) == 6

@@ -13,6 +13,7 @@ from runtime.tiny_model import UTILIZATIONS
 from sese.errors import InputError
 from sese.runtime.artefact import Card, open_artefact
 from sese.runtime.budget import Fixed, Routed, Rule, Threshold, highest_level, parse_budget
+from sese.runtime.deadline import require_max_rtf
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,13 @@ def test_what_the_message_names_is_enough(plain: Card) -> None:
             highest_level(card, 0)
         named = float(str(caught.value).split("give ")[1].split()[0])
         assert highest_level(card, named) == 0
+
+
+def test_a_number_too_large_to_be_one_is_refused(plain: Card) -> None:
+    huge = 10**400
+    with pytest.raises(InputError, match="budget is 1000"):
+        parse_budget(plain, huge)
+    with pytest.raises(InputError, match="max_mmacs is 1000"):
+        highest_level(plain, huge)
+    with pytest.raises(InputError, match="max_rtf is 1000"):
+        require_max_rtf(huge)

@@ -19,7 +19,7 @@ REACH_SECONDS = 0.002
 
 ATTENUATION_DB = 70.0
 AT_ONCE = 2048
-"""Output samples computed at a time, to need little memory for long blocks."""
+"""Output samples, and phases of a filter, computed at a time, to need little memory."""
 
 
 class ShortResampler:
@@ -111,12 +111,15 @@ def _kernels(up: int, down: int, reach: int) -> NDArray[np.float32]:
     ``p / up``.
     """
     taps = np.arange(1 - reach, reach + 1)
-    at = taps - np.arange(up)[:, None] / up
     highest = min(1.0, up / down)  # half the lower rate, over half the source's
     # Kaiser's formulas: the width of the transition, and the shape of the window.
     width = (ATTENUATION_DB - 7.95) / (2.285 * math.pi * (2 * reach))
     cut = highest - width / 2
     beta = 0.1102 * (ATTENUATION_DB - 8.7)
-    window = np.i0(beta * np.sqrt(np.maximum(1 - (at / reach) ** 2, 0))) / np.i0(beta)
-    kernels = cut * np.sinc(cut * at) * window
-    return (kernels / kernels.sum(axis=1, keepdims=True)).astype(np.float32)
+    made = np.empty((up, 2 * reach), np.float32)
+    for start in range(0, up, AT_ONCE):  # rates without a common factor have very many phases
+        at = taps - np.arange(start, min(start + AT_ONCE, up))[:, None] / up
+        window = np.i0(beta * np.sqrt(np.maximum(1 - (at / reach) ** 2, 0))) / np.i0(beta)
+        kernels = cut * np.sinc(cut * at) * window
+        made[start : start + AT_ONCE] = kernels / kernels.sum(axis=1, keepdims=True)
+    return made

@@ -16,6 +16,9 @@ Content = tuple[int, tuple[int, ...], bytes]
 Value = tuple[int, list[int | str]]
 """Element type and shape of a value; a name stands for a size that is free."""
 
+NAMED = ("Gather", "Slice")
+"""Nodes that need names of their own: ONNX Runtime before 1.22 joins some, and names the result by theirs."""
+
 
 class Initializers:
     """Initializers of the outermost graph; equal contents are kept once.
@@ -103,6 +106,8 @@ class Scope:
 
     def take(self, node: onnx.NodeProto) -> None:
         """Add a node as it is."""
+        if node.op_type in NAMED:
+            node.name = node.output[0]
         self.nodes.append(node)
         self.made.update(node.output)
 

@@ -114,7 +114,7 @@ def require_max_rtf(max_rtf: float | None) -> None:
         return
     try:
         right = 0 < float(max_rtf) < float("inf")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         right = False
     if not right:
         raise InputError(f"max_rtf is {max_rtf!r}; give a number above 0, below 1 for real time")

@@ -1,0 +1,5 @@
+"""Properties, tried on what hypothesis draws."""
+
+import pytest
+
+pytest.register_assert_rewrite("contract")

@@ -1,0 +1,156 @@
+"""Mixtures: each is its number's alone, its SNR is what it says, and a resumed run misses none."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties.drawn import seeds
+from sese.data.bank import Bank
+from sese.data.loaders import TrainBatches, stratified
+from sese.data.mixing import MixConfig, Mixer, Mixture, active_power
+from sese.data.plans import CHANCES
+from sese.data.pool import Pool
+from sese.data.urn import Urn
+
+RATE = 16000
+CONFIG = MixConfig(seconds=0.5)
+
+
+def bank_of(lengths: list[int], groups: list[int], seed: int = 0, scale: float = 0.1) -> Bank:
+    """Noise of these lengths, in these groups."""
+    rng = np.random.default_rng(seed)
+    total = sum(lengths)
+    samples = (rng.normal(0, scale, total).clip(-1, 1) * 32767).astype(np.int16)
+    names = tuple(f"group{n}" for n in range(max(groups) + 1))
+    starts = np.cumsum([0, *lengths[:-1]])
+    paths = tuple(Path(f"{n}.wav") for n in range(len(lengths)))
+    arrays = (np.array(values, np.int64) for values in (starts, lengths, groups))
+    return Bank(samples, *arrays, names, paths, RATE)
+
+
+@functools.cache
+def banks() -> tuple[Bank, Bank]:
+    return (
+        bank_of([9000, 3000, 20000, 4000, 2500], [0, 0, 1, 1, 2]),
+        bank_of([30000, 1700, 8000], [0, 1, 1], seed=1),
+    )
+
+
+@st.composite
+def bank_shapes(draw: st.DrawFn) -> Bank:
+    groups = draw(st.lists(st.integers(0, 4), min_size=1, max_size=12))
+    present = sorted(set(groups))
+    lengths = draw(st.lists(st.integers(1, 2000), min_size=len(groups), max_size=len(groups)))
+    return bank_of(lengths, [present.index(group) for group in groups])
+
+
+@given(
+    bank=bank_shapes(),
+    powers=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    u=st.floats(0, 1, exclude_max=True),
+)
+def test_an_urn_has_every_recording_and_knows_its_group(
+    bank: Bank, powers: tuple[float, float], u: float
+) -> None:
+    urn = Urn(bank, *powers)
+    count = len(bank)
+    recording = urn.draw(u)
+    assert 0 <= recording < count
+    assert bank.groups[urn.draw_alike(recording, u)] == bank.groups[recording]
+    other = urn.draw_other(recording, u)
+    if len(set(bank.groups)) > 1:
+        assert bank.groups[other] != bank.groups[recording]
+    # The middle of what each takes of the line draws it: none is left out.
+    middles = (urn.edges[:-1] + urn.edges[1:]) / 2 / urn.edges[-1]
+    assert sorted(urn.draw(middle) for middle in middles) == list(range(count))
+    # Groups weigh as their lengths to a power, and recordings within them likewise.
+    weight = np.bincount(bank.groups, weights=bank.lengths) ** powers[0]
+    share = np.diff(urn.span) / urn.edges[-1]
+    np.testing.assert_allclose(share, weight / weight.sum(), rtol=1e-9)
+
+
+@given(seed=st.integers(0, 2**62), wanted=st.lists(st.integers(0, 10**9), min_size=1, max_size=5))
+def test_an_example_is_its_number_alone(seed: int, wanted: list[int]) -> None:
+    """Whatever it is mixed with, in whatever order."""
+    everything = MixConfig(seconds=0.3, **dict.fromkeys([c for c in CHANCES if c != "reverb"], 0.4))
+    mixer = Mixer(everything, *banks(), seed=seed)
+    together = mixer(wanted)
+    for row, index in enumerate(wanted):
+        alone = mixer([index])
+        torch.testing.assert_close(alone.noisy[0], together.noisy[row], atol=1e-6, rtol=0)
+        torch.testing.assert_close(alone.clean[0], together.clean[row], atol=1e-6, rtol=0)
+        assert alone.snr_db[0] == pytest.approx(float(together.snr_db[row]), abs=1e-3)
+    assert torch.isfinite(together.noisy).all()
+    assert together.noisy.abs().max() <= 1
+    assert together.clean.abs().max() <= 1
+
+
+@given(seed=seeds, index=st.integers(0, 10**6), snr=st.floats(-20, 40))
+def test_the_snr_is_what_was_asked_for(seed: int, index: int, snr: float) -> None:
+    mixture = Mixer(CONFIG.plain(), *banks(), seed=seed)([index], [snr])
+    assert float(mixture.snr_db[0]) == pytest.approx(snr, abs=0.01)
+    noise = (mixture.noisy - mixture.clean)[0].square().mean()
+    speech = active_power(mixture.clean[0], RATE)[0]
+    assert float(10 * torch.log10(speech / noise)) == pytest.approx(snr, abs=0.05)
+
+
+class Numbers:
+    """Makes nothing but the numbers of the examples, as a mixer is asked for them."""
+
+    def __call__(self, indices: range) -> Mixture:
+        return Mixture(torch.tensor(list(indices)), torch.empty(0), torch.empty(0))
+
+
+@given(
+    size=st.integers(1, 5), start=st.integers(0, 100), world=st.integers(1, 4), steps=st.integers(0, 12),
+    stop=st.integers(0, 12),
+)  # fmt: skip
+def test_a_resumed_run_has_every_example_once(
+    size: int, start: int, world: int, steps: int, stop: int
+) -> None:
+    """Over all processes, stopped at any step: as if it never had been."""
+    stop = min(stop, steps)
+    seen = []
+    for rank in range(world):
+        batches = TrainBatches(Numbers(), size, start, rank, world)
+        whole = [next(batches).noisy.tolist() for _ in range(steps)]
+        first = TrainBatches(Numbers(), size, start, rank, world)
+        parts = [next(first).noisy.tolist() for _ in range(stop)]
+        again = TrainBatches(Numbers(), size, 0, rank, world)
+        again.load_state_dict(first.state_dict())
+        parts += [next(again).noisy.tolist() for _ in range(steps - stop)]
+        assert parts == whole
+        assert TrainBatches(Numbers(), size, start, rank, world).state_dict(stop) == first.state_dict()
+        seen += [number for batch in whole for number in batch]
+    assert sorted(seen) == list(range(start, start + size * world * steps))
+
+
+@given(size=st.integers(1, 5), workers=st.integers(1, 4), start=st.integers(0, 50))
+def test_workers_in_turn_are_one_process(size: int, workers: int, start: int) -> None:
+    alone = TrainBatches(Numbers(), size, start)
+    shares = [TrainBatches(Numbers(), size, start)._share(worker, workers) for worker in range(workers)]
+    for step in range(9):
+        assert next(shares[step % workers]).noisy.tolist() == next(alone).noisy.tolist()
+
+
+@given(count=st.integers(1, 9), first=st.integers(0, 100))
+def test_a_pool_goes_round_with_each_example_once(count: int, first: int) -> None:
+    mixer = Mixer(MixConfig(seconds=0.05), *banks(), seed=3)
+    pool = Pool(mixer, torch.arange(count).float())
+    round_ = pool(range(first, first + count))
+    assert sorted(round_.label.tolist()) == list(range(count))
+    expected = mixer([int(label) for label in round_.label])
+    assert torch.equal(round_.noisy, expected.noisy)
+
+
+@given(low=st.floats(-60, 60), width=st.floats(0, 60), count=st.integers(1, 300), seed=seeds)
+def test_stratified_values_are_one_of_each_part(low: float, width: float, count: int, seed: int) -> None:
+    values = stratified(low, low + width, count, seed)
+    np.testing.assert_allclose(np.sort(values), low + width * (np.arange(count) + 0.5) / count, atol=1e-9)
