@@ -75,11 +75,6 @@ class Evaluation:
         """What a device keeps for one stream; the search makes it small."""
         return self.bytes + self.signal_bytes
 
-    @property
-    def homogeneous(self) -> bool:
-        """Whether all genes have one width."""
-        return len(set(self.bits)) == 1
-
 
 class Evaluator:
     """Errors and sizes of genomes, each computed once and kept in a file.
