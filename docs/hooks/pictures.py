@@ -28,15 +28,15 @@ WAYS = {
     "one size": ("full", "a network without levels, or the highest alone"),
     "levels of one\nset of weights": (
         "deal, all, sandwich",
-        "each row its level; every level; highest, lowest, one between",
+        "each row one; every one; highest, lowest, one more",
     ),
-    "who picks\na level": ("measured, routed", "a router, from each frame's errors; or from the loss itself"),
+    "who picks\na level": ("measured, routed", "a router, from each frame's errors, or from the loss"),
     "channels": ("gated", "a gate in each block opens and closes them"),
     "experts": (
         "specialists, gating, mixture",
-        "stages: each its class; a gate tells classes; all together",
+        "each its class; a gate tells classes; all together",
     ),
-    "steps": ("milestones", "each takes away some of the noise (cold diffusion)"),
+    "steps": ("milestones", "each takes some of the noise (cold diffusion)"),
     "bits": ("masks, boosted", "weights of one bit; hashes, bit after bit"),
     "one user, no\nclean speech": (
         "contrastive, purified",
@@ -96,7 +96,7 @@ def before_after() -> Figure:
     audio = audio[2 * rate : 5 * rate]
     stream = sese.load(budget=0.3).stream(rate)
     clean = np.concatenate([stream.feed(audio), stream.flush()])
-    figure = Figure(figsize=(8.5, 3.9), layout="constrained")
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(4, 1))
     for column, (title, signal) in enumerate((("before", audio), ("after: sese-1, --budget 0.3", clean))):
         axis = figure.add_subplot(grid[0, column], title=title, xticks=[])
@@ -179,7 +179,7 @@ def timeline() -> Figure:
     card = open_artefact("sese-1").card
     hop, late = (1000 * samples / card.sample_rate for samples in (card.hop_length, card.lookahead_samples))
     levels = [card.levels[index] for index in (1, 3, 0, 2)]
-    figure = Figure(figsize=(8.5, 2.9), layout="constrained")
+    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     axis = figure.subplots()
     end = hop * (len(levels) + 2)
     for number in range(int(end / 10)):
@@ -192,10 +192,10 @@ def timeline() -> Figure:
     axis.annotate(
         "", (hop + late, -0.12), (0, -0.12), arrowprops={"arrowstyle": "<->", "color": ORANGE, "lw": 2}
     )
-    told = f"a sample waits at most {hop + late:.0f} ms: a frame of {hop:.0f} ms has to fill, "
+    told = f"a sample waits at most {hop + late:.0f} ms: a frame of {hop:.0f} ms has to fill,\n"
     told += f"and the model looks {late:.0f} ms ahead"
-    axis.text(0, -0.5, told, color=ORANGE, fontsize=9)
-    axis.set(xlim=(-0.5, end), ylim=(-0.7, 2.9), xlabel="ms", yticks=[])
+    axis.text(0, -0.85, told, color=ORANGE, fontsize=9)
+    axis.set(xlim=(-0.5, end), ylim=(-1.0, 2.9), xlabel="ms", yticks=[])
     axis.set_yticks(
         [2.47, 1.47, 0.47],
         ["feed(): 10 ms\n(any length)", "computed when full,\nat a level of its own", "feed() gives back"],
@@ -210,10 +210,10 @@ def one_file() -> Figure:
     from sese.runtime.artefact import open_artefact
 
     card = open_artefact("sese-1").card
-    figure = Figure(figsize=(8.5, 3.7), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.7), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
-    axis.set(xlim=(0, 100), ylim=(-4, 42))
+    axis.set(xlim=(0, 100), ylim=(-6, 42))
     axis.add_patch(
         FancyBboxPatch(
             (19, 3), 62, 38, boxstyle="round,pad=0,rounding_size=1.5", fill=False, ec=GREY, ls="--"
@@ -257,16 +257,16 @@ def one_file() -> Figure:
             "arrowstyle": "->",
             "color": INK,
             "lw": 1,
-            "connectionstyle": "bar,angle=180,fraction=-0.18",
+            "connectionstyle": "bar,angle=180,fraction=-0.22",
         },
     )
-    axis.text(50, -1.5, "the state goes back in with the next frame", fontsize=8, ha="center", va="center")
+    axis.text(50, -4.2, "the state goes back in with the next frame", fontsize=8, ha="center", va="center")
     return figure
 
 
 def training_ways() -> Figure:
     """Ways to train, by what is to be learned."""
-    figure = Figure(figsize=(8.5, 4.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
     axis.set(xlim=(0, 100), ylim=(0, 10 * len(WAYS)))
