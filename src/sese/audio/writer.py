@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 from contextlib import suppress
@@ -13,7 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sese.audio.files import FORMAT_OF, AudioInfo
+from sese.audio.files import FORMAT_OF, AudioInfo, native_name
 from sese.errors import InputError
 
 # Everything else is stored as integers (or made from them), where what exceeds full scale must be clipped.
@@ -26,7 +27,7 @@ class AtomicWriter:
 
     The destination appears whole or not at all: after an error or an interrupt the temporary file
     ``.<stem>.<process>.part<extension>`` is removed, and one that a killed process left is removed by the
-    next writer of the same destination.
+    next writer of the same destination. A digest stands for a stem that is too long for more.
 
     Args:
         target: Destination. An existing file is replaced, a missing folder is made.
@@ -48,7 +49,8 @@ class AtomicWriter:
         self._frames = 0
         # A link is written through, not replaced.
         self._place = Path(os.path.realpath(self.target))
-        self._part = self._place.with_name(f".{self._place.stem}.{os.getpid()}.part{self._place.suffix}")
+        stem = _stem_of_part(self._place)
+        self._part = self._place.with_name(f".{stem}.{os.getpid()}.part{self._place.suffix}")
 
     def __enter__(self) -> AtomicWriter:
         try:
@@ -63,7 +65,12 @@ class AtomicWriter:
         _remove_leftovers(self._place)
         try:
             self._file = soundfile.SoundFile(
-                self._part, "w", self.like.sample_rate, self.like.channels, self.subtype, format=self.format
+                native_name(self._part),
+                "w",
+                self.like.sample_rate,
+                self.like.channels,
+                self.subtype,
+                format=self.format,
             )
             for tag, text in self.like.tags.items():
                 with suppress(soundfile.LibsndfileError):  # not every format has every tag
@@ -106,7 +113,7 @@ class AtomicWriter:
         try:
             self._file.close()
             # Encoders swallow some write errors: see that everything arrived. (Block codecs round up.)
-            if soundfile.info(self._part).frames < self._frames:
+            if soundfile.info(native_name(self._part)).frames < self._frames:
                 raise OSError("the file is shorter than what was written")
             os.replace(self._part, self._place)
         except (soundfile.LibsndfileError, OSError) as error:
@@ -163,12 +170,18 @@ def is_part(path: Path) -> bool:
     return path.name.startswith(".") and _PART.search(path.name) is not None
 
 
+def _stem_of_part(place: Path) -> str:
+    """The destination's stem, or a digest of one that leaves no room in a file name for more."""
+    name = os.fsencode(place.name)
+    return place.stem if len(name) <= 230 else hashlib.sha256(name).hexdigest()[:32]
+
+
 def _remove_leftovers(place: Path) -> None:
     """Remove temporary files of processes that were killed while they wrote `place`."""
     if os.name != "posix":  # elsewhere one cannot ask whether a process lives without touching it
         return
     for name in glob.glob(
-        f".{glob.escape(place.stem)}.*.part{glob.escape(place.suffix)}", root_dir=place.parent
+        f".{glob.escape(_stem_of_part(place))}.*.part{glob.escape(place.suffix)}", root_dir=place.parent
     ):
         match = _PART.search(name)
         if match and not _alive(int(match[1])):
