@@ -8,7 +8,10 @@ from campaign import attack
 from mutate import mutated
 from targets import TARGETS
 
-CASES = {"enhance": 60, "corpus": 30, "stream": 40, "model": 40, "weights": 30, "predictor": 30, "config": 90}
+CASES = {
+    "enhance": 60, "corpus": 30, "stream": 40, "stdin": 7, "model": 60, "weights": 90, "packed": 50,
+    "record": 80, "config": 60,
+}  # fmt: skip
 SEED = 20
 
 

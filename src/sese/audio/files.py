@@ -126,10 +126,15 @@ def require_finite(block: NDArray[np.floating], name: str, start: int, sample_ra
     )
 
 
+def native_name(path: Path) -> str | bytes:
+    """A path as soundfile takes it, whatever its name: a file name on Linux need not be text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
 def _open(path: Path) -> soundfile.SoundFile:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InputError(f"{path} is a folder, not an audio file; name a file in it")
-    if not path.exists():
+    if not os.path.exists(path):  # false for names that no file can have, and in folders that are closed
         raise InputError(f"{path} does not exist; check the name")
     if not path.is_file():
         raise InputError(f"{path} is not a regular file; save the audio to a file first")
@@ -138,7 +143,7 @@ def _open(path: Path) -> soundfile.SoundFile:
     if path.stat().st_size == 0:
         raise InputError(f"{path} is an empty file (0 bytes); remove it or copy it again")
     try:
-        return soundfile.SoundFile(path)
+        return soundfile.SoundFile(native_name(path))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: `.raw` is taken for headerless audio
         reason = getattr(error, "error_string", "no header").rstrip(". ")
         raise InputError(

@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from sese.atomic import Part, unwritable
-from sese.audio.files import FORMAT_OF, AudioInfo
+from sese.audio.files import FORMAT_OF, AudioInfo, native_name
 from sese.errors import InputError
 
 # Everything else is stored as integers (or made from them), where what exceeds full scale must be clipped.
@@ -60,7 +60,7 @@ class AtomicWriter:
             raise unwritable(self.target, error) from error
         try:
             self._file = soundfile.SoundFile(
-                self._part.path,
+                native_name(self._part.path),
                 "w",
                 self.like.sample_rate,
                 self.like.channels,
@@ -108,7 +108,7 @@ class AtomicWriter:
         try:
             self._file.close()
             # Encoders swallow some write errors: see that everything arrived. (Block codecs round up.)
-            if soundfile.info(self._part.path).frames < self._frames:
+            if soundfile.info(native_name(self._part.path)).frames < self._frames:
                 raise OSError("the file is shorter than what was written")
             self._part.keep()
         except (soundfile.LibsndfileError, OSError) as error:

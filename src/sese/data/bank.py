@@ -21,6 +21,7 @@ import soxr
 
 from sese.archive import from_json
 from sese.atomic import replacing
+from sese.audio.files import native_name
 from sese.data.corpora import Problem, Recording
 from sese.errors import InputError
 
@@ -132,9 +133,9 @@ def decode(path: Path, sample_rate: int, minus: Path | None = None) -> np.ndarra
 
     Raises ValueError (or soundfile's errors) if there is nothing to use in the file.
     """
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    samples, rate = soundfile.read(native_name(path), dtype="float32", always_2d=True)
     if minus is not None:
-        samples = samples - soundfile.read(minus, dtype="float32", always_2d=True)[0]
+        samples = samples - soundfile.read(native_name(minus), dtype="float32", always_2d=True)[0]
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if not np.isfinite(mono).all():
         raise ValueError("not-a-number or infinite samples")

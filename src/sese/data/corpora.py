@@ -24,6 +24,7 @@ from typing import Literal
 import numpy as np
 import soundfile
 
+from sese.audio.files import native_name
 from sese.errors import InputError
 
 Kind = Literal["speech", "noise", "rir"]
@@ -220,11 +221,11 @@ def _measure(path: Path) -> tuple[int, int]:
     """(frames, sample rate); ValueError if there is nothing to use in the file."""
     if path.stat().st_size == 0:
         raise ValueError("the file is empty (0 bytes)")
-    info = soundfile.info(path)
+    info = soundfile.info(native_name(path))
     if info.frames <= 0:
         raise ValueError("no samples in the file")
     if info.subtype in ("FLOAT", "DOUBLE"):
-        samples, _ = soundfile.read(path, dtype="float32")
+        samples, _ = soundfile.read(native_name(path), dtype="float32")
         if not np.isfinite(samples).all():
             raise ValueError("not-a-number or infinite samples")
     return info.frames, info.samplerate

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sese.archive import read_table
+from sese.audio.files import native_name
 from sese.errors import InputError
 
 SAMPLE_RATE = 16_000  # Hz, at which everything is enhanced and scored: what PESQ-WB and DNSMOS are defined at
@@ -152,7 +153,7 @@ def _read_channels(path: Path) -> tuple[np.ndarray, int]:
     import soundfile
 
     try:
-        audio, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        audio, sample_rate = soundfile.read(native_name(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise InputError(f"{path}: cannot be read as audio ({error}); convert it to WAV or FLAC") from error
     if not np.isfinite(audio).all():
