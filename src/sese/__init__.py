@@ -11,14 +11,16 @@ Importing this package loads nothing else; ONNX Runtime comes with the first use
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import os
-
     from numpy.typing import NDArray
 
     from sese.runtime.enhancer import Enhancer
+
+# Nothing is sent home: newer versions of ONNX Runtime would, and complain where they cannot note who you are.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Enhancer", "__version__", "enhance", "load"]

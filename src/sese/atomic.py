@@ -13,6 +13,7 @@ from pathlib import Path
 from sese.errors import InputError, remedy
 from sese.lock import LOCKS, lock
 
+_WRITE_ERRORS = {"SafetensorError", "LibsndfileError"}
 _LONGEST = 50  # characters of a name that are kept: the whole is to be no longer than file systems allow
 
 
@@ -114,8 +115,8 @@ def replacing(target: Path, folder: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(target, error) from error
     except Exception as error:
-        # PyTorch and safetensors have their own words for a write that failed.
-        if type(error).__name__ == "SafetensorError" or (type(error) is RuntimeError and not folder):
+        # Libraries have their own words for a write that failed; PyTorch's is a plain RuntimeError.
+        if type(error).__name__ in _WRITE_ERRORS or (type(error) is RuntimeError and not folder):
             raise unwritable(target, error) from error
         raise
     finally:

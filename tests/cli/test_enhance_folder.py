@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from cli.conftest import Run
+from cli.test_enhance_stopped import kill_a_writer, start, wait_until
 from cli.test_enhance_stopped import long_files as long_files  # a fixture
-from cli.test_enhance_stopped import start, wait_until, writer
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def test_the_others_go_on_when_a_worker_dies(sese: Run, tiny: Path, long_files: 
     out = tmp_path / "out"
     process = start(long_files, tiny, "--out-dir", str(out), "--jobs", "2")
     wait_until(lambda: rows(out) and parts(out))
-    os.kill(writer(parts(out)[0]), signal.SIGKILL)
+    kill_a_writer(out)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     status = [row["status"] for row in rows(out)]

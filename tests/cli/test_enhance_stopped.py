@@ -47,15 +47,21 @@ def parts(folder: Path) -> list[Path]:
     return list(folder.glob(".*.part.wav"))
 
 
-def writer(path: Path) -> int:
-    """The process that has a file open."""
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if link.readlink() == path:
-                return int(link.parts[2])
-        except OSError:  # closed meanwhile
-            continue
-    raise AssertionError(f"nobody writes {path}")
+def kill_a_writer(folder: Path) -> None:
+    """Kill a process that writes a file of the folder at that moment."""
+
+    def killed() -> bool:
+        for link in Path("/proc").glob("[0-9]*/fd/*"):
+            try:
+                path = link.readlink()
+                if path.parent == folder and path.name.endswith(".part.wav"):
+                    os.kill(int(link.parts[2]), signal.SIGKILL)
+                    return True
+            except OSError:  # closed meanwhile
+                continue
+        return False
+
+    wait_until(killed)
 
 
 def finished(folder: Path) -> list[Path]:
@@ -107,7 +113,7 @@ def test_interrupted_file(tiny: Path, tmp_path: Path) -> None:
 def test_worker_dies(sese: Run, tiny: Path, long_files: Path) -> None:
     process = start(long_files, tiny, "--jobs", "2")
     wait_until(lambda: finished(long_files) and parts(long_files))
-    os.kill(writer(parts(long_files)[0]), signal.SIGKILL)
+    kill_a_writer(long_files)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "failed" in out

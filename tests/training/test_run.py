@@ -10,9 +10,9 @@ import pytest
 import soundfile
 import torch
 
+from sese import atomic
 from sese.errors import InputError
 from sese.nn import checkpoint
-from sese.training import run
 from sese.training.config import read
 from sese.training.run import Keeper, train
 from training.tiny_run import DEBUG, assert_same_checkpoints, checkpoint_of, config
@@ -188,7 +188,7 @@ def test_the_last_weights_are_validated_whatever_their_step(tmp_path: Path):
 
 def test_a_crash_while_saving_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     settings = config("training.checkpoint_steps=1", "training.validate_steps=6")
-    replace = run.os.replace
+    replace = atomic.os.replace
 
     def fail(source: Path, target: Path) -> None:
         if Path(target).name == "last.ckpt" and Path(target).exists():
@@ -196,7 +196,7 @@ def test_a_crash_while_saving_leaves_the_checkpoint_before(tmp_path: Path, monke
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.os, "replace", fail)
+        patch.setattr(atomic.os, "replace", fail)
         with pytest.raises(Crash):
             train(settings, tmp_path)
     assert checkpoint_of(tmp_path)["/global_step"] == 1

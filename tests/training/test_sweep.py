@@ -74,6 +74,23 @@ def test_sweep_stops_goes_on_and_skips_what_is_done(
     assert json.loads((runs[0].folder / "done.json").read_text())["seconds"] > 0
 
 
+def test_a_stopped_boosted_run_goes_on(tmp_path: Path) -> None:
+    """It has no checkpoint: what it goes on from is its network."""
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"config: {DEBUG}\nruns: {{bits: {{}}}}")
+    boosted = (
+        "system=boosted_hashing",
+        "model={n_fft: 64, hop_length: 32, bits: [3, 6], frames: 60, neighbours: 4}",
+        "training.levels=boosted",
+        "training.boosting={segments: 2, clips: 2, frames_per_clip: 20}",
+    )
+    (run,) = plan(path, tmp_path / "out", [*SMALLER, *boosted])
+    sweep([run], max_minutes=1e-6)
+    assert run.state == "stopped"
+    sweep([run])
+    assert run.state == "done"
+
+
 def test_sweep_leaves_a_run_that_another_process_holds(file: Path, tmp_path: Path) -> None:
     run = plan(file, tmp_path / "out", SMALLER)[0]
     run.folder.mkdir(parents=True)

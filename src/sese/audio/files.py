@@ -46,6 +46,9 @@ class AudioInfo:
         return self.frames / self.sample_rate
 
 
+_HEADER = 4096  # bytes: longer than the header of a file that holds no audio
+
+
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
     """Say what an audio file holds, without reading its samples.
 
@@ -67,6 +70,11 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
         cut = _CUT_SHORT.search(file.extra_info)
     if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_SIZE:
         raise _truncated(path, f"{cut[2]} of {cut[1]} bytes of audio are there")
+    if info.frames == 0 and info.format.startswith("WAV") and path.stat().st_size > _HEADER:
+        raise InputError(
+            f"{path} says that it holds no audio (0 samples) but has {path.stat().st_size} bytes, as where a "
+            f"recorder was stopped; read it to its end: sese stream < {path.name} > {path.stem}_enhanced.wav"
+        )
     if info.frames == 0:
         raise InputError(f"{path} holds no audio (0 samples); remove it or record it again")
     if not LOWEST_RATE_HZ <= info.sample_rate <= HIGHEST_RATE_HZ:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sese.archive import check_counts, from_json
+from sese.atomic import replacing
 from sese.compression import packed
 from sese.compression.calibration import Calibration
 from sese.compression.operators import IntegerChain, quantise
@@ -105,8 +106,8 @@ class Evaluator:
     def _open(self, path: Path) -> None:
         head_line = json.dumps({**self._head, "genes": self.genes})
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(head_line + "\n")
+            with replacing(path) as part:
+                part.write_text(head_line + "\n")
             return
         lines = path.read_text(errors="replace").split("\n")
         if lines[0] != head_line:
@@ -123,7 +124,8 @@ class Evaluator:
         except (ValueError, TypeError):
             raise InputError(f"{path} is damaged; remove it, or name another folder") from None
         if lines[-1]:
-            path.write_text("\n".join([head_line, *whole]) + "\n")
+            with replacing(path) as part:
+                part.write_text("\n".join([head_line, *whole]) + "\n")
 
     def chain(self, bits: str) -> IntegerChain:
         """The network of a genome."""

@@ -17,7 +17,6 @@ from sese.labels.network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
 from sese.training import run_folder
 from sese.training.config_file import build, dump, read_values
 from sese.training.fitting import FittingConfig, fit
-from sese.training.run_folder import RESOLVED
 
 STANDARDISE_CLIPS = 64
 
@@ -133,8 +132,7 @@ def train(
     def write(place: Path) -> None:
         save(place, config.task, config.model, net.state_dict())
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESOLVED).write_text(dump(config))
+    run_folder.write_config(folder, dump(config))
     return fit(net, settings, folder, loss, validate, write, resume, max_minutes)
 
 

@@ -19,7 +19,6 @@ from sese.personalization.verification import equal_error_rate
 from sese.training import run_folder
 from sese.training.config_file import build, dump, read_values
 from sese.training.fitting import FittingConfig, fit
-from sese.training.run_folder import RESOLVED
 
 KINDS: dict[str, Any] = {kind.system: kind for kind in (SpeakerNetConfig, AutoencoderConfig)}
 """Value of `system` -> the network's configuration."""
@@ -114,8 +113,7 @@ def train(
     torch.manual_seed(config.seed)
     parts = {SpeakerNetConfig.system: _embedding, AutoencoderConfig.system: _autoencoder}[config.system]
     net, loss, validate = parts(config, clips, held_out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESOLVED).write_text(dump(config))
+    run_folder.write_config(folder, dump(config))
     return fit(
         net, settings, folder, loss, validate, lambda place: saved.save(place, net), resume, max_minutes
     )

@@ -22,7 +22,7 @@ from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
 from sese.training import run_folder
 from sese.training.config_file import dump
-from sese.training.run_folder import LAST, RESOLVED
+from sese.training.run_folder import LAST
 
 SETTLED = 64  # clips that the fresh weights are scaled on
 
@@ -60,8 +60,7 @@ def train(
     pair = labelled(config, jobs, max_minutes)
     if pair is None:
         return False
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESOLVED).write_text(dump(config))
+    run_folder.write_config(folder, dump(config))
     run = _Run(config, folder, *(_features(config, clips) for clips in pair))
     if resume:
         run.restore(folder / LAST)

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from sese.atomic import replacing
@@ -26,7 +27,7 @@ from sese.training.boosting import boost
 from sese.training.config import RunConfig
 from sese.training.config_file import dump
 from sese.training.data import MixtureData
-from sese.training.run_folder import LAST, RESOLVED
+from sese.training.run_folder import LAST
 from sese.training.task import EnhancementTask
 
 
@@ -50,7 +51,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
     """
     boosted = config.training.levels == "boosted"
-    run_folder.check(folder, resume, f"last/{checkpoint.WEIGHTS}" if boosted else LAST)
+    run_folder.check(folder, resume, _goes_on_from(config))
     settings = config.training
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -58,8 +59,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         torch.set_float32_matmul_precision("high")
     lightning.seed_everything(config.seed, verbose=False)
     _quieten()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESOLVED).write_text(dump(config))
+    run_folder.write_config(folder, dump(config))
     if boosted:
         return boost(config, folder, max_minutes)
     keeper = Keeper(config, folder, max_minutes)
@@ -81,6 +81,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         logger=[JsonLines(folder), TensorBoardLogger(folder, name="tensorboard", version="")],
         # The average is updated before the keeper saves it.
         callbacks=[Average(settings.ema_decay), keeper],
+        plugins=[CheckpointFile()],
     )
     task, mixtures = EnhancementTask(config), MixtureData(config)
     if resume:
@@ -91,6 +92,23 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
     if done and settings.steps % settings.validate_steps:
         trainer.validate(task, mixtures, verbose=False)  # the last weights are often the best
     return done
+
+
+def resumable(config: RunConfig, folder: Path) -> bool:
+    """Whether a run lies there that can go on."""
+    return (folder / _goes_on_from(config)).exists()
+
+
+def _goes_on_from(config: RunConfig) -> str:
+    return f"last/{checkpoint.WEIGHTS}" if config.training.levels == "boosted" else LAST
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Writes where it is told. Lightning's own goes by the temporary folder, which may be full or slow."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write plain values and tensors."""
+        torch.save(checkpoint, path)
 
 
 class Average(WeightAveraging):
@@ -188,16 +206,16 @@ class Keeper(lightning.Callback):
     @torch.no_grad()
     def _write_samples(self, trainer: lightning.Trainer, task: EnhancementTask, clips: int = 3) -> None:
         batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
-        folder = self.folder / "samples" / f"step_{trainer.global_step}"
-        folder.mkdir(parents=True, exist_ok=True)
+        samples = self.folder / "samples" / f"step_{trainer.global_step}"
         rate = self.config.model.sample_rate
         noisy = batch.noisy[:clips].to(task.device)
         signals = {"noisy": noisy, "clean": batch.clean[:clips]}
         for level, plan in enumerate(level_plans(task.model)):
             signals[f"level_{level}"] = task.model.enhance_clip(noisy, plan)
-        for name, audio in signals.items():
-            for number, clip in enumerate(audio.float().cpu().clamp(-1, 1)):
-                soundfile.write(folder / f"{number}_{name}.wav", clip[0].numpy(), rate)
+        with replacing(samples, folder=True) as folder:
+            for name, audio in signals.items():
+                for number, clip in enumerate(audio.float().cpu().clamp(-1, 1)):
+                    soundfile.write(folder / f"{number}_{name}.wav", clip[0].numpy(), rate)
 
 
 class JsonLines(Logger):

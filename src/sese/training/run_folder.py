@@ -36,6 +36,12 @@ def check(folder: Path, resume: bool, last: str = LAST) -> None:
         raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
 
 
+def write_config(folder: Path, text: str) -> None:
+    """Write the resolved configuration into a run's folder, made where missing."""
+    with replacing(folder / RESOLVED) as part:
+        part.write_text(text)
+
+
 def note(folder: Path, values: Mapping[str, Any]) -> None:
     """Add a line to the run's measurements."""
     with (folder / METRICS).open("a") as file:

@@ -32,8 +32,7 @@ import yaml
 from sese.errors import InputError, brief
 from sese.lock import lock
 from sese.training.config import RunConfig, read
-from sese.training.run import train
-from sese.training.run_folder import LAST
+from sese.training.run import resumable, train
 
 MOST_RUNS = 10_000
 
@@ -55,10 +54,10 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``done``, ``stopped`` (a checkpoint lies there) or ``open``."""
+        """``done``, ``stopped`` (it can go on) or ``open``."""
         if (self.folder / DONE).exists():
             return "done"
-        return "stopped" if (self.folder / LAST).exists() else "open"
+        return "stopped" if resumable(self.resolve(), self.folder) else "open"
 
 
 def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
