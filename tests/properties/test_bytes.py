@@ -125,8 +125,10 @@ def test_files_come_back(
         assert back.shape[1] == channels
         assert len(back) == time or subtype == "MPEG_LAYER_III"
         return
-    if suffix in (".aif", ".voc") and time * channels % 2 and subtype in BYTES:
-        back = back[:time]  # libsndfile takes the byte that makes the count of bytes even for a sample
+    if suffix in (".aif", ".voc") and subtype in BYTES and len(back) <= time + 2:
+        back = back[
+            :time
+        ]  # libsndfile takes bytes behind an odd count of them, or the last block, for samples
     assert back.shape == signal.shape
     if subtype == "ULAW":
         np.testing.assert_allclose(back, signal, atol=0.03)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from properties.drawn import seeds
@@ -76,6 +76,7 @@ def test_an_urn_has_every_recording_and_knows_its_group(
     np.testing.assert_allclose(share, weight / weight.sum(), rtol=1e-9)
 
 
+@settings(max_examples=max(1, settings().max_examples // 3))
 @given(seed=st.integers(0, 2**62), wanted=st.lists(st.integers(0, 10**9), min_size=1, max_size=5))
 def test_an_example_is_its_number_alone(seed: int, wanted: list[int]) -> None:
     """Whatever it is mixed with, in whatever order."""
