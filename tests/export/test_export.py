@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -20,7 +19,7 @@ from sese.nn.policies.budget import MEMORY, budget
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
 from sese.nn.systems.demucs import DemucsConfig
-from sese.runtime.artefact import open_artefact
+from sese.runtime.artefact import Artefact, open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step
 
@@ -139,8 +138,8 @@ def test_states_the_facts(exported, trained):
 
 
 def test_a_difference_from_pytorch_stops_the_export(trained, exported, tmp_path, monkeypatch):
-    def wrong(path: Path, audio: np.ndarray, levels: np.ndarray, *others: object) -> np.ndarray:
-        return right(path, audio, levels, *others) + (2e-4 if set(levels) == {1} else 0)
+    def wrong(artefact: Artefact, audio: np.ndarray, levels: np.ndarray, *others: object) -> np.ndarray:
+        return right(artefact, audio, levels, *others) + (2e-4 if set(levels) == {1} else 0)
 
     right = check._run
     monkeypatch.setattr(check, "_run", wrong)

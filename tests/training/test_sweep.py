@@ -126,6 +126,13 @@ def test_every_sweep_of_the_project_can_be_planned(path: Path, tmp_path: Path) -
     assert {run.after for run in runs if run.after} <= {run.folder for run in runs}
 
 
+@pytest.mark.parametrize("text", ["[" * 3000, "runs: 2020-13-45", "- 1"], ids=["deep", "date", "list"])
+def test_plan_refuses_what_is_no_yaml_of_a_sweep(tmp_path: Path, text: str) -> None:
+    (tmp_path / "sweep.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"sweep\.yaml"):
+        plan(tmp_path / "sweep.yaml", tmp_path / "out")
+
+
 def test_plan_refuses_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         plan(tmp_path / "none.yaml", tmp_path / "out")

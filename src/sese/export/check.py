@@ -18,7 +18,7 @@ from sese.nn.plan import alternatives, full
 from sese.nn.policies.budget import WINDOW_SECONDS, budget
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import levels_plan
-from sese.runtime.artefact import ROUTER, open_artefact
+from sese.runtime.artefact import ROUTER, Artefact, open_artefact
 from sese.runtime.step import Step
 
 TOLERANCE = 1e-4
@@ -62,11 +62,11 @@ def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> 
         cases.append(("the router's levels", asked, 0.0))
         if not alternatives(model.sites):  # whose costs are the same
             cases.append((f"a held budget of {HELD}", asked, HELD))
-    worst = 0.0
+    artefact, worst = open_artefact(path), 0.0
     for name, levels, held in cases:
         expected = _network(model, audio, levels, held, utilizations)
         for calls in CALLS:
-            got = _run(path, audio[0].numpy(), levels.numpy(), held, calls)
+            got = _run(artefact, audio[0].numpy(), levels.numpy(), held, calls)
             difference = float(np.abs(got - expected).max())
             error, allowed = difference, TOLERANCE
             if getattr(model.backbone, "quantised", False):
@@ -106,10 +106,13 @@ def _gated(model: Enhancer, audio: Tensor, levels: Tensor) -> NDArray[np.float32
 
 
 def _run(
-    path: Path, audio: NDArray[np.float32], levels: NDArray[np.int64], held: float, calls: Sequence[int]
+    artefact: Artefact,
+    audio: NDArray[np.float32],
+    levels: NDArray[np.int64],
+    held: float,
+    calls: Sequence[int],
 ) -> NDArray[np.float32]:
-    """What the file makes of (1, time), in calls of so many frames."""
-    artefact = open_artefact(path)
+    """What a file makes of (1, time), in calls of so many frames, from its beginning."""
     step, hop = Step(artefact, 1), artefact.card.hop_length
     enhanced, at = np.empty_like(audio), 0
     while at < len(levels):

@@ -61,22 +61,32 @@ def dump(config: Any) -> str:
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in above:
         raise InputError(f"{path} builds on itself by way of its base; name another base")
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; give a configuration file such as configs/*.yaml") from None
-    except RecursionError:
-        raise InputError(f"{path} is nested too deeply to be read as YAML; write it flat") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds a {type(values).__name__}, not sections of key: value")
+    values = read_sections(path, "a configuration file such as configs/*.yaml")
     base = values.pop("base", None)
     if base is None:
         return values
     if not isinstance(base, str):
         raise InputError(f"{path}: base is {brief(base)}; expected the name of one file")
     return _merge(_read_yaml(path.parent / base, (*above, path.resolve())), values)
+
+
+def read_sections(path: Path, wanted: str) -> dict[str, Any]:
+    """The plain nested values of a YAML file as it is; `wanted` is what to give where there is none.
+
+    Raises:
+        InputError: missing file, bad YAML, or no sections.
+    """
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; give {wanted}") from None
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply to be read as YAML; write it flat") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds a {type(values).__name__}, not sections of key: value")
+    return values
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

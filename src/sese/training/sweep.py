@@ -27,11 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sese.errors import InputError, brief
 from sese.lock import lock
 from sese.training.config import RunConfig, read
+from sese.training.config_file import read_sections
 from sese.training.run import resumable, train
 
 MOST_RUNS = 10_000
@@ -153,15 +152,8 @@ def _start_from(path: Path, settings: dict[str, Any], runs: Sequence[Run], seed:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; give a sweep file such as configs/sweeps/*.yaml") from None
-    except RecursionError:
-        raise InputError(f"{path} is nested too deeply to be read as YAML; write it flat") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("runs"), dict):
+    values = read_sections(path, "a sweep file such as configs/sweeps/*.yaml")
+    if not isinstance(values.get("runs"), dict):
         raise InputError(f"{path} is no sweep: it needs `config: FILE` and `runs: {{NAME: ...}}`")
     _known(path, "the sweep", values, {"config", "seeds", "set", "runs"})
     return values
