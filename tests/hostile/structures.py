@@ -117,7 +117,10 @@ def _json(data: bytes, rng: np.random.Generator) -> bytes:
         return b'{"a":' + b"[" * 100_000
     if rng.random() < 0.03:
         return data.replace(b": ", b": 1" + b"0" * 5000, 1)
-    return json.dumps(changed_tree(json.loads(data), rng)).encode()
+    try:
+        return json.dumps(changed_tree(json.loads(data), rng)).encode()
+    except (ValueError, RecursionError):  # what was changed already
+        return data
 
 
 def _json_lines(data: bytes, rng: np.random.Generator) -> bytes:
@@ -130,14 +133,14 @@ def _json_lines(data: bytes, rng: np.random.Generator) -> bytes:
 def _yaml(data: bytes, rng: np.random.Generator) -> bytes:
     import yaml
 
+    if b"&a" in data or len(data) > 4000:  # bombs, and what is nested deeply
+        return data
     try:
         tree = yaml.load(data, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return data
-    if not isinstance(tree, dict | list) or len(data) > 20_000:
+    except (yaml.YAMLError, ValueError):
         return data
     # JSON is YAML, and is written in a tenth of the time.
-    return json.dumps(changed_tree(tree, rng), default=str).encode()
+    return json.dumps(changed_tree(tree, rng), default=str).encode() if tree else data
 
 
 def _csv(data: bytes, rng: np.random.Generator) -> bytes:

@@ -127,7 +127,7 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
         return Packed(known, thresholds, matrices, scale, bias)
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; `sese export` writes it for a bitwise network") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{file} is no packed network ({error}); export its run again") from None
 
 

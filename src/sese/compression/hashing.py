@@ -87,7 +87,7 @@ def load(path: str | os.PathLike[str]) -> Dictionary:
         )
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; `sese export` writes it for hashing") from None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{file} holds no dictionary ({error}); export its run again") from None
 
 

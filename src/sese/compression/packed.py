@@ -70,7 +70,7 @@ def read(path: Path) -> IntegerChain:
         groups, inputs, _ = next(iter(chain.layers[0].matrices.values())).codes.shape
         chain(np.zeros((1, 1, groups * inputs)))  # layers that do not fit together fail here
         return chain
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError, ZeroDivisionError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
         raise InputError(
             f"{path} is damaged, or no file of `sese compress`; write it again or fetch it whole"
         ) from None

@@ -41,6 +41,8 @@ def read_evaluation(path: str) -> dict[str, Any]:
     Raises:
         InputError: it is no such report.
     """
+    from sese.evaluation import pareto_report
+
     file = Path(path) / "evaluation.json" if Path(path).is_dir() else Path(path)
     try:
         result = from_json(file.read_text(encoding="utf-8"))
@@ -53,7 +55,7 @@ def read_evaluation(path: str) -> dict[str, Any]:
         names = [row["file"] for row in _rows(result, NOISY)]
         if any([row["file"] for row in _rows(result, level["level"])] != names for level in result["levels"]):
             raise ValueError
-        compare([result])  # what is missing is missed here
+        pareto_report.to_markdown(compare([result]))  # what is missing is missed here
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise InputError(
             f"{file}: no report of `sese evaluate`; make one with its option -o, or name a model"

@@ -268,5 +268,5 @@ def load(path: Path) -> Packed:
         raise InputError(
             f"{path} does not exist; give a predictor that `sese quality export` wrote"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path} is no quality predictor ({error})") from None
