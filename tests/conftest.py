@@ -9,6 +9,8 @@ import soundfile
 
 from runtime.tiny_model import metadata, tone, write_model
 
+pytest.register_assert_rewrite("contract")
+
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:

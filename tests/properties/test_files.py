@@ -19,7 +19,8 @@ from sese.nn.systems.registry import SYSTEMS
 from sese.runtime.inputs import Job
 from sese.runtime.jobs import Outcome
 from sese.runtime.manifest import SETTINGS, Manifest
-from sese.training.config import RunConfig, dump, parse, read
+from sese.training.config import RunConfig, parse, read
+from sese.training.config_file import dump
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 finite = st.floats(allow_nan=False, allow_infinity=False)
