@@ -344,7 +344,11 @@ def dump(config: Any) -> str:
 
 
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path.resolve() in above:
+    try:
+        place = path.resolve()
+    except (OSError, ValueError, RuntimeError):  # links in a circle, and names that no file can have
+        raise InputError(f"{path} cannot be a file; give another name") from None
+    if place in above:
         raise InputError(f"{path} builds on itself by way of its base; name another base")
     try:
         values = yaml.safe_load(path.read_text()) or {}
@@ -361,7 +365,7 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         return values
     if not isinstance(base, str):
         raise InputError(f"{path}: base is {brief(base)}; expected the name of one file")
-    return _merge(_read_yaml(path.parent / base, (*above, path.resolve())), values)
+    return _merge(_read_yaml(path.parent / base, (*above, place)), values)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
