@@ -24,7 +24,7 @@ from sese.nn import checkpoint
 from sese.runtime.artefact import PRETRAINED, open_artefact
 from sese.runtime.manifest import Manifest
 from sese.training import run_folder, sweep
-from sese.training.config import read_values
+from sese.training.config import read, read_values
 
 PACKAGE = Path(sese.__file__).parent
 MODEL = PRETRAINED / "nsnet2-dynamic" / "model.onnx"
@@ -329,6 +329,12 @@ def test_a_base_that_no_file_can_be_is_refused(tmp_path: Path):
         (tmp_path / "a.yaml").write_text(f'base: "{name}"\n')
         with pytest.raises(InputError):
             read_values(tmp_path / "a.yaml")
+
+
+def test_a_configuration_of_much_too_large_a_model_is_refused(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("system: nsnet2\nmodel: {hidden: 40000}\n")
+    with pytest.raises(InputError, match="values"):
+        read(tmp_path / "a.yaml")
 
 
 def test_layers_without_end_are_refused(tmp_path: Path):

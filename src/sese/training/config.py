@@ -19,6 +19,7 @@ import yaml
 from sese.data.pairs import EXAMPLES
 from sese.data.plans import MixConfig
 from sese.errors import InputError, brief
+from sese.nn.bounded import bounded
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import pmsqe
 from sese.training.boosting_config import BoostingConfig
@@ -256,10 +257,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     system = values.get("system", RunConfig.system)
     if not isinstance(system, str) or system not in SYSTEMS:
         raise InputError(f"system is {brief(system)}; choose from {sorted(SYSTEMS)}")
-    try:
+    with bounded(f"model of system '{system}'"):
         model = build(SYSTEMS[system], values.pop("model", None) or {}, "model")
-    except (MemoryError, OverflowError, RuntimeError, TypeError) as error:  # PyTorch's words on sizes
-        raise InputError(f"model of system '{system}' cannot be built: {error}; use smaller sizes") from None
     config = dataclasses.replace(build(RunConfig, values, ""), model=model)
     shares = config.training.level_shares
     if shares and len(shares) != model.levels:
