@@ -42,11 +42,13 @@ class Target:
         seeds: makes whole files, by name.
         run: reads the file at a path, and may write into the folder beside it, ``out``.
         dear: how many cases of the others a case costs.
+        base: the seed that most changes begin from, where the others are hostile already.
     """
 
     seeds: Callable[[], dict[str, bytes]]
     run: Callable[[Path, Path], None]
     dear: int = 1
+    base: str | None = None
 
 
 def _tone(seconds: float = 0.25, channels: int = 1) -> np.ndarray:
@@ -522,7 +524,7 @@ TARGETS = {
     "corpus": Target(_audio_seeds, _describe),
     "stream": Target(_pcm_seeds, _stream),
     "stdin": Target(_stdin_seeds, _pipe, dear=40),
-    "model": Target(_model_seeds, _open_model),
+    "model": Target(_model_seeds, _open_model, base="model.onnx"),
     "weights": Target(_weights_seeds, _load_weights),
     "packed": Target(_packed_seeds, _run_packed),
     "record": Target(_record_seeds, _read_record),

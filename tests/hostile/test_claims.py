@@ -24,6 +24,7 @@ from sese.nn import checkpoint
 from sese.runtime.artefact import PRETRAINED, open_artefact
 from sese.runtime.manifest import Manifest
 from sese.training import run_folder, sweep
+from sese.training.config import read, read_values
 
 PACKAGE = Path(sese.__file__).parent
 MODEL = PRETRAINED / "nsnet2-dynamic" / "model.onnx"
@@ -320,6 +321,28 @@ def test_a_report_that_is_none_is_refused(tmp_path: Path):
         path.write_text(text, errors="surrogateescape")
         with pytest.raises(InputError, match="no report"):
             read_quality(path)
+
+
+def test_a_base_that_no_file_can_be_is_refused(tmp_path: Path):
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    for name in ("loop.yaml", r"\ud800.yaml", r"\0", "x" * 300):
+        (tmp_path / "a.yaml").write_text(f'base: "{name}"\n')
+        with pytest.raises(InputError):
+            read_values(tmp_path / "a.yaml")
+
+
+def test_a_configuration_of_much_too_large_a_model_is_refused(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("system: nsnet2\nmodel: {hidden: 40000}\n")
+    with pytest.raises(InputError, match="values"):
+        read(tmp_path / "a.yaml")
+
+
+def test_layers_without_end_are_refused(tmp_path: Path):
+    values = {"system": "local_experts", "n_fft": 64, "hop_length": 32, "hidden": 6}
+    for change in ({"layers": 2**40}, {"experts": 10**30}):
+        (tmp_path / "config.json").write_text(json.dumps(values | change))
+        with pytest.raises(InputError, match="tensors"):
+            checkpoint.load(tmp_path)
 
 
 def test_messages_stay_one_line_of_text():

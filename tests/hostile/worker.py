@@ -48,6 +48,8 @@ def main(name: str, seed: int, first: int, last: int, folder: Path) -> None:
         rng = np.random.default_rng([seed, number, int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)])
         # Each whole file comes as it is once, then files are changed.
         picked = names[number] if number < len(names) else names[rng.integers(len(names))]
+        if number >= len(names) and target.base and rng.random() < 0.8:
+            picked = target.base
         data = seeds[picked]
         if number >= len(names):
             changed = structured(Path(picked).suffix, data, rng) if rng.random() < STRUCTURED else None

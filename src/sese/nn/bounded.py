@@ -14,6 +14,9 @@ from sese.errors import InputError
 LARGEST = 1 << 28
 """Values of all tensors of a network together, 1 GiB; the largest here have some millions."""
 
+MOST_TENSORS = 1 << 14
+"""Of a network with what it takes to initialise it; layers and experts can be too many, too."""
+
 # What Python, NumPy and PyTorch raise for sizes and values of the wrong type or range.
 _NONSENSE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, MemoryError)
 
@@ -23,16 +26,19 @@ class _Counted(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.left = LARGEST
+        self.left, self.made = LARGEST, 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.made += 1
         size = args[0] if args else ()
         if isinstance(size, int):
             self.left -= size
         elif isinstance(size, list | tuple) and all(isinstance(each, int) for each in size):
             self.left -= math.prod(size) if size else 0
-        if self.left < 0:
-            raise InputError(f"its sizes make more than {LARGEST} values; use smaller ones")
+        if self.left < 0 or self.made > MOST_TENSORS:
+            raise InputError(
+                f"its sizes make over {LARGEST} values or {MOST_TENSORS} tensors; use smaller ones"
+            )
         return function(*args, **(kwargs or {}))
 
 

@@ -221,7 +221,10 @@ def describe(artefact: Artefact) -> dict[str, Any]:
 
 
 def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
-    text = session.get_modelmeta().custom_metadata_map.get("sese")
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get("sese")
+    except UnicodeDecodeError as error:
+        raise _unusable(path, "its metadata is damaged", error) from error
     if text is None:
         raise _unusable(path, "it carries no `sese` metadata, so it was not made by `sese export`")
     try:

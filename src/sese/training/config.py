@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sese.checks import above_zero, at_least
 from sese.data.plans import MixConfig
 from sese.errors import InputError, brief
+from sese.nn.bounded import bounded
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import combinations, pmsqe
 from sese.training.boosting_config import BoostingConfig
@@ -216,10 +217,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     system = values.get("system", RunConfig.system)
     if not isinstance(system, str) or system not in SYSTEMS:
         raise InputError(f"system is {brief(system)}; choose from {sorted(SYSTEMS)}")
-    try:
+    with bounded(f"model of system '{system}'"):
         model = build(SYSTEMS[system], values.pop("model", None) or {}, "model")
-    except (MemoryError, OverflowError, RuntimeError, TypeError) as error:  # PyTorch's words on sizes
-        raise InputError(f"model of system '{system}' cannot be built: {error}; use smaller sizes") from None
     config = dataclasses.replace(build(RunConfig, values, ""), model=model)
     combinations.check(config)
     return config

@@ -59,7 +59,11 @@ def dump(config: Any) -> str:
 
 
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path.resolve() in above:
+    try:
+        place = path.resolve()
+    except (OSError, ValueError, RuntimeError):  # links in a circle, and names that no file can have
+        raise InputError(f"{path} cannot be a file; give another name") from None
+    if place in above:
         raise InputError(f"{path} builds on itself by way of its base; name another base")
     values = read_sections(path, "a configuration file such as configs/*.yaml")
     base = values.pop("base", None)
@@ -67,7 +71,7 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         return values
     if not isinstance(base, str):
         raise InputError(f"{path}: base is {brief(base)}; expected the name of one file")
-    return _merge(_read_yaml(path.parent / base, (*above, path.resolve())), values)
+    return _merge(_read_yaml(path.parent / base, (*above, place)), values)
 
 
 def read_sections(path: Path, wanted: str) -> dict[str, Any]:
