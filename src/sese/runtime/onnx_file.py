@@ -1,8 +1,8 @@
 """What is looked at in an ONNX file before ONNX Runtime sees it.
 
-A model of this package is one file. Values outside it are refused: ONNX Runtime 1.20 reads whatever path a file
-names, and one that it takes for an address ends the process. So are sizes of inputs and outputs that no stream
-has, of which some end the process with any version.
+A model of this package is one file. Values outside it are refused: ONNX Runtime 1.20 reads whatever path a
+file names, and one that it takes for an address ends the process. So are sizes of inputs and outputs that no
+stream has, of which some end the process with any version.
 """
 
 from __future__ import annotations
