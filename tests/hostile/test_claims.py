@@ -182,6 +182,17 @@ def test_what_an_onnx_file_may_not(edit: Callable[[onnx.ModelProto], None], told
         open_artefact(path)
 
 
+def test_a_model_that_fails_later_is_told_of(tmp_path: Path):
+    """The first steps, which opening tries, may do what later ones do not."""
+    proto = onnx.load(MODEL)
+    output = next(value for value in proto.graph.output if value.name == "enhanced")
+    output.type.tensor_type.shape.dim[2].dim_value = 65537
+    path = tmp_path / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(InputError, match="cannot run a step"):
+        sese.load(path).enhance(np.zeros(4000, np.float32), 16000)
+
+
 def test_a_description_may_speak_of_a_location(tmp_path: Path):
     proto = onnx.load(MODEL)
     proto.doc_string = "of any location"

@@ -161,14 +161,14 @@ def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
     try:
         check_file(path)
     except (OSError, ValueError) as error:
-        raise _unusable(path, "it cannot be read as ONNX", error) from error
+        raise unusable(path, "it cannot be read as ONNX", error) from error
     onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised; nothing is to be printed besides
     try:
         session = onnxruntime.InferenceSession(
             str(path), session_options(), providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # ONNX Runtime raises a dozen kinds, without a common base
-        raise _unusable(path, "it cannot be opened as ONNX", error) from error
+        raise unusable(path, "it cannot be opened as ONNX", error) from error
     card = _read_card(path, session)
     artefact = Artefact(path, card, session, _read_state(path, card, session))
     check(artefact)
@@ -201,13 +201,11 @@ def check(artefact: Artefact) -> None:
         try:
             outputs = artefact.session.run(list(shapes), feeds)
         except Exception as error:
-            raise _unusable(artefact.path, "it cannot run a step", error) from error
+            raise unusable(artefact.path, "it cannot run a step", error) from error
         for (name, shape), output in zip(shapes.items(), outputs, strict=True):
             if output.shape != shape or output.dtype != np.float32 or not np.isfinite(output).all():
                 found = f"{output.dtype} {list(output.shape)}"
-                raise _unusable(
-                    artefact.path, f"output {name!r} is {found}, not finite float32 {list(shape)}"
-                )
+                raise unusable(artefact.path, f"output {name!r} is {found}, not finite float32 {list(shape)}")
 
 
 def no_router() -> dict[str, NDArray[Any]]:
@@ -224,14 +222,14 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
     try:
         text = session.get_modelmeta().custom_metadata_map.get("sese")
     except UnicodeDecodeError as error:
-        raise _unusable(path, "its metadata is damaged", error) from error
+        raise unusable(path, "its metadata is damaged", error) from error
     if text is None:
-        raise _unusable(path, "it carries no `sese` metadata, so it was not made by `sese export`")
+        raise unusable(path, "it carries no `sese` metadata, so it was not made by `sese export`")
     try:
         facts = from_json(text)
         if facts["format"] != FORMAT:
             old = isinstance(facts["format"], int) and facts["format"] < FORMAT
-            raise _unusable(
+            raise unusable(
                 path,
                 f"its format is {facts['format']!r} and this version reads {FORMAT}",
                 remedy=(
@@ -267,22 +265,22 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
     except InputError:
         raise
     except KeyError as error:
-        raise _unusable(path, f"its metadata lacks {error}") from error
+        raise unusable(path, f"its metadata lacks {error}") from error
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise _unusable(path, "its metadata is damaged", error) from error
+        raise unusable(path, "its metadata is damaged", error) from error
     numbers = [value for level in card.levels for value in (level.utilization, level.macs_per_second)]
     numbers += [card.router_macs_per_second, card.static_macs_per_second]
     if not all(map(math.isfinite, numbers)) or min(numbers) < 0:
-        raise _unusable(path, "its metadata counts compute in numbers below 0, or in none")
+        raise unusable(path, "its metadata counts compute in numbers below 0, or in none")
     used = [level.utilization for level in card.levels]
     costs = {(level.utilization, level.macs_per_second) for level in card.levels}
     if card.alternatives and (len(costs) != 1 or not 0 < used[0] <= 1):
-        raise _unusable(path, f"its levels are alternatives, and their utilizations {used} or costs differ")
+        raise unusable(path, f"its levels are alternatives, and their utilizations {used} or costs differ")
     if not card.alternatives and (not used or used != sorted(set(used)) or not 0 < used[0] <= used[-1] <= 1):
-        raise _unusable(path, f"its levels {used} do not rise within (0, 1]")
+        raise unusable(path, f"its levels {used} do not rise within (0, 1]")
     sizes = (card.sample_rate, card.hop_length, card.lookahead_samples + 1, card.latency_samples)
     if not all(1 <= size <= largest for size, largest in zip(sizes, LARGEST_SIZES, strict=True)):
-        raise _unusable(path, "its sample rate, hop, lookahead or latency is out of range")
+        raise unusable(path, "its sample rate, hop, lookahead or latency is out of range")
     return card
 
 
@@ -297,23 +295,24 @@ def _read_state(path: Path, card: Card, session: onnxruntime.InferenceSession) -
     ]:
         value = inputs.pop(name, None)
         if value is None or value.type != kind or len(value.shape) != axes:
-            raise _unusable(path, f"it has no input {name!r} of type {kind} with {axes} axes")
+            raise unusable(path, f"it has no input {name!r} of type {kind} with {axes} axes")
     state = {}
     for name, value in inputs.items():
         batch, *shape = value.shape or [None]
         if not name.startswith("state.") or batch != "batch" or not all(isinstance(n, int) for n in shape):
-            raise _unusable(path, f"input {name!r} with shape {value.shape} is no state, batch first")
+            raise unusable(path, f"input {name!r} with shape {value.shape} is no state, batch first")
         state[name.removeprefix("state.")] = StateSpec(tuple(shape))
     values = sum(math.prod(spec.shape) for spec in state.values())
     if not 0 <= values <= LARGEST_STATE or any(size < 0 for spec in state.values() for size in spec.shape):
-        raise _unusable(path, f"its state has {values} values; {LARGEST_STATE} is the most")
+        raise unusable(path, f"its state has {values} values; {LARGEST_STATE} is the most")
     missing = {"enhanced", "utilization", *(f"next_state.{name}" for name in state)} - outputs
     if missing:
-        raise _unusable(path, f"it lacks the output {min(missing)!r}")
+        raise unusable(path, f"it lacks the output {min(missing)!r}")
     return state
 
 
-def _unusable(path: Path, what: str, error: Exception | None = None, remedy: str | None = None) -> InputError:
+def unusable(path: Path, what: str, error: Exception | None = None, remedy: str | None = None) -> InputError:
+    """The error that names a model, what is wrong with it, and what to do."""
     detail = (
         f" ({str(error).strip().splitlines()[0][:200]})" if error is not None and str(error).strip() else ""
     )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.errors import InputError
-from sese.runtime.artefact import ROUTER, Artefact
+from sese.runtime.artefact import ROUTER, Artefact, unusable
 from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget, Fixed, Routed, highest_level, parse_budget
 from sese.runtime.framing import Framing, require_sane
@@ -213,7 +213,10 @@ class Batch:
             "ceiling": np.array(self._ceiling, np.int64),
         }
         feeds |= {f"state.{name}": state[rows] for name, state in self._states.items()}
-        enhanced, utilization, *states = self.artefact.session.run(self._outputs, feeds)
+        try:
+            enhanced, utilization, *states = self.artefact.session.run(self._outputs, feeds)
+        except Exception as error:  # see `sese.runtime.artefact.open_artefact`
+            raise unusable(self.artefact.path, "it cannot run a step", error) from error
         for name, state in zip(self._states, states, strict=True):
             self._states[name][rows] = state
         for member in group:

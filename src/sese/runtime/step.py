@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sese.runtime.artefact import Artefact
+from sese.runtime.artefact import Artefact, unusable
 
 KEPT = 4
 """Calls of up to so many frames, and of `Step.LONGEST`, keep their arrays for the next such call."""
@@ -65,7 +65,10 @@ class Step:
         call.budget[...] = budget
         call.ceiling[...] = len(card.levels) - 1 if ceiling is None else ceiling
         call.before[:] = self._state
-        self._artefact.session.run_with_iobinding(call.binding)
+        try:
+            self._artefact.session.run_with_iobinding(call.binding)
+        except Exception as error:  # see `sese.runtime.artefact.open_artefact`
+            raise unusable(self._artefact.path, "it cannot run a step", error) from error
         self._state[:] = call.after
         done = call.enhanced[:, 0].copy(), call.utilization.copy()
         if frames <= KEPT or frames == self.LONGEST:
