@@ -1,6 +1,6 @@
 """Runs cases one after the other and tells how each ended; started anew by the campaign where one kills it.
 
-python tests/hostile/worker.py TARGET SEED FIRST LAST FOLDER
+python tests/hostile/worker.py TARGET[+TARGET...] SEED FIRST LAST FOLDER
 """
 
 from __future__ import annotations
@@ -38,20 +38,21 @@ def main(name: str, seed: int, first: int, last: int, folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, resource.RLIM_INFINITY))
     told_to = os.fdopen(os.dup(1), "w")  # libraries write to stdout as they like
     os.dup2(2, 1)
-    target = TARGETS[name]
-    seeds = target.seeds()
-    names = sorted(seeds)
+    targets = name.split("+")  # in turn
+    seeds_of = {each: TARGETS[each].seeds() for each in targets}
     bystander = folder / "bystander"
     bystander.write_text("untouched")
     for number in range(first, last):
         print("begin", number, file=told_to, flush=True)
-        rng = np.random.default_rng([seed, number, int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)])
+        index, name = number // len(targets), targets[number % len(targets)]
+        target, seeds, names = TARGETS[name], seeds_of[name], sorted(seeds_of[name])
+        rng = np.random.default_rng([seed, index, int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)])
         # Each whole file comes as it is once, then files are changed.
-        picked = names[number] if number < len(names) else names[rng.integers(len(names))]
-        if number >= len(names) and target.base and rng.random() < 0.8:
+        picked = names[index] if index < len(names) else names[rng.integers(len(names))]
+        if index >= len(names) and target.base and rng.random() < 0.8:
             picked = target.base
         data = seeds[picked]
-        if number >= len(names):
+        if index >= len(names):
             changed = structured(Path(picked).suffix, data, rng) if rng.random() < STRUCTURED else None
             data = changed or mutated(data, list(seeds.values()), rng)
         case = folder / "case"
