@@ -31,7 +31,7 @@ from sese.nn.state import fresh
 from sese.training import boosting
 from sese.training.config import read
 from sese.training.data import MixtureData
-from sese.training.run import RESOLVED
+from sese.training.run_folder import RESOLVED
 
 METRICS: dict[str, Callable[[NDArray, NDArray], float]] = {
     "SDR": sdr,

@@ -219,10 +219,8 @@ def _networks() -> Path:
     }
     for name, config in systems.items():
         checkpoint.save(made / name, name, config, config.build().state_dict())
-    speaker = SpeakerNetConfig(hidden=8)
-    saved.save(made / "embedding", speaker, SpeakerNet(speaker).state_dict())
-    coder = AutoencoderConfig(hidden=8, code=4)
-    saved.save(made / "autoencoder", coder, SpeechAutoencoder(coder).state_dict())
+    saved.save(made / "embedding", SpeakerNet(SpeakerNetConfig(hidden=8)))
+    saved.save(made / "autoencoder", SpeechAutoencoder(AutoencoderConfig(hidden=8, code=4)))
     labeller = labels.LabelNetConfig(units=6)
     labels.save(made / "labels", "voice_activity", labeller, labels.LabelNet(labeller).state_dict())
     design = Design(seconds=1.0, bands=16, channels=(4, 4, 4, 4), hidden=(4, 4))
