@@ -181,9 +181,10 @@ def crowd(options: argparse.Namespace) -> list[str]:
 
 
 def dial(options: argparse.Namespace) -> list[str]:
-    """A caller turns the budget at random; steps in the waveform are compared with those of steady levels.
+    """A caller turns the budget at random. A click is a corner where frames meet, so these are measured.
 
-    As a control the levels' own waveforms are cut together at the same turns, which does click.
+    After each turn, the second difference across the border of two frames is set against that of the level's
+    own steady stream. As a control the levels' streams are cut together at the same turns, which has corners.
     """
     enhancer = sese.load(options.model)
     budgets = [f"fixed:{level.utilization:g}" for level in enhancer.card.levels]
@@ -191,41 +192,35 @@ def dial(options: argparse.Namespace) -> list[str]:
     speech = soundfile.read(EXAMPLE, dtype="float32")[0]
     hop = enhancer.card.hop_length
     turned, steady = enhancer.stream(RATE), [enhancer.stream(RATE, budget=budget) for budget in budgets]
-    level = len(budgets) - 1
+    level = before = len(budgets) - 1
     turned.budget = budgets[level]
     turns = frames = 0
-    clicks, highest = np.zeros(2, int), np.full(2, -np.inf)
-    waves = [np.zeros(2, np.float32)] * (2 + len(steady))
-    bends = np.zeros((3, len(waves)))  # of the frame before, this one, the next
+    corners = np.zeros(3)  # squares: turned, cut together, the level's own
+    ends = [np.zeros(2, np.float32)] * (1 + len(steady))
     for _ in range(round(options.minutes * 60 * RATE / len(speech))):
         for start in range(0, len(speech) - hop + 1, hop):
             if rng.random() < 0.2:
                 level = int(rng.integers(len(budgets)))
                 turned.budget = budgets[level]
+            outs = [stream.feed(speech[start : start + hop]) for stream in (turned, *steady)]
+            if level != before:
                 turns += 1
-            chunk = speech[start : start + hop]
-            own, *levels = (stream.feed(chunk) for stream in (turned, *steady))
-            waves = [
-                np.concatenate([before[-2:], new])
-                for before, new in zip(waves, (own, levels[level], *levels), strict=True)
-            ]
-            bends = np.vstack([bends[1:], [bend(wave) for wave in waves]])
-            # A click bends the waveform more than any of the levels does around here.
-            excess = bends[1, :2] - bends[:, 2:].max()
-            highest = np.maximum(highest, excess)
-            clicks += excess > 0.05
+                pairs = (
+                    (ends[0], outs[0]),
+                    (ends[1 + before], outs[1 + level]),
+                    (ends[1 + level], outs[1 + level]),
+                )
+                corners += [
+                    np.square(np.diff(np.concatenate([left, right[:2]]), 2)).sum() for left, right in pairs
+                ]
+            ends, before = [out[-2:] for out in outs], level
             frames += 1
+    own, cut = np.sqrt(corners[:2] / corners[2])
     print(
-        f"{turns} turns in {frames} frames, {clicks[0]} clicks, above the levels' by up to {highest[0]:.3f}; "
-        f"cut together {clicks[1]} and {highest[1]:.3f}"
+        f"{turns} turns in {frames} frames; corners there, times those of a steady stream: "
+        f"{own:.3f} turned, {cut:.3f} cut together"
     )
-    problems = [f"{clicks[0]} clicks"] if clicks[0] else []
-    return problems + ([] if clicks[1] else ["the control does not click, so nothing is shown"])
-
-
-def bend(samples: NDArray) -> float:
-    """Largest second difference."""
-    return float(np.abs(np.diff(samples, 2)).max(initial=0.0))
+    return [f"corners are {own:.2f} times as sharp"] if own > 1.04 or own >= cut else []
 
 
 def resident() -> float:
