@@ -306,7 +306,11 @@ def _print(report: dict[str, Any]) -> None:
     line("platform", f"{report['platform']}, {report['cores']} cores")
     line("interpreter", report["python"])
     line("processor", report["cpu"])
-    line("memory", _joined(report["memory_gb"], " GB "))
+    memory = report["memory_gb"]
+    line(
+        "memory",
+        _joined([f"{gb} GB {name}" for name, gb in memory.items()] if isinstance(memory, dict) else memory),
+    )
     line("providers", _joined(report["providers"]))
     for model in report["models"]:
         speed = ", ".join(
@@ -335,8 +339,5 @@ def _print(report: dict[str, Any]) -> None:
 def _joined(facts: Any, sign: str = "") -> str:
     """Words of a list, or names with what they are."""
     if isinstance(facts, dict):
-        shown = (
-            f"{value} GB {name}" if "GB" in sign else f"{name}{sign}{value}" for name, value in facts.items()
-        )
-        return ", ".join(shown) or "none"
-    return ", ".join(facts) if isinstance(facts, list) else str(facts)
+        facts = [f"{name}{sign}{value}" for name, value in facts.items()]
+    return (", ".join(facts) or "none") if isinstance(facts, list) else str(facts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from sese.errors import InputError
+from sese.runtime.jobs import available_cores
 from sese.stopping import InterruptsHeld, follow_parent
 
 
@@ -69,5 +69,5 @@ def job_count(jobs: int | None, tasks: int) -> int:
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: {jobs} processes asked for; give 1 or more")
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = available_cores()
     return min(jobs or available, tasks)
