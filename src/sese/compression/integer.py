@@ -187,4 +187,5 @@ def exact_kind(terms: int, reach: int, other_reach: int) -> type:
 
 def sigmoid(values: NDArray) -> NDArray:
     """The logistic function."""
-    return 1 / (1 + np.exp(-values))
+    with np.errstate(over="ignore"):  # far below 0 the power is infinite, and the result 0
+        return 1 / (1 + np.exp(-values))
