@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sese.atomic import replacing
 from sese.errors import InputError
 from sese.quality import network as networks
 from sese.quality.clips import Clips, labelled, spectrograms
@@ -160,7 +161,7 @@ class _Run:
         loss.backward()
         self.optimiser.step()
         self.step += 1
-        self.losses = [self.losses[0] + float(loss), self.losses[1] + 1]
+        self.losses = [self.losses[0] + loss.item(), self.losses[1] + 1]
         if self.step % settings.log_steps == 0:
             self._log({"loss": self.losses[0] / self.losses[1]})
             self.losses = [0.0, 0]
@@ -175,7 +176,8 @@ class _Run:
             self.best = values["pearson"]
             networks.save(self.folder / "best", self.config.network, self.network.state_dict())
             record = {"step": self.step, **values}
-            (self.folder / "best" / "score.json").write_text(json.dumps(record) + "\n")
+            with replacing(self.folder / "best" / "score.json") as part:
+                part.write_text(json.dumps(record) + "\n")
 
     def _log(self, values: dict[str, float]) -> None:
         seconds, self.since = time.monotonic() - self.since, time.monotonic()

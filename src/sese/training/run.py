@@ -84,9 +84,6 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         plugins=[CheckpointFile()],
     )
     task, mixtures = EnhancementTask(config), MixtureData(config)
-    if resume:
-        with run_folder.restoring(folder / LAST):  # whether it can be read, in one line
-            pass
     trainer.fit(task, mixtures, ckpt_path=folder / LAST if resume else None, weights_only=True)
     done = trainer.global_step >= settings.steps
     if done and settings.steps % settings.validate_steps:
@@ -104,11 +101,16 @@ def _goes_on_from(config: RunConfig) -> str:
 
 
 class CheckpointFile(TorchCheckpointIO):
-    """Writes where it is told. Lightning's own goes by the temporary folder, which may be full or slow."""
+    """Writes where it is told: Lightning's own goes by the temporary folder, which may be full or slow."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write plain values and tensors."""
         torch.save(checkpoint, path)
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        """Read it onto the CPU, or say in a line what is wrong."""
+        with run_folder.restoring(Path(path)) as checkpoint:
+            return checkpoint
 
 
 class Average(WeightAveraging):

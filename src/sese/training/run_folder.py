@@ -62,7 +62,7 @@ def restoring(path: Path) -> Iterator[dict[str, Any]]:
         InputError: there is no checkpoint, or it is damaged or another's.
     """
     try:
-        yield torch.load(path, weights_only=True)
+        yield torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; leave --resume out to start") from None
     except Exception as error:  # PyTorch raises a dozen kinds, without a common base
