@@ -33,12 +33,17 @@ def save(folder: Path, system: str, config: Any, weights: dict[str, Tensor]) -> 
     write(folder, {"system": system, **dataclasses.asdict(config)}, weights)
 
 
-def write(folder: Path, values: dict[str, Any], weights: dict[str, Tensor]) -> None:
-    """Write a configuration and weights into a folder; each file appears whole or not at all."""
+def write(
+    folder: Path,
+    values: dict[str, Any],
+    weights: dict[str, Tensor],
+    names: tuple[str, str] = (CONFIG, WEIGHTS),
+) -> None:
+    """Write a configuration and weights into files of a folder; each appears whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with replacing(folder / WEIGHTS) as part:
+    with replacing(folder / names[1]) as part:
         save_file(tensors, part, metadata={"format": "pt"})
-    with replacing(folder / CONFIG) as part:
+    with replacing(folder / names[0]) as part:
         part.write_text(json.dumps(values, indent=2) + "\n")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sese.archive import from_json
-from sese.atomic import replacing
 from sese.errors import InputError
 from sese.nn.bounded import bounded
+from sese.nn.checkpoint import write
 from sese.quality.design import KERNEL, Design, design_of
 from sese.quality.spectrum import CENTRE, SPREAD
 
@@ -172,11 +171,7 @@ def with_rounded_weights(network: QualityNetwork, bits: int = 8) -> QualityNetwo
 
 def save(folder: Path, design: Design, weights: dict[str, Tensor]) -> None:
     """Write a network into a folder, made where missing; each file appears whole or not at all."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with replacing(folder / WEIGHTS) as part:
-        save_file(tensors, part, metadata={"format": "pt"})
-    with replacing(folder / CONFIG) as part:
-        part.write_text(json.dumps(dataclasses.asdict(design), indent=2) + "\n")
+    write(folder, dataclasses.asdict(design), weights, names=(CONFIG, WEIGHTS))
 
 
 def load(folder: Path) -> QualityNetwork:
