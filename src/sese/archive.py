@@ -20,6 +20,9 @@ from sese.errors import InputError, brief
 LARGEST = 1 << 30
 """Bytes that the arrays of a file may take together; a zip file of a kilobyte can announce terabytes."""
 
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What taking up values of a file raises where they are not what they should be."""
+
 # What NumPy and zipfile raise for damaged files, and for sizes and methods that nobody has.
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError,

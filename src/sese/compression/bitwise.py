@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.archive import array_of, check_counts, from_json, read_arrays
+from sese.archive import MALFORMED, array_of, check_counts, from_json, read_arrays
 from sese.atomic import replacing
 from sese.compression.frames import FrameEnhancer, hann
 from sese.compression.words import Matrix, Words, ones, pack, words
@@ -127,7 +127,7 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
         return Packed(known, thresholds, matrices, scale, bias)
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; `sese export` writes it for a bitwise network") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+    except (OSError, *MALFORMED) as error:
         raise InputError(f"{file} is no packed network ({error}); export its run again") from None
 
 

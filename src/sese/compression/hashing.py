@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.archive import array_of, check_counts, from_json, read_arrays
+from sese.archive import MALFORMED, array_of, check_counts, from_json, read_arrays
 from sese.atomic import replacing
 from sese.compression.bitwise import FILE
 from sese.compression.frames import FrameEnhancer, hann
@@ -87,7 +87,7 @@ def load(path: str | os.PathLike[str]) -> Dictionary:
         )
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; `sese export` writes it for hashing") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+    except (OSError, *MALFORMED) as error:
         raise InputError(f"{file} holds no dictionary ({error}); export its run again") from None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sese.archive import from_json
+from sese.archive import MALFORMED, from_json
 from sese.atomic import replacing
 from sese.compression.integer import Codes, Quantiser
 from sese.compression.layers import GRU_OPERATORS, GRU_WEIGHTS
@@ -70,7 +70,7 @@ def read(path: Path) -> IntegerChain:
         groups, inputs, _ = next(iter(chain.layers[0].matrices.values())).codes.shape
         chain(np.zeros((1, 1, groups * inputs)))  # layers that do not fit together fail here
         return chain
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+    except MALFORMED:
         raise InputError(
             f"{path} is damaged, or no file of `sese compress`; write it again or fetch it whole"
         ) from None

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sese.archive import check_counts, from_json
+from sese.archive import MALFORMED, check_counts, from_json
 from sese.atomic import replacing
 from sese.compression import packed
 from sese.compression.calibration import Calibration
@@ -121,7 +121,7 @@ class Evaluator:
                 check_counts(vars(each), bytes=1 << 62, signal_bytes=1 << 62)
                 float(each.error)
             self.known = {str(each.bits): each for each in read}
-        except (ValueError, TypeError):
+        except MALFORMED:
             raise InputError(f"{path} is damaged; remove it, or name another folder") from None
         if lines[-1]:
             with replacing(path) as part:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sese.archive import from_json
+from sese.archive import MALFORMED, from_json
 from sese.atomic import replacing
 from sese.compression import packed
 from sese.compression.layers import GRU, Dense, Layer
@@ -204,7 +204,7 @@ def _kept_scores(path: Path) -> dict[str, dict[str, list[float]]]:
             known[str(row["key"])] = {
                 str(name): [float(value) for value in values] for name, values in row["scores"].items()
             }
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        except MALFORMED:
             continue
     return known
 

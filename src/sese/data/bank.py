@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from sese.archive import from_json
+from sese.archive import MALFORMED, from_json
 from sese.atomic import replacing
 from sese.audio.files import native_name
 from sese.data.corpora import Problem, Recording
@@ -98,7 +98,7 @@ def load_bank(
             raise ValueError("lengths that are not those of the samples")
     except OSError as error:
         raise InputError(f"bank cache: cannot use {folder} ({error}); name another folder") from None
-    except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+    except MALFORMED as error:
         raise InputError(f"bank cache: {index} is damaged ({error}); delete it") from None
     if not kept:
         first = problems[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sese.archive import from_json
+from sese.archive import MALFORMED, from_json
 from sese.errors import InputError
 from sese.evaluation import front, summary
 from sese.evaluation.scoring import NOISY, Budget
@@ -56,7 +56,7 @@ def read_evaluation(path: str) -> dict[str, Any]:
         if any([row["file"] for row in _rows(result, level["level"])] != names for level in result["levels"]):
             raise ValueError
         pareto_report.to_markdown(compare([result]))  # what is missing is missed here
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
+    except (OSError, *MALFORMED):
         raise InputError(
             f"{file}: no report of `sese evaluate`; make one with its option -o, or name a model"
         ) from None

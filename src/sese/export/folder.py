@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 import sese
-from sese.archive import from_json
+from sese.archive import MALFORMED, from_json
 from sese.atomic import replacing
 from sese.errors import InputError
 from sese.export.card import write_card
@@ -121,5 +121,5 @@ def read_quality(report: Path) -> dict[str, dict[str, float]]:
             }
             for level in from_json(path.read_text())["levels"]
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (OSError, *MALFORMED):
         raise InputError(f"{path} is no report of `sese evaluate`; make one with its option -o") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sese.archive import MALFORMED
 from sese.errors import InputError
 
 LARGEST = 1 << 28
@@ -18,7 +19,7 @@ MOST_TENSORS = 1 << 14
 """Of a network with what it takes to initialise it; layers and experts can be too many, too."""
 
 # What Python, NumPy and PyTorch raise for sizes and values of the wrong type or range.
-_NONSENSE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, MemoryError)
+_NONSENSE = (*MALFORMED, RuntimeError, MemoryError)
 
 
 class _Counted(TorchDispatchMode):

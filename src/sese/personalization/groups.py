@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sese.archive import from_json
+from sese.archive import MALFORMED, from_json
 from sese.atomic import replacing
 from sese.data.bank import Bank
 from sese.errors import InputError
@@ -151,7 +151,7 @@ def load(path: Path) -> Groups:
         members = {str(name): int(number) for name, number in values["members"].items()}
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `sese speakers group` writes groups-K.json") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (OSError, *MALFORMED):
         raise InputError(f"{path} holds no groups; give groups-K.json of `sese speakers group`") from None
     if centres.ndim != 2 or len(centres) < 2 or not np.isfinite(centres).all():
         raise InputError(f"{path} holds no centres; give groups-K.json of `sese speakers group`")

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from sese.archive import from_json
+from sese.archive import MALFORMED, from_json
 from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.bounded import bounded
@@ -54,6 +54,6 @@ def load(folder: Path, kind: type[Net], sizes: Any, called: str) -> Net:
         ) from None
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except (OSError, RuntimeError, SafetensorError, *MALFORMED) as error:
         first = (str(error).strip() or repr(error)).splitlines()[0]
         raise InputError(f"{folder} does not hold {called}: {first}") from None

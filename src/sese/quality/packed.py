@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.archive import array_of, check_counts, from_json, read_arrays
+from sese.archive import MALFORMED, array_of, check_counts, from_json, read_arrays
 from sese.atomic import replacing
 from sese.compression.words import Words
 from sese.compression.words import pack as in_words
@@ -268,5 +268,5 @@ def load(path: Path) -> Packed:
         raise InputError(
             f"{path} does not exist; give a predictor that `sese quality export` wrote"
         ) from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+    except (OSError, *MALFORMED) as error:
         raise InputError(f"{path} is no quality predictor ({error})") from None

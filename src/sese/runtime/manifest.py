@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sese.archive import from_json
+from sese.archive import MALFORMED, from_json
 from sese.errors import InputError
 from sese.lock import lock
 from sese.runtime.places import absolute
@@ -155,7 +155,7 @@ class Manifest:
                     row = from_json(line)
                     output, status = str(row["output"]), row["status"]
                     made = self._place(row)
-                except (ValueError, KeyError, TypeError):
+                except MALFORMED:
                     self.torn += 1
                     continue
                 self.rows += 1
