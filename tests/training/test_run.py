@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,26 @@ def test_nothing_to_resume(tmp_path: Path):
     with pytest.raises(InputError, match=r"last\.ckpt does not exist; leave --resume out"):
         train(config(), tmp_path / "nowhere", resume=True)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_damaged_checkpoint_is_named(finished: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(finished, tmp_path / "run"))
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"last\.ckpt is damaged, or of another run"):
+        train(config(), folder, resume=True)
+
+
+def test_another_network_does_not_go_on_with_a_run(finished: Path):
+    before = (finished / "config.yaml").read_text()
+    for change, told in (
+        ("model.depth=2", "model.depth 3, not 2"),
+        ("training.levels=deal", "training.levels 'all', not 'deal'"),
+        ("training.train_only=[backbone]", r"training.train_only \['all'\], not \['backbone'\]"),
+    ):
+        with pytest.raises(InputError, match=f"whole is a run with {told}; leave that as it was"):
+            train(config(change), finished, resume=True)
+    assert (finished / "config.yaml").read_text() == before
 
 
 def test_a_finished_run_resumes_to_nothing_more(finished: Path, tmp_path: Path):

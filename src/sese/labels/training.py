@@ -109,7 +109,7 @@ def train(
     Raises:
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
     """
-    run_folder.check(folder, resume)
+    run_folder.check(folder, config, resume)
     settings = config.training
     clips = LabelledClips(config.task, config.data, config.model, config.seed)
     held_out = LabelledClips(config.task, config.data, config.model, config.seed, "held_out")

@@ -101,7 +101,7 @@ def train(
     Raises:
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
     """
-    run_folder.check(folder, resume)
+    run_folder.check(folder, config, resume)
     settings, rate = config.training, config.model.sample_rate
     if settings.threads:
         torch.set_num_threads(settings.threads)

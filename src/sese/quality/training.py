@@ -54,7 +54,7 @@ def train(
         InputError: a run lies there and is not to be resumed, nothing lies there to resume, or the clips
             cannot be made.
     """
-    run_folder.check(folder, resume)
+    run_folder.check(folder, config, resume)
     started, settings = time.monotonic(), config.training
     if settings.threads:
         torch.set_num_threads(settings.threads)

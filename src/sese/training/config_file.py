@@ -55,7 +55,12 @@ def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
 
 def dump(config: Any) -> str:
     """The configuration (a dataclass) as YAML that reads back."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+    return yaml.safe_dump(plain_values(config), sort_keys=False)
+
+
+def plain_values(config: Any) -> dict[str, Any]:
+    """The configuration (a dataclass) as the nested values that YAML holds."""
+    return _plain(dataclasses.asdict(config))
 
 
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

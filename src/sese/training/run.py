@@ -51,7 +51,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
     """
     boosted = config.training.levels == "boosted"
-    run_folder.check(folder, resume, _goes_on_from(config))
+    run_folder.check(folder, config, resume, _goes_on_from(config))
     settings = config.training
     if settings.threads:
         torch.set_num_threads(settings.threads)

@@ -11,29 +11,54 @@ from typing import Any
 import torch
 
 from sese.atomic import replacing
-from sese.errors import InputError
+from sese.errors import InputError, brief
+from sese.training.config_file import plain_values, read_sections
 
 LAST = "checkpoints/last.ckpt"
 RESOLVED = "config.yaml"
 METRICS = "metrics.jsonl"
 
 
-def check(folder: Path, resume: bool, last: str = LAST) -> None:
-    """Refuse to lose a run, or to go on with none.
+FIXED = ("system", "task", "model", "network", "training.levels", "training.train_only")
+"""Parts of a configuration that a run keeps: its checkpoint holds these weights, and their optimiser."""
+
+
+def check(folder: Path, config: Any, resume: bool, last: str = LAST) -> None:
+    """Refuse to lose a run, to go on with none, or with another network.
 
     Args:
         folder: of the run.
+        config: of the run, a dataclass.
         resume: whether to go on.
         last: the file in it that a run goes on from.
 
     Raises:
-        InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
+        InputError: a run lies there and is not to be resumed, nothing lies there to resume, or what lies
+            there is the run of another network.
     """
     found = (folder / last).exists()
     if resume and not found:
         raise InputError(f"{folder / last} does not exist; leave --resume out to start the run")
     if not resume and found:
         raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
+    if resume:
+        wanted = dict(_flat(plain_values(config)))
+        for name, value in _flat(
+            read_sections(folder / RESOLVED, "the configuration that the run began with")
+        ):
+            if name.startswith(FIXED) and wanted.get(name, value) != value:
+                raise InputError(
+                    f"{folder} is a run with {name} {brief(value)}, not {brief(wanted[name])}; "
+                    "leave that as it was, or start in a new folder"
+                )
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def write_config(folder: Path, text: str) -> None:
