@@ -31,5 +31,13 @@ def above_zero(settings: object, section: str, *names: str) -> None:
             raise InputError(f"{_place(section, name)} is {value}; use a number above 0")
 
 
+def shares(settings: object, section: str, *names: str) -> None:
+    """Refuse what is not from 0 to 1; as `at_least`."""
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 <= value <= 1:
+            raise InputError(f"{_place(section, name)} is {value}; use a number from 0 to 1")
+
+
 def _place(section: str, name: str) -> str:
     return f"{section}.{name}" if section else name

@@ -30,4 +30,6 @@ def train(
         labels.train(labelling, run_dir or Path("runs") / labelling.name, resume, minutes)
         return
     resolved = parse(values)
+    if resolved.data.pesq_clips:
+        require("metrics", "pesq")
     run(resolved, run_dir or Path("runs") / resolved.name, resume, minutes)

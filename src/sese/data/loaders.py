@@ -38,10 +38,12 @@ def build(
     sample_rate: int = 16000,
     cache_dir: Path | str | None = None,
     split: Split | None = "train",
+    use: str = "training",
 ) -> Banks:
     """Banks from corpus roots (any layout of `scan`) and from folders that hold one role each.
 
     split: the half to take of folders in the VoiceBank+DEMAND layout, so that its test set never trains.
+    use: what the data is for, in errors.
     Where there are pairs of clean and noisy speech but no noise, the noise is what they differ by.
     Raises InputError if there is no speech or no noise.
     """
@@ -53,11 +55,12 @@ def build(
             corpus += scan(folder, role=kind)  # type: ignore[arg-type]
     if corpus.pairs and not corpus.noise:
         corpus += Corpus(noise=noise_of_pairs(corpus.pairs))
-    given = ", ".join(str(f) for f in (*roots, *speech, *noise, *rir)) or "no folders"
+    folders = ", ".join(str(f) for f in (*roots, *speech, *noise, *rir))
+    given = f"in {folders}" if folders else "and no folder named"
     for kind, found in (("speech", corpus.speech), ("noise", corpus.noise)):
         if not found:
             raise InputError(
-                f"training data: no {kind} in {given}; name a folder of it, or see `sese data describe`"
+                f"{use} data: no {kind} {given}; name a folder of it, or see `sese data describe`"
             )
     voices = load_bank(corpus.speech, sample_rate, cache_dir)
     noises = load_bank(corpus.noise, sample_rate, cache_dir)

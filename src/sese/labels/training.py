@@ -46,6 +46,11 @@ class LabelRunConfig:
             raise InputError(f"task is {self.task!r}; choose from {list(TASKS)}")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; use a whole number from 0")
+        if self.data.seconds * self.model.sample_rate < self.model.n_fft:
+            raise InputError(
+                f"data.seconds is {self.data.seconds}, which at {self.model.sample_rate} Hz is less than one "
+                f"spectrum of model.n_fft {self.model.n_fft}; give more"
+            )
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> LabelRunConfig:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sese.checks import at_least
 from sese.errors import InputError
 from sese.personalization import saved
 from sese.personalization.autoencoder import AutoencoderConfig, SpeechAutoencoder
@@ -44,6 +45,7 @@ class SpeakerTrainingConfig(FittingConfig):
         for name in ("batch_size", "validation_clips"):
             if getattr(self, name) < 2 or getattr(self, name) % 2:
                 raise InputError(f"training.{name} is {getattr(self, name)}; use an even number from 2")
+        at_least(self, 0, "training", "threads")
         super().__post_init__()
 
 

@@ -94,6 +94,7 @@ class LearningConfig:
 
     def __post_init__(self) -> None:
         at_least(self, 1, "training", "batch_size", "steps", "warmup_steps", "validate_steps", "log_steps")
+        at_least(self, 0, "training", "threads")
         above_zero(self, "training", "learning_rate")
         if not 0 <= self.dropout < 1:
             raise InputError(f"training.dropout is {self.dropout}; use a chance from 0, below 1")

@@ -192,7 +192,9 @@ def split_banks(
     train = build(data.train, sample_rate=sample_rate, cache_dir=cache)
     _tell(train.problems, report)
     if data.validation:
-        validation = build(data.validation, sample_rate=sample_rate, cache_dir=cache, split=None)
+        validation = build(
+            data.validation, sample_rate=sample_rate, cache_dir=cache, split=None, use="validation"
+        )
         check_disjoint(train.corpus, validation.corpus)
         _tell(validation.problems, report)
         return train, validation

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from sese.data.pairs import EXAMPLES
 from sese.errors import InputError
+from sese.training.losses import SHORTEST
+from sese.training.pmsqe import SAMPLE_RATE as PESQ_RATE
 
 if TYPE_CHECKING:
     from sese.training.config import RunConfig
@@ -26,6 +28,12 @@ def check(config: RunConfig) -> None:
     _check_policy(config)
     if config.training.levels in EXPERTS:
         _check_experts(config)
+    elif config.training.experts.classes != "none":
+        raise InputError(
+            f"training.experts.classes is '{config.training.experts.classes}' and training.levels "
+            f"'{config.training.levels}'; use one of {list(EXPERTS)}, or no classes"
+        )
+    _check_clips(config)
     _check_bits(config)
     _check_purification(config)
     if config.training.levels == "milestones" and not hasattr(config.model, "noise_gains"):
@@ -65,6 +73,21 @@ def _check_experts(config: RunConfig) -> None:
         raise InputError(f"training.levels is '{way}' and the model has no gate; set model.gate_hidden")
     if way != "mixture":
         config.training.experts.check_count(experts)
+
+
+def _check_clips(config: RunConfig) -> None:
+    """Every loss, and PESQ where it is wanted, is to have a value."""
+    rate, data = config.model.sample_rate, config.data
+    seconds = {"data.mix.seconds": data.mix.seconds, "data.validation_seconds": data.validation_seconds}
+    for name, value in seconds.items():
+        if not value * rate >= SHORTEST:
+            raise InputError(
+                f"{name} is {value}; the losses need {SHORTEST} samples, {SHORTEST / rate:.3f} s"
+            )
+    if data.pesq_clips and rate != PESQ_RATE:
+        raise InputError(
+            f"data.pesq_clips is {data.pesq_clips} and the model runs at {rate} Hz; PESQ hears at {PESQ_RATE}"
+        )
 
 
 def _check_bits(config: RunConfig) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sese.checks import above_zero, at_least
+from sese.checks import above_zero, at_least, shares
 from sese.data.plans import MixConfig
 from sese.errors import InputError, brief
 from sese.nn.bounded import bounded
@@ -52,6 +52,10 @@ class DataConfig:
     validation_clips: int = 200
     validation_seconds: float = 4.0
     pesq_clips: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "data", "validation_clips")
+        at_least(self, 0, "data", "pesq_clips")
 
 
 @dataclass(frozen=True)
@@ -157,15 +161,17 @@ class TrainingConfig:
             raise InputError(f"training.losses names {sorted(unknown)}; choose from {sorted(LOSSES)}")
         if not any(weight > 0 for weight in self.losses.values()):
             raise InputError(f"training.losses is {dict(self.losses)}; give one of them a weight above 0")
-        if self.level_shares and abs(sum(self.level_shares) - 1) > 1e-6:
-            raise InputError(f"training.level_shares is {list(self.level_shares)}; shares sum to 1")
+        if self.level_shares and not (min(self.level_shares) >= 0 and abs(sum(self.level_shares) - 1) < 1e-6):
+            raise InputError(
+                f"training.level_shares is {list(self.level_shares)}; shares are 0 or more and sum to 1"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(f"training.betas is {list(self.betas)}; use numbers from 0, below 1")
         if not self.train_only:
             raise InputError("training.train_only is empty; name weights to train, or use all")
         above_zero(self, "training", "learning_rate")
-        if not 0 <= self.distill <= 1:
-            raise InputError(f"training.distill is {self.distill}; use a weight from 0 to 1")
-        if not 0 <= self.hand_over <= 1:
-            raise InputError(f"training.hand_over is {self.hand_over}; use a share from 0 to 1")
+        shares(self, "training", "distill", "hand_over", "ema_decay", "final_learning_rate")
+        at_least(self, 0, "training", "weight_decay", "clip_norm", "warmup_steps", "threads")
         often = ("validate_steps", "checkpoint_steps", "log_steps")
         at_least(self, 1, "training", "batch_size", "steps", *often, "devices")
 

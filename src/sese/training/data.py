@@ -61,7 +61,8 @@ class MixtureData(lightning.LightningDataModule):
             sample_rate=rate,
             cache_dir=data.cache_dir or None,
         )
-        validation = build(data.validation, sample_rate=rate, cache_dir=data.cache_dir or None, split=None)
+        cache = data.cache_dir or None
+        validation = build(data.validation, sample_rate=rate, cache_dir=cache, split=None, use="validation")
         check_disjoint(train.corpus, validation.corpus)
         for problem in (*train.problems, *validation.problems):
             print(plain(f"skipped {problem.path}: {problem.reason}"))

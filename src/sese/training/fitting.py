@@ -38,6 +38,7 @@ class FittingConfig:
 
     def __post_init__(self) -> None:
         at_least(self, 1, "training", "batch_size", "steps", "validate_steps", "validation_clips")
+        at_least(self, 0, "training", "weight_decay")
         above_zero(self, "training", "learning_rate")
 
 

@@ -15,6 +15,9 @@ from sese.training.pmsqe import pmsqe
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 """(n_fft, hop_length, win_length) of the multi-resolution STFT loss of DEMUCS (arXiv 2006.12847)."""
 
+SHORTEST = max(n_fft for n_fft, _, _ in RESOLUTIONS) // 2 + 1
+"""Samples of a clip that every loss can be taken of: spectra reflect half a window at the ends."""
+
 MIX_RESOLUTIONS = (320, 512, 768)
 """n_fft, with half as hop, of the loss family of FTF-Net as given in arXiv 2608.30739."""
 
