@@ -226,16 +226,44 @@ def test_a_damaged_checkpoint_is_named(finished: Path, tmp_path: Path):
         train(config(), folder, resume=True)
 
 
-def test_another_network_does_not_go_on_with_a_run(finished: Path):
+def test_another_run_does_not_go_on_with_a_checkpoint(finished: Path):
     before = (finished / "config.yaml").read_text()
     for change, told in (
         ("model.depth=2", "model.depth 3, not 2"),
+        ("seed=9", "seed 2036, not 9"),
+        ("data.train=[elsewhere]", r"data.train \[\], not \['elsewhere'\]"),
         ("training.levels=deal", "training.levels 'all', not 'deal'"),
-        ("training.train_only=[backbone]", r"training.train_only \['all'\], not \['backbone'\]"),
+        ("training.losses={l1: 1.0}", "training.losses {.*}, not {'l1': 1.0}"),
     ):
         with pytest.raises(InputError, match=f"whole is a run with {told}; leave that as it was"):
             train(config(change), finished, resume=True)
     assert (finished / "config.yaml").read_text() == before
+
+
+def test_a_resume_that_is_refused_keeps_the_configuration(finished: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = (folder / "config.yaml").read_text()
+    with pytest.raises(InputError, match="cannot train with training.precision 'nonsense'"):
+        train(config("training.precision=nonsense", "training.steps=8"), folder, resume=True)
+    assert (folder / "config.yaml").read_text() == before
+    train(config("training.steps=8"), folder, resume=True)
+    assert read(folder / "config.yaml").training.steps == 8
+
+
+def test_what_a_run_started_from_may_be_gone_when_it_is_resumed(finished: Path, tmp_path: Path):
+    first = Path(shutil.copytree(finished / "best", tmp_path / "first"))
+    settings = config(f"training.initial={first}")
+    train(settings, tmp_path / "run", max_minutes=0)
+    shutil.rmtree(first)
+    train(settings, tmp_path / "run", resume=True)
+    assert checkpoint_of(tmp_path / "run")["/global_step"] == settings.training.steps
+
+
+def test_a_score_without_a_checkpoint_is_no_rival(tmp_path: Path):
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "score.json").write_text('{"step": 1, "score": -100}')
+    train(config(), tmp_path)
+    assert json.loads((tmp_path / "best" / "score.json").read_text())["score"] > -100
 
 
 def test_a_finished_run_resumes_to_nothing_more(finished: Path, tmp_path: Path):

@@ -61,10 +61,11 @@ def train(
     pair = labelled(config, jobs, max_minutes)
     if pair is None:
         return False
-    run_folder.write_config(folder, dump(config))
-    run = _Run(config, folder, *(_features(config, clips) for clips in pair))
+    train, validation = (_features(config, clips) for clips in pair)
+    run = _Run(config, folder, train, validation, initial=not resume)
     if resume:
         run.restore(folder / LAST)
+    run_folder.write_config(folder, dump(config))
     while run.step < settings.steps:
         run.advance()
         late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
@@ -103,12 +104,13 @@ class _Run:
         folder: Path,
         train: tuple[Tensor, Tensor],
         validation: tuple[Tensor, Tensor],
+        initial: bool,
     ):
         self.config, self.folder, self.clips, self.held = config, folder, train, validation
         torch.manual_seed(config.seed)
         self.network = QualityNetwork(config.network, config.training.dropout)
         some = train[0][:SETTLED].float()
-        if config.training.initial:
+        if config.training.initial and initial:
             trained = networks.load(Path(config.training.initial))
             if sizes(trained.design) != sizes(config.network):
                 raise InputError(f"training.initial: {config.training.initial} has a network of other sizes")

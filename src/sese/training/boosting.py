@@ -25,10 +25,11 @@ from sese.nn.policies.fixed import level_plans
 from sese.nn.state import fresh
 from sese.training.boosting_config import BoostingConfig
 from sese.training.config import RunConfig
+from sese.training.config_file import dump
 from sese.training.data import MixtureData
 from sese.training.losses import si_sdr
 from sese.training.masks import ideal_masks
-from sese.training.run_folder import note
+from sese.training.run_folder import note, write_config
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> 
     model.requires_grad_(False)
     mixtures = MixtureData(config)
     mixtures.setup("fit")
+    write_config(folder, dump(config))
     mixer, hashing = mixtures.mixer("cpu"), model.backbone
     segments = list(_segments(model, mixer, config))
     centre = torch.cat([s.frames for s in segments]).mean(0) if settings.boosting.centred else None

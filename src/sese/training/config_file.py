@@ -17,6 +17,9 @@ import yaml
 
 from sese.errors import InputError, brief
 
+WHOLE = ("losses",)
+"""Sections that are one value: a term of the base must not linger unseen."""
+
 LARGEST = 2**31 - 1
 """Whole number that a configuration may hold."""
 
@@ -63,6 +66,15 @@ def plain_values(config: Any) -> dict[str, Any]:
     return _plain(dataclasses.asdict(config))
 
 
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names."""
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, dict) and key not in WHOLE
+        made |= flat(value, f"{above}{key}.") if nested else {f"{above}{key}": value}
+    return made
+
+
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         place = path.resolve()
@@ -101,8 +113,7 @@ def read_sections(path: Path, wanted: str) -> dict[str, Any]:
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
-        # Losses are replaced as a whole: a term of the base must not linger unseen.
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "losses"
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in WHOLE
         merged[key] = _merge(merged[key], value) if nested else value
     return merged
 

@@ -18,8 +18,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sese.atomic import replacing
+from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plans
 from sese.training import run_folder
@@ -59,17 +61,14 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         torch.set_float32_matmul_precision("high")
     lightning.seed_everything(config.seed, verbose=False)
     _quieten()
-    run_folder.write_config(folder, dump(config))
     if boosted:
         return boost(config, folder, max_minutes)
     keeper = Keeper(config, folder, max_minutes)
-    trainer = lightning.Trainer(
+    trainer = _trainer(
+        config,
         default_root_dir=folder,
         max_steps=settings.steps,
-        precision=settings.precision,  # type: ignore[arg-type]
         gradient_clip_val=settings.clip_norm,
-        devices=settings.devices,
-        strategy=settings.strategy,
         val_check_interval=settings.validate_steps,
         check_val_every_n_epoch=None,
         log_every_n_steps=settings.log_steps,
@@ -83,12 +82,21 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         callbacks=[Average(settings.ema_decay), keeper],
         plugins=[CheckpointFile()],
     )
-    task, mixtures = EnhancementTask(config), MixtureData(config)
+    task, mixtures = EnhancementTask(config, initial=not resume), MixtureData(config)
     trainer.fit(task, mixtures, ckpt_path=folder / LAST if resume else None, weights_only=True)
     done = trainer.global_step >= settings.steps
     if done and settings.steps % settings.validate_steps:
         trainer.validate(task, mixtures, verbose=False)  # the last weights are often the best
     return done
+
+
+def _trainer(config: RunConfig, **settings: Any) -> lightning.Trainer:
+    where = {name: getattr(config.training, name) for name in ("precision", "devices", "strategy")}
+    try:
+        return lightning.Trainer(**where, **settings)
+    except (ValueError, MisconfigurationException) as error:
+        named = ", ".join(f"training.{name} {value!r}" for name, value in where.items())
+        raise InputError(f"cannot train with {named}: {str(error).splitlines()[0]}") from None
 
 
 def resumable(config: RunConfig, folder: Path) -> bool:
@@ -142,7 +150,11 @@ class Keeper(lightning.Callback):
         self.seconds = state_dict["audio_seconds"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock. All that could be refused is behind: the configuration is now the run's."""
+        if trainer.is_global_zero:
+            run_folder.write_config(self.folder, dump(self.config))
+            if not trainer.global_step:  # left by a run that ended before its first checkpoint
+                (self.folder / "best" / "score.json").unlink(missing_ok=True)
         self.since = (trainer.global_step, time.monotonic())
 
     def on_train_batch_end(

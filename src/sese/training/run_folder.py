@@ -12,19 +12,23 @@ import torch
 
 from sese.atomic import replacing
 from sese.errors import InputError, brief
-from sese.training.config_file import plain_values, read_sections
+from sese.training.config_file import flat, plain_values, read_sections
 
 LAST = "checkpoints/last.ckpt"
 RESOLVED = "config.yaml"
 METRICS = "metrics.jsonl"
 
-
-FIXED = ("system", "task", "model", "network", "training.levels", "training.train_only")
-"""Parts of a configuration that a run keeps: its checkpoint holds these weights, and their optimiser."""
+FREE = frozenset(
+    {"name", "data.cache_dir", "data.pesq_clips"}
+    | {f"training.{name}" for name in ("batch_size", "steps", "precision", "devices", "strategy", "threads")}
+    | {f"training.{name}_steps" for name in ("validate", "checkpoint", "log")}
+)
+"""What of a configuration may change when a run is resumed. All else makes the weights what they are, the
+best of them comparable, and those who are held out strangers."""
 
 
 def check(folder: Path, config: Any, resume: bool, last: str = LAST) -> None:
-    """Refuse to lose a run, to go on with none, or with another network.
+    """Refuse to lose a run, to go on with none, or with another one.
 
     Args:
         folder: of the run.
@@ -34,7 +38,7 @@ def check(folder: Path, config: Any, resume: bool, last: str = LAST) -> None:
 
     Raises:
         InputError: a run lies there and is not to be resumed, nothing lies there to resume, or what lies
-            there is the run of another network.
+            there is another run.
     """
     found = (folder / last).exists()
     if resume and not found:
@@ -42,23 +46,15 @@ def check(folder: Path, config: Any, resume: bool, last: str = LAST) -> None:
     if not resume and found:
         raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
     if resume:
-        wanted = dict(_flat(plain_values(config)))
-        for name, value in _flat(
-            read_sections(folder / RESOLVED, "the configuration that the run began with")
-        ):
-            if name.startswith(FIXED) and wanted.get(name, value) != value:
-                raise InputError(
-                    f"{folder} is a run with {name} {brief(value)}, not {brief(wanted[name])}; "
-                    "leave that as it was, or start in a new folder"
-                )
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
+        began = flat(read_sections(folder / RESOLVED, "the folder of a run, with its configuration"))
+        wanted = flat(plain_values(config))
+        changed = [name for name in began if name in wanted.keys() - FREE and began[name] != wanted[name]]
+        if changed:
+            name = changed[0]
+            raise InputError(
+                f"{folder} is a run with {name} {brief(began[name])}, not {brief(wanted[name])}; "
+                "leave that as it was, or start in a new folder"
+            )
 
 
 def write_config(folder: Path, text: str) -> None:

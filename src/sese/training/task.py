@@ -30,14 +30,15 @@ class EnhancementTask(lightning.LightningModule):
 
     Args:
         config: the run.
+        initial: take the weights of `training.initial`; a resumed run has its own.
     """
 
-    def __init__(self, config: RunConfig):
+    def __init__(self, config: RunConfig, initial: bool = True):
         super().__init__()
         self.config = config
         self.model = config.model.build()
         only = config.training.train_only
-        if config.training.initial:
+        if config.training.initial and initial:
             new = ("policy.", *(f"{beginning}." for beginning in only))
             fresh = checkpoint.load_into(self.model, Path(config.training.initial), new)
             if hasattr(self.model.backbone, "grow"):
