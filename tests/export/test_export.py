@@ -167,6 +167,13 @@ def test_quality_comes_from_the_evaluation(tmp_path):
         folder.read_quality(tmp_path / "missing")
 
 
+def test_notes_that_are_no_text_are_named_before_the_export(trained, tmp_path):
+    (tmp_path / "notes.md").write_bytes("Übung".encode("latin-1"))
+    with pytest.raises(InputError, match=r"notes\.md cannot be read .* give Markdown in UTF-8"):
+        export_folder(trained[0], tmp_path / "model", notes=tmp_path / "notes.md")
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_missing_run_is_named(tmp_path):
     with pytest.raises(InputError, match=r"config\.json does not exist"):
         export_folder(tmp_path / "nothing", tmp_path / "model")

@@ -61,19 +61,19 @@ def measured(monkeypatch: pytest.MonkeyPatch, *levels: Compared) -> None:
 
 
 @pytest.mark.parametrize(
-    "level", [Compared(0.5, 1.2, 1.0, 0.0), Compared(0.5, 1.0, 1.2, 0.0), Compared(0.5, 0.8, 0.8, 0.06)]
+    "level", [Compared("0.5", 1.2, 1.0, 0.0), Compared("0.5", 1.0, 1.2, 0.0), Compared("0.5", 0.8, 0.8, 0.06)]
 )
 def test_slower_or_worse_is_not_written(
     level: Compared, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured(monkeypatch, Compared(0.125, 0.9, 0.9, 0.0), level)
+    measured(monkeypatch, Compared("0.125", 0.9, 0.9, 0.0), level)
     with pytest.raises(InputError, match=r"level\(s\) 0\.5"):
         export_quantised("fp16", data, 1, find_model(MODEL).parent, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_what_passes_is_written(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured(monkeypatch, Compared(1.0, 1.01, 0.99, 0.001))
+    measured(monkeypatch, Compared("1", 1.01, 0.99, 0.001))
     monkeypatch.setattr(quantise, "export_folder", None)  # the model folder is taken as it is
     export_quantised("fp16", data, 1, find_model(MODEL).parent, tmp_path / "out")
     assert Enhancer(tmp_path / "out").card == Enhancer(MODEL).card

@@ -40,7 +40,7 @@ def export(
         Path | None,
         typer.Option(help="Folder with clean/ and noisy/ speech that --quantize is measured on."),
     ] = None,
-    clips: Annotated[int, typer.Option(help="Pairs of it to take.")] = 24,
+    clips: Annotated[int | None, typer.Option(min=1, help="Pairs of it to take. Default: 24.")] = None,
 ) -> None:
     """Export a trained model as one ONNX file with its card, checked against PyTorch."""
     from sese.cli.extras import require
@@ -53,6 +53,8 @@ def export(
         "description": description,
     }
     if quantize is None:
+        if measure_on is not None or clips is not None:
+            raise InputError("--measure-on and --clips are for --quantize; name fp16 or int8 with it")
         from sese.export.folder import export_folder
 
         export_folder(run, output, force=force, **facts)
@@ -62,4 +64,4 @@ def export(
     require("metrics", "pesq", "pystoi")
     from sese.export.quantise import export_quantised
 
-    export_quantised(quantize, measure_on, clips, run, output, force=force, **facts)
+    export_quantised(quantize, measure_on, 24 if clips is None else clips, run, output, force=force, **facts)

@@ -20,9 +20,7 @@ EXPERTS = "\n- the levels are experts of equal cost, of which one runs; `--budge
 GATE = "; a gate picks one, under `--budget auto` or 1"
 
 
-def write_card(
-    path: Path, metadata: dict[str, Any], run: Path, notes: Path | None, difference: float
-) -> None:
+def write_card(path: Path, metadata: dict[str, Any], run: Path, notes: str | None, difference: float) -> None:
     """Write a card in the layout of the Hugging Face Hub.
 
     Args:
@@ -47,7 +45,7 @@ def write_card(
         _levels(metadata),
     ]
     if notes is not None:
-        parts.append(notes.read_text().strip())
+        parts.append(notes)
     if (run / RESOLVED).is_file():
         parts += ["## Training", _curve(run), f"```yaml\n{_recipe(run)}\n```"]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")

@@ -54,8 +54,7 @@ def export_folder(
     _, config = checkpoint.read_config(source)
     if output.exists() and not force:
         raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
-    if notes is not None and not notes.is_file():
-        raise InputError(f"{notes} does not exist; give a Markdown file with --notes")
+    text = None if notes is None else read_notes(notes)
     quality = read_quality(evaluation) if evaluation else {}
     metadata = describe(model, name or output.name, description or config.description, quality)
     used = [level["utilization"] for level in metadata["levels"]]
@@ -68,11 +67,23 @@ def export_folder(
             shutil.copyfile(source / file, folder / file)
         save_packed(model, folder)
         sizes = [(folder / file).stat().st_size for file in ("model.onnx", checkpoint.WEIGHTS)]
-        write_card(folder / "README.md", metadata, run, notes, difference)
+        write_card(folder / "README.md", metadata, run, text, difference)
     print(
         f"{output}: {len(used)} levels, {sizes[0] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.2f} of the weights), "
         f"largest difference from PyTorch {difference:.1e}"
     )
+
+
+def read_notes(path: Path) -> str:
+    """Markdown for a card.
+
+    Raises:
+        InputError: no such file, or it is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give Markdown in UTF-8 with --notes") from None
 
 
 def describe(model: Enhancer, name: str, description: str, quality: dict[str, Any]) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def gates_for_tracing(model: Any, many: bool) -> None:
     """Put blocks and gates of a network into the form in which they are traced."""
     for layer in model.modules():
         if isinstance(layer, TemporalBlock):
-            gated = partial(_gated, layer, float(layer.out_slope.weight))
+            gated = partial(_gated, layer, layer.out_slope.weight.item())
             vars(layer)["_sliced"] = partial(_masked, layer) if many else gated
 
 

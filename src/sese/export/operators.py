@@ -69,7 +69,7 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["_convolve"] = partial(_convolve, layer)
         elif isinstance(layer, nn.PReLU) and layer.num_parameters == 1:
             # ONNX Runtime's PRelu takes ten times as long.
-            vars(layer)["forward"] = partial(F.leaky_relu, negative_slope=float(layer.weight))
+            vars(layer)["forward"] = partial(F.leaky_relu, negative_slope=layer.weight.item())
         elif isinstance(layer, SpectralFeatures):
             vars(layer)["transform"] = partial(_forward_transform, layer)
         elif isinstance(layer, OverlapAddHead):

@@ -32,10 +32,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from sese.atomic import replacing
+from sese.compression import bitwise
 from sese.errors import InputError
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
 from sese.runtime.artefact import open_artefact, session_options
+from sese.runtime.budget import level_name
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step
 
@@ -50,7 +52,7 @@ MOST_LOSS = 0.05
 """Of mean PESQ-WB at any level."""
 
 FILES = ("model.onnx", checkpoint.CONFIG, checkpoint.WEIGHTS, "README.md")
-"""Of a model folder."""
+"""Of every model folder; that of packed bits has one more."""
 
 PRODUCER = "sese"
 """Of a float32 file, as `to_onnx` writes it; quantised files bear another."""
@@ -70,12 +72,13 @@ class Compared:
     """A level in the quantised file and in the float32 one.
 
     Attributes:
+        name: See `level_name`.
         streaming: Time of one frame a call, as a multiple of the float32 file's.
         files: The same of calls with many frames.
         loss: Of mean PESQ-WB.
     """
 
-    utilization: float
+    name: str
     streaming: float
     files: float
     loss: float
@@ -117,7 +120,7 @@ def export_quantised(
         folder, plain = Path(made) / output.name, Path(made) / "float32.onnx"
         if not any(options.values()) and is_exported(run):
             folder.mkdir()
-            for name in FILES:
+            for name in (*FILES, *({bitwise.FILE} & set(os.listdir(run)))):
                 shutil.copyfile(run / name, folder / name)
         else:
             tell("exporting in float32; tracing takes up to a minute")
@@ -131,7 +134,7 @@ def export_quantised(
         print(table)
         refused = [level for level in levels if not level.accepted]
         if refused:
-            worst = ", ".join(f"{level.utilization:g}" for level in refused)
+            worst = ", ".join(level.name for level in refused)
             raise InputError(
                 f"{kind} takes over {MOST_TIME} times as long as float32, or loses more than {MOST_LOSS} "
                 f"PESQ, at level(s) {worst}; {output} was not written; export without --quantize"
@@ -215,19 +218,20 @@ def compare(
     from sese.evaluation.metrics import pesq_wb
     from sese.evaluation.pairs import SAMPLE_RATE
 
-    levels = open_artefact(plain).card.levels
-    tell(f"timing {len(levels)} levels")
+    card = open_artefact(plain).card
+    names = [level_name(card, index) for index in range(len(card.levels))]
+    tell(f"timing {len(names)} levels")
     times = [times_of(quantised, plain, frames) for frames in ROUNDS]
     results = []
-    for level, streaming, files in zip(levels, *times, strict=True):
-        tell(f"scoring level {level.utilization:g} on {len(pairs)} clips")
+    for name, streaming, files in zip(names, *times, strict=True):
+        tell(f"scoring level {name} on {len(pairs)} clips")
         scores = []
         for path in (quantised, plain):
-            enhancer = Enhancer(path, f"fixed:{level.utilization}")
+            enhancer = Enhancer(path, f"fixed:{name}")
             scores.append(
                 np.mean([pesq_wb(c, enhancer.enhance(n, SAMPLE_RATE), SAMPLE_RATE) for c, n in pairs])
             )
-        results.append(Compared(level.utilization, streaming, files, float(scores[1] - scores[0])))
+        results.append(Compared(name, streaming, files, float(scores[1] - scores[0])))
     return results
 
 
@@ -270,7 +274,7 @@ def as_table(levels: list[Compared], clips: int) -> str:
     for level in levels:
         verdict = "" if level.accepted else "refused"
         cells = [
-            f"{level.utilization:.3g}",
+            level.name,
             f"{level.streaming:.2f}",
             f"{level.files:.2f}",
             f"{level.loss:+.3f}",
