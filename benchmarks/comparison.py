@@ -208,7 +208,7 @@ def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) 
     for system in systems:
         for name in (*system.static, *system.adaptive):
             for level in results[name]["levels"][1:] if name in results else ():
-                kind = "dynamic" if summary.is_dynamic(results[name], level) else "level"
+                kind = "dynamic" if level["dynamic"] else "level"
                 if name in system.static:
                     kind = "static"
                 rows = [row for row in results[name]["files"] if row["level"] == level["level"]]

@@ -65,6 +65,7 @@ class Switching(Identity):
     card = SimpleNamespace(
         name="switching",
         router=True,
+        router_macs_per_second=0.0,
         sample_rate=RATE,
         hop_length=160,
         levels=[
@@ -73,9 +74,10 @@ class Switching(Identity):
         ],
     )
 
-    def stream(self, sample_rate: int | None = None) -> Switching:
+    def stream(self, sample_rate: int | None = None, *, trace_seconds: float | None = 60) -> Switching:
         word = str(self.budget)
         self.pattern = [float(word.removeprefix("fixed:"))] if word.startswith("fixed:") else [0.25, 1.0]
+        self.routed = not word.startswith("fixed:")
         self.trace = np.zeros(0, np.float32)
         return self
 

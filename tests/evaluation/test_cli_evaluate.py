@@ -84,4 +84,5 @@ def test_bad_files(corpus: Path) -> None:
 def test_bad_options(corpus: Path) -> None:
     assert "unknown metric 'mos'" in error_of("none", corpus, "--metrics", "stoi,mos")
     assert "--limit: 0" in error_of("none", corpus, "--limit", 0)
+    assert "--examples are shown on the page" in error_of("none", corpus, "--examples", 2)
     assert "cannot be made" in error_of("none", corpus, "-o", corpus / "manifest.csv")

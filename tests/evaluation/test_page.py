@@ -12,7 +12,6 @@ import pytest
 import soundfile
 from evaluation_signals import RATE, write_corpus
 
-from sese.evaluation import summary
 from sese.evaluation.examples import choose, make_examples
 from sese.evaluation.page import to_html
 from sese.evaluation.pairs import Pair, find_pairs
@@ -92,7 +91,7 @@ def test_clips_are_the_worst_the_median_and_the_best() -> None:
 
 
 def test_only_what_is_decided_on_the_way_counts_as_varying(result: dict[str, Any]) -> None:
-    assert [summary.is_dynamic(result, level) for level in result["levels"][1:]] == [
+    assert [level["dynamic"] for level in result["levels"][1:]] == [
         False,
         False,
         False,

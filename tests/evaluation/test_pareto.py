@@ -147,6 +147,9 @@ def test_command_compares_models_and_reports(corpus: Path, tiny: Path, tmp_path:
         error = CliRunner().invoke(app, arguments).exception
         assert isinstance(error, InputError)
         assert "last argument" in str(error)
+    error = CliRunner().invoke(app, [report_path, report_path, "--limit", "1", "--jobs", "1"]).exception
+    assert isinstance(error, InputError)
+    assert "--limit, --jobs is for evaluating" in str(error)
 
 
 def test_budgets_to_try() -> None:

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from evaluation_signals import RATE, Switching, noise, speech_like, write_corpus
+from evaluation_signals import RATE, noise, speech_like, write_corpus
 
 from sese.errors import InputError
 from sese.evaluation import report
 from sese.evaluation.pairs import find_pairs, read_pair
-from sese.evaluation.scoring import macs_of, run
+from sese.evaluation.scoring import macs_of
 from sese.evaluation.suite import evaluate, score_pairs
 
 FAST = ["pesq", "stoi", "estoi", "si_sdr"]
@@ -64,17 +64,19 @@ def test_levels_of_a_routed_model_are_fixed_and_its_macs_those_of_the_frames(cor
     assert result["files"][-1]["macs_per_second"] == pytest.approx(3.5e6)
 
 
-def test_a_trace_that_is_not_whole_is_not_used() -> None:
-    class Forgetful(Switching):
-        def flush(self) -> np.ndarray:
-            self.mean, self.trace = float(self.trace.mean()), self.trace[-1:]
-            return np.zeros(0, np.float32)
+def test_what_a_router_decides_within_a_number_is_dynamic(corpus: Path) -> None:
+    result = evaluate(
+        "none", find_pairs(corpus), ["fixed:0.5", 0.6], metrics=FAST, jobs=1, enhancer=SWITCHING
+    )
+    assert len({row["utilization"] for row in result["files"] if row["level"] == "budget 0.6"}) == 1
+    assert [level["dynamic"] for level in result["levels"]] == [False, False, True]
 
-        utilization = property(lambda self: self.mean)
 
-    made = run(Forgetful("none", "auto"), noise(2 * RATE))
-    assert made.trace is None
-    assert made.macs_per_second == pytest.approx(4.5e6)  # on the line from 4 at a half to 6 at all
+def test_an_empty_pair_is_named(corpus: Path) -> None:
+    for side in ("clean", "noisy"):
+        soundfile.write(corpus / side / "1.wav", np.zeros(0), RATE)
+    with pytest.raises(InputError, match=r"noisy.1\.wav: too short to be a sample at 16000 Hz"):
+        evaluate("none", find_pairs(corpus), metrics=FAST, jobs=1, enhancer=IDENTITY)
 
 
 def test_processes_give_what_one_process_gives(corpus: Path) -> None:

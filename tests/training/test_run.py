@@ -243,7 +243,7 @@ def test_another_run_does_not_go_on_with_a_checkpoint(finished: Path):
 def test_a_resume_that_is_refused_keeps_the_configuration(finished: Path, tmp_path: Path):
     folder = Path(shutil.copytree(finished, tmp_path / "run"))
     before = (folder / "config.yaml").read_text()
-    with pytest.raises(InputError, match="cannot train with training.precision 'nonsense'"):
+    with pytest.raises(InputError, match=r"cannot train with training\.precision 'nonsense'"):
         train(config("training.precision=nonsense", "training.steps=8"), folder, resume=True)
     assert (folder / "config.yaml").read_text() == before
     train(config("training.steps=8"), folder, resume=True)

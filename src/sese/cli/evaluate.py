@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sese.cli.options import model_names, number_or_word
-from sese.errors import plain
+from sese.errors import InputError, plain
 
 
 def evaluate(
@@ -46,8 +46,11 @@ def evaluate(
         Path | None, typer.Option("--out-dir", "-o", help="Write evaluation.json, .csv, .md and .html there.")
     ] = None,
     examples: Annotated[
-        int, typer.Option(min=0, max=4, help="Clips to show in the .html: worst, median, best, lowest SNR.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            min=0, max=4, help="Clips to show in the .html: worst, median, best, lowest SNR. Default: 4."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Score a model at each of its levels against clean references, beside the noisy input itself.
@@ -58,7 +61,7 @@ def evaluate(
     Exit code 1 when a score of some file is missing; those are counted in the report and left out of means.
     """
     from sese.evaluation import report
-    from sese.evaluation.examples import make_examples
+    from sese.evaluation.examples import COUNT, make_examples
     from sese.evaluation.page import to_html
     from sese.evaluation.pairs import find_pairs, find_recordings
     from sese.evaluation.suite import evaluate as run
@@ -70,12 +73,16 @@ def evaluate(
     names = metric_names(metrics)
     if predict:
         names = reference_free(names)
+    if examples is not None and (predict or out is None):
+        raise InputError("--examples are shown on the page of --out-dir, and need clean references")
     pairs = find_recordings(data, limit) if predict else find_pairs(data, limit)
     result = run(model, pairs, budgets, metrics=names, jobs=jobs, progress=progress)
     result["data"] = str(data)
     typer.echo(report.to_json(result) if as_json else plain(report.to_markdown(result)), nl=False)
     if out is not None:
-        page = to_html(result, () if predict else make_examples(result, pairs, examples))
+        page = to_html(
+            result, () if predict else make_examples(result, pairs, COUNT if examples is None else examples)
+        )
         for path in report.write_report(result, out, page):
             typer.echo(f"wrote {path}", err=True)
     if result["failures"]:
@@ -94,8 +101,6 @@ def reference_free(names: list[str] | None) -> list[str]:
     Raises:
         InputError: one of them needs a clean side.
     """
-    from sese.errors import InputError
-
     names = ["predicted"] if names is None else names
     needing = [name for name in names if name not in ("predicted", "dnsmos")]
     if needing:

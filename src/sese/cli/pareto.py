@@ -30,7 +30,10 @@ def pareto(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
-    jobs: Annotated[int, typer.Option(help="Processes. More than 1 blurs the times that are measured.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Processes; more than 1 blurs the times that are measured. Default: 1."),
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Of pesq,stoi,estoi,si_sdr,dnsmos, joined by commas. Default: all.")
     ] = None,
@@ -53,6 +56,11 @@ def pareto(
         raise InputError(
             "pareto: the last argument is to be a folder with clean/ and noisy/ to evaluate the models on"
         )
+    given = {"--budget": budget, "--limit": limit, "--jobs": jobs, "--metrics": metrics}
+    if all(reports) and (unused := [name for name, value in given.items() if value is not None]):
+        raise InputError(
+            f"pareto: {', '.join(unused)} is for evaluating, and all of these are reports already"
+        )
     models, data = (inputs, None) if all(reports) else (inputs[:-1], inputs[-1])
     results = []
     for number, model in enumerate(models):
@@ -60,7 +68,7 @@ def pareto(
             results.append(read_evaluation(model))
         else:
             assert data is not None
-            results.append(_evaluate(model, data, budget, limit, jobs, metrics))
+            results.append(_evaluate(model, data, budget, limit, 1 if jobs is None else jobs, metrics))
             if out is not None:  # so that the next comparison need not do it again
                 name = f"evaluation_{number + 1}"
                 report.write_files(out, name, {"json": report.to_json(results[-1])})

@@ -105,7 +105,8 @@ def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     Of a recording without a clean side, the mean of its channels, twice.
 
     Raises:
-        InputError: a file cannot be read or is not mono and finite, or the two differ in length or rate.
+        InputError: a file cannot be read, is not mono and finite, or is empty, or the two differ in length
+            or rate.
     """
     if pair.clean is None:
         audio = _read_recording(pair.noisy)
@@ -120,6 +121,8 @@ def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         import soxr
 
         clean, noisy = (soxr.resample(audio, clean_rate, SAMPLE_RATE) for audio in (clean, noisy))
+    if not len(noisy):
+        raise InputError(f"{pair.noisy}: too short to be a sample at {SAMPLE_RATE} Hz; leave the pair out")
     return clean, noisy
 
 
@@ -144,7 +147,7 @@ def _read_recording(path: Path) -> np.ndarray:
 
         mono = soxr.resample(mono, sample_rate, SAMPLE_RATE)
     if not len(mono):
-        raise InputError(f"{path}: no samples in it; remove the file")
+        raise InputError(f"{path}: too short to be a sample at {SAMPLE_RATE} Hz; leave the file out")
     return mono
 
 

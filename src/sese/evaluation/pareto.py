@@ -95,7 +95,7 @@ def compare(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     points, scores = [], []
     for name, result in zip(names, results, strict=True):
         for level in result["levels"][1:]:
-            kind = "dynamic" if summary.is_dynamic(result, level) else "static"
+            kind = "dynamic" if level["dynamic"] else "static"
             about = {key: level[key] for key in ("level", "budget", "utilization", *COSTS.values())}
             mean = {column: level["mean"][column] for column in columns}
             points.append({"model": name, "kind": kind, **about, "mean": mean})

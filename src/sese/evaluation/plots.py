@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sese.evaluation import summary
 from sese.evaluation.examples import Example
 from sese.evaluation.report import HEADINGS
 
@@ -45,7 +44,7 @@ def quality_against_macs(result: dict[str, Any]) -> Figure:
             (False, "o-", "#1f5fa8", "fixed level"),
             (True, "*", "#c8391f", "varying"),
         ):
-            drawn = [level for level in levels if summary.is_dynamic(result, level) == varies]
+            drawn = [level for level in levels if level["dynamic"] == varies]
             if drawn:
                 points(panel, drawn, column, marker, color, label)
         panel.set(title=HEADINGS[column][0], xlabel="MMAC/s")
@@ -59,7 +58,7 @@ def quality_by_snr(result: dict[str, Any]) -> Figure:
     noisy, *levels = result["levels"]
     columns = list(noisy["mean"])
     sheet, panels = make_panels(len(columns), 2.5)
-    varying = [summary.is_dynamic(result, level) for level in levels]
+    varying = [level["dynamic"] for level in levels]
     shades = iter(colormaps["viridis"](np.linspace(0.85, 0.1, len(levels))))
     reds = iter(colormaps["autumn"](np.linspace(0.1, 0.7, len(levels))))
     colors = [next(reds if varies else shades) for varies in varying]
@@ -76,7 +75,7 @@ def quality_by_snr(result: dict[str, Any]) -> Figure:
 
 def utilization_against_input(result: dict[str, Any]) -> Figure | None:
     """A dot per file: what it used, over the SI-SDR of its noisy input. None where nothing varies."""
-    levels = [level for level in result["levels"][1:] if summary.is_dynamic(result, level)]
+    levels = [level for level in result["levels"][1:] if level["dynamic"]]
     noisy = result["files"][0]
     if not levels or "si_sdr" not in noisy:
         return None

@@ -46,24 +46,19 @@ def run(enhancer: Any, noisy: np.ndarray) -> Run:
     """Enhance `noisy` [time] at 16 kHz, as a stream where the enhancer has streams.
 
     MACs are looked up frame by frame, so that they are those of the levels that ran, whatever the line
-    through the levels; only a stream without a trace of all has its mean utilization looked up.
+    through the levels.
     """
     noisy = noisy.copy()  # so that no enhancer can change what the next one hears
     if not hasattr(enhancer, "stream"):
         start = time.perf_counter()
         return Run(enhancer.enhance(noisy, SAMPLE_RATE), time.perf_counter() - start)
-    stream = enhancer.stream(SAMPLE_RATE)
+    stream = enhancer.stream(SAMPLE_RATE, trace_seconds=None)
     start = time.perf_counter()
     audio = np.concatenate([stream.feed(noisy), stream.flush()])
     seconds = time.perf_counter() - start
-    trace = getattr(stream, "trace", None)
-    trace = None if trace is None else np.asarray(trace, np.float32)
-    card, mean = enhancer.card, float(stream.utilization)
-    # A stream may keep no more than its latest frames.
-    if trace is not None and len(trace) * card.hop_length / card.sample_rate < len(noisy) / SAMPLE_RATE - 1:
-        trace = None
-    macs = macs_of(card, np.array([mean]) if trace is None else trace, getattr(stream, "routed", False))
-    return Run(audio, seconds, mean, macs, trace)
+    trace = np.asarray(stream.trace, np.float32)
+    macs = macs_of(enhancer.card, trace, getattr(stream, "routed", False))
+    return Run(audio, seconds, float(stream.utilization), macs, trace)
 
 
 def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:

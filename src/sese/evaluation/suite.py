@@ -46,11 +46,11 @@ def evaluate(
         progress: called with (files done, files in all).
 
     Returns:
-        A plain dict: `levels` (the noisy input first; each with `mean` per column with interval,
-        `improvement` over the noisy input paired by file, `by_input_snr`, `utilization`,
-        `macs_per_second`, `real_time_factor`), `files` (one row per file and level), `failures` (scores
-        that are not finite), and what was run: `model`, `metrics`, `versions`, ... The real-time factor
-        is measured with `jobs` processes at work at once.
+        A plain dict: `levels` (the noisy input first; each with whether it is `dynamic`, decided frame by
+        frame, `mean` per column with interval, `improvement` over the noisy input paired by file,
+        `by_input_snr`, `utilization`, `macs_per_second`, `real_time_factor`), `files` (one row per file and
+        level), `failures` (scores that are not finite), and what was run: `model`, `metrics`, `versions`, ...
+        The real-time factor is measured with `jobs` processes at work at once.
 
     Raises:
         InputError: no pairs, a bad budget, metric, file or model, or a missing package.
@@ -61,8 +61,10 @@ def evaluate(
     make = scoring.resolve(enhancer)
     card = getattr(make(model, budget=1.0), "card", None)
     budgets = list({label(budget): budget for budget in budgets or default_budgets(card)}.values())
-    for budget in budgets:  # here, so that a budget that the model lacks fails before any process starts
-        make(model, budget=budget)
+    # Here, so that a budget that the model lacks fails before any process starts.
+    dynamic = {label(None): False} | {
+        label(each): _is_dynamic(make(model, budget=each), each) for each in budgets
+    }
 
     arguments = (enhancer, model, budgets, names)
     per_file: list[dict[str, Any]] = []
@@ -78,7 +80,8 @@ def evaluate(
     levels: list[dict[str, Any]] = []
     for asked in (None, *budgets):
         rows = [row for row in per_file if row["level"] == label(asked)]
-        level: dict[str, Any] = {"level": label(asked), "budget": asked, **_compute(rows)}
+        about = {"level": label(asked), "budget": asked, "dynamic": dynamic[label(asked)]}
+        level: dict[str, Any] = {**about, **_compute(rows)}
         level["mean"] = summary.summarize(rows, columns)
         if asked is not None:
             level["improvement"] = summary.improvements(rows, noisy, columns)
@@ -97,6 +100,13 @@ def evaluate(
         "failures": summary.failures(per_file, columns),
         "files": per_file,
     }
+
+
+def _is_dynamic(enhancer: Any, budget: Budget) -> bool:
+    """Whether what runs is decided frame by frame, by a rule or by the model."""
+    if isinstance(budget, str):
+        return not budget.startswith("fixed:")
+    return hasattr(enhancer, "stream") and getattr(enhancer.stream(SAMPLE_RATE), "routed", False)
 
 
 def default_budgets(card: Any) -> list[Budget]:

@@ -89,15 +89,6 @@ def failures(rows: Sequence[Row], columns: Sequence[str]) -> list[dict[str, str]
     ]
 
 
-def is_dynamic(result: dict[str, Any], level: dict[str, Any]) -> bool:
-    """Whether what runs is decided frame by frame: by the budget's word, or because files differ."""
-    word = level["budget"]
-    if isinstance(word, str):
-        return not word.startswith("fixed:")
-    used = [row["utilization"] for row in result["files"] if row["level"] == level["level"]]
-    return None not in used and max(used) - min(used) > 1e-6
-
-
 def _finite_mean(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return float(np.mean(finite)) if finite else math.nan

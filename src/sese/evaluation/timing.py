@@ -69,7 +69,7 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
     card = enhancer.card
     audio = noisy_speech(card.sample_rate)
     budgets = default_budgets(card)
-    streams = [enhancer.stream(budget=budget) for budget in budgets]
+    streams = [enhancer.stream(budget=budget, trace_seconds=None) for budget in budgets]
     times = time_frames(streams, audio, card.hop_length, rounds)
     file_audio = np.resize(audio, FILE_SECONDS * card.sample_rate)
     files = _time_files(enhancer, budgets, file_audio)
@@ -77,13 +77,11 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
     levels = []
     for index, (budget, stream) in enumerate(zip(budgets, streams, strict=True)):
         median, p95, p99 = np.percentile(times[index], (50, 95, 99))
-        trace = getattr(stream, "trace", None)
-        used = np.array([stream.utilization]) if trace is None else trace
         levels.append(
             {
                 "level": label(budget),
                 "utilization": float(stream.utilization),
-                "macs_per_second": macs_of(card, used, stream.routed),
+                "macs_per_second": macs_of(card, stream.trace, stream.routed),
                 "parameters": card.levels[index].parameters if index < len(card.levels) else None,
                 "stream": {
                     "median_ms": 1000 * median,
