@@ -155,6 +155,10 @@ def test_the_gate_is_the_embedding(tmp_path: Path) -> None:
     # The running mean forgets by a time constant of 10 s; over a second it is nearly the mean.
     means = states.numpy().mean(1)
     np.testing.assert_array_equal(scores[:, -1].argmax(1).numpy(), found.nearest(means))
+    kept = (tmp_path / "generalist" / checkpoint.WEIGHTS).read_bytes()
+    with pytest.raises(InputError, match="generalist exists and is not an empty folder"):
+        assembly.write(tmp_path / "generalist", network, found, tmp_path / "generalist")
+    assert (tmp_path / "generalist" / checkpoint.WEIGHTS).read_bytes() == kept
     with pytest.raises(InputError, match="give 1, or as many"):
         assembly.assemble(made, model.state_dict(), network, groups.Groups(centres[:2], {}))
     with pytest.raises(InputError, match="give the groups that were made with it"):

@@ -128,7 +128,9 @@ def assemble(
     model: Annotated[Path, typer.Argument(help="Model folder of a generalist, or of an expert a group.")],
     embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
     groups: Annotated[Path, typer.Argument(help="Centres, groups-K.json of `sese speakers group`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Model folder to write; it must be new or empty.")
+    ],
 ) -> None:
     """Make a mixture of experts whose gate is a speaker embedding; training.initial takes it.
 
