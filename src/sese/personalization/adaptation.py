@@ -307,7 +307,8 @@ def _identity(
     settings = dataclasses.asdict(config)
     for name in ("tolerance_db", "draw_back", "threads", "patience"):  # may change on the way
         del settings[name]
-    digest.update(repr((teacher.name, teacher.macs_per_second, list(levels), settings)).encode())
+    taught = (teacher.name, teacher.macs_per_second, teacher.fingerprint)
+    digest.update(repr((*taught, list(levels), settings)).encode())
     return digest.hexdigest()
 
 
