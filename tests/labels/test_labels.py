@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from cli.conftest import Run, sese  # noqa: F401
 from sese.compression import packed
-from sese.compression.labelling import layers_of
+from sese.compression.labelling import Labelling, layers_of
 from sese.compression.layers import run
 from sese.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips, active, frame_snr, read_sexes, subset
-from sese.labels.network import LabelNet, LabelNetConfig, load, mel_filters
+from sese.labels.network import LabelNet, LabelNetConfig, load, mel_filters, save
 from sese.labels.training import accuracy_of
 
 RATE = 16000
@@ -186,6 +186,13 @@ def test_train_resume_compress(task: str, corpus: Path, tmp_path: Path, sese: Ru
     chain = packed.read(out / "8-bit" / "weights.int")
     assert np.abs(chain(x)[..., 0] - expected.numpy()).mean() < 0.2 * expected.std().item() + 0.05
     assert isinstance(load(out / "8-bit")[1], LabelNet)
+
+
+def test_clips_that_are_labelled_alike_measure_no_error(corpus: Path, tmp_path: Path) -> None:
+    data, net = config(corpus, tmp_path / "cache"), LabelNet(LabelNetConfig(units=4, layers=1))
+    save(tmp_path / "net", "speaker_sex", net.config, net.state_dict())
+    with pytest.raises(InputError, match=r"all 1 clip.* are labelled alike \(speaker_sex\)"):
+        Labelling(tmp_path / "net", data, 0, "all", [corpus], 1)
 
 
 def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
