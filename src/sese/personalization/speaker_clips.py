@@ -56,17 +56,17 @@ class SpeakerDataConfig:
         return replace(banks, speech=known(banks.speech))
 
 
-def known(speech: Bank) -> Bank:
+def known(speech: Bank, least: int = 2) -> Bank:
     """Recordings whose speaker the corpus tells.
 
     Raises:
-        InputError: there are none.
+        InputError: there are fewer speakers than so many.
     """
     unknown = [number for number, name in enumerate(speech.group_names) if name == UNKNOWN]
     kept = ~np.isin(speech.groups, unknown)
-    if len(np.unique(speech.groups[kept])) < 2:
+    if len(np.unique(speech.groups[kept])) < least:
         raise InputError(
-            "the speech tells no two speakers apart; lay it out as clean/SOURCE/SPEAKER/*, "
+            f"the speech tells no {'two speakers apart' if least > 1 else 'speaker'}; lay it out as clean/SOURCE/SPEAKER/*, "
             "see `sese data describe`"
         )
     return subset(speech, kept)
@@ -141,15 +141,15 @@ def unseen(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -
     return replace(banks, speech=known(banks.speech))
 
 
-def spoken(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -> Bank:
+def spoken(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "", least: int = 2) -> Bank:
     """Speech of known speakers in folders, without asking for noise.
 
     Raises:
-        InputError: no speech whose speaker is known.
+        InputError: speech of fewer known speakers than so many.
     """
     corpus = Corpus()
     for root in roots:
         corpus += scan(root)
     if not corpus.speech:
         raise InputError(f"no speech in {', '.join(map(str, roots))}; see `sese data describe`")
-    return known(load_bank(corpus.speech, sample_rate, cache_dir or None))
+    return known(load_bank(corpus.speech, sample_rate, cache_dir or None), least)
