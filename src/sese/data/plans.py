@@ -96,7 +96,7 @@ class MixConfig:
                 raise InputError(f"mix {name}: got ({low}, {high}); give finite numbers, the lowest first")
         if self.sample_rate < 1:
             raise InputError(f"mix sample_rate: got {self.sample_rate} Hz; give 1 or more")
-        if not self.seconds <= LONGEST_S or self.time < self.sample_rate // 50:
+        if not 0 < self.seconds <= LONGEST_S or self.time < self.sample_rate // 50:
             raise InputError(f"mix seconds: got {self.seconds}; give 0.02 to {LONGEST_S:g} s")
         if self.early_ms < 0:
             raise InputError(f"mix early_ms: got {self.early_ms}; give 0 or more")
