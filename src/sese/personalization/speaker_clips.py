@@ -65,9 +65,9 @@ def known(speech: Bank, least: int = 2) -> Bank:
     unknown = [number for number, name in enumerate(speech.group_names) if name == UNKNOWN]
     kept = ~np.isin(speech.groups, unknown)
     if len(np.unique(speech.groups[kept])) < least:
+        told = "two speakers apart" if least > 1 else "speaker"
         raise InputError(
-            f"the speech tells no {'two speakers apart' if least > 1 else 'speaker'}; lay it out as clean/SOURCE/SPEAKER/*, "
-            "see `sese data describe`"
+            f"the speech tells no {told}; lay it out as clean/SOURCE/SPEAKER/*, see `sese data describe`"
         )
     return subset(speech, kept)
 
