@@ -21,7 +21,7 @@ from sese.data.loaders import Banks, build
 from sese.data.mixing import Mixer, Mixture
 from sese.data.plans import MixConfig, Planner
 from sese.errors import InputError
-from sese.labels.data import part_of, subset
+from sese.labels.data import noises_of, speakers_of
 
 Part = Literal["train", "held_out", "all"]
 
@@ -69,7 +69,7 @@ def known(speech: Bank, least: int = 2) -> Bank:
         raise InputError(
             f"the speech tells no {told}; lay it out as clean/SOURCE/SPEAKER/*, see `sese data describe`"
         )
-    return subset(speech, kept)
+    return speech.only(kept)
 
 
 class PairPlanner(Planner):
@@ -121,8 +121,8 @@ def speaker_clips(
     """
     speech, noise = banks.speech, banks.noise
     if part != "all":
-        speech = subset(speech, part_of(speech.groups, len(speech.group_names), held_out, seed, part))
-        noise = subset(noise, part_of(np.arange(len(noise)), len(noise), held_out, seed, part))
+        speech = speech.only(speakers_of(speech, held_out, seed, part))
+        noise = noise.only(noises_of(noise, held_out, seed, part))
     mix = replace(mix if part == "train" else mix.plain(), sample_rate=sample_rate, silence=0.0)
     stream = {"train": 3 * seed, "held_out": 3 * seed + 1}.get(part, 3 * seed + 2)
     rooms = banks.rir if part == "train" else None
