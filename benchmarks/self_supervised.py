@@ -31,7 +31,6 @@ from sese.data.loaders import validation_set
 from sese.data.mixing import MixConfig
 from sese.evaluation.pairs import SAMPLE_RATE, find_pairs, read_pair
 from sese.evaluation.summary import bootstrap_mean
-from sese.labels.data import subset
 from sese.nn import checkpoint
 from sese.training.config import read
 from sese.training.losses import si_sdr
@@ -201,7 +200,7 @@ def test_clips(user: Path, corpus: Path) -> dict[str, list[tuple[Tensor, Tensor]
     speech = load_bank(scan(user / "test" / "clean", role="speech").speech, SAMPLE_RATE)
     noise = load_bank(scan(corpus / "val").noise, SAMPLE_RATE)
     names = np.array(noise.group_names)
-    noise = subset(noise, names[noise.groups] != facts["noise"])
+    noise = noise.only(names[noise.groups] != facts["noise"])
     mix = MixConfig(seconds=OTHER_SECONDS, snr_db=SNR_DB).plain()
     batches = validation_set(mix, speech, noise, None, OTHER_CLIPS, seed=2)
     other = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,8 @@ def test_bad_input_is_one_line_and_exit_code_2(clips: Path, tmp_path: Path, sese
     other = network(tmp_path / "other", "conv_fsenet")
     damaged = network(tmp_path / "damaged", "nsnet2", **NETWORKS["nsnet2"])
     (damaged / "model.safetensors").write_bytes(b"nothing")
+    for side in ("clean", "noisy"):
+        shutil.copytree(clips / "clean", tmp_path / "equal" / side)
     out = tmp_path / "out"
     for arguments, word in (
         ((tmp_path / "none", clips), "is not a folder"),
@@ -150,7 +153,12 @@ def test_bad_input_is_one_line_and_exit_code_2(clips: Path, tmp_path: Path, sese
         ((small, clips, "--search", "--population", 1), "--population is 1"),
         ((small, clips, "--limit", 0), "--limit is 0"),
         ((small, clips, "--seconds", "-1"), "--seconds is -1"),
+        ((small, clips, "--seconds", "0.01"), "--seconds is 0.01; use 0.1 to 60"),
+        ((small, clips, "--test-seconds", "1e9"), "--test-seconds is 1000000000.0; use 0.1 to 60"),
         ((small, clips, "--tune", "-1"), "--tune is -1"),
+        ((small, clips, "--listen", "-1"), "--listen is -1"),
+        ((small, clips, "--max-minutes", "nan"), "--max-minutes is nan"),
+        ((small, tmp_path / "equal", "--seconds", 1), "give pairs with noise"),
     ):
         ran = sese("compress", *arguments, "-o", out)
         assert (ran.code, ran.out) == (2, ""), (arguments, ran)

@@ -54,6 +54,17 @@ def test_cache_is_reused_and_rebuilt_when_a_file_changes(tmp_path: Path, monkeyp
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
+def test_cache_is_rebuilt_when_the_clean_side_changes(tmp_path: Path):
+    clean, noisy = (
+        write(tmp_path / side / "x.wav", sound(0.1, n)) for n, side in enumerate(("clean", "noisy"))
+    )
+    noise = Recording(noisy, "noise", 1600, RATE, "noise", minus=clean)
+    first = load_bank([noise], RATE, tmp_path / "cache")
+    write(clean, sound(0.1, 2))
+    os.utime(clean, ns=(1, 1))
+    assert not np.array_equal(load_bank([noise], RATE, tmp_path / "cache").samples, first.samples)
+
+
 def test_files_that_fail_to_decode_are_named(tmp_path: Path):
     write(tmp_path / "good.wav", sound(0.1, 1))
     write(tmp_path / "silent.wav", np.zeros(1600))

@@ -144,7 +144,16 @@ def test_urn_draws_groups_by_the_power_of_their_length(banks):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("reverb", 1.5), ("snr_db", (5.0, -5.0)), ("seconds", 0.0), ("early_ms", -1.0), ("clip", float("nan"))],
+    [
+        ("reverb", 1.5),
+        ("snr_db", (5.0, -5.0)),
+        ("seconds", 0.0),
+        ("seconds", 1e9),
+        ("seconds", float("nan")),
+        ("sample_rate", 0),
+        ("early_ms", -1.0),
+        ("clip", float("nan")),
+    ],
 )
 def test_bad_configuration(field, value):
     with pytest.raises(InputError, match=f"mix {field}: got"):

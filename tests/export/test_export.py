@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -153,6 +154,27 @@ def test_an_existing_folder_is_kept(trained, tmp_path):
     (tmp_path / "model").mkdir()
     with pytest.raises(InputError, match="exists already"):
         export_folder(trained[0], tmp_path / "model")
+
+
+def test_force_replaces_a_model_folder_and_nothing_else(trained, exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "to_onnx", lambda *_: onnx.load(exported / "model.onnx"))  # traced once
+    run, model, file = tmp_path / "run", tmp_path / "model", tmp_path / "file"
+    shutil.copytree(trained[0], run / "best")
+    (run / "checkpoints").mkdir()
+    export_folder(run, model)
+    export_folder(run, model, force=True)
+    shutil.copytree(run, tmp_path / "other")
+    file.touch()
+    for output, message in (
+        (run, "holds .*best, which is read"),
+        (run / "best", "is read and cannot be the output"),
+        (tmp_path / "other", "since it holds 'best'"),
+        (tmp_path / "other" / "best", r"since it has no model\.onnx"),
+        (file, "is a file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            export_folder(run / "best", output, force=True)
+    assert sorted(path.name for path in run.rglob("*.safetensors")) == ["model.safetensors"]
 
 
 def test_quality_comes_from_the_evaluation(tmp_path):

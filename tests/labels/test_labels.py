@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from cli.conftest import Run, sese  # noqa: F401
 from sese.compression import packed
-from sese.compression.labelling import layers_of
+from sese.compression.labelling import Labelling, layers_of
 from sese.compression.layers import run
 from sese.errors import InputError
-from sese.labels.data import LabelDataConfig, LabelledClips, active, frame_snr, read_sexes, subset
-from sese.labels.network import LabelNet, LabelNetConfig, load, mel_filters
+from sese.labels.data import LabelDataConfig, LabelledClips, active, frame_snr, read_sexes
+from sese.labels.network import LabelNet, LabelNetConfig, load, mel_filters, save
 from sese.labels.training import accuracy_of
 
 RATE = 16000
@@ -50,9 +50,8 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def config(corpus: Path, cache: Path, **values: object) -> LabelDataConfig:
-    return LabelDataConfig(
-        (str(corpus),), str(corpus / "sexes.csv"), 0.3, 1.0, cache_dir=str(cache), **values
-    )  # type: ignore[arg-type]
+    values = {"held_out": 0.3, "seconds": 1.0, "cache_dir": str(cache)} | values
+    return LabelDataConfig((str(corpus),), str(corpus / "sexes.csv"), **values)  # type: ignore[arg-type]
 
 
 def test_held_out_speakers_and_noises_are_never_trained_on(corpus: Path, tmp_path: Path) -> None:
@@ -135,8 +134,15 @@ def test_tables_are_checked(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("path,sex\nmade/s1/0.wav,f\n")
     with pytest.raises(InputError, match="both sexes"):
         read_sexes(tmp_path / "one.csv", bank)
-    with pytest.raises(InputError, match="no recordings are left"):
-        subset(bank, np.zeros(len(bank), bool))
+
+
+def test_some_are_left_to_train_on(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"with 10 speaker\(s\) in all, none is left .* smaller"):
+        LabelledClips("voice_activity", config(corpus, tmp_path, held_out=0.99), LabelNetConfig(), 0)
+    for path in (corpus / "noise" / "hiss").glob("[1-9].wav"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"with 1 recording of noise\(s\) .* give two or more"):
+        LabelledClips("voice_activity", config(corpus, tmp_path), LabelNetConfig(), 0)
 
 
 def test_accuracy() -> None:
@@ -186,6 +192,13 @@ def test_train_resume_compress(task: str, corpus: Path, tmp_path: Path, sese: Ru
     chain = packed.read(out / "8-bit" / "weights.int")
     assert np.abs(chain(x)[..., 0] - expected.numpy()).mean() < 0.2 * expected.std().item() + 0.05
     assert isinstance(load(out / "8-bit")[1], LabelNet)
+
+
+def test_clips_that_are_labelled_alike_measure_no_error(corpus: Path, tmp_path: Path) -> None:
+    data, net = config(corpus, tmp_path / "cache"), LabelNet(LabelNetConfig(units=4, layers=1))
+    save(tmp_path / "net", "speaker_sex", net.config, net.state_dict())
+    with pytest.raises(InputError, match=r"all 1 clip.* are labelled alike \(speaker_sex\)"):
+        Labelling(tmp_path / "net", data, 0, "all", [corpus], 1)
 
 
 def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811

@@ -268,7 +268,11 @@ def test_the_original_and_what_exists_are_not_replaced(
 ) -> None:
     same = sese("adapt", student, "--recordings", recordings, "-o", student, "--force", *QUICK)
     assert same.code == 2
-    assert "is the model that is adapted" in same.err
+    assert "is read and cannot be the output" in same.err
+    over = sese("adapt", student, "--recordings", recordings, "-o", recordings, "--force", *QUICK)
+    assert over.code == 2
+    assert "is read and cannot be the output" in over.err
+    assert len(list(recordings.iterdir())) == 2
     existing = sese("adapt", student, "--recordings", recordings, "-o", tmp_path, *QUICK)
     assert existing.code == 2
     assert "add --force to replace it" in existing.err

@@ -15,6 +15,7 @@ from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.systems.local_experts import LocalExpertsConfig
 from sese.personalization import guard
+from sese.personalization.adaptation import _identity
 from sese.personalization.config import AdaptConfig
 from sese.personalization.distillation import Adaptation, Material, Progress, segments
 from sese.personalization.recordings import (
@@ -192,6 +193,19 @@ def test_a_teacher_of_experts_lets_its_gate_pick(tmp_path: Path) -> None:
     audio = voice(150, 1.0)
     heard = open_teacher(str(tmp_path), model).run(audio, RATE)
     np.testing.assert_allclose(heard, enhance(model, audio, {"expert": 1}), atol=1e-6)
+
+
+def test_a_teacher_of_other_weights_is_another_adaptation(tmp_path: Path) -> None:
+    config, identities = LocalExpertsConfig(hidden=4), []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        network = config.build()
+        checkpoint.save(tmp_path / "net", "local_experts", config, network.state_dict())
+        if not identities:
+            checkpoint.save(tmp_path / "student", "local_experts", config, network.state_dict())
+        teacher = open_teacher(str(tmp_path / "net"), network)
+        identities.append(_identity(tmp_path / "student", [], teacher, [0], AdaptConfig()))
+    assert identities[0] == identities[1] != identities[2]
 
 
 def test_a_network_runs_over_long_signals_as_over_whole_ones() -> None:

@@ -155,6 +155,10 @@ def test_the_gate_is_the_embedding(tmp_path: Path) -> None:
     # The running mean forgets by a time constant of 10 s; over a second it is nearly the mean.
     means = states.numpy().mean(1)
     np.testing.assert_array_equal(scores[:, -1].argmax(1).numpy(), found.nearest(means))
+    kept = (tmp_path / "generalist" / checkpoint.WEIGHTS).read_bytes()
+    with pytest.raises(InputError, match="generalist exists and is not an empty folder"):
+        assembly.write(tmp_path / "generalist", network, found, tmp_path / "generalist")
+    assert (tmp_path / "generalist" / checkpoint.WEIGHTS).read_bytes() == kept
     with pytest.raises(InputError, match="give 1, or as many"):
         assembly.assemble(made, model.state_dict(), network, groups.Groups(centres[:2], {}))
     with pytest.raises(InputError, match="give the groups that were made with it"):
@@ -308,6 +312,18 @@ def test_from_a_corpus_to_a_choice(
     assert costs["gate"]["mmacs_per_second"] > costs["plain"]["mmacs_per_second"]
 
 
+def test_one_speaker_joins_the_groups_of_others(corpus: Path, cache: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
+    save(tmp_path / "net", net())
+    path = tmp_path / "one" / "clean" / "made" / "alone" / "v.wav"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, voice(20, 1, 1.7), RATE)
+    group = ("speakers", "group", tmp_path / "net", "-k", 2, "-o", tmp_path / "groups")
+    ran = sese(*group, corpus, "--assign", tmp_path / "one")
+    assert ran.code == 0, ran.err
+    assert "alone" in read_classes(tmp_path / "groups" / "groups-2.csv")
+    assert "tells no two speakers apart" in sese(*group, tmp_path / "one").err
+
+
 def other_corpus(corpus: Path, tmp_path: Path) -> Path:
     """Speakers and noises of other names and lengths, whose speakers the table lists."""
     root = tmp_path / "validation"
@@ -339,6 +355,8 @@ def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, cache: Path, tmp_pa
         (("train", tmp_path, "--resume"), "does not exist"),
         (("verify", tmp_path / "plain", corpus), "holds no network that is a speaker embedding"),
         (("verify", saved, corpus, "--clips", 1), "--clips is 1"),
+        (("verify", saved, corpus, "--snr", "nan"), "--snr is nan"),
+        (("train", recipe, "max_minutes=nan"), "give a number of minutes"),
         (("verify", tmp_path / "nowhere", corpus), "does not exist"),
         (("group", saved, corpus, "-k", 11, "-o", tmp_path / "g"), "got 11 for 10 speakers"),
         (("group", saved, tmp_path / "noise", "-o", tmp_path / "g"), "no speech"),

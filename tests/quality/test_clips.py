@@ -109,6 +109,11 @@ def test_pairs_are_scored_as_they_are_and_at_every_level(tmp_path: Path):
         assert row["speaker"] == number
 
 
+def test_what_cannot_be_scored_is_named_and_the_cache_is_not(tmp_path: Path):
+    with pytest.raises(InputError, match=r"^metric pesq: "):
+        labelled(config(tmp_path, "network.sample_rate=8000", "data.enhanced=0", "data.limited=0"))
+
+
 def test_labels_need_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     import importlib.util
 

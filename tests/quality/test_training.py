@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ from quality.tiny_run import CONFIG, config
 from sese.cli.main import app
 from sese.errors import InputError
 from sese.quality import network as networks
+from sese.quality.clips import Clips
+from sese.quality.comparison import compare, to_figure, to_markdown
 from sese.quality.config import read
-from sese.quality.training import train
+from sese.quality.sources import LABEL
+from sese.quality.training import _features, train
+from sese.training.config_file import dump
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +118,24 @@ def test_runs_are_not_overwritten(finished: Path, cache: Path, tmp_path: Path):
 def test_bad_configurations(override: str, said: str):
     with pytest.raises(InputError, match=said):
         read(CONFIG, [override])
+
+
+def test_clips_without_any_pesq_are_refused(cache: Path):
+    clips = Clips(np.zeros((2, 16000), np.int16), np.zeros(2, LABEL), ("ann",), cache / "none.i16")
+    clips.labels["pesq"] = np.nan
+    with pytest.raises(InputError, match="none of 2 clips of 'ann' and others has a PESQ"):
+        _features(config(cache), clips)
+
+
+def test_noisy_clips_alone_are_compared(finished: Path, cache: Path, tmp_path: Path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    alone = config(cache, "data.models=[]", "data.enhanced=0", "data.limited=0")
+    (run / "config.yaml").write_text(dump(alone))
+    result = compare(write_pairs(tmp_path / "set", 1.0), [run])
+    assert result["clips"] == 2
+    assert [(row["noisy"] == row["all"], "enhanced" in row) for row in result["rows"]] == [(True, False)] * 2
+    assert "| – |" in to_markdown(result)
+    assert len(to_figure(result).axes[0].get_lines()) == 2  # noisy clips, and where both agree
 
 
 def test_commands(finished: Path, tmp_path: Path):

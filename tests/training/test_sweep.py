@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from sese.errors import InputError
+from sese.training.config_file import dump
+from sese.training.run_folder import write_config
 from sese.training.sweep import plan, sweep
 from training.tiny_run import DEBUG, SMALLER
 
@@ -36,7 +38,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_plan_lists_grid_and_seeds_in_order(file: Path, tmp_path: Path) -> None:
-    runs = plan(file, tmp_path / "out", [*SMALLER, "data.validation_seconds=0.5"])
+    runs = plan(file, tmp_path / "out", ["training.steps=6", "data.validation_seconds=0.5"])
     names = [str(run.folder.relative_to(tmp_path / "out")) for run in runs]
     assert names == [
         "backbone/seed-1",
@@ -46,9 +48,35 @@ def test_plan_lists_grid_and_seeds_in_order(file: Path, tmp_path: Path) -> None:
         "finetune/seed-2",
     ]
     config = runs[3].resolve()
-    assert (config.seed, config.training.routing.target, config.training.steps) == (1, 0.5, 2)
+    assert (config.seed, config.training.routing.target) == (1, 0.5)
+    assert (config.training.validate_steps, config.training.steps) == (2, 6)  # the command line's
     assert config.data.validation_seconds == 0.5
     assert runs[4].resolve().training.initial == str(tmp_path / "out" / "backbone" / "seed-2" / "last")
+
+
+def test_any_value_of_the_file_reaches_the_runs(file: Path, tmp_path: Path) -> None:
+    text = file.read_text().replace("training.steps: 2", "data.cache_dir: 'a\U0001f600 \"é'")
+    file.write_text(text, encoding="utf-8")
+    assert plan(file, tmp_path / "out")[0].resolve().data.cache_dir == 'a\U0001f600 "é'
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=3", "training.routing.target=0.3", "training.routing={target: 1}"]
+)
+def test_the_command_line_leaves_what_differs_between_the_runs(
+    file: Path, tmp_path: Path, override: str
+) -> None:
+    with pytest.raises(InputError, match="differs between the runs of"):
+        plan(file, tmp_path / "out", [override])
+
+
+def test_a_run_of_other_values_is_not_taken_for_done(file: Path, tmp_path: Path) -> None:
+    run = plan(file, tmp_path / "out")[0]
+    write_config(run.folder, dump(run.resolve()))
+    (run.folder / "done.json").touch()
+    assert plan(file, tmp_path / "out")[0].state == "done"
+    with pytest.raises(InputError, match=r"seed-1 is a run with training.steps 2, not 5; leave that"):
+        plan(file, tmp_path / "out", ["training.steps=5"])
 
 
 def test_a_run_may_build_on_a_configuration_of_its_own(tmp_path: Path) -> None:
@@ -110,6 +138,9 @@ def test_sweep_leaves_a_run_that_another_process_holds(file: Path, tmp_path: Pat
         ("config: {config}", "", "run 'backbone' builds on nothing"),
         ("[0.25, 0.5]", "0.25", "needs a list"),
         ("[0.25, 0.5]", "[0.25, 5]", "routing.target is 5.0"),
+        ("[0.25, 0.5]", "[0.25, '0.25']", r"two runs would lie in .*joint-0\.25"),
+        ("seeds: [1, 2]", "seeds: [1, 1]", "two runs would lie in .*backbone"),
+        ("training.steps: 2,", "data.cache_dir: 2024-01-01,", "data.cache_dir is datetime"),
     ],
 )
 def test_plan_refuses(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -72,6 +72,8 @@ def compress(
         seconds=seconds,
         test_seconds=test_seconds,
         tune=tune,
+        listen=listen,
+        max_minutes=max_minutes or 0,
     )
     subject = open_subject(model, data, limit, seconds)
     other = None if test is None else open_subject(model, test, test_limit, test_seconds, test=True)

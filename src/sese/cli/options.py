@@ -6,6 +6,7 @@ Where a verb writes one thing, a file or a model, its option is ``--output``; a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -84,7 +85,7 @@ def take_minutes(overrides: Sequence[str] | None) -> tuple[list[str], float | No
     """Part `max_minutes=N` from the overrides of a configuration.
 
     Raises:
-        InputError: N is no number.
+        InputError: N is no number, NaN included.
     """
     changes = list(overrides or [])
     minutes = None
@@ -92,6 +93,8 @@ def take_minutes(overrides: Sequence[str] | None) -> tuple[list[str], float | No
         changes.remove(change)
         try:
             minutes = float(change.removeprefix("max_minutes="))
+            if math.isnan(minutes):
+                raise ValueError
         except ValueError:
             raise InputError(f"{change}: give a number of minutes") from None
     return changes, minutes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +67,9 @@ def verify(
 
     if clips < 4:
         raise InputError(f"--clips is {clips}; give 4 or more")
+    for snr in snrs or ():
+        if not math.isfinite(snr):
+            raise InputError(f"--snr is {snr}; give a finite number of dB, {CLEAN_DB:g} for clean speech")
     net = load(embedding)
     mix = MixConfig(seconds=seconds, sample_rate=net.config.sample_rate)
     made = speaker_clips(unseen(corpora, net.config.sample_rate), mix, net.config.sample_rate, seed=0)
@@ -96,7 +100,7 @@ def group(
         list[Path] | None,
         typer.Option(help="Corpus whose speakers join the group of the nearest centre, for validation."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the starts of k-means.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the starts of k-means.")] = 0,
 ) -> None:
     """Group the speakers of corpora by the mean embedding of their clean utterances, with k-means.
 
@@ -112,7 +116,8 @@ def group(
 
     net = load(embedding)
     own = groups.speaker_embeddings(net, spoken(corpora, net.config.sample_rate))
-    others = groups.speaker_embeddings(net, spoken(assign, net.config.sample_rate)) if assign else {}
+    joining = spoken(assign, net.config.sample_rate, least=1) if assign else None
+    others = {} if joining is None else groups.speaker_embeddings(net, joining)
     for count in counts or (2, 5, 10):
         found = groups.group(own, count, seed)
         joined = {name: int(found.nearest(point[None])[0]) for name, point in others.items()}
@@ -128,7 +133,9 @@ def assemble(
     model: Annotated[Path, typer.Argument(help="Model folder of a generalist, or of an expert a group.")],
     embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
     groups: Annotated[Path, typer.Argument(help="Centres, groups-K.json of `sese speakers group`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Model folder to write; it must be new or empty.")
+    ],
 ) -> None:
     """Make a mixture of experts whose gate is a speaker embedding; training.initial takes it.
 

@@ -13,7 +13,8 @@ from sese.cli.options import take_minutes
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep file: a configuration, seeds, runs.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Values for every run: key.path=value, and max_minutes=N.")
+        list[str] | None,
+        typer.Argument(help="Values for every run, over the file's: key.path=value, and max_minutes=N."),
     ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out-dir", "-o", help="Folder of the runs. [default: runs/NAME]")

@@ -40,7 +40,7 @@ class Enhancement:
         seconds: of each clip, from its start; shorter ones are filled with zeros.
 
     Raises:
-        InputError: a network without a chain that is known here, or of another rate.
+        InputError: a network without a chain that is known here, or of another rate; or pairs without noise.
     """
 
     measure = "compressed spectral distance and absolute error, half each, the noisy input's as 1"
@@ -59,6 +59,10 @@ class Enhancement:
         self._gain = 0.1 / self.noisy.square().mean(1, keepdim=True).sqrt().clamp_min(1e-4)
         self._target = _compressed(self.clean * self._gain)
         self._whole = self._distances(self.noisy)
+        if not min(self._whole.values()) > 0:
+            raise InputError(
+                f"{pairs[0].noisy} and what else was taken are their own clean sides; give pairs with noise"
+            )
         self.fingerprint = fingerprint(self.layers, self.noisy.numpy(), self.clean.numpy())
 
     def error(self, y: np.ndarray) -> float:

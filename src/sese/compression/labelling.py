@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sese.compression.layers import GRU, Dense, Floats, Layer
 from sese.compression.subject import fingerprint
+from sese.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
 from sese.labels.network import LabelNet, load, save
 from sese.labels.training import accuracy_of, loss_of
@@ -31,6 +32,9 @@ class Labelling:
         part: ``held_out`` or ``all``: whose clips.
         roots: corpus folders.
         limit: clips to take.
+
+    Raises:
+        InputError: no clips, or clips that are all labelled alike, on which there is no error to measure.
     """
 
     measure = "error of the labels, a guess that knows nothing as 1"
@@ -48,6 +52,11 @@ class Labelling:
         mean = self.target.mean()
         guess = (mean if self.task == "frame_snr" else mean.logit()).expand_as(self.target)
         self._guessed = float(loss_of(guess, self.target, self.task).mean())
+        if not self._guessed > 0:
+            raise InputError(
+                f"all {limit} clip(s) of {', '.join(map(str, roots))} are labelled alike ({self.task}), so "
+                "errors cannot be measured; take more clips, or give another corpus"
+            )
         self.fingerprint = fingerprint(self.layers, self.x, self.target.numpy())
 
     def error(self, y: np.ndarray) -> float:

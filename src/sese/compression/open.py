@@ -8,6 +8,12 @@ from sese.compression.subject import Subject
 from sese.errors import InputError
 from sese.runtime.artefact import PRETRAINED, bundled_models
 
+SHORTEST_S, LONGEST_S = 0.1, 60.0
+"""Of a clip."""
+
+MAY_BE_0 = ("tune", "listen", "max_minutes")
+"""Options that ask for nothing then."""
+
 
 def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool = False) -> Subject:
     """A network with clips to measure it on.
@@ -50,11 +56,15 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
 
 
 def check(**numbers: float) -> None:
-    """That numbers of options are above 0; ``tune`` may be 0.
+    """That numbers of options are above 0, but for `MAY_BE_0`, and lengths of clips within bounds.
 
     Raises:
         InputError: names the option.
     """
     for name, number in numbers.items():
-        if not number > 0 and not (name == "tune" and number == 0):
-            raise InputError(f"--{name.replace('_', '-')} is {number}; use a number above 0")
+        option = f"--{name.replace('_', '-')}"
+        if name.endswith("seconds") and not SHORTEST_S <= number <= LONGEST_S:
+            raise InputError(f"{option} is {number}; use {SHORTEST_S:g} to {LONGEST_S:g}")
+        if not number > 0 and not (name in MAY_BE_0 and number == 0):
+            least = "0 or a number above it" if name in MAY_BE_0 else "a number above 0"
+            raise InputError(f"{option} is {number}; use {least}")

@@ -96,6 +96,8 @@ def load_bank(
         lengths = np.array(held["lengths"], dtype=np.int64)
         if lengths.shape != (len(kept),) or (lengths < 1).any() or 2 * lengths.sum() > data.stat().st_size:
             raise ValueError("lengths that are not those of the samples")
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"bank cache: cannot use {folder} ({error}); name another folder") from None
     except MALFORMED as error:
@@ -154,14 +156,18 @@ def decode(path: Path, sample_rate: int, minus: Path | None = None) -> np.ndarra
 def _key(recordings: Sequence[Recording], sample_rate: int) -> str:
     digest = hashlib.sha256(f"{_FORMAT} {sample_rate}".encode())
     for recording in recordings:
-        try:
-            stat = recording.path.stat()
-        except OSError as error:
-            raise InputError(f"bank: {recording.path} is gone ({error.strerror}); scan again") from None
-        digest.update(f"\n{recording.path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode())
+        digest.update(f"\n{_stamp(recording.path)}".encode())
         if recording.minus is not None:
-            digest.update(f" - {recording.minus.resolve()}".encode())
+            digest.update(f" - {_stamp(recording.minus)}".encode())
     return digest.hexdigest()[:32]
+
+
+def _stamp(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise InputError(f"bank: {path} is gone ({error.strerror}); scan again") from None
+    return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _decode_all(recordings: Sequence[Recording], sample_rate: int, data: Path, index: Path) -> None:

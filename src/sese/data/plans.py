@@ -22,6 +22,7 @@ PAUSE_S = (0.1, 0.6)  # between utterances joined to fill a clip
 SECOND_NOISE_DB = (-10.0, 0.0)  # level of a second noise, relative to the first
 VOICE_DB = (-6.0, 0.0)  # level of a voice in babble
 OFF_BY_DEFAULT = ("babble", "colour", "drop_in", "level_change", "telephone", "packet_loss")
+LONGEST_S = 600.0  # of a clip, which is mixed in memory
 CHANCES = (
     "second_noise",
     "reverb",
@@ -38,7 +39,8 @@ CHANCES = (
 class MixConfig:
     """How examples are made. Levels are RMS in dB relative to full scale (1.0); chances are in 0 to 1.
 
-    sample_rate: Hz, that of the banks. seconds: length of a clip.
+    sample_rate: Hz, that of the banks; a training sets it to its network's, whatever it is here.
+    seconds: length of a clip, up to 600.
     snr_db: (lowest, highest) of active speech over noise, before any clipping, change of level or gap.
     level_dbfs: (lowest, highest) RMS of the active speech in the mixture, before any change of level or gap.
     second_noise: chance that a second noise, 0 to 10 dB weaker, is added to the first.
@@ -92,8 +94,10 @@ class MixConfig:
             low, high = getattr(self, name)
             if not (math.isfinite(low) and math.isfinite(high) and low <= high):
                 raise InputError(f"mix {name}: got ({low}, {high}); give finite numbers, the lowest first")
-        if not (self.sample_rate > 0 and math.isfinite(self.seconds) and self.time >= self.sample_rate // 50):
-            raise InputError(f"mix seconds: got {self.seconds} at {self.sample_rate} Hz; give 0.02 s or more")
+        if self.sample_rate < 1:
+            raise InputError(f"mix sample_rate: got {self.sample_rate} Hz; give 1 or more")
+        if not 0 < self.seconds <= LONGEST_S or self.time < self.sample_rate // 50:
+            raise InputError(f"mix seconds: got {self.seconds}; give 0.02 to {LONGEST_S:g} s")
         if self.early_ms < 0:
             raise InputError(f"mix early_ms: got {self.early_ms}; give 0 or more")
 

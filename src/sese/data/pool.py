@@ -84,6 +84,8 @@ def label_pool(
                 left = (now - since[0]) / (len(labels) - begin) * (count - len(labels))
                 report(f"{name}: labelled {len(labels)} of {count} mixtures, {left / 60:.1f} min left")
                 since = since[0], now
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"labels: cannot use {path} ({error}); delete it, or name another folder") from None
     return torch.from_numpy(labels[:count])

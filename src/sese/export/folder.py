@@ -11,6 +11,7 @@ import onnx
 import sese
 from sese.archive import MALFORMED, from_json
 from sese.atomic import replacing
+from sese.compression import bitwise
 from sese.errors import InputError
 from sese.export.card import write_card
 from sese.export.check import check_export
@@ -23,6 +24,11 @@ from sese.nn.plan import alternatives, utilization
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import FORMAT
+
+ONNX, CARD = "model.onnx", "README.md"
+
+FILES = (ONNX, checkpoint.CONFIG, checkpoint.WEIGHTS, CARD)
+"""Of every model folder."""
 
 
 def export_folder(
@@ -44,16 +50,15 @@ def export_folder(
         evaluation: report folder of `sese evaluate`, for the quality of the levels.
         notes: Markdown for the card.
         description: one sentence on the model; the system's if None.
-        force: replace an existing folder.
+        force: replace an existing model folder.
 
     Raises:
-        InputError: no model there, the output exists, or the export differs from PyTorch.
+        InputError: no model there, the output may not be replaced, or the export differs from PyTorch.
     """
     source = next((folder for folder in (run / "best", run / "last") if folder.is_dir()), run)
     model = checkpoint.load(source)
     _, config = checkpoint.read_config(source)
-    if output.exists() and not force:
-        raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
+    check_output(output, force, run, *filter(None, (evaluation, notes)))
     text = None if notes is None else read_notes(notes)
     quality = read_quality(evaluation) if evaluation else {}
     metadata = describe(model, name or output.name, description or config.description, quality)
@@ -61,13 +66,13 @@ def export_folder(
 
     with replacing(output, folder=True) as folder:
         proto = to_onnx(model, metadata, used)
-        onnx.save(proto, folder / "model.onnx")
-        difference = check_export(folder / "model.onnx", model, used)
+        onnx.save(proto, folder / ONNX)
+        difference = check_export(folder / ONNX, model, used)
         for file in (checkpoint.CONFIG, checkpoint.WEIGHTS):
             shutil.copyfile(source / file, folder / file)
         save_packed(model, folder)
-        sizes = [(folder / file).stat().st_size for file in ("model.onnx", checkpoint.WEIGHTS)]
-        write_card(folder / "README.md", metadata, run, text, difference)
+        sizes = [(folder / file).stat().st_size for file in (ONNX, checkpoint.WEIGHTS)]
+        write_card(folder / CARD, metadata, run, text, difference)
     print(
         f"{output}: {len(used)} levels, {sizes[0] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.2f} of the weights), "
         f"largest difference from PyTorch {difference:.1e}"
@@ -84,6 +89,38 @@ def read_notes(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); give Markdown in UTF-8 with --notes") from None
+
+
+def check_output(output: Path, force: bool, *sources: Path) -> None:
+    """Refuse to replace anything but a model folder, or an empty one.
+
+    Args:
+        output: folder to make.
+        force: whether a model folder there may be replaced.
+        sources: files and folders that the model is made from.
+
+    Raises:
+        InputError: something lies there that is to stay.
+    """
+    if not output.exists():
+        return
+    for source in sources:
+        if source.resolve() == output.resolve():
+            raise InputError(f"{output} is read and cannot be the output; name another folder with -o")
+        if source.resolve().is_relative_to(output.resolve()):
+            raise InputError(f"{output} holds {source}, which is read; name another folder with -o")
+    if not force:
+        raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
+    if not output.is_dir():
+        raise InputError(f"{output} is a file, not a model folder; name another folder with -o")
+    held = {path.name for path in output.iterdir()}
+    foreign = sorted(held - {*FILES, bitwise.FILE})
+    if foreign or (held and ONNX not in held):
+        why = f"it holds '{foreign[0]}'" if foreign else f"it has no {ONNX}"
+        raise InputError(
+            f"{output} is not replaced, since {why} and is no model folder; "
+            "remove it yourself, or name another folder with -o"
+        )
 
 
 def describe(model: Enhancer, name: str, description: str, quality: dict[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sese.atomic import replacing
 from sese.compression import bitwise
 from sese.errors import InputError
-from sese.export.folder import export_folder
-from sese.nn import checkpoint
+from sese.export.folder import FILES, check_output, export_folder
 from sese.runtime.artefact import open_artefact, session_options
 from sese.runtime.budget import level_name
 from sese.runtime.enhancer import Enhancer
@@ -50,9 +49,6 @@ the same, was found at 0.97 to 1.02."""
 
 MOST_LOSS = 0.05
 """Of mean PESQ-WB at any level."""
-
-FILES = ("model.onnx", checkpoint.CONFIG, checkpoint.WEIGHTS, "README.md")
-"""Of every model folder; that of packed bits has one more."""
 
 PRODUCER = "sese"
 """Of a float32 file, as `to_onnx` writes it; quantised files bear another."""
@@ -113,8 +109,7 @@ def export_quantised(
 
     if kind not in KINDS:
         raise InputError(f"--quantize is {kind!r}; give one of: {', '.join(KINDS)}")
-    if output.exists() and not force:
-        raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
+    check_output(output, force, run, data)
     pairs = [read_pair(pair) for pair in find_pairs(data, clips)]
     with replacing(output, folder=True) as part, tempfile.TemporaryDirectory() as made:
         folder, plain = Path(made) / output.name, Path(made) / "float32.onnx"

@@ -108,13 +108,12 @@ class LabelledClips:
         self.sexes: np.ndarray | None = None
         if task == "speaker_sex":
             sexes = read_sexes(Path(config.labels), speech)
-            speech, self.sexes = subset(speech, np.isfinite(sexes)), sexes[np.isfinite(sexes)]
+            speech, self.sexes = speech.only(np.isfinite(sexes)), sexes[np.isfinite(sexes)]
         if part != "all":
-            voices = part_of(speech.groups, len(speech.group_names), config.held_out, seed, part)
+            voices = speakers_of(speech, config.held_out, seed, part)
             self.sexes = None if self.sexes is None else self.sexes[voices]
-            speech = subset(speech, voices)
-            numbers = np.arange(len(noise))
-            noise = subset(noise, part_of(numbers, len(noise), config.held_out, seed, part))
+            speech = speech.only(voices)
+            noise = noise.only(noises_of(noise, config.held_out, seed, part))
         mix = MixConfig(sample_rate=net.sample_rate, seconds=config.seconds, snr_db=config.snr_db)
         mix = replace(mix.plain(), silence=0.0)
         # Clips that choose and test differ from those that train, whoever speaks.
@@ -188,18 +187,25 @@ def read_sexes(table: Path, speech: Bank) -> np.ndarray:
     return sexes
 
 
-def subset(bank: Bank, kept: np.ndarray) -> Bank:
-    """The recordings of a bank where `kept` is true.
+def speakers_of(speech: Bank, share: float, seed: int, part: str) -> np.ndarray:
+    """Which of [recording] belong to a part, whole speakers together; see `_part_of`."""
+    return _part_of("speaker", len(speech.group_names), share, seed, part)[speech.groups]
+
+
+def noises_of(noise: Bank, share: float, seed: int, part: str) -> np.ndarray:
+    """Which of [recording] belong to a part, each for itself; see `_part_of`."""
+    return _part_of("recording of noise", len(noise), share, seed, part)
+
+
+def _part_of(what: str, count: int, share: float, seed: int, part: str) -> np.ndarray:
+    """Which of so many belong to a part: ``held_out``, a share of them and one at least, or ``train``.
 
     Raises:
-        InputError: none are.
+        InputError: none are left to train on.
     """
-    if not kept.any():
-        raise InputError("no recordings are left to train on, or to hold out; change data.held_out")
-    return bank.only(kept)
-
-
-def part_of(groups: np.ndarray, count: int, share: float, seed: int, part: str) -> np.ndarray:
-    """Which of [recording] belong to a part, whole groups together."""
     held = np.random.default_rng([seed, count]).permutation(count) < share * count
-    return held[groups] == (part == "held_out")
+    kept: np.ndarray = held == (part == "held_out")
+    if not kept.any():
+        remedy = "make data.held_out smaller" if count > 1 else "give two or more"
+        raise InputError(f"with {count} {what}(s) in all, none is left to train on; {remedy}")
+    return kept

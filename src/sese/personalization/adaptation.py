@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sese.errors import InputError
-from sese.export.folder import export_folder
+from sese.export.folder import check_output, export_folder
 from sese.nn import checkpoint
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives
@@ -58,7 +58,7 @@ class Request:
             numbers, ``1,3``); None for low where the model teaches itself, else all.
         config: settings.
         resume: go on from the checkpoint of an interrupted adaptation.
-        force: replace an existing output, and start anew where an interrupted adaptation lies.
+        force: replace an existing model folder, and start anew where an interrupted adaptation lies.
         max_minutes: of learning; then the best so far is taken.
     """
 
@@ -202,10 +202,8 @@ def parse_levels(text: str, student: Enhancer) -> list[int]:
 
 def _check_places(request: Request, source: Path) -> None:
     output, work = request.output, request.work
-    if output.resolve() in (source.resolve(), request.model.resolve()):
-        raise InputError(f"{output} is the model that is adapted; name another folder with -o")
-    if output.exists() and not request.force:
-        raise InputError(f"{output} exists already; add --force to replace it, or name another folder")
+    teacher = [] if request.teacher is None else [Path(request.teacher)]
+    check_output(output, request.force, source, request.model, request.recordings, *teacher)
     if not request.recordings.exists():
         raise InputError(f"{request.recordings} does not exist; name a folder with recordings")
     if (work / LAST).exists() and not request.resume and not request.force:
@@ -309,7 +307,8 @@ def _identity(
     settings = dataclasses.asdict(config)
     for name in ("tolerance_db", "draw_back", "threads", "patience"):  # may change on the way
         del settings[name]
-    digest.update(repr((teacher.name, teacher.macs_per_second, list(levels), settings)).encode())
+    taught = (teacher.name, teacher.macs_per_second, teacher.fingerprint)
+    digest.update(repr((*taught, list(levels), settings)).encode())
     return digest.hexdigest()
 
 

@@ -90,14 +90,16 @@ def write(model: Path, net: SpeakerNet, groups: Groups, out: Path) -> LocalExper
     Args:
         model: folder of a generalist or of experts of `local_experts`, such as a run's ``best``.
         net, groups: as in `assemble`.
-        out: folder of the mixture, which `training.initial` takes.
+        out: folder of the mixture, new or empty, which `training.initial` takes.
 
     Returns:
         The mixture's configuration.
 
     Raises:
-        InputError: another system, or parts that do not fit.
+        InputError: another system, parts that do not fit, or a folder that holds something.
     """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not an empty folder; name a new one with -o")
     model = model if (model / checkpoint.CONFIG).exists() else model / "best"
     system, config = checkpoint.read_config(model)
     if not isinstance(config, LocalExpertsConfig):

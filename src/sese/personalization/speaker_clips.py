@@ -21,7 +21,7 @@ from sese.data.loaders import Banks, build
 from sese.data.mixing import Mixer, Mixture
 from sese.data.plans import MixConfig, Planner
 from sese.errors import InputError
-from sese.labels.data import part_of, subset
+from sese.labels.data import noises_of, speakers_of
 
 Part = Literal["train", "held_out", "all"]
 
@@ -56,20 +56,20 @@ class SpeakerDataConfig:
         return replace(banks, speech=known(banks.speech))
 
 
-def known(speech: Bank) -> Bank:
+def known(speech: Bank, least: int = 2) -> Bank:
     """Recordings whose speaker the corpus tells.
 
     Raises:
-        InputError: there are none.
+        InputError: there are fewer speakers than so many.
     """
     unknown = [number for number, name in enumerate(speech.group_names) if name == UNKNOWN]
     kept = ~np.isin(speech.groups, unknown)
-    if len(np.unique(speech.groups[kept])) < 2:
+    if len(np.unique(speech.groups[kept])) < least:
+        told = "two speakers apart" if least > 1 else "speaker"
         raise InputError(
-            "the speech tells no two speakers apart; lay it out as clean/SOURCE/SPEAKER/*, "
-            "see `sese data describe`"
+            f"the speech tells no {told}; lay it out as clean/SOURCE/SPEAKER/*, see `sese data describe`"
         )
-    return subset(speech, kept)
+    return speech.only(kept)
 
 
 class PairPlanner(Planner):
@@ -121,8 +121,8 @@ def speaker_clips(
     """
     speech, noise = banks.speech, banks.noise
     if part != "all":
-        speech = subset(speech, part_of(speech.groups, len(speech.group_names), held_out, seed, part))
-        noise = subset(noise, part_of(np.arange(len(noise)), len(noise), held_out, seed, part))
+        speech = speech.only(speakers_of(speech, held_out, seed, part))
+        noise = noise.only(noises_of(noise, held_out, seed, part))
     mix = replace(mix if part == "train" else mix.plain(), sample_rate=sample_rate, silence=0.0)
     stream = {"train": 3 * seed, "held_out": 3 * seed + 1}.get(part, 3 * seed + 2)
     rooms = banks.rir if part == "train" else None
@@ -141,15 +141,15 @@ def unseen(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -
     return replace(banks, speech=known(banks.speech))
 
 
-def spoken(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -> Bank:
+def spoken(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "", least: int = 2) -> Bank:
     """Speech of known speakers in folders, without asking for noise.
 
     Raises:
-        InputError: no speech whose speaker is known.
+        InputError: speech of fewer known speakers than so many.
     """
     corpus = Corpus()
     for root in roots:
         corpus += scan(root)
     if not corpus.speech:
         raise InputError(f"no speech in {', '.join(map(str, roots))}; see `sese data describe`")
-    return known(load_bank(corpus.speech, sample_rate, cache_dir or None))
+    return known(load_bank(corpus.speech, sample_rate, cache_dir or None), least)

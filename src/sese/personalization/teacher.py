@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +34,13 @@ class Teacher:
         name: without its place.
         run: (float32 [time], sample rate in Hz) -> the same length, aligned with it, at the same rate.
         macs_per_second: multiply-accumulates for a second of audio.
+        fingerprint: tells its weights from others.
     """
 
     name: str
     run: Run
     macs_per_second: float
+    fingerprint: str
 
 
 def model_folder(model: Path) -> Path:
@@ -90,7 +93,8 @@ def _artefact(model: str) -> Teacher:
 
     opened = Runtime(model)
     card = opened.card
-    return Teacher(card.name, opened.enhance, card.levels[-1].macs_per_second)
+    fingerprint = hashlib.sha256(opened.artefact.path.read_bytes()).hexdigest()
+    return Teacher(card.name, opened.enhance, card.levels[-1].macs_per_second, fingerprint)
 
 
 def _network(name: str, network: Enhancer) -> Teacher:
@@ -102,7 +106,10 @@ def _network(name: str, network: Enhancer) -> Teacher:
         enhanced = enhance(network, resample(audio, sample_rate, own), plan)
         return resample(enhanced, own, sample_rate, len(audio))
 
-    return Teacher(name, run, macs_per_sample(network, highest) * own)
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.numpy(force=True).tobytes())
+    return Teacher(name, run, macs_per_sample(network, highest) * own, digest.hexdigest())
 
 
 @torch.no_grad()

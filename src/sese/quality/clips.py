@@ -75,6 +75,8 @@ def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
         for index in range(len(kept), len(clips)):
             made[index] = log_mel(clips.audio[index] / np.float32(32768), design)
         _write(path, made)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"clips: cannot use {path} ({error}); delete it, or set data.cache_dir") from None
     return made
@@ -169,6 +171,8 @@ def grown(
                         told = now
                     if deadline is not None and now > deadline and len(labels) < count:
                         return None
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"clips: cannot use {path} ({error}); delete it, or set data.cache_dir") from None
     audio = np.memmap(sound, dtype=np.int16, mode="r", shape=(len(labels), samples))

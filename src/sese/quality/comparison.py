@@ -40,11 +40,11 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
 
     Returns:
         A plain dict: `rows` (a predictor each: `name`, `bits` of its weights, the measures over `all` clips,
-        `noisy` and `enhanced` ones, each with intervals, and the `difference` to the first), `predicted` and
-        `pesq` of each clip, and what was run.
+        `noisy` and `enhanced` ones where there are any, each with intervals, and the `difference` to the
+        first), `predicted` and `pesq` of each clip, and what was run.
 
     Raises:
-        InputError: no such run, runs of other clips than the first, or no pairs.
+        InputError: no such run, runs of other clips than the first, no pairs, or none that PESQ can score.
     """
     configs = [config_of(run) for run in runs]
     first = configs[0]
@@ -54,6 +54,8 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
     samples, models = first.network.samples, first.data.models
     clips = of_pairs(data, samples, models, limit, first.data.cache_dir, jobs)
     scored = np.flatnonzero(np.isfinite(clips.labels["pesq"]))
+    if not len(scored):
+        raise InputError(f"{data}: none of {len(clips)} clips has a PESQ; give pairs with speech in them")
     labels = clips.labels[scored]
     rows: list[dict[str, Any]] = []
     kept: dict[str, list[float]] = {}
@@ -76,7 +78,8 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
                 ("enhanced", labels["made"] == ENHANCED),
             ):
                 part = labels[chosen]
-                row[side] = measure(made[chosen], part["pesq"], part["speaker"])
+                if len(part):
+                    row[side] = measure(made[chosen], part["pesq"], part["speaker"])
             if baseline is None:
                 baseline = made
             else:
@@ -138,8 +141,7 @@ def to_markdown(result: dict[str, Any]) -> str:
                 row["name"],
                 f"{row['bits']} bits",
                 *(_cell(row["all"][name]) for name in ("mse", "pearson", "spearman")),
-                _cell(row["noisy"]["pearson"]),
-                _cell(row["enhanced"]["pearson"]),
+                *(_cell(row[side]["pearson"]) if side in row else "–" for side in ("noisy", "enhanced")),
             ]
             for row in result["rows"]
         ],
@@ -154,9 +156,9 @@ def to_markdown(result: dict[str, Any]) -> str:
     )
     lines += [
         "",
-        f"{result['clips']} clips of {result['speakers']} speakers: noisy, and at each level of "
-        f"{', '.join(result['models'])}; {result['without_pesq']} have no PESQ. "
-        f"In brackets: {result['interval']}.",
+        f"{result['clips']} clips of {result['speakers']} speakers: noisy"
+        + (f", and at each level of {', '.join(result['models'])}" if result["models"] else "")
+        + f"; {result['without_pesq']} have no PESQ. In brackets: {result['interval']}.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -173,6 +175,8 @@ def to_figure(result: dict[str, Any]) -> Figure:
     for panel, name in zip(panels, names, strict=True):
         made = np.array(result["predicted"][name])
         for label, chosen, color in (("noisy", ~enhanced, "#c8391f"), ("enhanced", enhanced, "#1f5fa8")):
+            if not chosen.any():
+                continue
             panel.plot(true[chosen], made[chosen], ".", markersize=2.5, alpha=0.4, color=color, label=label)
         panel.plot([1, 4.65], [1, 4.65], color="#999", linewidth=0.8)
         panel.set(title=name, xlabel="PESQ", ylabel="predicted", xlim=(0.95, 4.7), ylim=(0.95, 4.7))

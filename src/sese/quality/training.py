@@ -80,8 +80,17 @@ def train(
 
 
 def _features(config: QualityConfig, clips: Clips) -> tuple[Tensor, Tensor]:
-    """Spectrograms float16 (clip, band, frame) and PESQ float32 (clip,) of the clips that have one."""
+    """Spectrograms float16 (clip, band, frame) and PESQ float32 (clip,) of the clips that have one.
+
+    Raises:
+        InputError: none has.
+    """
     scored = np.flatnonzero(np.isfinite(clips.labels["pesq"]))
+    if not len(scored):
+        raise InputError(
+            f"none of {len(clips)} clips of '{clips.speakers[0]}' and others has a PESQ; "
+            "give other speech in data.train and data.validation, or longer clips"
+        )
     if len(scored) < len(clips):
         print(f"{len(clips) - len(scored)} of {len(clips)} clips have no PESQ and are left out", flush=True)
     mel = torch.from_numpy(spectrograms(clips, config.network)[scored])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,24 @@ def check(folder: Path, config: Any, resume: bool, last: str = LAST) -> None:
     if not resume and found:
         raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
     if resume:
-        began = flat(read_sections(folder / RESOLVED, "the folder of a run, with its configuration"))
-        wanted = flat(plain_values(config))
-        changed = [name for name in began if name in wanted.keys() - FREE and began[name] != wanted[name]]
-        if changed:
-            name = changed[0]
+        check_same(folder, config)
+
+
+def check_same(folder: Path, config: Any, free: Set[str] = FREE) -> None:
+    """Refuse another configuration than that of the run in a folder.
+
+    Args:
+        folder: of the run.
+        config: a dataclass.
+        free: names of values that may differ.
+
+    Raises:
+        InputError: names the first value that is another.
+    """
+    began = flat(read_sections(folder / RESOLVED, "the folder of a run, with its configuration"))
+    wanted = flat(plain_values(config))
+    for name in began:
+        if name in wanted.keys() - free and began[name] != wanted[name]:
             raise InputError(
                 f"{folder} is a run with {name} {brief(began[name])}, not {brief(wanted[name])}; "
                 "leave that as it was, or start in a new folder"

@@ -9,8 +9,9 @@
       finetune: {set: {training.initial: "{backbone}"}, seeds: [1]}  # starts from a run above, same seed
       other: {config: ../sese_1.yaml}     # builds on a file of its own
 
-Runs lie in OUT/NAME/seed-N. A finished one is skipped, a stopped one goes on, and one that another process
-is at is left to it: the same command may be started several times at once.
+Values of the command line go for every run, over those of the file. Runs lie in OUT/NAME/seed-N. A finished
+one is skipped, a stopped one goes on, and one that another process is at is left to it: the same command may
+be started several times at once.
 """
 
 from __future__ import annotations
@@ -27,15 +28,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sese.errors import InputError, brief
 from sese.lock import lock
 from sese.training.config import RunConfig, read
 from sese.training.config_file import read_sections
 from sese.training.run import resumable, train
+from sese.training.run_folder import FREE, RESOLVED, check_same
 
 MOST_RUNS = 10_000
 
 DONE = "done.json"
+
+INITIAL = frozenset({"training.initial"})
+"""May name another run of the sweep, in more than one way."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,29 @@ class Run:
         """The run's checked configuration."""
         return read(self.config, self.overrides)
 
+    def resolve_again(self) -> RunConfig:
+        """That of a stopped run, which knows what it started from by the name that it had then."""
+        changes = [change for change in self.overrides if change.partition("=")[0] not in INITIAL]
+        return read(self.folder / RESOLVED, changes)
+
     @property
     def state(self) -> str:
         """``done``, ``stopped`` (it can go on) or ``open``."""
         if (self.folder / DONE).exists():
             return "done"
         return "stopped" if resumable(self.resolve(), self.folder) else "open"
+
+    def check(self) -> None:
+        """See that it can be done, and that what was done of it is what is asked for now.
+
+        Raises:
+            InputError: a configuration that cannot be used, or a run of other values in the folder.
+        """
+        config, state = self.resolve(), self.state
+        if state == "open":
+            return
+        free = FREE - {"training.steps"} if state == "done" else FREE
+        check_same(self.folder, config, free | INITIAL)
 
 
 def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
@@ -65,14 +89,16 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
     Args:
         path: of the sweep file.
         output: folder of the runs.
-        overrides: `key.path=value` for every run; they go before all others.
+        overrides: `key.path=value` for every run, over the values of the file.
 
     Raises:
         InputError: the file or one of its runs cannot be used; every run is checked before any is started.
     """
     values = _read(path)
     common = values.get("set") or {}
+    given = [override.partition("=")[0] for override in overrides]
     runs: list[Run] = []
+    taken: set[str] = set()
     for name, entry in values["runs"].items():
         entry = entry or {}
         _known(path, f"run '{name}'", entry, {"config", "set", "grid", "seeds"})
@@ -84,6 +110,11 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
             raise InputError(f"{path}: set and grid of run '{name}' need key.path: value")
         if not all(isinstance(choices, list) and choices for choices in grid.values()):
             raise InputError(f"{path}: the grid of run '{name}' needs a list of values for each key")
+        for key in given:
+            if any(_within(key, other) or _within(other, key) for other in ("name", "seed", *map(str, grid))):
+                raise InputError(
+                    f"{key} differs between the runs of '{name}' in {path}; leave it out, or change the file"
+                )
         seeds = entry.get("seeds") or values.get("seeds") or [0]
         if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
             raise InputError(
@@ -97,13 +128,21 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
             folder = output / full_name / f"seed-{seed}"
             if not os.path.abspath(folder).startswith(os.path.abspath(output) + os.sep):
                 raise InputError(f"{path}: run '{name}' would lie outside {output}, in {folder}; rename it")
+            if os.path.abspath(folder) in taken:
+                raise InputError(f"{path}: two runs would lie in {folder}; rename one, name each seed once")
+            taken.add(os.path.abspath(folder))
+            settings = {
+                str(key): value
+                for key, value in settings.items()
+                if not any(_within(str(key), over) for over in given)
+            }
             settings |= {"seed": seed, "name": full_name}
             after = _start_from(path, settings, runs, seed)
-            texts = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+            texts = [f"{key}={_text(value)}" for key, value in settings.items()]
             config = (path.parent / base).resolve()
-            runs.append(Run(folder, config, (*overrides, *texts), after))
+            runs.append(Run(folder, config, (*texts, *overrides), after))
     for run in runs:
-        run.resolve()
+        run.check()
     return runs
 
 
@@ -131,9 +170,22 @@ def sweep(runs: Sequence[Run], max_minutes: float | None = None) -> None:
                 continue
             print(f"{label}: {'goes on' if run.state == 'stopped' else 'starts'}", flush=True)
             started = time.monotonic()
-            if train(run.resolve(), run.folder, resume=run.state == "stopped", max_minutes=left):
+            stopped = run.state == "stopped"
+            config = run.resolve_again() if stopped else run.resolve()
+            if train(config, run.folder, resume=stopped, max_minutes=left):
                 record = {"seconds": round(time.monotonic() - started, 1)}
                 (run.folder / DONE).write_text(json.dumps(record) + "\n")
+
+
+def _within(key: str, section: str) -> bool:
+    """Whether a key is a section's, or lies in it."""
+    return key == section or key.startswith(section + ".")
+
+
+def _text(value: Any) -> str:
+    """A value as YAML that reads back."""
+    text: str = yaml.safe_dump(value, default_flow_style=True)
+    return text.removesuffix("...\n").strip()
 
 
 def _start_from(path: Path, settings: dict[str, Any], runs: Sequence[Run], seed: int) -> Path | None:
