@@ -23,7 +23,7 @@ class Report:
 
     Attributes:
         seconds: Length of the audio.
-        utilization: Mean share of the compute used, in (0, 1].
+        utilization: Mean share of the scalable compute used, in (0, 1].
         limited_to: Utilization of the dearest level that the limits allowed at the end; None if they allowed
             every level.
         late_frames: Frames that took longer than `max_rtf` allows; None without it.
