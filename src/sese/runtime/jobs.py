@@ -22,7 +22,7 @@ from sese.runtime.enhancer import Enhancer
 from sese.runtime.file import Report, require_separate
 from sese.runtime.inputs import Job
 from sese.runtime.manifest import Manifest, settings_row
-from sese.runtime.places import deliver, fetch, lister, suffix_of
+from sese.runtime.places import deliver, fetch, lister, resolver, suffix_of
 from sese.stopping import InterruptsHeld, follow_parent
 
 
@@ -95,6 +95,8 @@ def run_jobs(
         raise InputError(f"--trace {settings.trace} names one file, but there are {len(jobs)}; enhance one")
     if settings.trace is not None and ray is not None:
         raise InputError(f"--trace {settings.trace} is written on this machine; leave out --ray")
+    if manifest is not None:
+        _require_apart(manifest, jobs, settings)
     enhancer = settings.open()
     enhancer.stream(  # fail now, not in each file
         mix=settings.mix,
@@ -111,6 +113,18 @@ def run_jobs(
             if record:
                 record.add(outcome, facts)
             yield outcome
+
+
+def _require_apart(manifest: Path, jobs: Sequence[Job], settings: Settings) -> None:
+    """Refuse a manifest that is an input, an output or the trace. (One that is a hard link has no rows.)"""
+    real = resolver()
+    place = real(manifest)
+    if settings.trace is not None:
+        require_separate(settings.trace, manifest, "manifest", "trace")
+    for job in jobs:
+        for of, other in (("input", job.source), ("output", job.target)):
+            if isinstance(other, Path) and real(other) == place:
+                require_separate(other, manifest, "manifest", of)
 
 
 def _notes(
