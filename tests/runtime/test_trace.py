@@ -80,6 +80,13 @@ def test_written(card: Card, tmp_path: Path, suffix: str) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_frames_between_the_levels(card: Card, tmp_path: Path) -> None:
+    """As gates make them, and channels that are not linked: their share, and no level."""
+    write_trace(tmp_path / "trace.csv", np.float32([0.2481, 0.5000001, 0.75]), card)
+    rows = [line.split(",")[1:] for line in (tmp_path / "trace.csv").read_text().splitlines()[1:]]
+    assert rows == [["0.2481", ""], ["0.5", "2"], ["0.75", ""]]
+
+
 @pytest.mark.parametrize("name", ["trace.txt", "trace", "trace.wav"])
 def test_unknown_suffix(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"\.csv or \.json"):

@@ -59,7 +59,7 @@ def stream(
         ),
     ] = "high",
     trace: Annotated[
-        Path | None, typer.Option(help="Write the level of each frame at the end: .csv or .json.")
+        Path | None, typer.Option(help="Write what each frame used, at the end: .csv or .json.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no statistics at the end.")] = False,

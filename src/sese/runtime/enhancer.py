@@ -215,7 +215,7 @@ class Enhancer:
             max_attenuation_db: See `enhance`.
             band_above: See `enhance`.
             linked: See `enhance`.
-            trace: File for the level of each frame, ``.csv`` or ``.json``, see
+            trace: File for what each frame used, ``.csv`` or ``.json``, see
                 `sese.runtime.trace.write_trace`; None for none.
             force: Replace an existing `target` and `trace`.
             progress: Called with the seconds of audio read so far.

@@ -63,7 +63,7 @@ def enhance_file(
         make: Makes the stream for a sample rate in Hz and a number of channels.
         source: Audio file.
         target: Where to write.
-        trace: Where to write the level of each frame; None for nowhere.
+        trace: Where to write what each frame used; None for nowhere.
         force: Replace existing files.
         progress: Called with the seconds of audio read so far.
 
