@@ -66,6 +66,13 @@ def engine(tiny: Path) -> Engine:
     return Engine(stream, buffer_frames=320, block_frames=BLOCK)
 
 
+def test_long_blocks_are_taken_whole(tiny: Path) -> None:
+    engine = Engine(Settings(str(tiny), trace_seconds=1).open(RATE, 1), 320, block_frames=RATE)
+    engine.take(np.zeros((RATE, 1), np.float32))
+    engine.take(np.zeros((RATE, 1), np.float32))
+    assert engine.counts.lost == 0
+
+
 def test_plays_what_was_taken_after_the_told_delay(engine: Engine) -> None:
     audio, out = tone(RATE).astype(np.float32), np.ones((RATE, 2), np.float32)
     engine.start()
