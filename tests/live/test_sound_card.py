@@ -137,6 +137,15 @@ def test_keys(server: dict[str, str]) -> None:
     os.close(terminal)
 
 
+def test_channels_that_are_not_linked(server: dict[str, str]) -> None:
+    """They have no deadline, unless one is asked for, which is refused."""
+    command = [*LIVE, "--rate", "16000", "--model", MODEL, "--channels", "2", "--unlinked", "--json"]
+    done = subprocess.run([*command, "--seconds", "0.5"], env=server, capture_output=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["channels"], told["max_rtf"]) == (2, None)
+
+
 def test_list(server: dict[str, str]) -> None:
     done = subprocess.run([*LIVE[:4], "--list", "--json"], env=server, capture_output=True, timeout=20)
     cards = {card["name"]: card for card in json.loads(done.stdout)}
@@ -153,6 +162,7 @@ REFUSED = {
     "--block-ms is 0": ["--block-ms", "0"],
     "'soon'": ["--device-latency", "soon"],
     "budget is 3.0": ["--budget", "3"],
+    "--linked": ["--channels", "2", "--unlinked", "--max-rtf", "0.5"],
 }
 RUN_ALL = """
 import json, sys

@@ -72,7 +72,10 @@ class Stream:
         frames = None if trace_seconds is None else round(trace_seconds * card.sample_rate / card.hop_length)
         together = linked or self.channels == 1
         if max_rtf is not None and not together:
-            raise InputError("max_rtf is for the channels together; link them (linked=True), or leave it out")
+            raise InputError(
+                "max_rtf (--max-rtf) is for the channels together; link them (linked=True, --linked), or "
+                "leave it out"
+            )
         # Each decides on the levels of its channels.
         self._pilots = [
             Pilot(artefact, self.channels if together else 1, budget, max_mmacs, max_rtf, frames)
