@@ -92,6 +92,13 @@ def test_changed_settings_are_told(corpus: Path, tiny: Path, remembering: Path) 
     run(corpus, tiny, told, budget=0.25)
     (note,) = told
     assert "3 finished outputs were made with budget 0.5, not 0.25" in note
+    (corpus.parent / "out/a.wav").unlink()  # made again: no output that stays
+    told.clear()
+    run(corpus, tiny, told, budget=0.25)
+    (note,) = told
+    assert "2 finished outputs were made with budget 0.5, not 0.25" in note
+    (corpus.parent / "out/a.wav").unlink()
+    run(corpus, tiny, budget=0.5)
     run(corpus, remembering, told, budget=0.5)
     assert "model tiny 1, not remembering 1" in told[1]
     assert "model_sha256" in told[2]
