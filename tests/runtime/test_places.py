@@ -117,4 +117,18 @@ def test_a_delivery_appears_whole_and_clears_up(tmp_path: Path, monkeypatch: pyt
 def test_file_urls_are_paths(tmp_path: Path) -> None:
     assert as_place((tmp_path / "a b.wav").as_uri()) == tmp_path / "a b.wav"
     assert as_place("in/a.wav") == Path("in/a.wav")
+    assert as_place("file://localhost/in/a.wav") == Path("/in/a.wav")
+    assert as_place("take::1.wav") == Path("take::1.wav")
     assert as_place("s3://bucket/in/") == "s3://bucket/in"
+    assert as_place("zip::s3://bucket/in.zip") == "zip::s3://bucket/in.zip"
+
+
+@pytest.mark.parametrize("text", ["", "file://otherhost/in/a.wav", "file://", "file://[/a.wav"])
+def test_no_places(sese: Run, tiny: Path, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1600), 16000)
+    monkeypatch.chdir(tmp_path)
+    for words in ((text,), ("a.wav", "--out-dir", text)):
+        ran = sese("enhance", *words, "--model", tiny)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert text in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

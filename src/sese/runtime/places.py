@@ -23,12 +23,26 @@ _APPEARS_WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "oss"
 
 
 def as_place(text: str | os.PathLike[str]) -> Place:
-    """A path for a path or a ``file://`` URL, a string for any other URL."""
-    if not isinstance(text, str) or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)", text):
+    """A path for a path or a ``file://`` URL, a string for any other URL.
+
+    Raises:
+        InputError: It is empty, or a ``file://`` URL of another machine, or none that can be understood.
+    """
+    if text == "":
+        raise InputError("a path is empty; name a file or folder, '.' for the folder that you are in")
+    if not isinstance(text, str) or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::.*)?://", text):
         return Path(text)
-    if text.lower().startswith("file://"):
-        return Path(url2pathname(urlsplit(text).path))
-    return text.rstrip("/")
+    if not text.lower().startswith("file://"):
+        return text.rstrip("/")
+    try:
+        host, path = urlsplit(text)[1:3]
+    except ValueError as error:
+        raise InputError(f"{text} is no URL of a file ({error}); give file:///PATH, or the path") from None
+    if host not in ("", "localhost"):
+        raise InputError(f"{text} is on the machine {host!r}; give file:///PATH, a path on this one")
+    if not path:
+        raise InputError(f"{text} names no file; give file:///PATH, or the path")
+    return Path(url2pathname(path))
 
 
 def suffix_of(place: Place) -> str:
