@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,12 @@ def test_of_a_stream_is_bounded(tiny: Path) -> None:
     stream = Stream(open_artefact(tiny), 0.125, trace_seconds=None)
     stream.feed(np.zeros(3 * 16000))
     assert len(stream.trace) == 3 * 16000 // HOP
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "long", []])
+def test_bad_length(tiny: Path, seconds: Any) -> None:
+    with pytest.raises(InputError, match="trace_seconds is"):
+        Stream(open_artefact(tiny), trace_seconds=seconds)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".CSV"])

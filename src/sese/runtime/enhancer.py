@@ -56,10 +56,9 @@ class Enhancer:
         max_rtf: float | None = None,
     ) -> None:
         self.artefact: Artefact = open_artefact(model)
-        self.budget, self.max_mmacs, self.max_rtf = budget, max_mmacs, max_rtf
+        self.budget, self.max_mmacs, self.max_rtf = budget, max_mmacs, require_max_rtf(max_rtf)
         parse_budget(self.card, budget)
         highest_level(self.card, max_mmacs)
-        require_max_rtf(max_rtf)
 
     @property
     def card(self) -> Card:
