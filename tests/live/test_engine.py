@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from runtime.tiny_model import tone
+from sese.errors import InputError
 from sese.live.bypass import Bypass
+from sese.live.devices import SoundCard
+from sese.live.duplex import Duplex
 from sese.live.engine import Engine
 from sese.live.model import Settings, report
 from sese.live.ring import Ring
@@ -149,3 +153,22 @@ def test_report_of_late_frames(tiny: Path) -> None:
     assert note is not None
     assert "even at the lowest level" in note
     assert report(stream, RATE).limited_to == 0.125
+
+
+def test_devices_that_do_not_start(engine: Engine) -> None:
+    """Nothing stays open, and the model's thread ends."""
+
+    class PortAudioError(Exception):
+        pass
+
+    class Played(MagicMock):
+        def start(self) -> None:
+            raise PortAudioError("Device unavailable\n[-9985]")
+
+    sd = MagicMock(PortAudioError=PortAudioError, InputStream=Played, OutputStream=Played)
+    card = SoundCard(0, "card", "host", 1, 1, RATE, True, True)
+    duplex = Duplex(sd, card, card, engine, RATE, (1, 1), BLOCK, "low")
+    with pytest.raises(InputError, match=r"cannot be started \(Device unavailable"), duplex:
+        pass
+    assert all(opened.close.called for opened in duplex._streams)
+    assert not engine._thread.is_alive()

@@ -99,8 +99,10 @@ def live(
     for option, value in (("--block-ms", block_ms), ("--buffer-ms", buffer_ms)):
         if not 1 <= value <= 1000:
             raise InputError(f"{option} is {value:g}; give a number of milliseconds from 1 to 1000")
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"--seconds is {seconds:g}; give a number above 0, or leave it out")
     source, target = find_card(sd, input_, "input"), find_card(sd, output, "output")
-    rate = rate or source.sample_rate
+    rate = source.sample_rate if rate is None else rate
     if max_rtf is None and (linked or channels == 1):
         max_rtf = MAX_RTF
     settings = Settings(
