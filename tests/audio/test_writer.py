@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from runtime.tiny_model import tone
+from sese import atomic
 from sese.audio.files import probe, read_blocks
 from sese.audio.writer import AtomicWriter
 from sese.errors import InputError
@@ -149,6 +150,22 @@ def test_leftover_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     writers[1].kill()
     for process in writers:
         process.communicate()
+
+
+def test_large_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the leftovers that were seen then are removed, each with its file."""
+    monkeypatch.setattr(atomic, "_LARGE", 3)
+    source = make(tmp_path / "in.wav")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("a", "b", "c"):
+        (out / f".{name}.1.part.wav").touch()
+    listed = []
+    monkeypatch.setattr(os, "listdir", lambda path, real=os.listdir: listed.append(path) or real(path))
+    for name in ("a", "d", "b", "d", "a"):
+        copy(source, out / f"{name}.wav")
+    assert len(listed) == 1
+    assert sorted(os.listdir(out)) == [".c.1.part.wav", "a.wav", "b.wav", "d.wav"]
 
 
 def test_written_through_a_link(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import soundfile
 from cli.conftest import Run
 from cli.conftest import sese as sese  # a fixture
 from runtime.tiny_model import GAINS, tone
+from sese import atomic
 from sese.errors import InputError
 from sese.runtime.places import as_place, deliver, filesystem
 
@@ -112,6 +113,23 @@ def test_a_delivery_appears_whole_and_clears_up(tmp_path: Path, monkeypatch: pyt
     deliver(local, target)
     assert target.read_bytes() == b"new"
     assert sorted(path.name for path in target.parent.iterdir()) == [".ab.123.part.wav", "a.wav"]
+
+
+def test_a_large_folder_is_listed_once(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "_LARGE", 4)
+    monkeypatch.setattr(atomic, "_listed", {})
+    (tmp_path / "local.wav").write_bytes(b"new")
+    for name in ("a", "b", "c", "d"):
+        memory.pipe_file(f"/large/.{name}.1.part.wav", b"left")
+    listed = []
+    real = type(memory).ls
+    monkeypatch.setattr(type(memory), "ls", lambda *a, **k: listed.append(a[1]) or real(*a, **k))
+    for name in ("a", "b", "a"):
+        deliver(tmp_path / "local.wav", f"memory://large/{name}.wav")
+    assert listed.count("/large") == 1
+    assert sorted(memory.find("/large")) == [
+        "/large/.c.1.part.wav", "/large/.d.1.part.wav", "/large/a.wav", "/large/b.wav"
+    ]  # fmt: skip
 
 
 def test_file_urls_are_paths(tmp_path: Path) -> None:

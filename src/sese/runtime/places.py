@@ -7,13 +7,14 @@ import posixpath
 import random
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from sese.atomic import parts_in
 from sese.errors import InputError
 
 Place = Path | str  # a string is a URL
@@ -169,11 +170,15 @@ def deliver(local: Path, place: Place) -> None:
         folder, name = posixpath.split(path)
         stem, extension = posixpath.splitext(name)
         fs.makedirs(folder, exist_ok=True)
-        for other in fs.ls(folder, detail=False) if fs.exists(folder) else ():
-            if re.fullmatch(
-                rf"\.{re.escape(stem)}\.\d+\.part{re.escape(extension)}", posixpath.basename(other)
-            ):
-                fs.rm_file(other)
+
+        def entries() -> list[str]:
+            found = fs.ls(folder, detail=False) if fs.exists(folder) else ()
+            return [posixpath.basename(other) for other in found]
+
+        for other in parts_in((fs, folder), entries):
+            if re.fullmatch(rf"\.{re.escape(stem)}\.\d+\.part{re.escape(extension)}", other):
+                with suppress(FileNotFoundError):  # removed since
+                    fs.rm_file(posixpath.join(folder, other))
         part = posixpath.join(folder, f".{stem}.{random.SystemRandom().getrandbits(63)}.part{extension}")
         try:
             fs.put_file(str(local), part)
