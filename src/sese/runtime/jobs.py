@@ -22,7 +22,7 @@ from sese.runtime.enhancer import Enhancer
 from sese.runtime.file import Report, require_separate
 from sese.runtime.inputs import Job
 from sese.runtime.manifest import Manifest, settings_row
-from sese.runtime.places import Place, deliver, fetch, lister, resolver, suffix_of
+from sese.runtime.places import Place, deliver, fetch, lister, suffix_of
 from sese.stopping import InterruptsHeld, follow_parent
 
 
@@ -117,15 +117,13 @@ def run_jobs(
 
 
 def _require_apart(manifest: Path, jobs: Sequence[Job], settings: Settings) -> None:
-    """Refuse a manifest that is an input, an output or the trace. (One that is a hard link has no rows.)"""
-    real = resolver()
-    place = real(manifest)
+    """Refuse a manifest that is the trace, an input or an output; by another name, it has no rows."""
     if settings.trace is not None:
         require_separate(settings.trace, manifest, "manifest", "trace")
     for job in jobs:
-        for of, other in (("input", job.source), ("output", job.target)):
-            if isinstance(other, Path) and real(other) == place:
-                require_separate(other, manifest, "manifest", of)
+        for of, place in (("input", job.source), ("output", job.target)):
+            if isinstance(place, Path) and place.name == manifest.name:
+                require_separate(place, manifest, "manifest", of)
 
 
 def _finished(job: Job, settings: Settings, taken: Callable[[Place], bool]) -> bool:
