@@ -6,7 +6,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from sese.lock import LOCKS, lock
 
 _WRITE_ERRORS = {"SafetensorError", "LibsndfileError"}
 _LONGEST = 50  # characters of a name that are kept: the whole is to be no longer than file systems allow
+_LARGE = 1000  # entries of a folder that is not listed again for each file that is made in it
+_PART = re.compile(r"\..*\.\d+\.part(\.[^.]*)?", re.DOTALL)
+_listed: dict[Hashable, list[str]] = {}  # of large folders
 
 
 class Part:
@@ -85,12 +88,32 @@ class Part:
     def _remove_leftovers(self, name: re.Pattern[str]) -> None:
         if not LOCKS:  # what killed processes leave stays
             return
-        for entry in os.listdir(self.target.parent):
+        folder = self.target.parent
+        for entry in parts_in(folder, lambda: os.listdir(folder)):
             if name.fullmatch(entry):
                 with suppress(OSError):  # held, not ours, or gone already
-                    held = _locked(self.target.parent / entry, wait=False)
-                    _remove(self.target.parent / entry)
+                    held = _locked(folder / entry, wait=False)
+                    _remove(folder / entry)
                     os.close(held)  # type: ignore[arg-type]
+
+
+def parts_in(folder: Hashable, entries: Callable[[], Iterable[str]]) -> list[str]:
+    """Names of the parts in a folder: of files that are being made, and of leftovers.
+
+    A large folder is listed once by a process, as the time for many files would grow with their square. What
+    is left there later is found by the next process.
+
+    Args:
+        folder: what stands for it, in this process.
+        entries: lists it.
+    """
+    if folder in _listed:
+        return _listed[folder]
+    names = list(entries())
+    parts = [name for name in names if _PART.fullmatch(name)]
+    if len(names) >= _LARGE:
+        _listed[folder] = parts
+    return parts
 
 
 @contextmanager

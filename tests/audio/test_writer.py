@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from runtime.tiny_model import tone
+from sese import atomic
 from sese.audio.files import probe, read_blocks
 from sese.audio.writer import AtomicWriter
 from sese.errors import InputError
@@ -75,6 +76,31 @@ def test_other_extension_other_format(tmp_path: Path) -> None:
     assert probe(tmp_path / "out.opus").subtype == "OPUS"
 
 
+@pytest.mark.parametrize(
+    ("source", "subtype", "target", "written"),
+    [
+        ("in.mp3", "MPEG_LAYER_III", "out.wav", "PCM_16"),  # libsndfile says that it can, and cannot
+        ("in.w64", "MS_ADPCM", "out.wav", "PCM_16"),
+        ("in.aiff", "DWVW_16", "out.wav", "PCM_16"),
+        ("in.au", "ULAW", "out.wav", "ULAW"),
+        ("in.caf", "FLOAT", "out.aiff", "FLOAT"),
+    ],
+)
+def test_subtype_in_another_format(
+    tmp_path: Path, source: str, subtype: str, target: str, written: str
+) -> None:
+    before = probe(make(tmp_path / source, subtype=subtype))
+    copy(before.path, tmp_path / target)
+    after = probe(tmp_path / target)
+    assert (after.subtype, after.frames) == (written, before.frames)
+
+
+def test_what_cannot_be_written_is_not_recommended(tmp_path: Path) -> None:
+    info = replace(probe(make(tmp_path / "in.wav")), subtype="MPEG_LAYER_III")
+    with pytest.raises(InputError, match=r"such as out\.flac"), AtomicWriter(tmp_path / "out.wav", info):
+        pass
+
+
 @pytest.mark.parametrize(("subtype", "clipped"), [("PCM_16", 3), ("PCM_U8", 3), ("FLOAT", 0), ("DOUBLE", 0)])
 def test_clipping_is_counted(tmp_path: Path, subtype: str, clipped: int) -> None:
     source = make(tmp_path / "in.wav", subtype=subtype)
@@ -124,6 +150,22 @@ def test_leftover_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     writers[1].kill()
     for process in writers:
         process.communicate()
+
+
+def test_large_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the leftovers that were seen then are removed, each with its file."""
+    monkeypatch.setattr(atomic, "_LARGE", 3)
+    source = make(tmp_path / "in.wav")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("a", "b", "c"):
+        (out / f".{name}.1.part.wav").touch()
+    listed = []
+    monkeypatch.setattr(os, "listdir", lambda path, real=os.listdir: listed.append(path) or real(path))
+    for name in ("a", "d", "b", "d", "a"):
+        copy(source, out / f"{name}.wav")
+    assert len(listed) == 1
+    assert sorted(os.listdir(out)) == [".c.1.part.wav", "a.wav", "b.wav", "d.wav"]
 
 
 def test_written_through_a_link(tmp_path: Path) -> None:

@@ -148,6 +148,9 @@ def test_trace_is_not_the_input(refused: Callable[..., str], noisy: Path) -> Non
     audio = noisy.rename(noisy.with_name("audio.csv"))
     out = noisy.with_name("out.wav")
     assert "never overwritten" in refused(noisy.parent, audio, "-o", out, "--trace", audio, "--force")
+    both = noisy.with_name("both.json")
+    message = refused(noisy.parent, audio, "-o", both, "--trace", both)
+    assert f"trace {both} is the output itself" in message
 
 
 def folder(path: Path) -> Path:

@@ -56,9 +56,10 @@ def test_show(sese: Run, tiny: Path) -> None:
             "noisy input",
         ):
             assert words in ran.stdout
-    facts = json.loads(sese("models", "show", "tiny", "--json").stdout)
-    assert facts["latency_ms"] == 6.5
-    assert len(facts["levels"]) == 4
+    for words in (("show", "tiny", "--json"), ("--json", "show", "tiny")):
+        facts = json.loads(sese("models", *words).stdout)
+        assert facts["latency_ms"] == 6.5
+        assert len(facts["levels"]) == 4
 
 
 def test_show_quality_of_any_budget(sese: Run, tmp_path: Path) -> None:

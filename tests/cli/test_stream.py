@@ -194,6 +194,23 @@ def test_reader_gone_in_a_shell(tiny: Path, tmp_path: Path) -> None:
     assert (len(done.stdout), done.stderr) == (1000, b"")
 
 
+@pytest.mark.parametrize(
+    ("closed", "code", "told"),
+    [("2>&-", 0, b""), ("<&-", 2, b"stdin is closed"), (">&-", 2, b"stdout is closed")],
+)
+def test_closed_streams(tiny: Path, tmp_path: Path, closed: str, code: int, told: bytes) -> None:
+    """Nothing but audio gets into the output, whatever number its file has."""
+    data = (tone(8000)[:, 0] * 32767).astype("<i2").tobytes()
+    (tmp_path / "in.raw").write_bytes(data)
+    python = f"{sys.executable} -m sese.cli.main stream {' '.join(RAW)} --model {tiny}"
+    command = f"{python} < {tmp_path / 'in.raw'} > {tmp_path / 'out.raw'} {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert told in done.stderr
+    assert done.stderr.count(b"\n") == (1 if told else 0)
+    assert (tmp_path / "out.raw").stat().st_size == (0 if code else len(data))
+
+
 def test_odd_bytes_are_told(tiny: Path) -> None:
     code, out, err = run(bytes(4003), *RAW, "--channels", 2, "--model", tiny)
     assert code == 0

@@ -93,6 +93,12 @@ def test_answers_no_other_name(ask: Ask) -> None:
     assert ask("/", method="POST")[0].status == 501
 
 
+def test_what_is_no_address_is_refused(ask: Ask, capfd: pytest.CaptureFixture[str]) -> None:
+    assert ask("/", host="[")[0].status == 400
+    assert ask("http://[/")[0].status == 400
+    assert capfd.readouterr().err == ""
+
+
 def test_page_names_only_what_is_served(ask: Ask) -> None:
     """No script, style or font comes from elsewhere, and none is missing."""
     from sese.demo.server import PAGE

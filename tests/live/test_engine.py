@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from runtime.tiny_model import tone
+from sese.errors import InputError
 from sese.live.bypass import Bypass
+from sese.live.devices import SoundCard
+from sese.live.duplex import Duplex
 from sese.live.engine import Engine
 from sese.live.model import Settings, report
 from sese.live.ring import Ring
@@ -64,6 +68,13 @@ def test_bypass_is_aligned_and_fades() -> None:
 def engine(tiny: Path) -> Engine:
     stream = Settings(str(tiny), trace_seconds=1).open(RATE, 1)
     return Engine(stream, buffer_frames=320, block_frames=BLOCK)
+
+
+def test_long_blocks_are_taken_whole(tiny: Path) -> None:
+    engine = Engine(Settings(str(tiny), trace_seconds=1).open(RATE, 1), 320, block_frames=RATE)
+    engine.take(np.zeros((RATE, 1), np.float32))
+    engine.take(np.zeros((RATE, 1), np.float32))
+    assert engine.counts.lost == 0
 
 
 def test_plays_what_was_taken_after_the_told_delay(engine: Engine) -> None:
@@ -142,3 +153,22 @@ def test_report_of_late_frames(tiny: Path) -> None:
     assert note is not None
     assert "even at the lowest level" in note
     assert report(stream, RATE).limited_to == 0.125
+
+
+def test_devices_that_do_not_start(engine: Engine) -> None:
+    """Nothing stays open, and the model's thread ends."""
+
+    class PortAudioError(Exception):
+        pass
+
+    class Played(MagicMock):
+        def start(self) -> None:
+            raise PortAudioError("Device unavailable\n[-9985]")
+
+    sd = MagicMock(PortAudioError=PortAudioError, InputStream=Played, OutputStream=Played)
+    card = SoundCard(0, "card", "host", 1, 1, RATE, True, True)
+    duplex = Duplex(sd, card, card, engine, RATE, (1, 1), BLOCK, "low")
+    with pytest.raises(InputError, match=r"cannot be started \(Device unavailable"), duplex:
+        pass
+    assert all(opened.close.called for opened in duplex._streams)
+    assert not engine._thread.is_alive()

@@ -137,6 +137,15 @@ def test_keys(server: dict[str, str]) -> None:
     os.close(terminal)
 
 
+def test_channels_that_are_not_linked(server: dict[str, str]) -> None:
+    """They have no deadline, unless one is asked for, which is refused."""
+    command = [*LIVE, "--rate", "16000", "--model", MODEL, "--channels", "2", "--unlinked", "--json"]
+    done = subprocess.run([*command, "--seconds", "0.5"], env=server, capture_output=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["channels"], told["max_rtf"]) == (2, None)
+
+
 def test_list(server: dict[str, str]) -> None:
     done = subprocess.run([*LIVE[:4], "--list", "--json"], env=server, capture_output=True, timeout=20)
     cards = {card["name"]: card for card in json.loads(done.stdout)}
@@ -149,10 +158,15 @@ REFUSED = {
     "no input device has 'nothing of the kind' in its name": ["--input", "nothing of the kind"],
     "input device 'ses' may be": ["--input", "ses"],
     "no device 99": ["--output", "99"],
+    "'²'": ["--input", "²"],
     "1000": ["--rate", "1000"],
+    "sample_rate is 0": ["--rate", "0"],
+    "--seconds is nan": ["--seconds", "nan"],
+    "--seconds is -5": ["--seconds", "-5"],
     "--block-ms is 0": ["--block-ms", "0"],
     "'soon'": ["--device-latency", "soon"],
     "budget is 3.0": ["--budget", "3"],
+    "--linked": ["--channels", "2", "--unlinked", "--max-rtf", "0.5"],
 }
 RUN_ALL = """
 import json, sys

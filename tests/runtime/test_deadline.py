@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sese.errors import InputError
 from sese.runtime.deadline import FORGET_SECONDS, HOLD_SECONDS, WINDOW, Deadline, require_max_rtf
+from sese.runtime.enhancer import Enhancer
 
 FRAME = 0.016
 HOLD = round(HOLD_SECONDS / FRAME)  # frames
@@ -162,3 +165,10 @@ def test_bad_max_rtf(max_rtf: Any) -> None:
     with pytest.raises(InputError, match="max_rtf is") as caught:
         require_max_rtf(max_rtf)
     assert repr(max_rtf) in str(caught.value)
+
+
+def test_max_rtf_as_typed(tiny: Path) -> None:
+    stream = Enhancer(tiny, max_rtf="0.5").stream()  # type: ignore[arg-type]
+    stream.feed(np.zeros(1600))
+    assert stream.deadline is not None
+    assert stream.deadline.max_rtf == 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -81,6 +82,25 @@ def test_folder_without_audio(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (job,) = plan_jobs([tmp_path / "empty"])
     assert "without audio files" in str(job.error)
+
+
+def test_folder_that_is_closed(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The superuser may list everything, so that the system is played here."""
+    real, deep = os.scandir, str(tree / "deep")
+
+    def scandir(path: str) -> object:
+        if str(path) == deep:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    *others, closed = plan_jobs([tree])
+    assert len(others) == 3
+    assert closed.error == (
+        f"folder {deep} cannot be listed (Permission denied); get access to it, or choose another place"
+    )
+    (alone,) = plan_jobs([tree / "deep"])
+    assert alone == closed
 
 
 @pytest.mark.parametrize(

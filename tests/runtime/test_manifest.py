@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,13 @@ def test_changed_settings_are_told(corpus: Path, tiny: Path, remembering: Path) 
     run(corpus, tiny, told, budget=0.25)
     (note,) = told
     assert "3 finished outputs were made with budget 0.5, not 0.25" in note
+    (corpus.parent / "out/a.wav").unlink()  # made again: no output that stays
+    told.clear()
+    run(corpus, tiny, told, budget=0.25)
+    (note,) = told
+    assert "2 finished outputs were made with budget 0.5, not 0.25" in note
+    (corpus.parent / "out/a.wav").unlink()
+    run(corpus, tiny, budget=0.5)
     run(corpus, remembering, told, budget=0.5)
     assert "model tiny 1, not remembering 1" in told[1]
     assert "model_sha256" in told[2]
@@ -127,6 +137,49 @@ def test_manifest_that_cannot_be(corpus: Path, tiny: Path, tmp_path: Path) -> No
         list(run_jobs(jobs, Settings(str(tiny)), manifest=tmp_path))
     with pytest.raises(InputError, match="cannot be written"):
         list(run_jobs(jobs, Settings(str(tiny)), 1, manifest=corpus / "a.wav" / "m.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "deep/c.wav", "diary.txt", "linked"])
+def test_other_files_are_left_alone(corpus: Path, tiny: Path, name: str) -> None:
+    """Above all the inputs; by any name."""
+    (corpus / "diary.txt").write_text("Dear diary,\ntoday")
+    (corpus / "linked").hardlink_to(corpus / "b.wav")
+    before = (corpus / name).read_bytes()
+    jobs = plan_jobs([corpus], out_dir=corpus.parent / "out")
+    with pytest.raises(InputError, match=r"input itself|no manifest"):
+        list(run_jobs(jobs, Settings(str(tiny)), 1, manifest=corpus / name))
+    assert (corpus / name).read_bytes() == before
+    assert not (corpus.parent / "out").exists()
+
+
+def test_other_files_of_the_run_are_no_manifest(corpus: Path, tiny: Path, tmp_path: Path) -> None:
+    output, trace = tmp_path / "out.wav", tmp_path / "trace.json"
+    jobs = plan_jobs([corpus / "a.wav"], output)
+    for path, of in ((output, "output"), (trace, "trace")):
+        with pytest.raises(InputError, match=f"manifest {path} is the {of} itself"):
+            list(run_jobs(jobs, Settings(str(tiny), trace=trace), manifest=path))
+        assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_only_files_and_nowhere_are_appended_to(corpus: Path, tiny: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    jobs = plan_jobs([corpus / "a.wav"], tmp_path / "out.wav")
+    with pytest.raises(InputError, match="a pipe"):
+        list(run_jobs(jobs, Settings(str(tiny)), manifest=tmp_path / "pipe"))
+    (outcome,) = run_jobs(jobs, Settings(str(tiny)), manifest=Path(os.devnull))
+    assert outcome.status == "done"
+
+
+def test_standard_output_is_no_manifest(corpus: Path, tiny: Path, tmp_path: Path) -> None:
+    command = ["enhance", corpus / "a.wav", "--model", tiny, "--manifest", "/dev/stdout"]
+    with (tmp_path / "told").open("wb") as told:
+        ran = subprocess.run(
+            [sys.executable, "-m", "sese.cli.main", *map(str, command)], stdout=told, stderr=subprocess.PIPE
+        )
+    assert ran.returncode == 2
+    assert b"this program's output" in ran.stderr
+    assert (tmp_path / "told").read_bytes() == b""
 
 
 def test_many_rows_are_read_quickly_and_kept_small(tmp_path: Path) -> None:

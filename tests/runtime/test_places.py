@@ -14,6 +14,7 @@ import soundfile
 from cli.conftest import Run
 from cli.conftest import sese as sese  # a fixture
 from runtime.tiny_model import GAINS, tone
+from sese import atomic
 from sese.errors import InputError
 from sese.runtime.places import as_place, deliver, filesystem
 
@@ -114,7 +115,38 @@ def test_a_delivery_appears_whole_and_clears_up(tmp_path: Path, monkeypatch: pyt
     assert sorted(path.name for path in target.parent.iterdir()) == [".ab.123.part.wav", "a.wav"]
 
 
+def test_a_large_folder_is_listed_once(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "_LARGE", 4)
+    monkeypatch.setattr(atomic, "_listed", {})
+    (tmp_path / "local.wav").write_bytes(b"new")
+    for name in ("a", "b", "c", "d"):
+        memory.pipe_file(f"/large/.{name}.1.part.wav", b"left")
+    listed = []
+    real = type(memory).ls
+    monkeypatch.setattr(type(memory), "ls", lambda *a, **k: listed.append(a[1]) or real(*a, **k))
+    for name in ("a", "b", "a"):
+        deliver(tmp_path / "local.wav", f"memory://large/{name}.wav")
+    assert listed.count("/large") == 1
+    assert sorted(memory.find("/large")) == [
+        "/large/.c.1.part.wav", "/large/.d.1.part.wav", "/large/a.wav", "/large/b.wav"
+    ]  # fmt: skip
+
+
 def test_file_urls_are_paths(tmp_path: Path) -> None:
     assert as_place((tmp_path / "a b.wav").as_uri()) == tmp_path / "a b.wav"
     assert as_place("in/a.wav") == Path("in/a.wav")
+    assert as_place("file://localhost/in/a.wav") == Path("/in/a.wav")
+    assert as_place("take::1.wav") == Path("take::1.wav")
     assert as_place("s3://bucket/in/") == "s3://bucket/in"
+    assert as_place("zip::s3://bucket/in.zip") == "zip::s3://bucket/in.zip"
+
+
+@pytest.mark.parametrize("text", ["", "file://otherhost/in/a.wav", "file://", "file://[/a.wav"])
+def test_no_places(sese: Run, tiny: Path, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1600), 16000)
+    monkeypatch.chdir(tmp_path)
+    for words in ((text,), ("a.wav", "--out-dir", text)):
+        ran = sese("enhance", *words, "--model", tiny)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert text in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

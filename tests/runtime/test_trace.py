@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,12 @@ def test_of_a_stream_is_bounded(tiny: Path) -> None:
     assert len(stream.trace) == 3 * 16000 // HOP
 
 
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "long", []])
+def test_bad_length(tiny: Path, seconds: Any) -> None:
+    with pytest.raises(InputError, match="trace_seconds is"):
+        Stream(open_artefact(tiny), trace_seconds=seconds)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".CSV"])
 def test_written(card: Card, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"trace{suffix}"
@@ -78,6 +85,13 @@ def test_written(card: Card, tmp_path: Path, suffix: str) -> None:
         for i, (used, level) in enumerate(zip((*UTILIZATIONS, 0.125), (0, 1, 2, 3, 0), strict=True))
     ]
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_frames_between_the_levels(card: Card, tmp_path: Path) -> None:
+    """As gates make them, and channels that are not linked: their share, and no level."""
+    write_trace(tmp_path / "trace.csv", np.float32([0.2481, 0.5000001, 0.75]), card)
+    rows = [line.split(",")[1:] for line in (tmp_path / "trace.csv").read_text().splitlines()[1:]]
+    assert rows == [["0.2481", ""], ["0.5", "2"], ["0.75", ""]]
 
 
 @pytest.mark.parametrize("name", ["trace.txt", "trace", "trace.wav"])

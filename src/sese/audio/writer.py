@@ -18,6 +18,11 @@ from sese.errors import InputError
 # Everything else is stored as integers (or made from them), where what exceeds full scale must be clipped.
 _UNCLIPPED = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
 
+# What other formats take, with as many channels, wherever libsndfile says so; of the rest it says too much.
+_PORTABLE = frozenset(
+    {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS"}
+)
+
 
 class AtomicWriter:
     """A context that writes an audio file beside its destination and renames it when it is complete.
@@ -27,7 +32,7 @@ class AtomicWriter:
     Args:
         target: Destination. An existing file is replaced, a missing folder is made.
         like: Sample rate, channels, tags, format and subtype to write. A destination with another
-            extension gets that extension's format, and the same subtype if it exists there.
+            extension gets that extension's format, and the same subtype if that is safe there, or its own.
 
     Attributes:
         clipped_samples: Samples that were beyond [-1, 1] and had to be clipped for an integer subtype.
@@ -118,7 +123,7 @@ class AtomicWriter:
         return InputError(
             f"{self.target} cannot be written as {self.format} {self.subtype} with {self.like.channels} "
             f"channel(s) at {self.like.sample_rate} Hz ({_reason(error)}); choose another output, "
-            f"such as {self.target.stem}.wav"
+            f"such as {_another(self.target)}"
         )
 
     def _write_error(self, error: Exception) -> InputError:
@@ -142,14 +147,20 @@ def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
         raise InputError(f"{target} has an extension that is no audio format, {kind!r}; use one of {known}")
     else:
         name = FORMAT_OF[kind]
-        keep = like.subtype if soundfile.check_format(name, like.subtype) else soundfile.default_subtype(name)
+        kept = like.subtype in _PORTABLE and soundfile.check_format(name, like.subtype)
+        keep = like.subtype if kept else soundfile.default_subtype(name)
         subtype = "OPUS" if kind == ".opus" else keep
     if not soundfile.check_format(name, subtype):
         raise InputError(
             f"{target} cannot be written: {name} {subtype} can be read but not written; "
-            f"choose another output, such as {target.stem}.wav"
+            f"choose another output, such as {_another(target)}"
         )
     return name, subtype
+
+
+def _another(target: Path) -> str:
+    """A name of another format that takes what there is."""
+    return target.stem + (".wav" if target.suffix.lower() not in (".wav", ".wave") else ".flac")
 
 
 def _reason(error: Exception) -> str:

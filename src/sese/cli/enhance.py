@@ -54,7 +54,7 @@ def enhance(
     linked: Linked = True,
     force: Annotated[bool, typer.Option("--force", help="Replace existing outputs.")] = False,
     trace: Annotated[
-        Path | None, typer.Option(help="Write the level of each frame of the one file: .csv or .json.")
+        Path | None, typer.Option(help="Write what each frame of the one file used: .csv or .json.")
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Files to enhance at a time; one per core if not given.")

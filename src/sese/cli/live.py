@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sese.live.signals import StopSignals
 
 REFRESH_SECONDS = 0.1
+MAX_RTF = 0.8
 
 
 def live(
@@ -55,9 +56,12 @@ def live(
     ] = None,
     max_mmacs: MaxMmacs = None,
     max_rtf: Annotated[
-        float,
-        typer.Option(help="Leave dearer levels out while frames take longer than this, times their length."),
-    ] = 0.8,
+        float | None,
+        typer.Option(
+            help="Leave dearer levels out while frames take longer than this, times their length; "
+            f"{MAX_RTF} if not given, without a limit for channels that are not linked."
+        ),
+    ] = None,
     mix: Mix = 1.0,
     max_attenuation_db: MaxAttenuation = None,
     band_above: BandAbove = "follow",
@@ -95,8 +99,12 @@ def live(
     for option, value in (("--block-ms", block_ms), ("--buffer-ms", buffer_ms)):
         if not 1 <= value <= 1000:
             raise InputError(f"{option} is {value:g}; give a number of milliseconds from 1 to 1000")
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"--seconds is {seconds:g}; give a number above 0, or leave it out")
     source, target = find_card(sd, input_, "input"), find_card(sd, output, "output")
-    rate = rate or source.sample_rate
+    rate = source.sample_rate if rate is None else rate
+    if max_rtf is None and (linked or channels == 1):
+        max_rtf = MAX_RTF
     settings = Settings(
         model=model,
         budget=None if budget is None else number_or_word(budget),

@@ -7,6 +7,7 @@ they need to do the work (ONNX Runtime, PyTorch, ...) is imported inside the fun
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 
@@ -71,6 +72,7 @@ def main() -> None:
     SIGINT or SIGTERM.
     """
     stop_when_told()
+    _open_missing()
     for file in (sys.stdout, sys.stderr):
         if isinstance(file, io.TextIOWrapper):  # file names need not be text
             file.reconfigure(errors="backslashreplace")
@@ -81,6 +83,18 @@ def main() -> None:
     except OSError as error:  # disks fill up, folders vanish, files may not be read
         place = "" if error.filename is None else f"{error.filename}: "
         _refuse(f"{place}{error.strerror or error}; {remedy(error)}")
+
+
+def _open_missing() -> None:
+    """Let what goes to closed standard streams go nowhere, and no file that is opened take their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
 
 
 def _refuse(words: str) -> None:

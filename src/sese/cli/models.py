@@ -20,6 +20,7 @@ def list_models(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List the bundled models, and show the levels of one."""
+    context.default_map = {"show": {"as_json": as_json}}  # `--json` may stand before the word as well
     if context.invoked_subcommand is not None:
         return
     from rich.markup import escape

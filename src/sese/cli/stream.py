@@ -59,7 +59,7 @@ def stream(
         ),
     ] = "high",
     trace: Annotated[
-        Path | None, typer.Option(help="Write the level of each frame at the end: .csv or .json.")
+        Path | None, typer.Option(help="Write what each frame used, at the end: .csv or .json.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no statistics at the end.")] = False,
@@ -72,7 +72,10 @@ def stream(
     from sese.runtime.stream import TRACE_SECONDS
     from sese.runtime.trace import require_trace_path, write_trace
 
-    for file, name, verb in ((sys.stdin, "stdin", "into"), (sys.stdout, "stdout", "out of")):
+    # `sys.__stdout__` is None where it was closed from the beginning; `sese.cli.main` has replaced the other.
+    for file, name, verb in ((sys.stdin, "stdin", "into"), (sys.__stdout__, "stdout", "out of")):
+        if file is None:
+            raise InputError(f"{name} is closed; pipe audio {verb} sese")
         if file.isatty():
             raise InputError(
                 f"{name} is a terminal; pipe audio {verb} sese, or enhance files with `sese enhance`"

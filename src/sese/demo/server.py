@@ -120,11 +120,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, body: bool) -> None:
-        if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in LOCAL_NAMES:
+        try:
+            host, address = urlsplit(f"//{self.headers.get('Host', '')}").hostname, urlsplit(self.path).path
+        except ValueError:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
+        if host not in LOCAL_NAMES:
             # A name that was pointed at this machine from outside is not to reach what runs on it.
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return
-        document = self._site.get(urlsplit(self.path).path)
+        document = self._site.get(address)
         if document is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return

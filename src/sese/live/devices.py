@@ -93,7 +93,7 @@ def find_card(sd: Any, device: Device | None, kind: Literal["input", "output"]) 
         if not chosen:
             raise InputError(f"there is no default {kind} device; choose one of `sese live --list`")
         return chosen[0]
-    if isinstance(device, int) or device.isdigit():
+    if isinstance(device, int) or device.isdecimal():
         if not 0 <= int(device) < len(cards):
             raise InputError(f"there is no device {device}; choose one of `sese live --list`")
         card = cards[int(device)]

@@ -32,7 +32,7 @@ class Duplex:
         latency: Of the devices: ``"low"``, ``"high"``, or seconds.
 
     Raises:
-        InputError: A device cannot be opened so.
+        InputError: A device cannot be opened so, or, when the context is entered, not started.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Duplex:
         block_frames: int,
         latency: str | float,
     ) -> None:
-        self._engine = engine
+        self._engine, self._refused = engine, sd.PortAudioError
         common = {
             "samplerate": sample_rate,
             "blocksize": block_frames,
@@ -86,8 +86,18 @@ class Duplex:
 
     def __enter__(self) -> Duplex:
         self._engine.start()
-        for opened in reversed(self._streams):  # what is recorded is to find the output playing
-            opened.start()
+        try:
+            for opened in reversed(self._streams):  # what is recorded is to find the output playing
+                with native_errors_hidden():
+                    opened.start()
+        except BaseException as error:
+            self.__exit__(None, None, None)
+            if isinstance(error, self._refused):
+                reason = str(error).replace("\n", " ")
+                raise InputError(
+                    f"the sound card cannot be started ({reason}); is it in use? try another device"
+                ) from None
+            raise
         self._watched = [(0, monotonic())] * 2
         return self
 

@@ -22,7 +22,7 @@ from sese.live.ring import Ring
 from sese.runtime.stream import Stream
 
 CAPTURED_SECONDS = 0.5
-"""Input that may wait for the model."""
+"""Input that may wait for the model; two blocks where those are more."""
 
 LONGEST_CHUNK_SECONDS = 0.1
 """Most that goes through the model at once, so that a backlog is worked off in steps."""
@@ -99,7 +99,7 @@ class Engine:
         self.target_frames = buffer_frames + max(frame, block_frames)
         self._most = self.target_frames + max(frame, block_frames) + round(SLACK_SECONDS * rate)
         self._chunk = max(1, round(LONGEST_CHUNK_SECONDS * rate))
-        self._captured = Ring(round(CAPTURED_SECONDS * rate), stream.channels)
+        self._captured = Ring(max(round(CAPTURED_SECONDS * rate), 2 * block_frames), stream.channels)
         self._to_play = Ring(self._most + self._chunk + frame, stream.channels)
         self._bypass = Bypass(rate, stream.channels)
         self._correct_drift = correct_drift

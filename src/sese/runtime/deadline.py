@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 from sese.errors import InputError
 
@@ -108,13 +109,14 @@ class Deadline:
         return (self.frames - frame) * self._frame_seconds
 
 
-def require_max_rtf(max_rtf: float | None) -> None:
-    """Raise InputError unless `max_rtf` is None or a number above 0."""
+def require_max_rtf(max_rtf: Any) -> float | None:
+    """`max_rtf` as a number, or InputError unless it is None or a number above 0."""
     if max_rtf is None:
-        return
+        return None
     try:
-        right = 0 < float(max_rtf) < float("inf")
+        allowed = float(max_rtf)
     except (TypeError, ValueError, OverflowError):
-        right = False
-    if not right:
+        allowed = 0.0
+    if not 0 < allowed < float("inf"):
         raise InputError(f"max_rtf is {max_rtf!r}; give a number above 0, below 1 for real time")
+    return allowed

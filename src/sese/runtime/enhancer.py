@@ -56,10 +56,9 @@ class Enhancer:
         max_rtf: float | None = None,
     ) -> None:
         self.artefact: Artefact = open_artefact(model)
-        self.budget, self.max_mmacs, self.max_rtf = budget, max_mmacs, max_rtf
+        self.budget, self.max_mmacs, self.max_rtf = budget, max_mmacs, require_max_rtf(max_rtf)
         parse_budget(self.card, budget)
         highest_level(self.card, max_mmacs)
-        require_max_rtf(max_rtf)
 
     @property
     def card(self) -> Card:
@@ -215,7 +214,7 @@ class Enhancer:
             max_attenuation_db: See `enhance`.
             band_above: See `enhance`.
             linked: See `enhance`.
-            trace: File for the level of each frame, ``.csv`` or ``.json``, see
+            trace: File for what each frame used, ``.csv`` or ``.json``, see
                 `sese.runtime.trace.write_trace`; None for none.
             force: Replace an existing `target` and `trace`.
             progress: Called with the seconds of audio read so far.

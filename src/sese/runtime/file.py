@@ -63,7 +63,7 @@ def enhance_file(
         make: Makes the stream for a sample rate in Hz and a number of channels.
         source: Audio file.
         target: Where to write.
-        trace: Where to write the level of each frame; None for nowhere.
+        trace: Where to write what each frame used; None for nowhere.
         force: Replace existing files.
         progress: Called with the seconds of audio read so far.
 
@@ -78,8 +78,8 @@ def enhance_file(
         raise InputError(f"{target} exists; use force (--force) to replace it, or name another output")
     if trace is not None:
         require_trace_path(Path(trace), force)
-        for audio in (source, target):
-            require_separate(audio, Path(trace))
+        require_separate(source, Path(trace), "trace")
+        require_separate(target, Path(trace), "trace", "output")
     stream = make(info.sample_rate, info.channels)
     read = 0
     with AtomicWriter(target, info) as writer:
@@ -107,10 +107,16 @@ def enhance_file(
     )
 
 
-def require_separate(source: Path, target: Path) -> None:
-    """Raise InputError when a file to write is one that is read, also by links."""
+def require_separate(source: Path, target: Path, kind: str = "output", of: str = "input") -> None:
+    """Raise InputError when a file to write is one that is read, or is written besides, also by links.
+
+    Args:
+        source: What is read, or written besides.
+        target: What is to be written.
+        kind: What to call `target`.
+        of: What to call `source`.
+    """
     same = os.path.realpath(source) == os.path.realpath(target)
     if same or (source.exists() and target.exists() and os.path.samefile(source, target)):
-        raise InputError(
-            f"output {target} is the input itself, which is never overwritten; name another output"
-        )
+        never = ", which is never overwritten" if of == "input" else ""
+        raise InputError(f"{kind} {target} is the {of} itself{never}; name another {kind}")

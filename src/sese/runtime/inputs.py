@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sese.audio.files import FORMAT_OF
-from sese.errors import InputError
+from sese.errors import InputError, remedy
 from sese.runtime.places import Place, resolver, walk
 
 SUFFIX = "_enhanced"
@@ -29,8 +29,8 @@ def plan_jobs(
     """Turn files and folders into jobs, each with its own output.
 
     Folders are searched for audio files, by extension; hidden files, outputs of former runs and everything
-    under `out_dir` are passed over. The output is ``<stem>_enhanced<ext>`` beside the input, or lies under
-    `out_dir` as the input lies under its folder.
+    under `out_dir` are passed over, and one that cannot be listed is a job with an error. The output is
+    ``<stem>_enhanced<ext>`` beside the input, or lies under `out_dir` as the input lies under its folder.
 
     Args:
         inputs: Files and folders; a URL, as a string, may stand for either.
@@ -82,11 +82,15 @@ def _expand(path: Path, out_dir: Place | None) -> Iterator[Job]:
         )
         return
     found = False
-    for source in _audio_files(path, out_dir if isinstance(out_dir, Path) else None):
+    closed: list[OSError] = []
+    for source in _audio_files(path, out_dir if isinstance(out_dir, Path) else None, closed.append):
         found = True
         beside = source.with_name(source.stem + SUFFIX + source.suffix)
         yield Job(source, _under(out_dir, source.relative_to(path)) if out_dir else beside)
-    if not found:
+    for error in closed:
+        folder = Path(error.filename)
+        yield Job(folder, folder, f"folder {folder} cannot be listed ({error.strerror}); {remedy(error)}")
+    if not found and not closed:
         yield _without_audio(path)
 
 
@@ -114,9 +118,9 @@ def _without_audio(folder: Place) -> Job:
     )
 
 
-def _audio_files(folder: Path, out_dir: Path | None) -> Iterator[Path]:
+def _audio_files(folder: Path, out_dir: Path | None, closed: Callable[[OSError], object]) -> Iterator[Path]:
     outputs = out_dir.resolve() if out_dir else None
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=closed):
         folders[:] = sorted(
             name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != outputs
         )

@@ -22,7 +22,7 @@ from sese.runtime.enhancer import Enhancer
 from sese.runtime.file import Report, require_separate
 from sese.runtime.inputs import Job
 from sese.runtime.manifest import Manifest, settings_row
-from sese.runtime.places import deliver, fetch, lister, suffix_of
+from sese.runtime.places import Place, deliver, fetch, lister, suffix_of
 from sese.stopping import InterruptsHeld, follow_parent
 
 
@@ -95,6 +95,8 @@ def run_jobs(
         raise InputError(f"--trace {settings.trace} names one file, but there are {len(jobs)}; enhance one")
     if settings.trace is not None and ray is not None:
         raise InputError(f"--trace {settings.trace} is written on this machine; leave out --ray")
+    if manifest is not None:
+        _require_apart(manifest, jobs, settings)
     enhancer = settings.open()
     enhancer.stream(  # fail now, not in each file
         mix=settings.mix,
@@ -104,29 +106,42 @@ def run_jobs(
     )
     with Manifest(manifest) if manifest else nullcontext() as record:
         facts = settings_row(settings, enhancer) if record else {}
+        taken = lister()
         if record and tell:
-            for note in _notes(record, jobs, settings, facts):
+            for note in _notes(record, [job for job in jobs if _finished(job, settings, taken)], facts):
                 tell(note)
-        for outcome in _outcomes(jobs, settings, enhancer, workers, progress, ray, tell):
+        for outcome in _outcomes(jobs, settings, enhancer, workers, progress, ray, tell, taken):
             if record:
                 record.add(outcome, facts)
             yield outcome
 
 
-def _notes(
-    manifest: Manifest, jobs: Sequence[Job], settings: Settings, facts: dict[str, Any]
-) -> Iterator[str]:
+def _require_apart(manifest: Path, jobs: Sequence[Job], settings: Settings) -> None:
+    """Refuse a manifest that is the trace, an input or an output; by another name, it has no rows."""
+    if settings.trace is not None:
+        require_separate(settings.trace, manifest, "manifest", "trace")
+    for job in jobs:
+        for of, place in (("input", job.source), ("output", job.target)):
+            if isinstance(place, Path) and place.name == manifest.name:
+                require_separate(place, manifest, "manifest", of)
+
+
+def _finished(job: Job, settings: Settings, taken: Callable[[Place], bool]) -> bool:
+    """Whether a job's output is there, and stays."""
+    return job.error is None and not settings.force and taken(job.target)
+
+
+def _notes(manifest: Manifest, finished: Sequence[Job], facts: dict[str, Any]) -> Iterator[str]:
     if manifest.torn:
         lines = "1 line was torn and is" if manifest.torn == 1 else f"{manifest.torn} lines were torn and are"
         yield f"manifest {manifest.path}: {lines} passed over"
-    if not settings.force:
-        for name, (count, before) in manifest.changed(jobs, facts).items():
-            one = count == 1
-            yield (
-                f"{count} finished {'output was' if one else 'outputs were'} made with {name} {before}, not "
-                f"{facts[name]}, and {'stays as it is' if one else 'stay as they are'}; --force makes "
-                f"{'it' if one else 'them'} again"
-            )
+    for name, (count, before) in manifest.changed(finished, facts).items():
+        one = count == 1
+        yield (
+            f"{count} finished {'output was' if one else 'outputs were'} made with {name} {before}, not "
+            f"{facts[name]}, and {'stays as it is' if one else 'stay as they are'}; --force makes "
+            f"{'it' if one else 'them'} again"
+        )
 
 
 def _outcomes(
@@ -137,13 +152,13 @@ def _outcomes(
     progress: Callable[[float], object] | None,
     ray: str | None,
     tell: Callable[[str], object] | None,
+    taken: Callable[[Place], bool],
 ) -> Iterator[Outcome]:
     pending = []
-    taken = lister()
     for job in jobs:
         if job.error is not None:
             yield Outcome(job, "failed", error=job.error)
-        elif not settings.force and taken(job.target):
+        elif _finished(job, settings, taken):
             yield Outcome(job, "skipped")
         else:
             pending.append(job)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +52,7 @@ class Manifest:
         torn: Lines that could not be read.
 
     Raises:
-        InputError: The file cannot be read or written, or another run holds it.
+        InputError: The file cannot be read or written, is no manifest, or another run holds it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,6 +65,8 @@ class Manifest:
         self._end = 0  # where whole lines end
         if path.is_dir():
             raise InputError(f"--manifest {path} is a folder; name a file")
+        if path.exists() and not _may_be_kept(path):
+            raise InputError(f"--manifest {path} is a device, a pipe or this program's output; name a file")
 
     def __enter__(self) -> Manifest:
         try:
@@ -160,6 +164,11 @@ class Manifest:
                     continue
                 self.rows += 1
                 self._known[output] = (status != "failed", made)
+        if self.torn and not self.rows:
+            raise InputError(
+                f"{self.path} is no manifest: none of its lines is a row of one; name another file with "
+                "--manifest, or remove it"
+            )
         if self._file is not None and os.fstat(self._file).st_size > self._end:
             os.ftruncate(self._file, self._end)
 
@@ -175,3 +184,15 @@ class Manifest:
                 f"manifest {self.path} could not be written ({error.strerror or error}); "
                 "make space and run again"
             ) from error
+
+
+def _may_be_kept(path: Path) -> bool:
+    """Whether rows may be added to what is there: to a file that nothing else goes to, or to nowhere."""
+    found = path.stat()
+    if os.path.samestat(found, os.stat(os.devnull)):
+        return True
+    for output in (1, 2):
+        with suppress(OSError):  # closed
+            if os.path.samestat(found, os.fstat(output)):
+                return False
+    return stat.S_ISREG(found.st_mode)

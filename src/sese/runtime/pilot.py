@@ -46,11 +46,10 @@ class Pilot:
         trace_frames: int | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        require_max_rtf(max_rtf)
         self._card = artefact.card
         self._levels = np.array([level.utilization for level in self._card.levels])
         self._highest = highest_level(self._card, max_mmacs)
-        self._max_rtf, self._clock = max_rtf, clock
+        self._max_rtf, self._clock = require_max_rtf(max_rtf), clock
         self._trace_frames = trace_frames
         self._channels = channels
         self._step = Step(artefact, channels)

@@ -7,13 +7,14 @@ import posixpath
 import random
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from sese.atomic import parts_in
 from sese.errors import InputError
 
 Place = Path | str  # a string is a URL
@@ -23,12 +24,26 @@ _APPEARS_WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "oss"
 
 
 def as_place(text: str | os.PathLike[str]) -> Place:
-    """A path for a path or a ``file://`` URL, a string for any other URL."""
-    if not isinstance(text, str) or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)", text):
+    """A path for a path or a ``file://`` URL, a string for any other URL.
+
+    Raises:
+        InputError: It is empty, or a ``file://`` URL of another machine, or none that can be understood.
+    """
+    if text == "":
+        raise InputError("a path is empty; name a file or folder, '.' for the folder that you are in")
+    if not isinstance(text, str) or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::.*)?://", text):
         return Path(text)
-    if text.lower().startswith("file://"):
-        return Path(url2pathname(urlsplit(text).path))
-    return text.rstrip("/")
+    if not text.lower().startswith("file://"):
+        return text.rstrip("/")
+    try:
+        host, path = urlsplit(text)[1:3]
+    except ValueError as error:
+        raise InputError(f"{text} is no URL of a file ({error}); give file:///PATH, or the path") from None
+    if host not in ("", "localhost"):
+        raise InputError(f"{text} is on the machine {host!r}; give file:///PATH, a path on this one")
+    if not path:
+        raise InputError(f"{text} names no file; give file:///PATH, or the path")
+    return Path(url2pathname(path))
 
 
 def suffix_of(place: Place) -> str:
@@ -155,11 +170,15 @@ def deliver(local: Path, place: Place) -> None:
         folder, name = posixpath.split(path)
         stem, extension = posixpath.splitext(name)
         fs.makedirs(folder, exist_ok=True)
-        for other in fs.ls(folder, detail=False) if fs.exists(folder) else ():
-            if re.fullmatch(
-                rf"\.{re.escape(stem)}\.\d+\.part{re.escape(extension)}", posixpath.basename(other)
-            ):
-                fs.rm_file(other)
+
+        def entries() -> list[str]:
+            found = fs.ls(folder, detail=False) if fs.exists(folder) else ()
+            return [posixpath.basename(other) for other in found]
+
+        for other in parts_in((fs, folder), entries):
+            if re.fullmatch(rf"\.{re.escape(stem)}\.\d+\.part{re.escape(extension)}", other):
+                with suppress(FileNotFoundError):  # removed since
+                    fs.rm_file(posixpath.join(folder, other))
         part = posixpath.join(folder, f".{stem}.{random.SystemRandom().getrandbits(63)}.part{extension}")
         try:
             fs.put_file(str(local), part)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.errors import InputError
-from sese.runtime.artefact import Artefact
+from sese.runtime.artefact import Artefact, Card
 from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget
 from sese.runtime.deadline import Deadline
@@ -69,10 +69,13 @@ class Stream:
         self.artefact = artefact
         self._framing = Framing(card, sample_rate, channels, wet, latency, band_above, linked)
         self.sample_rate, self.channels, self.wet = self._framing.sample_rate, self._framing.channels, wet
-        frames = None if trace_seconds is None else round(trace_seconds * card.sample_rate / card.hop_length)
+        frames = _trace_frames(card, trace_seconds)
         together = linked or self.channels == 1
         if max_rtf is not None and not together:
-            raise InputError("max_rtf is for the channels together; link them (linked=True), or leave it out")
+            raise InputError(
+                "max_rtf (--max-rtf) is for the channels together; link them (linked=True, --linked), or "
+                "leave it out"
+            )
         # Each decides on the levels of its channels.
         self._pilots = [
             Pilot(artefact, self.channels if together else 1, budget, max_mmacs, max_rtf, frames)
@@ -180,3 +183,16 @@ class Stream:
             enhanced = np.concatenate([pilot(frames[at : at + 1]) for at, pilot in enumerate(self._pilots)])
         require_sane(self.artefact.card, frames, enhanced)
         return enhanced
+
+
+def _trace_frames(card: Card, seconds: Any) -> int | None:
+    """Frames of the trace to keep; None for all."""
+    if seconds is None:
+        return None
+    try:
+        frames = float(seconds) * card.sample_rate / card.hop_length
+    except (TypeError, ValueError, OverflowError):
+        frames = -1.0
+    if not 0 <= frames < float("inf"):
+        raise InputError(f"trace_seconds is {seconds!r}; give a number of seconds from 0 up, or None for all")
+    return round(frames)

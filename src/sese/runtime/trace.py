@@ -16,6 +16,7 @@ from sese.errors import InputError
 from sese.runtime.artefact import Card
 
 SUFFIXES = (".csv", ".json")
+ROUNDING = 1e-6  # of what a model says that it used
 
 
 class Trace:
@@ -55,8 +56,9 @@ def write_trace(path: Path, utilization: NDArray[np.float32], card: Card) -> Non
     """Write a table with one row a frame, as CSV or as a JSON list, by the suffix of `path`.
 
     Its columns are ``time_s``, where the frame begins, in seconds; ``utilization`` in (0, 1]; and ``level``,
-    counted from 0, the cheapest, and empty where levels are alternatives, which cost the same. The frames at
-    the end flush the model and reach beyond the signal.
+    counted from 0, the cheapest. It is empty where the frame ran no one level: where gates pick channels, or
+    channels that are not linked ran several; and where levels are alternatives, which cost the same. The
+    frames at the end flush the model and reach beyond the signal.
 
     Args:
         path: Where to write; appears when it is complete.
@@ -68,13 +70,14 @@ def write_trace(path: Path, utilization: NDArray[np.float32], card: Card) -> Non
     """
     levels = np.array([level.utilization for level in card.levels])
     nearest = np.abs(utilization[:, None] - levels).argmin(axis=1)
+    exact = np.isclose(utilization, levels[nearest], rtol=0, atol=ROUNDING)
     rows = [
         {
             "time_s": round(frame * card.hop_length / card.sample_rate, 6),
-            "utilization": float(levels[level]),
-            "level": None if card.alternatives else int(level),
+            "utilization": float(levels[level]) if at_level else round(float(used), 6),
+            "level": int(level) if at_level and not card.alternatives else None,
         }
-        for frame, level in enumerate(nearest)
+        for frame, (used, level, at_level) in enumerate(zip(utilization, nearest, exact, strict=True))
     ]
     if path.suffix.lower() == ".json":
         text = json.dumps(rows, indent=0)
