@@ -84,7 +84,7 @@ class Stream {
   // Ends the signal: appends exactly the samples that are missing. The next feed begins a new one.
   void flush(std::vector<float>& ready);
 
-  // Mean share of the model's scalable compute used by the frames so far, in (0, 1]; 0 before any.
+  // Mean share of the scalable compute used by the frames so far, in (0, 1]; 0 before any.
   double utilization() const { return frames_ == 0 ? 0.0 : used_ / static_cast<double>(frames_); }
 
  private:

@@ -146,7 +146,7 @@ export class Stream {
     this.ceiling[0] = BigInt(ceiling);
   }
 
-  /** Mean share of the model's scalable compute used by the frames so far, in (0, 1]; NaN before any. */
+  /** Mean share of the scalable compute used by the frames so far, in (0, 1]; NaN before any. */
   get utilization() {
     return this.usedSum / this.frames;
   }

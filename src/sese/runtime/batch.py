@@ -63,7 +63,7 @@ class Member:
 
     @property
     def utilization(self) -> float:
-        """Mean share of the model's scalable compute used since `reset_statistics`, in (0, 1]; NaN at the start."""
+        """Mean share of the scalable compute used since `reset_statistics`, in (0, 1]; NaN at the start."""
         return self._used / self._frames if self._frames else float("nan")
 
     def reset_statistics(self) -> None:

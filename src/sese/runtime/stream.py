@@ -159,7 +159,7 @@ class Stream:
 
     @property
     def utilization(self) -> float:
-        """Mean share of the model's scalable compute used since the last `reset`, in (0, 1]; NaN before any frame."""
+        """Mean share of the scalable compute used since the last `reset`, in (0, 1]; NaN before any frame."""
         return sum(pilot.utilization for pilot in self._pilots) / len(self._pilots)
 
     @property
