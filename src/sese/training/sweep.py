@@ -76,11 +76,9 @@ class Run:
         Raises:
             InputError: a configuration that cannot be used, or a run of other values in the folder.
         """
-        config, state = self.resolve(), self.state
-        if state == "open":
-            return
-        free = FREE - {"training.steps"} if state == "done" else FREE
-        check_same(self.folder, config, free | INITIAL)
+        config, done = self.resolve(), (self.folder / DONE).exists()
+        if done or resumable(config, self.folder):
+            check_same(self.folder, config, (FREE - {"training.steps"} if done else FREE) | INITIAL)
 
 
 def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
