@@ -16,6 +16,16 @@ from sese.runtime.stream import Stream
 FEWER = max(1, settings().max_examples // 2)
 
 
+def in_chunks(stream: Stream, audio: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """What a stream makes of audio [channel, time] in chunks, none of which waits longer than it says."""
+    parts, fed, returned = [], 0, 0
+    for chunk in cut(audio.shape[1], sizes):
+        parts.append(stream.feed(audio[:, chunk]))
+        fed, returned = chunk.stop, returned + parts[-1].shape[1]
+        assert fed - returned < stream.latency_samples
+    return np.concatenate([*parts, stream.flush()], axis=1)
+
+
 def budgets_of(card: Card) -> st.SearchStrategy[Budget]:
     """Every way to say how much a model may run."""
     fixed = [f"fixed:{level_name(card, level)}" for level in range(len(card.levels))]
@@ -44,14 +54,9 @@ def test_any_chunks_give_what_a_file_gives(
     assert len(used) == (-(-(time + card.lookahead_samples) // card.hop_length) if time else 0)
 
     stream.reset()
-    parts, fed, returned = [], 0, 0
-    for chunk in cut(time, sizes):
-        parts.append(stream.feed(audio[:, chunk]))
-        fed, returned = chunk.stop, returned + parts[-1].shape[1]
-        assert fed - returned < stream.latency_samples
-    parts.append(stream.flush())
+    parted = in_chunks(stream, audio, sizes)
     np.testing.assert_array_equal(stream.trace, used)
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-4)
+    np.testing.assert_allclose(parted, whole, atol=1e-4)
 
 
 @settings(max_examples=3 * FEWER)
@@ -82,14 +87,9 @@ def test_any_rate(data, name, rate, latency, band_above, wet, seed, sizes) -> No
     if wet == 0:
         np.testing.assert_array_equal(whole, audio)
     stream.reset()
-    parts, fed, returned = [], 0, 0
-    for chunk in cut(time, sizes):
-        parts.append(stream.feed(audio[:, chunk]))
-        fed, returned = chunk.stop, returned + parts[-1].shape[1]
-        assert fed - returned < stream.latency_samples
-    parts.append(stream.flush())
+    parted = in_chunks(stream, audio, sizes)
     if np.array_equal(stream.trace, used):  # resampled to rounding, a router may be of two minds
-        np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-4)
+        np.testing.assert_allclose(parted, whole, atol=1e-4)
     else:
         assert np.mean(stream.trace != used) < 0.1
 
