@@ -147,6 +147,12 @@ def replacing(target: Path, folder: bool = False) -> Iterator[Path]:
             part.drop()
 
 
+def require_new(folder: Path) -> None:
+    """Raise InputError unless a folder to make does not exist, or is empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not an empty folder; name a new one")
+
+
 def unwritable(target: Path | str, error: Exception) -> InputError:
     """What to tell of a file that could not be written."""
     if not isinstance(error, OSError):

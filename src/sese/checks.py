@@ -39,5 +39,13 @@ def shares(settings: object, section: str, *names: str) -> None:
             raise InputError(f"{_place(section, name)} is {value}; use a number from 0 to 1")
 
 
+def inner_shares(settings: object, section: str, *names: str) -> None:
+    """Refuse what is not above 0 and below 1; as `at_least`."""
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 < value < 1:
+            raise InputError(f"{_place(section, name)} is {value}; use a share above 0 and below 1")
+
+
 def _place(section: str, name: str) -> str:
     return f"{section}.{name}" if section else name

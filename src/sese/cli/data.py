@@ -51,13 +51,12 @@ def mix(
 
     import soundfile
 
-    from sese.atomic import replacing
+    from sese.atomic import replacing, require_new
     from sese.data.loaders import build, stratified
     from sese.data.mixing import MixConfig, Mixer
     from sese.errors import InputError
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"mix: {out} exists and is not an empty folder; name a new one")
+    require_new(out)
     config = MixConfig(seconds=seconds, snr_db=snr, level_dbfs=level).plain(reverb)
     banks = build([folder], cache_dir=cache, split=None)
     if reverb > 0 and banks.rir is None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sese.archive import read_table
+from sese.checks import inner_shares
 from sese.data.bank import Bank
 from sese.data.loaders import Banks, build
 from sese.data.mixing import Mixer
@@ -55,8 +56,7 @@ class LabelDataConfig:
     cache_dir: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 < self.held_out < 1:
-            raise InputError(f"data.held_out is {self.held_out}; use a share above 0 and below 1")
+        inner_shares(self, "data", "held_out")
         if not self.seconds >= 0.5:
             raise InputError(f"data.seconds is {self.seconds}; use 0.5 or more")
         if self.snr_db[0] > self.snr_db[1]:

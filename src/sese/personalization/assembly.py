@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sese.atomic import require_new
 from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.systems.local_experts import LocalExpertsConfig
@@ -98,8 +99,7 @@ def write(model: Path, net: SpeakerNet, groups: Groups, out: Path) -> LocalExper
     Raises:
         InputError: another system, parts that do not fit, or a folder that holds something.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not an empty folder; name a new one with -o")
+    require_new(out)
     model = model if (model / checkpoint.CONFIG).exists() else model / "best"
     system, config = checkpoint.read_config(model)
     if not isinstance(config, LocalExpertsConfig):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sese.checks import above_zero, at_least
+from sese.checks import above_zero, at_least, inner_shares
 from sese.errors import InputError
 from sese.training.config_file import build, changed, read_values
 from sese.training.losses import LOSSES
@@ -66,8 +66,7 @@ class AdaptConfig:
         above_zero(self, "", "least_seconds", "segment_seconds", "learning_rate", "clip_norm")
         if not 0 <= self.protect < 1:
             raise InputError(f"protect is {self.protect}; use a share from 0 to below 1")
-        if not 0 < self.held_out < 1:
-            raise InputError(f"held_out is {self.held_out}; use a share above 0 and below 1")
+        inner_shares(self, "", "held_out")
 
 
 def read(path: Path | None, overrides: Sequence[str] = (), **options: Any) -> AdaptConfig:

@@ -25,7 +25,7 @@ from sese.nn.policies.fixed import level_plans
 from sese.nn.policies.sample import deal
 from sese.personalization.config import AdaptConfig
 from sese.personalization.recordings import Span
-from sese.training.losses import SHORTEST, si_sdr, total
+from sese.training.losses import require_length, si_sdr, total
 
 PAUSE_DB = -20.0
 """Segments whose target is so much weaker than the mean have no speech to learn from."""
@@ -124,11 +124,7 @@ class Adaptation:
         self.progress = Progress()
         self.best = copy.deepcopy(student.state_dict())
         self.length = round(config.segment_seconds * student.sample_rate)
-        if self.length < SHORTEST:
-            raise InputError(
-                f"segment_seconds is {config.segment_seconds:g}; the losses need {SHORTEST} samples, "
-                f"{SHORTEST / student.sample_rate:.3f} s"
-            )
+        require_length("segment_seconds", config.segment_seconds, student.sample_rate)
         lead = material.targets[self.levels[0]]
         power = float(torch.cat([each.double().square() for each in lead]).mean())
         stride = max(1, round(GRID_S * student.sample_rate))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sese.checks import inner_shares
 from sese.data.bank import Bank, load_bank
 from sese.data.corpora import UNKNOWN, Corpus, scan
 from sese.data.loaders import Banks, build
@@ -43,8 +44,7 @@ class SpeakerDataConfig:
     cache_dir: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 < self.held_out < 1:
-            raise InputError(f"data.held_out is {self.held_out}; use a share above 0 and below 1")
+        inner_shares(self, "data", "held_out")
 
     def banks(self, sample_rate: int) -> Banks:
         """Speech of known speakers, and noise.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sese.checks import above_zero, at_least
+from sese.checks import above_zero, at_least, inner_shares
 from sese.data.plans import MixConfig
 from sese.errors import InputError
 from sese.quality.design import Design
@@ -50,8 +50,7 @@ class ClipsConfig:
             raise InputError(
                 f"data.clips is {self.clips}, data.validation_clips {self.validation_clips}; use 2 or more"
             )
-        if not 0 < self.held_out < 1:
-            raise InputError(f"data.held_out is {self.held_out}; use a share above 0 and below 1")
+        inner_shares(self, "data", "held_out")
         if min(self.enhanced, self.limited) < 0 or self.enhanced + self.limited > 1:
             raise InputError(
                 f"data.enhanced is {self.enhanced}, data.limited {self.limited}; "

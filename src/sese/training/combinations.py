@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sese.data.pairs import EXAMPLES
 from sese.errors import InputError
-from sese.training.losses import SHORTEST
+from sese.training.losses import require_length
 from sese.training.pmsqe import SAMPLE_RATE as PESQ_RATE
 
 if TYPE_CHECKING:
@@ -78,12 +78,8 @@ def _check_experts(config: RunConfig) -> None:
 def _check_clips(config: RunConfig) -> None:
     """Every loss, and PESQ where it is wanted, is to have a value."""
     rate, data = config.model.sample_rate, config.data
-    seconds = {"data.mix.seconds": data.mix.seconds, "data.validation_seconds": data.validation_seconds}
-    for name, value in seconds.items():
-        if not value * rate >= SHORTEST:
-            raise InputError(
-                f"{name} is {value}; the losses need {SHORTEST} samples, {SHORTEST / rate:.3f} s"
-            )
+    require_length("data.mix.seconds", data.mix.seconds, rate)
+    require_length("data.validation_seconds", data.validation_seconds, rate)
     if data.pesq_clips and rate != PESQ_RATE:
         raise InputError(
             f"data.pesq_clips is {data.pesq_clips} and the model runs at {rate} Hz; PESQ hears at {PESQ_RATE}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sese.errors import InputError
 from sese.training.pmsqe import pmsqe
 
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
@@ -25,6 +26,14 @@ FLOOR = 1e-8
 
 ACTIVE_LEVEL = 0.025
 """Level of a frame from which it counts as active: about the root mean square of its windowed samples."""
+
+
+def require_length(name: str, seconds: float, sample_rate: int) -> None:
+    """Raise InputError where clips of so many seconds, a value of this name, are too short for some loss."""
+    if not round(seconds * sample_rate) >= SHORTEST:
+        raise InputError(
+            f"{name} is {seconds:g}; the losses need {SHORTEST} samples, {SHORTEST / sample_rate:.3f} s"
+        )
 
 
 def l1(estimate: Tensor, clean: Tensor) -> Tensor:

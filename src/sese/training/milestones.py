@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sese.checks import shares
 from sese.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import compress
@@ -39,8 +40,7 @@ class MilestonesConfig:
         Raises:
             InputError: a value out of its range.
         """
-        if not 0 <= self.true_share <= 1:
-            raise InputError(f"training.milestones.true_share is {self.true_share}; use a share in [0, 1]")
+        shares(self, "training.milestones", "true_share")
         if not 0 < self.row_share <= 1:
             raise InputError(
                 f"training.milestones.row_share is {self.row_share}; use a share above 0, up to 1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sese.checks import above_zero, at_least
+from sese.checks import above_zero, at_least, shares
 from sese.errors import InputError
 from sese.nn.plan import Plan
 
@@ -41,8 +41,7 @@ class PruningConfig:
         if not 0 < self.target <= 1:
             raise InputError(f"training.pruning.target is {self.target}; use a share above 0, up to 1")
         at_least(self, 0, "training.pruning", "weight")
-        if not 0 <= self.fall <= 1:
-            raise InputError(f"training.pruning.fall is {self.fall}; use a share from 0 to 1")
+        shares(self, "training.pruning", "fall")
         if not 0 <= self.dense_share < 1:
             raise InputError(f"training.pruning.dense_share is {self.dense_share}; use a share below 1")
         above_zero(self, "training.pruning", "learning_rate")
