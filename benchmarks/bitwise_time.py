@@ -25,7 +25,8 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from sese.compression import bitwise, kernel
+from sese import compiled
+from sese.compression import bitwise
 from sese.compression.words import pack
 from sese.evaluation.report import table
 from sese.export.packed import packed
@@ -94,7 +95,7 @@ def measure(config: BitwiseConfig, rounds: int = ROUNDS) -> list[dict[str, Any]]
         path = Path(folder) / bitwise.FILE
         bitwise.save(packed(model), path)
         for name in ("numpy", "c"):
-            if name == "c" and kernel.compiler() is None:
+            if name == "c" and compiled.compiler() is None:
                 continue
             network = bitwise.Network(bitwise.load(path, name))  # type: ignore[arg-type]
             rows.append(

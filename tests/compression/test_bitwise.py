@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from sese import compiled
 from sese.compression import bitwise, kernel
 from sese.compression.words import Matrix, ones, pack, unpack, words
 from sese.errors import InputError
@@ -19,7 +20,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.layers.bitwise import Binarisation
 from sese.nn.systems.bitwise import BitwiseConfig
 
-needs_compiler = pytest.mark.skipif(kernel.compiler() is None, reason="there is no C compiler")
+needs_compiler = pytest.mark.skipif(compiled.compiler() is None, reason="there is no C compiler")
 KERNELS = [pytest.param("numpy"), pytest.param("c", marks=needs_compiler)]
 
 TINY = {"n_fft": 64, "hop_length": 32}
@@ -236,10 +237,11 @@ def test_what_cannot_be_packed_or_read_is_named(tmp_path: Path):
 
 def test_a_missing_or_failing_compiler_is_named(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(kernel, "compiler", lambda: None)
-    with pytest.raises(InputError, match=r'needs a C compiler.*kernel="numpy"'):
-        kernel._build(b"int x;")
-    monkeypatch.setattr(kernel, "compiler", lambda: "false")
-    with pytest.raises(InputError, match="false cannot compile"):
-        kernel._build(b"int x;")
+    kernel._library.cache_clear()
+    monkeypatch.setattr(compiled, "compiler", lambda: None)
+    with pytest.raises(InputError, match=r'no C compiler.*kernel="numpy"'):
+        kernel._library()
+    monkeypatch.setattr(compiled, "compiler", lambda: "false")
+    with pytest.raises(InputError, match=r'false cannot compile.*kernel="numpy"'):
+        kernel._library()
     assert not [path for path in (tmp_path / "sese").iterdir() if path.suffix == ".so"]

@@ -287,7 +287,8 @@ def _packed_seeds() -> dict[str, bytes]:
 
 
 def _run_packed(path: Path, out: Path) -> None:
-    from sese.compression import bitwise, hashing, kernel, packed
+    from sese import compiled
+    from sese.compression import bitwise, hashing, packed
     from sese.quality.packed import load
     from sese.quality.predictor import predicted_pesq
 
@@ -297,7 +298,7 @@ def _run_packed(path: Path, out: Path) -> None:
     elif path.name == "weights.int":
         packed.read(path)
     elif path.name == "bitwise.npz":
-        for arithmetic in ("numpy", "c") if kernel.compiler() else ("numpy",):
+        for arithmetic in ("numpy", "c") if compiled.compiler() else ("numpy",):
             model = bitwise.PackedEnhancer(path, arithmetic)
             model.enhance(audio[:512], model.sample_rate)
     else:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.compiled import compile_library
 from sese.compression.words import Matrix, Words, words
 from sese.errors import InputError
-
-FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 
 
 @dataclass(frozen=True)
@@ -65,12 +57,6 @@ class CompiledMatrix(Matrix):
         return buffer[both - units : both], buffer[2 * both - units : 2 * both]
 
 
-def compiler() -> str | None:
-    """The C compiler: that which CC names, else cc, gcc or clang; None where there is none."""
-    names = filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))
-    return next(filter(None, map(shutil.which, names)), None)
-
-
 def _address(array: NDArray) -> int:
     return array.__array_interface__["data"][0]
 
@@ -78,36 +64,13 @@ def _address(array: NDArray) -> int:
 @functools.cache
 def _library() -> ctypes.CDLL:
     """The functions of kernel.c; compiled at the first use and kept in the user's cache folder."""
-    library = ctypes.CDLL(str(_build((files("sese.compression") / "kernel.c").read_bytes())))
+    try:
+        library = ctypes.CDLL(str(compile_library((files("sese.compression") / "kernel.c").read_bytes())))
+    except InputError as error:
+        raise InputError(f'the kernel of bits: {error}; or use kernel="numpy"') from None
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.products.argtypes = [pointer, pointer, number, number, pointer, pointer, pointer]
     library.above.argtypes = [pointer, pointer, pointer, number, number, pointer, pointer, pointer]
     library.recur.argtypes = [*[pointer] * 3, number, number, *[pointer] * 3, number, number, *[pointer] * 3]
     library.products.restype = library.above.restype = library.recur.restype = None
     return library
-
-
-def _build(source: bytes) -> Path:
-    """The shared library of a source; appears whole or not at all."""
-    program = compiler()
-    if program is None:
-        raise InputError('the kernel of bits needs a C compiler; install one, or use kernel="numpy"')
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path.home() / ".cache") / "sese"
-    # Another machine that shares the home folder may have another processor.
-    named = b" ".join([source, program.encode(), platform.node().encode(), *map(str.encode, FLAGS)])
-    target = folder / f"kernel-{hashlib.sha256(named).hexdigest()[:24]}.so"
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as made:
-        code, library = Path(made) / "kernel.c", Path(made) / "kernel.so"
-        code.write_bytes(source)
-        done = subprocess.run(
-            [program, *FLAGS, "-o", str(library), str(code)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
-            raise InputError(f'{program} cannot compile the kernel of bits ({reason}); use kernel="numpy"')
-        os.replace(library, target)
-    return target

@@ -17,9 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.features.codes import CodeFeatures
+from sese.nn.features.steady import SteadyFeatures
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.overlap_add import OverlapAddHead
+from sese.nn.layers import gated
 from sese.nn.layers.bitwise import Binarisation, Bits, BitwiseGRU, BitwiseLinear
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.depthwise import DepthwiseBlock
@@ -33,6 +36,9 @@ from sese.nn.policies.router import DiagonalGRU
 ENTER, LEAVE = "Enter", "Leave"
 """Markers around a slimmable product, operators in the domain ``sese``; their attribute ``features`` is the
 width of the rows there."""
+
+RECUR = "Recur"
+"""Marker of h = keep h + added over frames, in the domain ``sese``; the export writes a loop in its place."""
 
 
 FEW_GROUPS = 2
@@ -61,6 +67,12 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["forward"] = partial(_band_gru, layer)
         elif isinstance(layer, BandMap):
             vars(layer)["forward"] = partial(_band_map, layer)
+        elif isinstance(layer, gated.BandMap):
+            vars(layer)["forward"] = partial(_gated_band_map, layer)
+        elif isinstance(layer, gated.GatedRecurrence):
+            vars(layer)["forward"] = partial(_gated_recurrence, layer)
+        elif isinstance(layer, GatedMixer):
+            vars(layer).update(_encode=partial(_encode, layer), _decode=partial(_decode, layer))
         elif isinstance(layer, ChannelMap):
             vars(layer)["forward"] = partial(_channel_map, layer)
         elif isinstance(layer, TemporalBlock) and not many:
@@ -70,7 +82,7 @@ def for_tracing(network: Any, many: bool) -> Any:
         elif isinstance(layer, nn.PReLU) and layer.num_parameters == 1:
             # ONNX Runtime's PRelu takes ten times as long.
             vars(layer)["forward"] = partial(F.leaky_relu, negative_slope=layer.weight.item())
-        elif isinstance(layer, SpectralFeatures):
+        elif isinstance(layer, SpectralFeatures | SteadyFeatures):
             vars(layer)["transform"] = partial(_forward_transform, layer)
         elif isinstance(layer, OverlapAddHead):
             vars(layer)["transform"] = partial(_inverse_transform, layer)
@@ -209,6 +221,87 @@ def _band_map(layer: BandMap, x: Tensor, hidden: int) -> Tensor:
     y, stream = (value.flatten(2).squeeze(0) for value in (layer.norm(x), x))
     h = F.relu(torch.addmm(layer.in_bias[:hidden, None], layer.in_weight[:hidden], y))
     return torch.addmm(stream, layer.out_weight[:hidden].t(), h).view(x.shape)
+
+
+def _gated_band_map(layer: gated.BandMap, x: Tensor, hidden: int) -> Tensor:
+    """As `gated.BandMap.forward`; for one frame of one signal the products add what is to be added."""
+    weights = layer.in_weight[:hidden], layer.in_bias[:hidden, None], layer.out_weight[:hidden].t()
+    h = F.relu(torch.matmul(weights[0], layer.norm(x)) + weights[1])
+    return x + torch.matmul(weights[2], h)
+
+
+def _gated_recurrence(
+    layer: gated.GatedRecurrence, x: Tensor, hidden: int, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As `gated.GatedRecurrence.forward`: three products, whose activations are fused, and nothing is split."""
+    frames, units = x.shape[0], slice(hidden)
+    y = layer.norm(x).flatten(0, 2)
+    weights, biases = layer.in_weight[units].unbind(1), layer.in_bias[units].unbind(1)
+    keep, value, gate = (torch.addmm(bias, y, weight.t()) for weight, bias in zip(weights, biases, strict=True))
+    keep, before = torch.sigmoid(keep), state[..., :hidden]
+    if isinstance(frames, int) and frames == 1:
+        shaped = (1, *before.shape)
+        keep, value = keep.view(shaped), value.view(shaped)
+        h = value + keep * (before - value)
+        last = h.squeeze(0)
+    else:
+        shaped = (frames, *before.shape)
+        keep, value = keep.view(shaped), value.view(shaped)
+        h = torch.onnx.ops.symbolic(
+            f"sese::{RECUR}", (keep, (1 - keep) * value, before), dtype=x.dtype, shape=shaped, version=1
+        )
+        last = h[-1]
+    u = h.flatten(0, 2) * F.silu(gate)
+    made = torch.addmm(x.flatten(0, 2), u, layer.out_weight[units]).view(x.shape)
+    return made, torch.cat([last, state[..., hidden:]], dim=2) if hidden < layer.size else last
+
+
+def _encode(layer: GatedMixer, spectra: Tensor) -> Tensor:
+    """As `GatedMixer._encode`, by one look-up of all windows of a width.
+
+    Beyond the ends a window has zeros: the imaginary part of the lowest bin, which is always zero.
+    """
+    frames, batch = spectra.shape[:2]
+    flat = spectra.flatten(2)
+    zero = 2 * layer.bins
+    made, start = [], 0
+    for linear, (count, bins) in zip(layer.encoder, layer.bands, strict=True):
+        inside = torch.arange(-(bins // 2), count * bins + bins // 2)
+        chunks = inside.unflatten(0, (count + 1, bins))
+        windows = torch.cat([chunks[:-1], chunks[1:]], dim=1).unsqueeze(1)  # (band, 1, bin)
+        part = torch.arange(3).view(1, 3, 1) * layer.bins
+        beyond = (windows < 0) | (windows >= count * bins)
+        places = torch.where(beyond, zero, part + start + windows)
+        looked = flat.index_select(2, places.flatten()).view(frames, batch, count, -1)
+        made.append(F.linear(looked, linear.weight))  # type: ignore[arg-type]
+        start += count * bins
+    return torch.cat(made, dim=2) + layer.offset
+
+
+def _decode(layer: GatedMixer, x: Tensor) -> Tensor:
+    """As `GatedMixer._decode`, by two look-ups in all windows: of bins in the one and in the other half."""
+    made, first, second, start = [], [], [], 0
+    widths = [count for count, _ in layer.bands]
+    total = sum(4 * bins * count for count, bins in layer.bands)
+    for linear, part, (count, bins) in zip(layer.decoder, x.split(widths, dim=2), layer.bands, strict=True):
+        made.append(F.linear(part, linear.weight).flatten(2))  # type: ignore[arg-type]
+        at = torch.arange(count * bins) + bins // 2  # in the sum of windows, before its ends are cut off
+        chunk, within = at // bins, at % bins
+        for places, band, half in ((first, chunk, 0), (second, chunk - 1, 1)):
+            of_parts = [
+                torch.where(
+                    (band >= 0) & (band < count),
+                    start + band * 4 * bins + half * 2 * bins + which * bins + within,
+                    total,
+                )
+                for which in range(2)
+            ]
+            places.append(torch.stack(of_parts))
+        start += count * 4 * bins
+    made.append(x[:, :, :1, 0] * 0)
+    flat = torch.cat(made, dim=2)
+    looked = [flat.index_select(2, torch.cat(places, dim=1).flatten()) for places in (first, second)]
+    return (looked[0] + looked[1]).view(*x.shape[:2], 2, layer.bins)
 
 
 def _channel_map(layer: ChannelMap, x: Tensor, hidden: int) -> Tensor:

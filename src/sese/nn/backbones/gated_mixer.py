@@ -1,0 +1,184 @@
+"""The slimmable spectral network of `sese-2`, ours: a map along the bands and a gated recurrence along time.
+
+Windows of bins become bands of channels, a residual stream of full width. A block adds two branches to it: a
+map along the bands, and a gated linear recurrence along time that the bands share. Windows of the stream
+become a complex mask. A level keeps the first blocks, and the first hidden units of each; the stream keeps its
+width, so that a change of level needs no hand-over. See docs/systems/gated_mixer.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sese.nn.layers.gated import BandMap, GatedRecurrence, Hidden
+from sese.nn.plan import Plan, Site, spread
+from sese.nn.runs import masked_or_sliced
+from sese.nn.state import State
+
+PARTS = 3
+"""Values of a bin that go in: the magnitude, the real and the imaginary part."""
+
+
+class GatedMixer(nn.Module):
+    """From compressed spectra to complex masks.
+
+    Args:
+        bands: from low to high frequencies, pairs of (bands, bins in each); the bins sum to half the window.
+        channels: of the stream.
+        blocks: blocks that each level keeps, growing or the same.
+        band_units, time_units: hidden units of the branches at each level, the same.
+    """
+
+    frames_apart = False
+    """What a frame keeps decides what the states become, so frames must run in order."""
+
+    def __init__(
+        self,
+        bands: Sequence[tuple[int, int]],
+        channels: int,
+        blocks: Sequence[int],
+        band_units: Sequence[int],
+        time_units: Sequence[int],
+    ):
+        super().__init__()
+        self.bands, self.channels = tuple(bands), channels
+        self.bins = sum(count * bins for count, bins in bands)
+        count = sum(count for count, _ in bands)
+        self.encoder = nn.ModuleList(nn.Linear(2 * PARTS * bins, channels, bias=False) for _, bins in bands)
+        self.offset = nn.Parameter(torch.empty(count, channels))
+        nn.init.normal_(self.offset, std=0.1)
+        # Any: PyTorch's type of what is in a list says nothing.
+        self.blocks: Any = nn.ModuleList(
+            Block(
+                count,
+                channels,
+                *(
+                    tuple(units if block < kept else 0 for units, kept in zip(sizes, blocks, strict=True))
+                    for sizes in (band_units, time_units)
+                ),
+            )
+            for block in range(blocks[-1])
+        )
+        self.norm = nn.LayerNorm(channels)
+        decoder: list[Any] = [nn.Linear(channels, 4 * bins, bias=False) for _, bins in bands]
+        with torch.no_grad():  # what goes in comes out, at first
+            for layer in decoder:
+                layer.weight *= 0.1
+        self.decoder = nn.ModuleList(decoder)
+        self.passed = nn.Parameter(torch.tensor([1.0, 0.0]).repeat_interleave(self.bins).view(2, -1))
+        costs = list(accumulate(self.macs()[1]["scale"]))
+        # Users give these as budgets, so they are round numbers.
+        used = [round(cost / costs[-1], 2) or cost / costs[-1] for cost in costs]
+        self.sites = (Site("scale", tuple(b - a for a, b in pairwise([0.0, *used])), "prefix"),)
+
+    @property
+    def frame_samples(self) -> int:
+        """Values that go in for a frame."""
+        return PARTS * self.bins
+
+    def macs(self) -> tuple[int, dict[str, list[int]]]:
+        """Return the multiply-accumulates of a frame: those under any plan, and those each unit adds."""
+        static = sum(2 * bins * (PARTS + 2) * count * self.channels for count, bins in self.bands)
+        levels = len(self.blocks[0].band_units)
+        totals = [0] + [sum(block.macs(units) for block in self.blocks) for units in range(1, levels + 1)]
+        return static, {"scale": [b - a for a, b in pairwise(totals)]}
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the state behind the batch axis."""
+        return {f"time.{i}": (len(self.offset), block.time.size) for i, block in enumerate(self.blocks)}
+
+    def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute masks.
+
+        Args:
+            x: (batch, frame * 3 * bin) compressed spectra: a frame's magnitudes, real and imaginary parts.
+            plan: for the site ``scale``, what runs in each frame.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            The mask (batch, frame * 2 * bin), a frame's real parts before its imaginary ones, and the next state.
+        """
+        spectra = x.unflatten(1, (-1, PARTS, self.bins))
+        mask, state = masked_or_sliced(self.run, self.run, spectra, plan["scale"], state)
+        return mask.flatten(1), state
+
+    def run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run frames (batch, frame, 3, bin) that all keep this many units, or what masks say."""
+        device = spectra.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else spectra.dtype
+        with torch.autocast(device, enabled=False):  # casts are few here, and known
+            x = self._encode(spectra.transpose(0, 1).to(dtype))
+            after = dict(state)
+            for i, block in enumerate(self.blocks):
+                if not isinstance(keep, int) or block.band_units[keep - 1]:
+                    x, after[f"time.{i}"] = block(x, keep, state[f"time.{i}"])
+            norm = self.norm.weight.to(dtype), self.norm.bias.to(dtype)
+            mask = self._decode(F.layer_norm(x, (self.channels,), *norm))
+        return mask.transpose(0, 1) + self.passed.to(dtype), after
+
+    def _encode(self, spectra: Tensor) -> Tensor:
+        """(frame, batch, 3, bin) -> (frame, batch, band, channel); a band's window is twice its width."""
+        made = []
+        parts = spectra.split([count * bins for count, bins in self.bands], dim=3)
+        for layer, part, (count, bins) in zip(self.encoder, parts, self.bands, strict=True):
+            halves = F.pad(part, (bins // 2, bins // 2)).unflatten(3, (count + 1, bins)).transpose(2, 3)
+            windows = torch.cat([halves[:, :, :-1], halves[:, :, 1:]], dim=4).flatten(3)
+            made.append(F.linear(windows, layer.weight.to(windows.dtype)))  # type: ignore[arg-type,operator]
+        return torch.cat(made, dim=2) + self.offset.to(spectra.dtype)
+
+    def _decode(self, x: Tensor) -> Tensor:
+        """(frame, batch, band, channel) -> (frame, batch, 2, bin); windows overlap by half."""
+        made = []
+        parts = x.split([count for count, _ in self.bands], dim=2)
+        for layer, part, (_, bins) in zip(self.decoder, parts, self.bands, strict=True):
+            windows = F.linear(part, layer.weight.to(part.dtype))  # type: ignore[arg-type,operator]
+            # (frame, batch, band, half, part, bin) -> half, (frame, batch, part, band, bin)
+            first, second = windows.unflatten(3, (2, 2, bins)).permute(3, 0, 1, 4, 2, 5)
+            whole = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+            made.append(whole.flatten(3)[..., bins // 2 : -(bins // 2)])
+        return torch.cat(made, dim=3)
+
+
+class Block(nn.Module):
+    """Mixing along the bands, then along time and channels.
+
+    Args:
+        bands, channels: of the stream.
+        band_units, time_units: hidden units of the branches at each level; 0 leaves the block out.
+    """
+
+    def __init__(self, bands: int, channels: int, band_units: tuple[int, ...], time_units: tuple[int, ...]):
+        super().__init__()
+        self.band_units, self.time_units = band_units, time_units
+        self.band = BandMap(bands, channels, band_units[-1])
+        self.time = GatedRecurrence(bands, channels, time_units[-1])
+
+    def macs(self, units: int) -> int:
+        """Return the multiply-accumulates of one frame with `units` units of the site kept."""
+        return self.band.macs(self.band_units[units - 1]) + self.time.macs(self.time_units[units - 1])
+
+    def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """Return how much of each weight is used with `units` units of the site kept, from axis 0 on."""
+        branches = {
+            "band": self.band.used(self.band_units[units - 1]),
+            "time": self.time.used(self.time_units[units - 1]),
+        }
+        return {
+            f"{branch}.{name}": kept for branch, names in branches.items() for name, kept in names.items()
+        }
+
+    def forward(self, x: Tensor, keep: int | Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Run on the stream (frame, batch, band, channel) with this many units, or under masks of units."""
+        x = self.band(x, _hidden(keep, self.band_units))
+        return self.time(x, _hidden(keep, self.time_units), state)
+
+
+def _hidden(keep: int | Tensor, sizes: tuple[int, ...]) -> Hidden:
+    """Units of the site -> hidden units; masks (batch, frame, unit) -> (frame, batch, hidden unit)."""
+    return sizes[keep - 1] if isinstance(keep, int) else spread(keep, sizes).transpose(0, 1)

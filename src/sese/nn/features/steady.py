@@ -1,0 +1,103 @@
+"""Compressed spectra at a level that neither loud sounds, nor digital silence, nor an offset can spoil.
+
+What is amiss in recordings is kept from the network here, where it is cheap: a constant offset is tracked and
+subtracted, frames of digital silence have no say in the level, and the level stays near that of the last
+frames when sounds become much louder or softer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sese.nn.features.level import smooth
+from sese.nn.features.short_time import ShortTimeFeatures, analysis_window
+from sese.nn.features.stft import LEVEL_FLOOR, POWER_FLOOR, compress
+from sese.nn.state import State
+
+OFFSET_FRAMES = 16
+"""Time constant of the offset: long against a period of the deepest voice, so that speech keeps its own."""
+
+RECENT_FRAMES = 16
+"""Time constant of the level of the last frames."""
+
+MOST = 4.0
+"""How far the level may be from that of the last frames, as a ratio of powers of compressed magnitudes: 4 is
+18 dB of the sound's own power."""
+
+SILENCE = 1e-7
+"""Largest magnitude of a sample in a frame that has no say in the level: -140 dBFS is no sound but zeros."""
+
+FORGOTTEN = 1e-6
+"""Added to weights, so that after long silence a level begins afresh."""
+
+
+class SteadyFeatures(ShortTimeFeatures):
+    """Magnitudes and real and imaginary parts, all compressed, at a steady level, for the network.
+
+    The bin at the Nyquist frequency is left out.
+
+    Args:
+        n_fft: samples in a window, twice the hop.
+        hop_length: samples a frame.
+        level_frames: time constant of the running level, in frames.
+        bands: that a policy sees, evenly wide.
+    """
+
+    def __init__(self, n_fft: int, hop_length: int, level_frames: int, bands: int = 32):
+        super().__init__(analysis_window(n_fft), n_fft // 2, level_frames, bands)
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the state behind the batch axis."""
+        return {"past": (self.n_fft - self.hop_length,), "offset": (1,), "level": (4,)}
+
+    def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Transform, compress and normalise.
+
+        Args:
+            audio: (batch, time) in [-1, 1], time a multiple of the hop.
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            (batch, frame * 3 * bin), a frame's magnitudes before its real and imaginary parts, all compressed;
+            the spectrum (batch, frame * 2 * bin), and the next state.
+        """
+        audio, offset = self._centred(audio, state["offset"])
+        spectrum, past = self.analyse(audio, state["past"])
+        compressed = compress(spectrum)
+        magnitude = compressed.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR).sqrt()
+        power = compressed.square().flatten(2).sum(2) / self.bins
+        level, levels = self._level(power, audio, state["level"])
+        signal = torch.cat([magnitude, compressed], dim=2) / level.unflatten(1, (-1, 1, 1))
+        return signal.flatten(1), spectrum.flatten(1), {"past": past, "offset": offset, "level": levels}
+
+    def _centred(self, audio: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Subtract the offset, which goes from each frame's estimate to the next in a straight line."""
+        hops = audio.unflatten(1, (-1, self.hop_length))
+        offset = smooth(hops.mean(2), before, 1 - 1 / OFFSET_FRAMES)
+        earlier = torch.cat([before, offset], dim=1)[:, :-1]
+        ramp = torch.arange(1, self.hop_length + 1, device=audio.device) / self.hop_length
+        track = earlier.unsqueeze(2) + (offset - earlier).unsqueeze(2) * ramp.to(audio.dtype)
+        return (hops - track).flatten(1), offset[:, -1:]
+
+    def _level(self, power: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the level of each frame (batch, frame) and the next averages.
+
+        Averages of the powers and of their weights, over a long and a short time, are (batch, 4).
+        """
+        loudest = audio.unflatten(1, (-1, self.hop_length)).abs().amax(2)
+        weight = (loudest > SILENCE).to(power.dtype)
+        parts = []
+        for place, decay in ((0, self.decay), (2, 1 - 1 / RECENT_FRAMES)):
+            parts.append(smooth(weight * power, state[:, place : place + 1], decay))
+            parts.append(smooth(weight, state[:, place + 1 : place + 2], decay))
+        slow, recent = (
+            parts[place] / (parts[place + 1] + FORGOTTEN) for place in (0, 2)
+        )
+        steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
+        return steady.sqrt() + LEVEL_FLOOR, torch.stack([part[:, -1] for part in parts], dim=1)
+
+    def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
+        """Return what a policy sees: mean compressed magnitudes of even bands, (batch, frame * band)."""
+        magnitude = signal.unflatten(1, (-1, 3, self.bins))[:, :, 0]
+        return self.in_bands(magnitude)
