@@ -1,4 +1,4 @@
-"""Compile C where it runs, for the processor that is there, and keep the library in the user's cache folder."""
+"""Compile C for the processor that runs it, and keep the library in the user's cache folder."""
 
 from __future__ import annotations
 

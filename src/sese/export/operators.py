@@ -233,11 +233,13 @@ def _gated_band_map(layer: gated.BandMap, x: Tensor, hidden: int) -> Tensor:
 def _gated_recurrence(
     layer: gated.GatedRecurrence, x: Tensor, hidden: int, state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """As `gated.GatedRecurrence.forward`: three products, whose activations are fused, and nothing is split."""
+    """As `gated.GatedRecurrence.forward`: three products, with fused activations."""
     frames, units = x.shape[0], slice(hidden)
     y = layer.norm(x).flatten(0, 2)
     weights, biases = layer.in_weight[units].unbind(1), layer.in_bias[units].unbind(1)
-    keep, value, gate = (torch.addmm(bias, y, weight.t()) for weight, bias in zip(weights, biases, strict=True))
+    keep, value, gate = (
+        torch.addmm(bias, y, weight.t()) for weight, bias in zip(weights, biases, strict=True)
+    )
     keep, before = torch.sigmoid(keep), state[..., :hidden]
     if isinstance(frames, int) and frames == 1:
         shaped = (1, *before.shape)
@@ -280,7 +282,10 @@ def _encode(layer: GatedMixer, spectra: Tensor) -> Tensor:
 
 def _decode(layer: GatedMixer, x: Tensor) -> Tensor:
     """As `GatedMixer._decode`, by two look-ups in all windows: of bins in the one and in the other half."""
-    made, first, second, start = [], [], [], 0
+    made: list[Tensor] = []
+    first: list[Tensor] = []
+    second: list[Tensor] = []
+    start = 0
     widths = [count for count, _ in layer.bands]
     total = sum(4 * bins * count for count, bins in layer.bands)
     for linear, part, (count, bins) in zip(layer.decoder, x.split(widths, dim=2), layer.bands, strict=True):
@@ -403,7 +408,7 @@ def _convolve(layer: DepthwiseBlock, x: Tensor) -> Tensor:
     return y
 
 
-def _forward_transform(layer: SpectralFeatures, frames: Tensor) -> Tensor:
+def _forward_transform(layer: SpectralFeatures | SteadyFeatures, frames: Tensor) -> Tensor:
     """As `SpectralFeatures.transform`, by ONNX' Fourier transform."""
     batch, count, bins = frames.shape[0], frames.shape[1], layer.bins + 1
     spectrum = torch.onnx.ops.symbolic(

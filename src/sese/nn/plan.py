@@ -147,10 +147,11 @@ class Slices:
     groups: tuple[tuple[int, Tensor | slice | None], ...]
 
 
-def resolve(keep: Keep | Slices, batch: int, frames: int) -> Tensor | Slices:
+def resolve(keep: Keep | Slices, batch: int, frames: int, least: int = 1) -> Tensor | Slices:
     """Choose how a prefix site is run: by masks where a gradient has to reach the choice, else by slices.
 
-    Both give the same result to rounding; slices leave the arithmetic out.
+    Both give the same result to rounding; slices leave the arithmetic out. No frame may keep fewer units than
+    `least`.
     """
     if isinstance(keep, Slices):
         return keep
@@ -160,8 +161,9 @@ def resolve(keep: Keep | Slices, batch: int, frames: int) -> Tensor | Slices:
     if keep.requires_grad:
         return keep
     counts = keep.sum(-1).round().long().flatten()
-    if not torch.equal(keep.flatten(0, 1), counts_to_mask(counts, keep.shape[-1])) or not counts.all():
-        raise InputError("the plan's mask keeps units that are no prefix; keep the first k, k >= 1")
+    prefix = torch.equal(keep.flatten(0, 1), counts_to_mask(counts, keep.shape[-1]))
+    if not prefix or int(counts.min()) < least:
+        raise InputError(f"the plan's mask keeps units that are no prefix; keep the first k, k >= {least}")
     runs, sizes = counts.unique_consecutive(return_counts=True)
     present = counts.unique().tolist()
     if len(present) == 1:

@@ -25,16 +25,25 @@ Masked = Callable[[Tensor, Tensor, State], tuple[Tensor, dict[str, Tensor]]]
 
 
 def masked_or_sliced(
-    masked: Masked, sliced: Run, x: Tensor, keep: Keep, state: State
+    masked: Masked, sliced: Run, x: Tensor, keep: Keep, state: State, rests: bool = False
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Run frames (batch, frame, ...) under masks where the plan needs gradients, else as `runs` does."""
     if isinstance(keep, Tensor) and keep.requires_grad:
         return masked(x, keep.expand(*x.shape[:2], -1), state)
-    return runs(sliced, x, keep, state)
+    return runs(sliced, x, keep, state, rests)
 
 
-def runs(run: Run, x: Tensor, keep: Keep, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+def runs(
+    run: Run, x: Tensor, keep: Keep, state: State, rests: bool = False
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Run frames (batch, frame, ...) under a prefix keep without gradient.
+
+    Args:
+        run: takes 0 for frames in which the network rests, where `rests`.
+        x: (batch, frame, ...).
+        keep: what is kept.
+        state: before the first frame.
+        rests: whether frames may keep nothing.
 
     Raises:
         InputError: a mask that keeps no prefix.
@@ -42,7 +51,7 @@ def runs(run: Run, x: Tensor, keep: Keep, state: State) -> tuple[Tensor, dict[st
     if isinstance(keep, int):
         return run(x, keep, state)
     batch, frames = x.shape[:2]
-    resolve(keep, batch, frames)  # refuses what is no prefix
+    resolve(keep, batch, frames, least=0 if rests else 1)  # refuses what is no prefix
     return _pieces(run, x, keep.expand(batch, frames, -1).sum(-1).round().long(), state)
 
 

@@ -91,13 +91,19 @@ class TrainingConfig:
         level_shares: for dealt rows, the share of them that each level gets; even when empty.
         hand_over: share of the steps with dealt rows in which each row goes on at another row's level from
             some frame on, so that a network learns to live with changes of its level.
+        rest: share of the steps with dealt rows in which the network rests for a stretch of frames, so that
+            it learns to go on from an old state.
         distill: for ``all`` and ``sandwich``, weight in [0, 1] of the widest level's output as the target
             of the others, against the clean speech.
         losses: name -> weight.
         batch_size: clips in a step, on each device.
         steps: optimiser steps of the whole schedule.
         learning_rate, weight_decay, betas: of AdamW.
+        stft_sizes: whether a step takes the spectral loss at ``all`` STFT sizes, or at ``one``, in turn;
+            validation takes all.
         warmup_steps: linear warm-up; then a cosine falls to `final_learning_rate` times the peak.
+        decay_steps: where above 0, no cosine: the rate stays at its peak, and falls in a straight line in the
+            last so many steps. Such a run can be resumed with more `steps`.
         clip_norm: gradients are scaled down to this norm.
         ema_decay: of the averaged weights that are validated and exported.
         precision: of Lightning, for instance ``bf16-mixed`` or ``32-true``.
@@ -136,6 +142,7 @@ class TrainingConfig:
     train_only: tuple[str, ...] = ("all",)
     level_shares: tuple[float, ...] = ()
     hand_over: float = 0.0
+    rest: float = 0.0
     distill: float = 0.0
     losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "multi_resolution_stft": 0.1})
     batch_size: int = 16
@@ -143,7 +150,9 @@ class TrainingConfig:
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)
+    stft_sizes: Literal["all", "one"] = "all"
     warmup_steps: int = 500
+    decay_steps: int = 0
     final_learning_rate: float = 0.01
     clip_norm: float = 5.0
     ema_decay: float = 0.999
@@ -170,8 +179,8 @@ class TrainingConfig:
         if not self.train_only:
             raise InputError("training.train_only is empty; name weights to train, or use all")
         above_zero(self, "training", "learning_rate")
-        shares(self, "training", "distill", "hand_over", "ema_decay", "final_learning_rate")
-        at_least(self, 0, "training", "weight_decay", "clip_norm", "warmup_steps", "threads")
+        shares(self, "training", "distill", "hand_over", "rest", "ema_decay", "final_learning_rate")
+        at_least(self, 0, "training", "weight_decay", "clip_norm", "warmup_steps", "decay_steps", "threads")
         often = ("validate_steps", "checkpoint_steps", "log_steps")
         at_least(self, 1, "training", "batch_size", "steps", *often, "devices")
 

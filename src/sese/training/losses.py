@@ -5,7 +5,8 @@ All take (batch, time) and return a scalar. `total` weighs them by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -53,7 +54,11 @@ def multi_resolution_stft(estimate: Tensor, clean: Tensor) -> Tensor:
 
 
 def compressed_complex(
-    estimate: Tensor, clean: Tensor, power: float = 0.3, complex_share: float = 0.3
+    estimate: Tensor,
+    clean: Tensor,
+    power: float = 0.3,
+    complex_share: float = 0.3,
+    sizes: Sequence[int] = MIX_RESOLUTIONS,
 ) -> Tensor:
     """Compressed magnitude and compressed complex error (house loss of arXiv 2412.17121's authors).
 
@@ -61,7 +66,7 @@ def compressed_complex(
     several STFT sizes as in arXiv 2608.30739.
     """
     total = estimate.new_zeros(())
-    for n_fft in MIX_RESOLUTIONS:
+    for n_fft in sizes:
         estimated, target = (_stft(x, n_fft, n_fft // 2, n_fft) for x in (estimate, clean))
         # One squared magnitude serves both: |X|^c = (|X|^2)^(c/2), and X |X|^(c-1) is compressed.
         estimated_power, target_power = (
@@ -73,7 +78,7 @@ def compressed_complex(
         )
         spectrum = compressed.real.square() + compressed.imag.square()
         total = total + (1 - complex_share) * magnitude + complex_share * spectrum.mean()
-    return total / len(MIX_RESOLUTIONS)
+    return total / len(sizes)
 
 
 def active_compressed(
@@ -140,7 +145,13 @@ LOSSES = {
 """Name in a configuration -> function."""
 
 
-def total(estimate: Tensor, clean: Tensor, noisy: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
+def total(
+    estimate: Tensor,
+    clean: Tensor,
+    noisy: Tensor,
+    weights: Mapping[str, float],
+    sizes: Sequence[int] = MIX_RESOLUTIONS,
+) -> dict[str, Tensor]:
     """The weighted losses, each by name.
 
     All signals are scaled by the noisy input's level first, so that a loss does not depend on how loud a
@@ -149,10 +160,12 @@ def total(estimate: Tensor, clean: Tensor, noisy: Tensor, weights: Mapping[str, 
     Args:
         estimate, clean, noisy: (batch, time).
         weights: name of a loss -> its weight.
+        sizes: n_fft of the spectra of `compressed_complex`.
     """
     scale = 0.1 / noisy.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
     estimate, clean = estimate * scale, clean * scale
-    return {name: weight * LOSSES[name](estimate, clean) for name, weight in weights.items() if weight}
+    losses = LOSSES | {"compressed_complex": partial(compressed_complex, sizes=sizes)}
+    return {name: weight * losses[name](estimate, clean) for name, weight in weights.items() if weight}
 
 
 def _stft(x: Tensor, n_fft: int, hop_length: int, win_length: int) -> Tensor:

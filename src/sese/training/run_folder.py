@@ -21,7 +21,7 @@ METRICS = "metrics.jsonl"
 FREE = frozenset(
     {"name", "data.cache_dir", "data.pesq_clips"}
     | {f"training.{name}" for name in ("batch_size", "steps", "precision", "devices", "strategy", "threads")}
-    | {f"training.{name}_steps" for name in ("validate", "checkpoint", "log")}
+    | {f"training.{name}_steps" for name in ("decay", "validate", "checkpoint", "log")}
 )
 """What of a configuration may change when a run is resumed. All else makes the weights what they are, the
 best of them comparable, and those who are held out strangers."""

@@ -18,7 +18,7 @@ from sese.nn.plan import utilization
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig
-from sese.training.losses import si_sdr, total
+from sese.training.losses import MIX_RESOLUTIONS, si_sdr, total
 from sese.training.metric_guided import noise_correlation
 from sese.training.pruning import pruning
 from sese.training.purification import Purifier
@@ -89,7 +89,10 @@ class EnhancementTask(lightning.LightningModule):
         """The configured losses by name; all (batch, 1, time)."""
         with torch.autocast(noisy.device.type, enabled=False):
             signals = [x.squeeze(1).float() for x in (estimate, target, noisy)]
-            return total(signals[0], signals[1], signals[2], self.config.training.losses)
+            sizes: tuple[int, ...] = MIX_RESOLUTIONS
+            if self.training and self.config.training.stft_sizes == "one":
+                sizes = (sizes[self.global_step % len(sizes)],)
+            return total(signals[0], signals[1], signals[2], self.config.training.losses, sizes)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave a step out whose gradients are not finite, rather than lose the weights to it."""
@@ -149,7 +152,7 @@ class EnhancementTask(lightning.LightningModule):
         return torch.tensor([pesq_wb(reference, tested, rate) for reference, tested in pairs])
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a linear warm-up and a cosine."""
+        """AdamW with a linear warm-up, and a cosine or a straight fall at the end."""
         settings = self.config.training
         # Biases are not decayed: they carry levels, not complexity.
         groups = []
@@ -169,9 +172,12 @@ class EnhancementTask(lightning.LightningModule):
         def factor(step: int) -> float:
             if step < settings.warmup_steps:
                 return (step + 1) / settings.warmup_steps
-            done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-            cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-            return settings.final_learning_rate + (1 - settings.final_learning_rate) * cosine
+            if settings.decay_steps:
+                left = min(1.0, max(0.0, (settings.steps - step) / settings.decay_steps))
+            else:
+                done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+                left = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+            return settings.final_learning_rate + (1 - settings.final_learning_rate) * left
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

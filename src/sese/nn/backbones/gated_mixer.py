@@ -2,8 +2,8 @@
 
 Windows of bins become bands of channels, a residual stream of full width. A block adds two branches to it: a
 map along the bands, and a gated linear recurrence along time that the bands share. Windows of the stream
-become a complex mask. A level keeps the first blocks, and the first hidden units of each; the stream keeps its
-width, so that a change of level needs no hand-over. See docs/systems/gated_mixer.md.
+become a complex mask. A level keeps the first blocks, and the first hidden units of each; the stream keeps
+its width, so that levels may change at any frame. See docs/systems/gated_mixer.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ PARTS = 3
 """Values of a bin that go in: the magnitude, the real and the imaginary part."""
 
 
+REST_MASK = 0.4
+"""What a mask has in every bin at rest; the head cubes it: 24 dB of attenuation."""
+
+
 class GatedMixer(nn.Module):
     """From compressed spectra to complex masks.
 
@@ -35,6 +39,7 @@ class GatedMixer(nn.Module):
         band_units, time_units: hidden units of the branches at each level, the same.
     """
 
+    real: Tensor
     frames_apart = False
     """What a frame keeps decides what the states become, so frames must run in order."""
 
@@ -71,7 +76,9 @@ class GatedMixer(nn.Module):
             for layer in decoder:
                 layer.weight *= 0.1
         self.decoder = nn.ModuleList(decoder)
-        self.passed = nn.Parameter(torch.tensor([1.0, 0.0]).repeat_interleave(self.bins).view(2, -1))
+        real = torch.tensor([1.0, 0.0]).repeat_interleave(self.bins).view(2, -1)
+        self.passed = nn.Parameter(real.clone())
+        self.register_buffer("real", real, persistent=False)
         costs = list(accumulate(self.macs()[1]["scale"]))
         # Users give these as budgets, so they are round numbers.
         used = [round(cost / costs[-1], 2) or cost / costs[-1] for cost in costs]
@@ -102,14 +109,20 @@ class GatedMixer(nn.Module):
             state: tensors as in `state_shapes`.
 
         Returns:
-            The mask (batch, frame * 2 * bin), a frame's real parts before its imaginary ones, and the next state.
+            The mask (batch, frame * 2 * bin), a frame's real parts before its imaginary ones, and the next
+            state.
         """
         spectra = x.unflatten(1, (-1, PARTS, self.bins))
-        mask, state = masked_or_sliced(self.run, self.run, spectra, plan["scale"], state)
+        mask, state = masked_or_sliced(self.run, self.run, spectra, plan["scale"], state, rests=True)
         return mask.flatten(1), state
 
     def run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run frames (batch, frame, 3, bin) that all keep this many units, or what masks say."""
+        """Run frames (batch, frame, 3, bin) that all keep this many units, or what masks say.
+
+        Where nothing is kept the network rests: states are held, and all bins are lowered alike.
+        """
+        if isinstance(keep, int) and keep == 0:
+            return (REST_MASK * self.real).expand(*spectra.shape[:2], -1, -1), dict(state)
         device = spectra.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else spectra.dtype
         with torch.autocast(device, enabled=False):  # casts are few here, and known
@@ -129,7 +142,7 @@ class GatedMixer(nn.Module):
         for layer, part, (count, bins) in zip(self.encoder, parts, self.bands, strict=True):
             halves = F.pad(part, (bins // 2, bins // 2)).unflatten(3, (count + 1, bins)).transpose(2, 3)
             windows = torch.cat([halves[:, :, :-1], halves[:, :, 1:]], dim=4).flatten(3)
-            made.append(F.linear(windows, layer.weight.to(windows.dtype)))  # type: ignore[arg-type,operator]
+            made.append(F.linear(windows, layer.weight.to(windows.dtype)))  # type: ignore[arg-type]
         return torch.cat(made, dim=2) + self.offset.to(spectra.dtype)
 
     def _decode(self, x: Tensor) -> Tensor:
@@ -137,7 +150,7 @@ class GatedMixer(nn.Module):
         made = []
         parts = x.split([count for count, _ in self.bands], dim=2)
         for layer, part, (_, bins) in zip(self.decoder, parts, self.bands, strict=True):
-            windows = F.linear(part, layer.weight.to(part.dtype))  # type: ignore[arg-type,operator]
+            windows = F.linear(part, layer.weight.to(part.dtype))  # type: ignore[arg-type]
             # (frame, batch, band, half, part, bin) -> half, (frame, batch, part, band, bin)
             first, second = windows.unflatten(3, (2, 2, bins)).permute(3, 0, 1, 4, 2, 5)
             whole = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))

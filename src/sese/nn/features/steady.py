@@ -59,7 +59,7 @@ class SteadyFeatures(ShortTimeFeatures):
             state: tensors as in `state_shapes`.
 
         Returns:
-            (batch, frame * 3 * bin), a frame's magnitudes before its real and imaginary parts, all compressed;
+            (batch, frame * 3 * bin), all compressed, magnitudes before real and imaginary parts;
             the spectrum (batch, frame * 2 * bin), and the next state.
         """
         audio, offset = self._centred(audio, state["offset"])
@@ -91,9 +91,7 @@ class SteadyFeatures(ShortTimeFeatures):
         for place, decay in ((0, self.decay), (2, 1 - 1 / RECENT_FRAMES)):
             parts.append(smooth(weight * power, state[:, place : place + 1], decay))
             parts.append(smooth(weight, state[:, place + 1 : place + 2], decay))
-        slow, recent = (
-            parts[place] / (parts[place + 1] + FORGOTTEN) for place in (0, 2)
-        )
+        slow, recent = (parts[place] / (parts[place + 1] + FORGOTTEN) for place in (0, 2))
         steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
         return steady.sqrt() + LEVEL_FLOOR, torch.stack([part[:, -1] for part in parts], dim=1)
 

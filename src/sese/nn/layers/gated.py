@@ -118,7 +118,7 @@ class GatedRecurrence(nn.Module):
         if isinstance(hidden, int) and kernels.usable(x):
             made, last = _GatedRecurrence.apply(x, before, *norm, *weights)
         else:
-            y = F.layer_norm(x, (self.channels,), *(value.to(x.dtype) for value in norm))
+            y = F.layer_norm(x, (self.channels,), norm[0].to(x.dtype), norm[1].to(x.dtype))
             in_weight, in_bias, out_weight = (weight.to(x.dtype) for weight in weights)
             gates = F.linear(y, in_weight.transpose(0, 1).flatten(0, 1), in_bias.t().flatten())
             keep, value, gate = gates.to(before.dtype).chunk(3, dim=3)

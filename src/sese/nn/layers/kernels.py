@@ -40,7 +40,13 @@ def library() -> ctypes.CDLL | None:
     """Return the compiled kernels, or None where they cannot be compiled."""
     source = (files("sese.nn.layers") / "kernels.c").read_bytes()
     # Without these the compiler may not turn rounding, comparisons and sums into vectors.
-    flags = ("-fno-math-errno", "-fno-trapping-math", "-ffinite-math-only", "-fno-signed-zeros", "-fopenmp-simd")
+    flags = (
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffinite-math-only",
+        "-fno-signed-zeros",
+        "-fopenmp-simd",
+    )
     try:
         kernels = ctypes.CDLL(str(compile_library(source, flags, libraries=("-lm",))))
     except InputError as error:
@@ -117,7 +123,7 @@ def shift_relu(y: Tensor, bias: Tensor) -> None:
 
 
 def shift_relu_backward(slope: Tensor, y: Tensor) -> Tensor:
-    """Turn the gradient of y (row, unit) into that before `shift_relu`, in place; return the bias' gradient."""
+    """Turn the gradient of y (row, unit) into that before `shift_relu`, in place; return the bias's."""
     dbias = torch.zeros(y.shape[1])
     _run("shift_relu_backward", slope, y, dbias, *y.shape)
     return dbias

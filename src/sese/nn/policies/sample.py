@@ -42,6 +42,24 @@ def hand_over(levels: Tensor, frames: int, generator: torch.Generator) -> Tensor
     return torch.cat([levels.expand(-1, frame), others.expand(-1, frames - frame)], dim=1)
 
 
+def rest(levels: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+    """Let all rows rest, level -1, over one stretch of at most half of their frames.
+
+    Args:
+        levels: (row, frame), or (row, 1) for the same in all frames.
+        frames: in a row, 4 or more.
+        generator: draws where the stretch lies.
+
+    Returns:
+        (row, frame) levels.
+    """
+    length = int(torch.randint(1, frames // 2 + 1, (), generator=generator))
+    begin = int(torch.randint(1, frames - length, (), generator=generator))
+    levels = levels.expand(-1, frames).clone()
+    levels[:, begin : begin + length] = -1
+    return levels
+
+
 def sandwich(levels: int, generator: torch.Generator) -> list[int]:
     """The sandwich rule (Yu and Huang, arXiv 1903.05134): the widest, the narrowest, and one between them."""
     between = torch.randint(1, levels - 1, (), generator=generator).item() if levels > 2 else 0

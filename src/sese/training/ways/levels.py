@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from sese.data.mixing import Mixture
 from sese.nn.policies.fixed import levels_plan
-from sese.nn.policies.sample import deal, hand_over, sandwich
+from sese.nn.policies.sample import deal, hand_over, rest, sandwich
 
 if TYPE_CHECKING:
     from sese.training.task import EnhancementTask
@@ -32,10 +32,12 @@ def widest(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[
 
 
 def dealt(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[str, Tensor]:
-    """Each row at one level; in a share of the steps its level changes within the clip."""
+    """Each row at one level; in a share of the steps its level changes within the clip, or it rests."""
     levels = deal_rows(task, batch.noisy.shape[0], generator).unsqueeze(1)
     if torch.rand((), generator=generator) < task.config.training.hand_over:
         levels = hand_over(levels, task.model.frames(batch.noisy.shape[2]), generator)
+    if torch.rand((), generator=generator) < task.config.training.rest:
+        levels = rest(levels, task.model.frames(batch.noisy.shape[2]), generator)
     plan = levels_plan(task.model.sites, levels)
     return task.losses(task.model.enhance_clip(batch.noisy, plan), batch.clean, batch.noisy)
 
