@@ -19,8 +19,15 @@ from torch import Tensor, nn
 
 from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.features.codes import CodeFeatures
-from sese.nn.features.steady import SteadyFeatures
-from sese.nn.features.stft import SpectralFeatures
+from sese.nn.features.steady import (
+    FORGOTTEN,
+    MOST,
+    OFFSET_FRAMES,
+    RECENT_FRAMES,
+    SILENCE,
+    SteadyFeatures,
+)
+from sese.nn.features.stft import LEVEL_FLOOR, SpectralFeatures
 from sese.nn.heads.overlap_add import OverlapAddHead
 from sese.nn.layers import gated
 from sese.nn.layers.bitwise import Binarisation, Bits, BitwiseGRU, BitwiseLinear
@@ -84,6 +91,8 @@ def for_tracing(network: Any, many: bool) -> Any:
             vars(layer)["forward"] = partial(F.leaky_relu, negative_slope=layer.weight.item())
         elif isinstance(layer, SpectralFeatures | SteadyFeatures):
             vars(layer)["transform"] = partial(_forward_transform, layer)
+            if isinstance(layer, SteadyFeatures) and not many:
+                vars(layer).update(_centred=partial(_centred, layer), _level=partial(_level, layer))
         elif isinstance(layer, OverlapAddHead):
             vars(layer)["transform"] = partial(_inverse_transform, layer)
         elif isinstance(layer, SlimEncoderBlock | SlimDecoderBlock):
@@ -439,6 +448,24 @@ def _inverse_transform(layer: OverlapAddHead, spectrum: Tensor) -> Tensor:
         shape=(batch, count, layer.n_fft, 2),
     )
     return frames[..., 0]
+
+
+def _centred(layer: SteadyFeatures, audio: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """As `SteadyFeatures._centred` for one frame."""
+    offset = before + (audio.mean(1, keepdim=True) - before) / OFFSET_FRAMES
+    ramp = torch.arange(1, layer.hop_length + 1) / layer.hop_length
+    return audio - before * (1 - ramp) - offset * ramp, offset
+
+
+def _level(layer: SteadyFeatures, size: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """As `SteadyFeatures._level` for one frame: all four averages in one operation."""
+    weight = (audio.abs().amax(1, keepdim=True) > SILENCE).to(size.dtype)
+    shares = torch.tensor([1 - layer.decay, 1 / RECENT_FRAMES])
+    after = state + (torch.cat([weight * size, weight], dim=1).unsqueeze(2) - state) * shares
+    of_sizes, of_weights = after.split(1, dim=1)
+    slow, recent = (of_sizes / (of_weights + FORGOTTEN)).squeeze(1).split(1, dim=1)
+    steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
+    return steady.sqrt() + LEVEL_FLOOR, after
 
 
 def _reordered(gates: Tensor) -> Tensor:

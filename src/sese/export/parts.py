@@ -18,6 +18,7 @@ from onnx import helper
 from torch import Tensor, nn
 
 from sese.export.gates import Way, decide_together, gates_for_tracing, gather, open_gates
+from sese.export.loops import with_loops
 from sese.export.operators import for_tracing
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, full
@@ -93,7 +94,7 @@ class Parts:
         if self.routed:
             parts |= {"scores": self._scores(), "choice": self._choice()}
         graphs = _trace(self.model, parts)
-        self.features, self.networks = graphs["features"], [graphs[name] for name in networks]
+        self.features, self.networks = graphs["features"], [with_loops(graphs[name]) for name in networks]
         if self.gated and way is not None:
             self.networks[-1] = open_gates(self.networks[-1], way)
         if self.routed:

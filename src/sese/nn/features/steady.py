@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sese.nn.features.level import smooth
 from sese.nn.features.short_time import ShortTimeFeatures, analysis_window
-from sese.nn.features.stft import LEVEL_FLOOR, POWER_FLOOR, compress
+from sese.nn.features.stft import COMPRESSION, LEVEL_FLOOR, POWER_FLOOR
 from sese.nn.state import State
 
 OFFSET_FRAMES = 16
@@ -49,7 +49,7 @@ class SteadyFeatures(ShortTimeFeatures):
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the state behind the batch axis."""
-        return {"past": (self.n_fft - self.hop_length,), "offset": (1,), "level": (4,)}
+        return {"past": (self.n_fft - self.hop_length,), "offset": (1,), "level": (2, 2)}
 
     def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Transform, compress and normalise.
@@ -64,11 +64,12 @@ class SteadyFeatures(ShortTimeFeatures):
         """
         audio, offset = self._centred(audio, state["offset"])
         spectrum, past = self.analyse(audio, state["past"])
-        compressed = compress(spectrum)
-        magnitude = compressed.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR).sqrt()
-        power = compressed.square().flatten(2).sum(2) / self.bins
-        level, levels = self._level(power, audio, state["level"])
-        signal = torch.cat([magnitude, compressed], dim=2) / level.unflatten(1, (-1, 1, 1))
+        power = spectrum.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR)
+        scale = power ** ((COMPRESSION - 1) / 2)
+        magnitude = power.sqrt() * scale
+        size = magnitude.square().flatten(2).mean(2)
+        level, levels = self._level(size, audio, state["level"])
+        signal = torch.cat([magnitude, spectrum * scale], dim=2) / level.unflatten(1, (-1, 1, 1))
         return signal.flatten(1), spectrum.flatten(1), {"past": past, "offset": offset, "level": levels}
 
     def _centred(self, audio: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,20 +81,26 @@ class SteadyFeatures(ShortTimeFeatures):
         track = earlier.unsqueeze(2) + (offset - earlier).unsqueeze(2) * ramp.to(audio.dtype)
         return (hops - track).flatten(1), offset[:, -1:]
 
-    def _level(self, power: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the level of each frame (batch, frame) and the next averages.
+    def _level(self, size: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the level of each frame (batch, frame), and the next averages.
 
-        Averages of the powers and of their weights, over a long and a short time, are (batch, 4).
+        Args:
+            size: (batch, frame) mean squares of compressed magnitudes.
+            audio: (batch, time).
+            state: (batch, 2, 2) averages of the sizes and of their weights, over a long and a short time.
         """
         loudest = audio.unflatten(1, (-1, self.hop_length)).abs().amax(2)
-        weight = (loudest > SILENCE).to(power.dtype)
-        parts = []
-        for place, decay in ((0, self.decay), (2, 1 - 1 / RECENT_FRAMES)):
-            parts.append(smooth(weight * power, state[:, place : place + 1], decay))
-            parts.append(smooth(weight, state[:, place + 1 : place + 2], decay))
-        slow, recent = (parts[place] / (parts[place + 1] + FORGOTTEN) for place in (0, 2))
+        weight = (loudest > SILENCE).to(size.dtype)
+        both = (weight * size, weight)
+        averages = []
+        for column, decay in ((0, self.decay), (1, 1 - 1 / RECENT_FRAMES)):
+            before = state[:, :, column].split(1, dim=1)
+            smoothed = [smooth(x, start, decay) for x, start in zip(both, before, strict=True)]
+            averages.append(torch.stack(smoothed, dim=1))
+        slow, recent = (average[:, 0] / (average[:, 1] + FORGOTTEN) for average in averages)
         steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
-        return steady.sqrt() + LEVEL_FLOOR, torch.stack([part[:, -1] for part in parts], dim=1)
+        after = torch.stack([average[:, :, -1] for average in averages], dim=2)
+        return steady.sqrt() + LEVEL_FLOOR, after
 
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
         """Return what a policy sees: mean compressed magnitudes of even bands, (batch, frame * band)."""

@@ -35,9 +35,9 @@ class GatedMixerConfig:
     hop_length: int = 256
     bands: tuple[tuple[int, int], ...] = ((16, 8), (8, 16))
     channels: int = 64
-    blocks: tuple[int, ...] = (1, 3, 6)
-    band_units: tuple[int, ...] = (32, 64, 96)
-    time_units: tuple[int, ...] = (48, 96, 192)
+    blocks: tuple[int, ...] = (1, 4, 8)
+    band_units: tuple[int, ...] = (48, 64, 96)
+    time_units: tuple[int, ...] = (96, 128, 192)
     level_seconds: float = 2.0
     router_channels: int = 0
 

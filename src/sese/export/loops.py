@@ -1,0 +1,39 @@
+"""Recurrences over frames as ONNX' loops, in place of the markers that tracing leaves."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+from sese.export.operators import RECUR
+
+
+def with_loops(graph: onnx.GraphProto) -> onnx.GraphProto:
+    """Put a loop, h = keep h + added, in the place of each marked recurrence, in place; returns the graph.
+
+    A marker's inputs are keep and added (frame, ...) and the state before the first frame (...); its output
+    is the state after each frame.
+    """
+    for number, node in enumerate(graph.node):
+        if node.op_type == RECUR:
+            keep, added, state = node.input
+            made = node.output[0]
+            loop = helper.make_node(
+                "Scan", [state, keep, added], [f"{made}_last", made], body=_body(), num_scan_inputs=2
+            )
+            graph.node[number].CopyFrom(loop)
+    return graph
+
+
+def _body() -> onnx.GraphProto:
+    """One frame: the state before, keep and added -> the state after, twice."""
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
+        for names in (("before", "keep", "added"), ("after", "made"))
+    )
+    nodes = [
+        helper.make_node("Mul", ["before", "keep"], ["kept"]),
+        helper.make_node("Add", ["kept", "added"], ["after"]),
+        helper.make_node("Identity", ["after"], ["made"]),
+    ]
+    return helper.make_graph(nodes, "recurrence", inputs, outputs)
