@@ -1,4 +1,4 @@
-"""`sese data describe` and `sese data mix`: what a corpus holds, and fixed noisy sets made from it."""
+"""`sese data`: `describe` a corpus, `select` its good recordings, `mix` a fixed noisy set from it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sese.errors import plain
 
 if TYPE_CHECKING:
     from sese.data.corpora import Corpus, Recording
+    from sese.data.selection import Row
 
 app = typer.Typer(help="Look into corpora and make noisy sets from them.", no_args_is_help=True)
 
@@ -32,6 +33,69 @@ def describe(
         typer.echo(json.dumps(facts, indent=2))
     else:
         _print(facts)
+
+
+@app.command()
+def select(
+    folder: Path = typer.Argument(..., metavar="DIR", help="A corpus, or a folder of audio of one role."),
+    out: Path | None = typer.Option(
+        None, "--out", "-o", help="Manifest to write. Default: DIR/selection.csv."
+    ),
+    role: str = typer.Option("speech", help="Kind of recordings to measure: speech or noise."),
+    min_snr: float | None = typer.Option(None, help="Lowest SNR, dB. Default: speech 30, noise none."),
+    min_bandwidth: float | None = typer.Option(
+        None, help="Lowest bandwidth, Hz. Default: speech 6000, noise none."
+    ),
+    min_level: float | None = typer.Option(
+        None, help="Lowest active level, dBFS. Default: speech -45, noise -60."
+    ),
+    max_clipped: int = typer.Option(2, min=0, help="Highest number of clipped runs of samples."),
+    min_seconds: float = typer.Option(0.5, help="Shortest length, seconds."),
+    max_gated: float = typer.Option(1.0, help="Highest share (0 to 1) of frames below -84 dBFS."),
+    cap_minutes: float | None = typer.Option(
+        None, help="Longest total of each speaker or category, minutes. Default: none."
+    ),
+    jobs: int | None = typer.Option(None, help="Number of processes. Default: one per core."),
+    json_: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Measure recordings and write which are good enough to train on (selection.csv).
+
+    Measures SNR, bandwidth, level, clipping, length and gating of each file.
+    Everything that reads the corpus then leaves out the files to drop.
+    No recording is changed; delete selection.csv to have all of them back.
+    """
+    import json
+    from dataclasses import replace
+
+    from sese.data.corpora import SELECTION, read_selection
+    from sese.data.selection import DEFAULTS, select, write
+    from sese.errors import InputError
+
+    if role not in DEFAULTS:
+        raise InputError(f"data select: --role is {role!r}; use speech or noise")
+    given = {"min_snr_db": min_snr, "min_bandwidth_hz": min_bandwidth, "min_level_dbfs": min_level}
+    limits = replace(
+        DEFAULTS[role],
+        **{name: value for name, value in given.items() if value is not None},
+        max_clipped=max_clipped,
+        min_seconds=min_seconds,
+        max_gated=max_gated,
+        cap_minutes=cap_minutes,
+    )
+    manifest = folder / SELECTION if out is None else out
+    if manifest.exists():
+        read_selection(manifest)  # a damaged one is refused before the work
+    elif out is not None and not out.parent.is_dir():
+        raise InputError(
+            f"data select: there is no folder {out.parent} to write {out.name} in; make it first"
+        )
+    rows = select(folder, role, limits, jobs)  # type: ignore[arg-type]
+    write(rows, manifest)
+    summary = _selection_summary(rows) | {"manifest": str(manifest)}
+    if json_:
+        typer.echo(json.dumps(summary, indent=2))
+    else:
+        _print_selection(summary, role)
 
 
 @app.command()
@@ -101,8 +165,55 @@ def _facts(folder: Path, corpus: Corpus) -> dict[str, Any]:
         facts[kind] = _summary(getattr(corpus, kind))
     facts["pairs"] = len(corpus.pairs)
     facts["licences"] = [str(path) for path in corpus.licences]
+    facts["dropped"] = [{"file": str(p.path), "reason": p.reason} for p in corpus.dropped]
     facts["problems"] = [{"file": str(p.path), "reason": p.reason} for p in corpus.problems]
     return facts
+
+
+def _selection_summary(rows: list[Row]) -> dict[str, Any]:
+    from collections import Counter
+    from statistics import median
+
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+
+    def facts(rows: list[Row]) -> dict[str, Any]:
+        measured = [(row, row.measures) for row in rows if row.measures]
+        snrs = [measures.snr_db for _, measures in measured if measures.snr_db == measures.snr_db]
+        return {
+            "files": len(rows),
+            "files_kept": sum(not row.reasons for row in rows),
+            "hours": round(sum(m.seconds for _, m in measured) / 3600, 4),
+            "hours_kept": round(sum(m.seconds for row, m in measured if not row.reasons) / 3600, 4),
+            "median_snr_db": round(median(snrs), 1) if snrs else None,
+            "dropped": dict(Counter(reason for row in rows for reason in row.reasons).most_common()),
+        }
+
+    by_length = sorted(((name, facts(rows)) for name, rows in groups.items()), key=lambda x: -x[1]["hours"])
+    return facts(rows) | {"groups": dict(by_length)}
+
+
+def _print_selection(summary: dict[str, Any], role: str, most: int = 20) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=_shown(summary["manifest"]))
+    for column in ("speaker" if role == "speech" else "category", "files kept", "hours kept", "SNR (dB)"):
+        table.add_column(column, justify="left" if not table.columns else "right")
+    table.add_column("dropped for")
+    for name, facts in [*list(summary["groups"].items())[:most], ("all", summary)]:
+        table.add_row(
+            _shown(name),
+            f"{facts['files_kept']} of {facts['files']}",
+            f"{facts['hours_kept']:.2f} of {facts['hours']:.2f}",
+            "" if facts["median_snr_db"] is None else f"{facts['median_snr_db']:.1f}",
+            ", ".join(f"{reason} ({count})" for reason, count in facts["dropped"].items()),
+        )
+    console = Console()
+    console.print(table)
+    if len(summary["groups"]) > most:
+        console.print(f"{len(summary['groups']) - most} shorter groups are not shown; --json prints all")
 
 
 def _summary(recordings: tuple[Recording, ...]) -> dict[str, Any]:
@@ -139,6 +250,12 @@ def _print(facts: dict[str, Any]) -> None:
     console.print(f"pairs of clean and noisy: {facts['pairs']}")
     for path in facts["licences"]:
         console.print(f"licence: {_shown(path)}", soft_wrap=True)
+    if facts["dropped"]:
+        from collections import Counter
+
+        reasons = Counter(word for problem in facts["dropped"] for word in problem["reason"].split())
+        counts = ", ".join(f"{_shown(reason)} ({count})" for reason, count in reasons.most_common())
+        console.print(f"left out by selection.csv: {len(facts['dropped'])} files: {counts}", soft_wrap=True)
     if facts["problems"]:
         console.print(f"could not be used: {len(facts['problems'])}")
         for problem in facts["problems"]:

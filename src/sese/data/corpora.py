@@ -17,15 +17,16 @@ import filecmp
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import soundfile
 
+from sese.archive import read_table
 from sese.audio.files import native_name
-from sese.errors import InputError
+from sese.errors import InputError, brief
 
 Kind = Literal["speech", "noise", "rir"]
 Split = Literal["train", "test"]
@@ -33,6 +34,7 @@ KINDS: tuple[Kind, ...] = ("speech", "noise", "rir")
 AUDIO = frozenset(
     (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".w64", ".wav")
 )
+SELECTION = "selection.csv"  # the manifest of `sese data select`
 UNKNOWN = "unknown"  # the group of speech whose speaker nothing tells
 
 _FOLDERS: dict[str, Kind] = {"clean": "speech", "speech": "speech", "noise": "noise", "rir": "rir"}
@@ -70,7 +72,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All that a folder holds. `pairs` are (clean, noisy); their clean files are in `speech` too."""
+    """All that a folder holds. `pairs` are (clean, noisy); their clean files are in `speech` too.
+
+    dropped: files that `selection.csv` leaves out, and why.
+    """
 
     speech: tuple[Recording, ...] = ()
     noise: tuple[Recording, ...] = ()
@@ -78,19 +83,24 @@ class Corpus:
     pairs: tuple[tuple[Recording, Recording], ...] = ()
     problems: tuple[Problem, ...] = ()
     licences: tuple[Path, ...] = ()
+    dropped: tuple[Problem, ...] = ()
 
     def __add__(self, other: Corpus) -> Corpus:
         return Corpus(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-def scan(folder: Path | str, role: Kind | None = None, split: Split | None = None) -> Corpus:
+def scan(
+    folder: Path | str, role: Kind | None = None, split: Split | None = None, selection: bool = True
+) -> Corpus:
     """Find the recordings in a folder and its subfolders.
 
     role: takes every audio file as this kind, whatever the folders are called; None: by the layout.
     split: which half of a VoiceBank+DEMAND folder to take (None: both); other layouts ignore it.
+    selection: leaves out what `selection.csv` in the folder drops (see `sese data select`).
 
     Files that cannot be read, are empty or hold non-finite samples are named in `problems`. Hidden files
-    and files without an audio extension are passed over. Raises InputError if the folder does not exist.
+    and files without an audio extension are passed over. Raises InputError if the folder does not exist, or
+    if its `selection.csv` is damaged.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -104,11 +114,70 @@ def scan(folder: Path | str, role: Kind | None = None, split: Split | None = Non
         found = _voicebank(root, split)
     elif (root / "clean").is_dir() and (root / "noisy").is_dir():
         found = _paired(root / "clean", root / "noisy") + _by_role(root, without="clean")
-    elif any((root / name).is_dir() for name in _FOLDERS):
+    elif has_layout(root):
         found = _by_role(root)
     else:
         found = _records(root, "speech")
+    if selection and (root / SELECTION).exists():
+        found = _selected(found, root)
     return found + Corpus(licences=licences)
+
+
+def has_layout(root: Path) -> bool:
+    """Return whether folders in a root say which of its files are speech, noise or room responses."""
+    return any((root / name).is_dir() for name in _FOLDERS)
+
+
+def _selected(found: Corpus, root: Path) -> Corpus:
+    """Leave out the files, and the pairs with a file, whose verdict in the manifest is `drop`."""
+    rows = read_selection(root / SELECTION)
+    reasons = {row["path"]: row["reason"] for row in rows if row["verdict"] == "drop"}
+
+    def stays(record: Recording) -> bool:
+        return manifest_path(record.path, root) not in reasons
+
+    sides = (record for pair in found.pairs for record in pair)
+    every = (*found.speech, *found.noise, *found.rir, *sides)
+    dropped = sorted({record.path for record in every if not stays(record)})
+    return replace(
+        found,
+        speech=tuple(filter(stays, found.speech)),
+        noise=tuple(filter(stays, found.noise)),
+        rir=tuple(filter(stays, found.rir)),
+        pairs=tuple(pair for pair in found.pairs if all(map(stays, pair))),
+        dropped=tuple(Problem(path, reasons[manifest_path(path, root)]) for path in dropped),
+    )
+
+
+def read_selection(manifest: Path) -> list[dict[str, str]]:
+    """Return the rows of a manifest of `sese data select`, which have at least a path, verdict and reason.
+
+    Raises:
+        InputError: The manifest is damaged.
+    """
+    columns, rows = read_table(manifest)
+    lacking = [name for name in ("path", "verdict", "reason") if name not in columns]
+    if lacking:
+        raise InputError(
+            f"{manifest} lacks the column {lacking[0]}; write it again with `sese data select`, or delete it"
+        )
+    for line, row in rows:
+        if row["verdict"] not in ("keep", "drop") or not row["path"]:
+            raise InputError(
+                f"{manifest}, line {line}: path {brief(row['path'])}, verdict {brief(row['verdict'])}; "
+                "give each row a path and the verdict keep or drop"
+            )
+    return [row for _, row in rows]
+
+
+def manifest_path(path: Path, root: Path) -> str:
+    """Return how a manifest in `root` names a file: by its relative path with forward slashes."""
+    return spelled(path.relative_to(root).as_posix())
+
+
+def spelled(name: str) -> str:
+    """Return the name of a file or folder as valid UTF-8; bytes that are none are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def check_disjoint(train: Corpus, val: Corpus) -> None:
