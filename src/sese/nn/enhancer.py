@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.errors import InputError
-from sese.nn.plan import Plan, Site, check, choice_to_mask, full
+from sese.nn.plan import REST, Plan, Site, check, choice_to_mask, full
+from sese.nn.policies.activity import Activity, dial
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.nn.policies.router import Choose, best
@@ -94,7 +95,7 @@ class Enhancer(nn.Module):
         audio: Tensor,
         plan: Plan | None = None,
         state: State | None = None,
-        choose: Choose = best,
+        choose: Choose | None = None,
     ) -> Enhanced:
         """Enhance a chunk; a whole clip is one long chunk.
 
@@ -102,7 +103,7 @@ class Enhancer(nn.Module):
             audio: (batch, 1, time) in [-1, 1] at `sample_rate`, time a multiple of `hop_length`.
             plan: what runs; when None the policy decides, and without a policy everything runs.
             state: what the chunk before returned; None starts afresh.
-            choose: makes a choice of the policy's scores.
+            choose: makes a choice of the policy's scores; None for what the policy does by itself.
 
         Raises:
             InputError: wrong shape, or a plan that does not fit.
@@ -125,8 +126,10 @@ class Enhancer(nn.Module):
         if plan is None and self.policy is not None and not gated:
             evidence = self.features.evidence(audio, signal, context)
             scores, after["policy"]["gru"] = self.policy(evidence, after["policy"])
-            choice, after["policy"]["memory"] = choose(scores, after["policy"]["memory"])
-            plan = {site.name: choice_to_mask(choice, site) for site in self.sites}
+            choice, after["policy"]["memory"] = (choose or self.choose)(scores, after["policy"]["memory"])
+            plan = {site.name: choice_to_mask(choice[..., : site.units], site) for site in self.sites}
+            if isinstance(self.policy, Activity):
+                plan[REST] = choice[..., -1]
         if gated:  # gates see what comes out of the blocks before theirs
             hidden, plan, after["backbone"] = self.backbone.gated(
                 signal, self.policy, _part(state, "backbone")
@@ -140,7 +143,14 @@ class Enhancer(nn.Module):
         merged = {f"{part}.{name}": after[part][name] for part in self._parts() for name in after[part]}
         return Enhanced(output.unsqueeze(1), plan, merged, scores)
 
-    def run_clip(self, audio: Tensor, plan: Plan | None = None, choose: Choose = best) -> Enhanced:
+    @property
+    def choose(self) -> Choose:
+        """What the policy does by itself: the best score's level, or rests and the highest level."""
+        if isinstance(self.policy, Activity):
+            return dial(0.0, torch.ones(self.sites[0].units), 1)
+        return best
+
+    def run_clip(self, audio: Tensor, plan: Plan | None = None, choose: Choose | None = None) -> Enhanced:
         """Enhance whole clips of any length; the audio has the input's shape and is aligned with it."""
         time = audio.shape[-1]
         whole = self(F.pad(audio, (0, self.padding(time))), plan, None, choose)

@@ -23,7 +23,10 @@ one of that number, counted from 1; a tensor (batch, frame, unit) of 0/1 (relaxe
 for each row and frame. Rows or frames of size 1 broadcast."""
 
 Plan = Mapping[str, Keep]
-"""For each site name, what is kept."""
+"""For each site name, what is kept. A network that can rest, where nothing is kept, takes a tensor (batch,
+frame) under the name `REST` too: the gain at which the signal passes in frames of rest."""
+
+REST = "rest"
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def check(plan: Plan, sites: Sequence[Site], batch: int, frames: int) -> None:
         InputError: a site is missing or unknown, a count is out of range, a mask has a wrong shape.
     """
     names = [site.name for site in sites]
-    if set(plan) != set(names):
+    if set(plan) - {REST} != set(names):
         raise InputError(f"the plan names the sites {sorted(plan)}, the backbone has {sorted(names)}")
     for site in sites:
         keep = plan[site.name]

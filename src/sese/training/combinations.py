@@ -49,9 +49,16 @@ def _check_policy(config: RunConfig) -> None:
         raise InputError("training.levels is 'gated' and the model has no gates; set model.gate_channels")
     if gates and way not in ("gated", "full"):
         raise InputError(f"training.levels is '{way}' and the model has gates; use gated, or full")
-    if only == ("policy",) and way not in ("routed", "measured", "gated", "gating"):
+    learns = ("routed", "measured", "gated", "gating", "listened")
+    if only == ("policy",) and way not in learns:
         raise InputError(
-            "training.train_only is 'policy'; that needs training.levels=routed, measured, gated or gating"
+            f"training.train_only is 'policy'; that needs training.levels to be one of {', '.join(learns)}"
+        )
+    if way == "listened" and not getattr(config.model, "activity_units", 0):
+        raise InputError("training.levels is 'listened' and nothing listens; set model.activity_units")
+    if way == "listened" and only != ("policy",):
+        raise InputError(
+            "training.levels is 'listened', which trains the policy alone; set train_only: policy"
         )
     if config.training.guidance.mixtures and way != "routed":
         raise InputError(f"training.guidance guides routed training, and training.levels is '{way}'")

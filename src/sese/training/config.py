@@ -67,7 +67,9 @@ class TrainingConfig:
             whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
             between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
             ``measured`` (every level is run, without learning, and the router learns from each frame's
-            errors which to pick), ``gated`` (the model's gates pick channels, and learn to), ``milestones``
+            errors which to pick), ``listened`` (the model's policy
+            learns from the mixtures' sides whether there is speech, and noise), ``gated`` (the model's gates
+            pick channels, and learn to), ``milestones``
             (every step of cold diffusion, each towards its own target), ``specialists`` (each row of the
             batch at the expert of its class), ``gating`` (the gate learns to tell the class), ``mixture``
             (all experts, mixed by the gate's scores), ``masks`` (a bitwise network, towards
@@ -120,6 +122,7 @@ class TrainingConfig:
         "routed",
         "measured",
         "gated",
+        "listened",
         "milestones",
         "specialists",
         "gating",

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.features.stft import COMPRESSION
 from sese.nn.layers.gated import BandMap, GatedRecurrence, Hidden
-from sese.nn.plan import Plan, Site, spread
+from sese.nn.plan import REST, Plan, Site, spread
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
@@ -114,6 +115,11 @@ class GatedMixer(nn.Module):
         """
         spectra = x.unflatten(1, (-1, PARTS, self.bins))
         mask, state = masked_or_sliced(self.run, self.run, spectra, plan["scale"], state, rests=True)
+        gain = plan.get(REST)
+        if isinstance(gain, Tensor):
+            mask = torch.where(gain > 0, gain**COMPRESSION, 0.0)[:, :, None, None] * self.real + torch.where(
+                gain[:, :, None, None] > 0, 0.0, mask
+            )
         return mask.flatten(1), state
 
     def run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:

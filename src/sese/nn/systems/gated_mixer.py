@@ -11,7 +11,8 @@ from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.steady import SteadyFeatures
 from sese.nn.heads.mask import MaskHead
-from sese.nn.systems.common import check_bands, check_router, check_window, level_frames, router_of
+from sese.nn.policies.activity import Activity
+from sese.nn.systems.common import check_bands, check_window, level_frames
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class GatedMixerConfig:
         channels: of the residual stream.
         blocks, band_units, time_units: what each level keeps, see `GatedMixer`.
         level_seconds: time constant of the running level.
-        router_channels: channels of the router that picks the levels; 0 has no router.
+        activity_units: units of the policy that hears speech and noise and lets the network rest; 0 has none.
     """
 
     description: ClassVar[str] = "Causal slimmable spectral network that removes noise from speech."
@@ -39,7 +40,7 @@ class GatedMixerConfig:
     band_units: tuple[int, ...] = (48, 64, 96)
     time_units: tuple[int, ...] = (96, 128, 192)
     level_seconds: float = 2.0
-    router_channels: int = 0
+    activity_units: int = 0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -57,7 +58,7 @@ class GatedMixerConfig:
                     "from 1, none below the one before"
                 )
         at_least(self, 1, "model", "sample_rate", "channels", "hop_length")
-        check_router(self)
+        at_least(self, 0, "model", "activity_units")
         above_zero(self, "model", "level_seconds")
         check_window(self)
         check_bands(self.bands, self.n_fft)
@@ -72,6 +73,6 @@ class GatedMixerConfig:
         features = SteadyFeatures(self.n_fft, self.hop_length, level_frames(self, self.hop_length))
         backbone = GatedMixer(self.bands, self.channels, self.blocks, self.band_units, self.time_units)
         head = MaskHead(self.n_fft, self.hop_length)
-        router = router_of(self, features)
+        policy = Activity(features.evidence_size, self.activity_units) if self.activity_units else None
         rate, lookahead = self.sample_rate, head.lookahead_samples
-        return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)
+        return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, policy)
