@@ -15,6 +15,7 @@ from torch import Tensor
 from sese.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, full
+from sese.nn.policies.activity import Activity, dial
 from sese.nn.policies.budget import WINDOW_SECONDS, budget
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import levels_plan
@@ -91,7 +92,8 @@ def _network(
         if levels[0] != ROUTER:
             return model(audio, levels_plan(model.sites, levels[None])).audio[0].numpy()
         window = round(WINDOW_SECONDS * model.sample_rate / model.hop_length)
-        return model(audio, choose=budget(held, torch.tensor(utilizations), window)).audio[0].numpy()
+        hold = dial if isinstance(model.policy, Activity) else budget
+        return model(audio, choose=hold(held, torch.tensor(utilizations), window)).audio[0].numpy()
 
 
 def _gated(model: Enhancer, audio: Tensor, levels: Tensor) -> NDArray[np.float32]:

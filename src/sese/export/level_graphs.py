@@ -30,7 +30,11 @@ class LevelGraphs:
 
 
 def frame_by_frame(
-    scope: Scope, at_levels: Makers, inputs: Sequence[str], values: Mapping[str, str]
+    scope: Scope,
+    at_levels: Makers,
+    inputs: Sequence[str],
+    values: Mapping[str, str],
+    output: str = "enhanced",
 ) -> dict[str, str]:
     """Run frames whose levels differ one after the other.
 
@@ -39,6 +43,8 @@ def frame_by_frame(
         at_levels: of the networks for one frame.
         inputs: names of their inputs: signal and context, then the states.
         values: names of those here, for all frames, and of the levels under ``chosen``.
+        output: what the networks make of a frame: (batch, 1, time) ``enhanced``, or (batch, value)
+            ``hidden``, whose first branch is rest, level -1.
     """
     states = [name for name in inputs if name.startswith("state.")]
     frames = scope.add("Shape", values["chosen"])
@@ -48,8 +54,11 @@ def frame_by_frame(
         spectra.append(scope.add("Reshape", values[name], shape))
     body = scope.inner("frame")
     called = {name: f"frame.{name}" for name in [*states, "signal", "context", "picked"]}
-    made = body.pick(called["picked"], at_levels(called))
-    order = [f"next_{name}" for name in states] + ["enhanced"]
+    number = called["picked"]
+    if output == "hidden":
+        number = body.add("Add", number, body.constant(1))
+    made = body.pick(number, at_levels(called))
+    order = [f"next_{name}" for name in states] + [output]
     results = scope.add_many(
         "Scan",
         [*(values[name] for name in states), *spectra, values["chosen"]],
@@ -57,8 +66,8 @@ def frame_by_frame(
         body=body.graph({name: made[name] for name in order}, called),
         num_scan_inputs=3,
         scan_input_axes=[1, 1, 0],
-        scan_output_axes=[2],
+        scan_output_axes=[2 if output == "enhanced" else 1],
     )
     after = dict(zip(order, results, strict=True))
-    shape = scope.constant([0, 1, -1])
-    return after | {"enhanced": scope.add("Reshape", after["enhanced"], shape)}
+    shape = scope.constant([0, 1, -1] if output == "enhanced" else [0, -1])
+    return after | {output: scope.add("Reshape", after[output], shape)}

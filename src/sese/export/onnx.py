@@ -21,6 +21,7 @@ from sese.export.graph import Initializers, Scope, Value, embed
 from sese.export.level_graphs import LevelGraphs, frame_by_frame
 from sese.export.levels import Levels
 from sese.export.parts import OPSET, Parts
+from sese.export.resting import RestingCalls, utilizations_of
 from sese.export.routing import Routing
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
@@ -42,8 +43,15 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
     inputs, outputs, inside = values_of(model, len(utilizations))
     scope = Scope("", Initializers(), inputs | outputs | inside)
     lengths = [prefixes(model, level + 1) for level in range(len(utilizations))]
-    one = _Calls(Parts(model, utilizations, many=False), lengths)
-    many = _Calls(Parts(model, utilizations, many=True), lengths, one)
+    parts = [Parts(model, utilizations, many=many) for many in (False, True)]
+    one: _Calls | RestingCalls
+    many: _Calls | RestingCalls
+    if parts[0].rests:
+        one = RestingCalls(parts[0])
+        many = RestingCalls(parts[1], one)
+    else:
+        one = _Calls(parts[0], lengths)
+        many = _Calls(parts[1], lengths, one)
 
     single = scope.add("Equal", scope.add("Shape", "level"), scope.constant([1]))
     begun = [
@@ -51,7 +59,9 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
         for inner, calls in ((scope.inner("one"), one), (scope.inner("many"), many))
     ]
     values = {name: name for name in inputs} | scope.choose(single, *begun)
-    if not one.gated:  # gates know it when they have decided
+    if isinstance(one, RestingCalls):
+        scope.take(helper.make_node("Identity", [utilizations_of(scope, utilizations)], ["utilization"]))
+    elif not one.gated:  # gates know it when they have decided
         scope.take(
             helper.make_node("Gather", [scope.constant(utilizations, np.float32), "chosen"], ["utilization"])
         )
@@ -151,6 +161,8 @@ def values_of(model: Enhancer, levels: int) -> tuple[dict[str, Value], dict[str,
         "signal": (TensorProto.FLOAT, ["batch", "samples"]),
         "context": (TensorProto.FLOAT, ["batch", "values"]),
         "chosen": (number, ["frames"]),
+        "gain": (TensorProto.FLOAT, ["frames"]),
+        "hidden": (TensorProto.FLOAT, ["batch", "values"]),
         "branch": (number, [1]),
         "picked": (number, []),
         "score": (TensorProto.FLOAT, [levels]),

@@ -22,6 +22,8 @@ from sese.export.loops import with_loops
 from sese.export.operators import for_tracing
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, full
+from sese.nn.policies.activity import MEMORY as ACTIVITY_MEMORY
+from sese.nn.policies.activity import Activity, decide
 from sese.nn.policies.budget import MEMORY, WINDOW_SECONDS, step
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
@@ -44,6 +46,8 @@ class Part:
     inputs: Mapping[str, Input]
     outputs: Sequence[str]
     batched: bool = True
+    by_frame: tuple[str, ...] = ()
+    """Inputs whose first axis is the frame."""
 
     def axes(self, name: str) -> list[dict[int, Any]]:
         """For each input its axes that may have any size; parts share no size, so that each stands alone."""
@@ -52,7 +56,8 @@ class Part:
         return [
             ({0: batch} if self.batched and example.ndim > 1 else {})
             | ({example.ndim - 1: samples * frames} if samples else {})
-            for example, samples in self.inputs.values()
+            | ({0: frames} if named in self.by_frame and len(example) > 1 else {})
+            for named, (example, samples) in self.inputs.items()
         ]
 
 
@@ -83,22 +88,28 @@ class Parts:
         self.utilizations, self.many = torch.tensor(utilizations), many
         self.gated = isinstance(model.policy, ChannelGates)
         self.routed = model.policy is not None and not self.gated
+        self.rests = isinstance(model.policy, Activity)
         plans: list[Plan | None] = [*level_plans(model)]
         if model.backbone.frames_apart:
             plans = [full(model.sites)]
         if self.gated:
             gates_for_tracing(self.model, many)
             plans.append(None)
-        networks = {f"network{number}": self._network(plan) for number, plan in enumerate(plans)}
+        make = self._backbone if self.rests else self._network
+        networks = {f"network{number}": make(plan) for number, plan in enumerate(plans)}
         parts = {"features": self._features(), **networks}
         if self.routed:
-            parts |= {"scores": self._scores(), "choice": self._choice()}
+            parts |= {"scores": self._scores(), "choice": self._dial() if self.rests else self._choice()}
+        if self.rests:
+            parts["head"] = self._head()
         graphs = _trace(self.model, parts)
         self.features, self.networks = graphs["features"], [with_loops(graphs[name]) for name in networks]
         if self.gated and way is not None:
             self.networks[-1] = open_gates(self.networks[-1], way)
         if self.routed:
             self.scores, self.choice = graphs["scores"], graphs["choice"]
+        if self.rests:
+            self.head = graphs["head"]
 
     def _features(self) -> Part:
         names = list(self.model.features.state_shapes())
@@ -137,11 +148,58 @@ class Parts:
         told = ["utilization"] if plan is None else []
         return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head"), *told])
 
+    def _backbone(self, plan: Plan | None) -> Part:
+        """The backbone alone under a plan: signal, state -> hidden, next state."""
+        names = list(self.model.backbone.state_shapes())
+
+        def run(signal: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            assert plan is not None
+            hidden, after = self.model.backbone(signal, plan, dict(zip(names, state, strict=True)))
+            return hidden, *(after[name] for name in names)
+
+        inputs = {"signal": self._analysed()["signal"]} | self._state("backbone")
+        return Part(run, inputs, ["hidden", *self._next("backbone")])
+
+    def _head(self) -> Part:
+        """The head alone: hidden, context, gain at rest, state -> enhanced, next state."""
+        names = list(self.model.head.state_shapes())
+
+        def run(hidden: Tensor, context: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            hidden = self.model.backbone.at_rest(hidden, gain.unsqueeze(0))
+            audio, after = self.model.head(hidden, context, dict(zip(names, state, strict=True)))
+            return audio.unsqueeze(1), *(after[name] for name in names)
+
+        context = self._analysed()["context"]
+        inputs = {"hidden": context, "context": context, "gain": self._frames()} | self._state("head")
+        return Part(run, inputs, ["enhanced", *self._next("head")])
+
+    def _dial(self) -> Part:
+        window = round(WINDOW_SECONDS * self.model.sample_rate / self.model.hop_length)
+
+        def run(score: Tensor, memory: Tensor, budget: Tensor, ceiling: Tensor) -> tuple[Tensor, ...]:
+            level, gain, memory = decide(
+                score.unsqueeze(0), memory, budget, self.utilizations, window, ceiling
+            )
+            return level.squeeze(0), gain.squeeze(0), memory
+
+        score = (self._frames()[0].unsqueeze(1).expand(-1, 2), 0)
+        examples = {
+            "score": score,
+            "memory": (torch.zeros(1, ACTIVITY_MEMORY), 0),
+            "budget": (torch.tensor(0.5), 0),
+            "ceiling": (torch.tensor(0), 0),
+        }
+        return Part(run, examples, ["picked", "gain", "next_memory"], batched=False, by_frame=("score",))
+
+    def _frames(self) -> Input:
+        """A value a frame."""
+        return torch.ones(FRAMES if self.many else 1), int(self.many)
+
     def _scores(self) -> Part:
         def run(audio: Tensor, signal: Tensor, context: Tensor, gru: Tensor) -> tuple[Tensor, ...]:
             evidence = self.model.features.evidence(audio.squeeze(1), signal, context)
             scores, gru = self.model.policy(evidence, {"gru": gru})
-            return scores.mean(0), gru
+            return scores.amax(0) if self.rests else scores.mean(0), gru
 
         state = self._state("policy")
         del state["state.policy.memory"]

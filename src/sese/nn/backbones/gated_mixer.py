@@ -115,12 +115,19 @@ class GatedMixer(nn.Module):
         """
         spectra = x.unflatten(1, (-1, PARTS, self.bins))
         mask, state = masked_or_sliced(self.run, self.run, spectra, plan["scale"], state, rests=True)
-        gain = plan.get(REST)
-        if isinstance(gain, Tensor):
-            mask = torch.where(gain > 0, gain**COMPRESSION, 0.0)[:, :, None, None] * self.real + torch.where(
-                gain[:, :, None, None] > 0, 0.0, mask
-            )
-        return mask.flatten(1), state
+        gain, mask = plan.get(REST), mask.flatten(1)
+        return (self.at_rest(mask, gain) if isinstance(gain, Tensor) else mask), state
+
+    def at_rest(self, mask: Tensor, gain: Tensor) -> Tensor:
+        """Put a gain for all bins in the place of the mask in frames of rest.
+
+        Args:
+            mask: (batch, frame * 2 * bin).
+            gain: (batch or 1, frame), 0 where the network runs.
+        """
+        gain = gain.unsqueeze(2).unsqueeze(3)
+        flat = gain.clamp_min(1e-9) ** COMPRESSION * self.real  # which the head cubes
+        return torch.where(gain > 0, flat, mask.unflatten(1, (-1, 2, self.bins))).flatten(1)
 
     def run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Run frames (batch, frame, 3, bin) that all keep this many units, or what masks say.

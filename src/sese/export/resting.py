@@ -1,0 +1,161 @@
+"""A network that can rest, in the exported graph: its dial, and calls in which some frames rest.
+
+A frame's branch is its level, or -1 at rest. States are held through rests, so that in a call with many
+frames those that are awake run together, as if they followed each other. The head runs over all frames; at rest it
+gets the gain in place of a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from sese.export.graph import Scope, embed, wholes_of
+from sese.export.level_graphs import frame_by_frame
+from sese.export.parts import Parts
+
+GRU, MEMORY = "policy.gru", "policy.memory"
+CONTROLS = {"budget": "budget", "ceiling": "ceiling"}
+
+
+class RestingCalls:
+    """What is done in a call with one frame, or with any number of them.
+
+    Args:
+        parts: of the network.
+        one: what is done in a call with one frame, for those with many.
+    """
+
+    gated = False
+
+    def __init__(self, parts: Parts, one: RestingCalls | None = None):
+        self.parts, self.many, self.one = parts, parts.many, one
+        self.count, self.wholes = len(parts.networks), wholes_of(parts.networks)
+        self.states = [value.name for value in parts.networks[0].input if value.name.startswith("state.")]
+        self.head_states = [value.name for value in parts.head.input if value.name.startswith("state.")]
+
+    def begin(self, scope: Scope) -> dict[str, str]:
+        """Add what comes before the network: the signal, the levels, the gains, and the branch to run."""
+        made = embed(scope, self.parts.features, {v.name: v.name for v in self.parts.features.input})
+        asked, given = scope.inner("asked"), scope.inner("given")
+        lowest = scope.add("ReduceMin", "level", keepdims=0) if self.many else "level"
+        kept = {f"next_state.{name}": f"state.{name}" for name in (GRU, MEMORY)}
+        zeros = given.add("Cast", given.add("Mul", "level", given.constant(0)), to=1)
+        made |= scope.choose(
+            scope.add("Less", lowest, scope.constant(0)),
+            (asked, self._ask(asked, made)),
+            (given, {"chosen": "level", "gain": zeros} | kept),
+        )
+        # In a call with one frame branches are picked by number, from 0, rest.
+        branch = scope.constant([self.count + 1]) if self.many else scope.add("Add", made["chosen"], scope.constant(1))
+        return made | {"branch": branch}
+
+    def _ask(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
+        """Decide on the frames that have no level; to the dial they follow each other."""
+        given = {"audio": "audio", **values}
+        if not self.many:
+            return self._decide(scope, given)
+        where = scope.add("NonZero", scope.add("Less", "level", scope.constant(0)))
+        where = scope.add("Reshape", where, scope.constant([-1]))
+        model = self.parts.model
+        sizes = (model.hop_length, model.backbone.frame_samples, model.features.context_size)
+        used = {name for node in self.parts.scores.node for name in node.input}
+        for name, size in zip(("audio", "signal", "context"), sizes, strict=True):
+            if name in used:
+                frames = scope.add("Reshape", given[name], scope.constant([0, -1, size]))
+                frames = scope.add("Gather", frames, where, axis=1)
+                back = [0, 1, -1] if name == "audio" else [0, -1]
+                given[name] = scope.add("Reshape", frames, scope.constant(back))
+        results = self._decide(scope, given)
+        zeros = scope.add("Cast", scope.add("Mul", "level", scope.constant(0)), to=1)
+        for name, whole in (("chosen", "level"), ("gain", zeros)):
+            results[name] = scope.add("ScatterElements", whole, where, results[name], axis=0)
+        return results
+
+    def _decide(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
+        made = embed(scope, self.parts.scores, {f"state.{GRU}": f"state.{GRU}", **values})
+        # One decision serves the whole batch, and so does its memory.
+        memory = scope.add("Slice", f"state.{MEMORY}", scope.constant([0]), scope.constant([1]))
+        done = embed(scope, self.parts.choice, CONTROLS | {"score": made["scores"], "memory": memory})
+        shape = scope.add("Shape", f"state.{MEMORY}")
+        return {
+            "chosen": done["picked"],
+            "gain": done["gain"],
+            f"next_state.{GRU}": made[f"next_state.{GRU}"],
+            f"next_state.{MEMORY}": scope.add("Expand", done["next_memory"], shape),
+        }
+
+    def at_levels(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
+        """Return makers of a branch for rest and for each level, with everything at it."""
+        return [partial(self._whole, level=level, values=values) for level in range(-1, self.count)]
+
+    def _whole(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
+        hidden = self._rest(scope, values) if level < 0 else self._at(scope, level, values)
+        return hidden | self._head(scope, hidden.pop("hidden"), values)
+
+    def _rest(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
+        """Hold all states; what would be a mask is not looked at."""
+        held = {f"next_{name}": values[name] for name in self.states}
+        return held | {"hidden": values["context"]}
+
+    def _at(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
+        return embed(scope, self.parts.networks[level], values, self.wholes)
+
+    def _head(self, scope: Scope, hidden: str, values: Mapping[str, str]) -> dict[str, str]:
+        return embed(scope, self.parts.head, {**values, "hidden": hidden})
+
+    def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
+        """Add a branch for whatever levels the frames have."""
+        assert self.one is not None
+        awake = scope.add("Not", scope.add("Less", values["chosen"], scope.constant(0)))
+        any_awake = scope.add(
+            "Cast", scope.add("ReduceMax", scope.add("Cast", awake, to=7), keepdims=0), to=9
+        )
+        run, rest = scope.inner("run"), scope.inner("rest")
+        hidden, resting = self._awake(run, awake, values), self._rest(rest, values)
+        several = scope.choose(any_awake, (run, hidden), (rest, resting))
+        made = several | self._head(scope, several.pop("hidden"), values)
+        return made
+
+    def _awake(self, scope: Scope, awake: str, values: Mapping[str, str]) -> dict[str, str]:
+        """Run the frames that are awake: as one where their levels are the same, else one by one."""
+        where = scope.add("Reshape", scope.add("NonZero", awake), scope.constant([-1]))
+        levels = scope.add("Gather", values["chosen"], where)
+        lowest, highest = (scope.add(kind, levels) for kind in ("ReduceMin", "ReduceMax"))
+        steady, changing = scope.inner("steady"), scope.inner("changing")
+        size = self.parts.model.backbone.frame_samples
+        frames = steady.add("Reshape", values["signal"], steady.constant([0, -1, size]))
+        picked = steady.add("Reshape", steady.add("Gather", frames, where, axis=1), steady.constant([0, -1]))
+        own = {**values, "signal": picked}
+        made = steady.pick(
+            lowest, [partial(self._at, level=level, values=own) for level in range(self.count)]
+        )
+        # A frame at rest gets the mask of one before it, which the head does not look at.
+        number = steady.add("CumSum", steady.add("Cast", awake, to=7), steady.constant(0))
+        number = steady.add("Max", steady.add("Sub", number, steady.constant(1)), steady.constant([0]))
+        bins = self.parts.model.features.context_size
+        masks = steady.add("Reshape", made["hidden"], steady.constant([0, -1, bins]))
+        masks = steady.add("Gather", masks, number, axis=1)
+        made["hidden"] = steady.add("Reshape", masks, steady.constant([0, -1]))
+        return scope.choose(
+            scope.add("Equal", lowest, highest),
+            (steady, made),
+            (changing, self._one_by_one(changing, values)),
+        )
+
+    def _one_by_one(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
+        assert self.one is not None
+        return frame_by_frame(scope, self.one.masks_at, [*self.states, "signal", "context"], values, "hidden")
+
+    def masks_at(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
+        """Return makers of a branch for rest and for each level, up to the masks."""
+        rest = partial(self._rest, values=values)
+        return [rest, *(partial(self._at, level=level, values=values) for level in range(self.count))]
+
+
+def utilizations_of(scope: Scope, utilizations: list[float]) -> str:
+    """Add the utilization of each frame, 0 at rest; returns its name."""
+    used = scope.constant([0.0, *utilizations], np.float32)
+    return scope.add("Gather", used, scope.add("Add", "chosen", scope.constant(1)))
