@@ -28,7 +28,8 @@ import typer
 import peers
 from sese.errors import InputError
 from sese.evaluation import report, suite, summary, timing
-from sese.evaluation.metrics import check_metrics, columns_of
+from sese.evaluation.conversations import LOWER_IS_BETTER
+from sese.evaluation.metrics import check_metrics
 from sese.evaluation.pairs import Pair, find_pairs
 from sese.evaluation.scoring import ENHANCER, NOISY, label, resolve
 from sese.runtime.artefact import Card, find_model, open_artefact
@@ -151,7 +152,7 @@ def standing(
     for number in range(rounds):
         print(f"timing, round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         taken.append(round_of(timers, (lambda: against()[""]) if against else None, reference))
-    outcome = outcome_of(systems, cards, results, columns_of(names), taken, others, reference)
+    outcome = outcome_of(systems, cards, results, columns_in(results), taken, others, reference)
     text = to_markdown(outcome)
     typer.echo(text, nl=False)
     for path in report.write_files(out, "standing", {"json": report.to_json(outcome), "md": text}):
@@ -301,6 +302,12 @@ def outcome_of(
     }
 
 
+def columns_in(results: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return the columns that all sets have: those of conversations only where all are such."""
+    means = [result["levels"][0]["mean"] for result in results.values()]
+    return [column for column in means[0] if all(column in mean for mean in means)]
+
+
 def scores_of(
     systems: Sequence[System], results: Mapping[str, dict[str, Any]], columns: Sequence[str]
 ) -> Scores:
@@ -373,6 +380,8 @@ def crossings(
             rows.setdefault(row["level"], []).append(row)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for column, means in scores.items():
+        if column in LOWER_IS_BETTER:
+            continue
         target = means[reference][MEAN]
         for model in dict.fromkeys(system.model for system in systems if system.model):
             mine = [system for system in systems if system.model == model]
