@@ -99,6 +99,7 @@ def _notes(outcome: Mapping[str, Any]) -> list[str]:
                 f"Shares of {reference}'s time: medians of the rounds, and their range; each system's against"
                 f" {reference} just before and after it."
             ]
+    if outcome["crossings"]:
         notes += [
             f"Where {reference} is reached: the cheapest level whose mean over the sets is at least its;"
             " behind it the difference, paired by file over all sets, with its 95% interval (bootstrap)."
