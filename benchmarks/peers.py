@@ -26,7 +26,7 @@ went in; the option `delay` sets it instead. Audio that is scored is moved back 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -260,6 +260,20 @@ def timer(peer: Peer) -> Callable[[], dict[str, dict[str, float]]]:
         return {"": factors}
 
     return times
+
+
+def reference_of(asked: str | None, others: Sequence[str]) -> str:
+    """Return the name of the system whose time the shares are of: by default the first; empty for none.
+
+    Raises:
+        InputError: there is no such system among the others.
+    """
+    if asked is None:
+        return others[0] if others else ""
+    if asked not in others:
+        known = ", ".join(others) or "none; give --peer or --rnnoise"
+        raise InputError(f"--reference: {asked!r} is not compared with; these are: {known}")
+    return asked
 
 
 def facts(peer: Peer) -> dict[str, Any]:

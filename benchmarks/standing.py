@@ -120,7 +120,7 @@ def standing(
     others = {one.name: peers.facts(one) for one in found_peers}
     if rnnoise:  # nobody else needs its wheel
         others = {RNNOISE: resolve("rnnoise:facts")()} | others
-    reference = reference_of(reference, list(others))
+    reference = peers.reference_of(reference, list(others))
     if not systems:
         raise InputError("nothing to score; name models with --model or --peer, or give --rnnoise")
     report.make_folder(out)
@@ -227,20 +227,6 @@ def systems_of(
                 f"{name} is the name of {times} systems; give each peer another with --peer NAME="
             )
     return systems
-
-
-def reference_of(asked: str | None, others: Sequence[str]) -> str:
-    """Return the name of the system whose time the shares are of: by default the first; empty for none.
-
-    Raises:
-        InputError: there is no such system among the others.
-    """
-    if asked is None:
-        return others[0] if others else ""
-    if asked not in others:
-        known = ", ".join(others) or "none; give --peer or --rnnoise"
-        raise InputError(f"--reference: {asked!r} is not compared with; these are: {known}")
-    return asked
 
 
 def enhancer(systems: Mapping[str, System], budget: object) -> Any:
