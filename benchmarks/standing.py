@@ -1,13 +1,15 @@
-"""Where models stand: quality by SNR, cost, and RNNoise beside them.
+"""Where models stand: quality by SNR, cost, and RNNoise and other streaming networks beside them.
 
     sese data mix CORPUS sets/0 --snr 0 0 --clips 40 --seconds 4 --seed 11     # and so on, a set for each SNR
     python benchmarks/standing.py sets/* -o report --model MODEL --model demucs-slim-small --rnnoise
+    python benchmarks/standing.py sets/* -o report --model MODEL --peer GTCRN=gtcrn.onnx --reference GTCRN
 
-Scores are those of `sese evaluate`. Times are taken in rounds, each model in turn with RNNoise before and
-after it, so that a machine whose speed drifts slows all of them; the ratios are the figures to quote. Frames
-are timed by the code of `sese profile`, but one level after the other, as RNNoise is: in turn frame by frame,
-as there, each level finds the weights of another in the cache. Files are timed in CPU time, which other work
-on the machine does not lengthen; of frames the median does as well. RNNoise is described in rnnoise.py.
+Scores are those of `sese evaluate`. Times are taken in rounds, each system in turn with the reference before
+and after it, so that a machine whose speed drifts slows all of them; the ratios are the figures to quote.
+Frames are timed by the code of `sese profile`, but one level after the other, as RNNoise is: in turn frame by
+frame, as there, each level finds the weights of another in the cache. Files are timed in CPU time, which
+other work on the machine does not lengthen; of frames the median does as well. RNNoise is described in
+rnnoise.py, other networks in peers.py.
 """
 
 from __future__ import annotations
@@ -15,23 +17,24 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import process_time
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
+import peers
 from sese.errors import InputError
 from sese.evaluation import report, suite, summary, timing
-from sese.evaluation.metrics import check_metrics, columns_of
+from sese.evaluation.conversations import LOWER_IS_BETTER
+from sese.evaluation.metrics import check_metrics
 from sese.evaluation.pairs import Pair, find_pairs
 from sese.evaluation.scoring import ENHANCER, NOISY, label, resolve
 from sese.runtime.artefact import Card, find_model, open_artefact
-from standing_report import FRAMES, MEAN, MODES, RNNOISE, to_markdown
+from standing_report import MEAN, RNNOISE, to_markdown
+from standing_times import Timer, budgets_of, round_of
 
 Scores = dict[str, dict[str, dict[str, float]]]
 """Means by column, system and set; under `MEAN` the mean over the sets."""
@@ -39,12 +42,13 @@ Scores = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True)
 class System:
-    """A row: a model, by its short name and by what was asked for, at a budget; or RNNoise, with no model."""
+    """A row: a model, by its short name and by what was asked for, at a budget; or a peer; or RNNoise."""
 
     name: str
     model: str = ""
     path: str = ""
     budget: str = ""
+    peer: peers.Peer | None = None
 
 
 app = typer.Typer(
@@ -81,6 +85,20 @@ def standing(
         list[str] | None, typer.Option(help="Model: a name, a folder or an .onnx file; may be repeated.")
     ] = None,
     rnnoise: Annotated[bool, typer.Option("--rnnoise", help="Compare with RNNoise.")] = False,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH.onnx[,OPTION=VALUE...]",
+            help="Compare with this streaming network; may be repeated. Options: n_fft, hop_length,"
+            " window (hann_sqrt or hann), delay; see peers.py.",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="RNNoise or the peer whose time the shares are of. Default: RNNoise, or first peer."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Take this many files of each set.")] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Of pesq,stoi,estoi,si_sdr,dnsmos, joined by commas. Default: all.")
@@ -88,7 +106,7 @@ def standing(
     jobs: Annotated[int | None, typer.Option(help="Processes that score. Default: one per core.")] = None,
     rounds: Annotated[int, typer.Option(min=0, help="Rounds of timing; 0 leaves the times out.")] = 7,
 ) -> None:
-    """Score models at each of their levels over noisy sets, time them, and see where they pass RNNoise.
+    """Score models at each of their levels over noisy sets, time them, and see where they pass a reference.
 
     Exit code 1 when a score of some file is missing; those are counted in the report and left out of means.
     """
@@ -97,10 +115,14 @@ def standing(
     names = check_metrics(metric_names(metrics))
     pairs = read_sets(sets, limit)
     cards = {name: (path, open_artefact(path).card) for name, path in model_names(model or []).items()}
-    systems = systems_of(cards, rnnoise)
-    reference = resolve("rnnoise:facts")() if rnnoise else None  # nobody else needs its wheel
+    found_peers = [peers.read_peer(text) for text in peer or []]
+    systems = systems_of(cards, rnnoise, found_peers)
+    others = {one.name: peers.facts(one) for one in found_peers}
+    if rnnoise:  # nobody else needs its wheel
+        others = {RNNOISE: resolve("rnnoise:facts")()} | others
+    reference = peers.reference_of(reference, list(others))
     if not systems:
-        raise InputError("nothing to score; name models with --model, or give --rnnoise")
+        raise InputError("nothing to score; name models with --model or --peer, or give --rnnoise")
     report.make_folder(out)
 
     results = {}
@@ -118,13 +140,19 @@ def standing(
             progress=progress,
         )
         results[name]["data"] = str(folder)
-    timers = {name: Timer(path, card) for name, (path, card) in cards.items()} if rounds else {}
-    times = resolve("rnnoise:times") if rnnoise else None
+    timers: dict[str, Any] = {}
+    if rounds:
+        timers = {name: Timer(path, card) for name, (path, card) in cards.items()}
+        timers |= {one.name: peers.timer(one) for one in found_peers}
+    if rounds and rnnoise:
+        times = resolve("rnnoise:times")
+        timers[RNNOISE] = lambda: {"": times()}
+    against = timers.pop(reference, None)
     taken = []
     for number in range(rounds):
         print(f"timing, round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-        taken.append(round_of(timers, times))
-    outcome = outcome_of(systems, cards, results, columns_of(names), taken, reference)
+        taken.append(round_of(timers, (lambda: against()[""]) if against else None, reference))
+    outcome = outcome_of(systems, cards, results, columns_in(results), taken, others, reference)
     text = to_markdown(outcome)
     typer.echo(text, nl=False)
     for path in report.write_files(out, "standing", {"json": report.to_json(outcome), "md": text}):
@@ -180,17 +208,25 @@ def distinct(names: Sequence[str], longer: Sequence[str]) -> list[str]:
     return chosen
 
 
-def systems_of(cards: Mapping[str, tuple[str, Card]], rnnoise: bool) -> list[System]:
-    """Every model at each of its levels, and under its router where it has one; RNNoise last."""
+def systems_of(
+    cards: Mapping[str, tuple[str, Card]], rnnoise: bool, others: Sequence[peers.Peer] = ()
+) -> list[System]:
+    """Return every model at each of its levels, and under its router where it has one; then the others.
+
+    Raises:
+        InputError: two systems have one name.
+    """
     systems = []
     for name, (path, card) in cards.items():
         systems += [System(f"{name} {budget}", name, path, budget) for budget in budgets_of(card)]
-    return systems + [System(RNNOISE)] * rnnoise
-
-
-def budgets_of(card: Card) -> list[str]:
-    """The levels of a model, cheapest first, and its router where it has one."""
-    return [f"fixed:{level.utilization:g}" for level in card.levels] + ["auto"] * card.router
+    systems += [System(peer.name, peer=peer) for peer in others] + [System(RNNOISE)] * rnnoise
+    count = Counter([*cards, NOISY, MEAN, *(system.name for system in systems)])
+    for name, times in count.items():
+        if times > 1:
+            raise InputError(
+                f"{name} is the name of {times} systems; give each peer another with --peer NAME="
+            )
+    return systems
 
 
 def enhancer(systems: Mapping[str, System], budget: object) -> Any:
@@ -198,66 +234,11 @@ def enhancer(systems: Mapping[str, System], budget: object) -> Any:
     if not isinstance(budget, str):
         return None  # it asks for a card first, and there is none for all
     system = systems[budget]
+    if system.peer:
+        return peers.Enhancer(system.peer)
     if not system.model:
         return resolve("rnnoise:RNNoise")()
     return resolve(ENHANCER)(system.path, budget=system.budget)
-
-
-# Times
-
-
-class Timer:
-    """A model to be timed: its streams at every budget, and 10 s of noisy speech."""
-
-    def __init__(self, path: str, card: Card) -> None:
-        self.card, self.budgets = card, budgets_of(card)
-        self.enhancer = resolve(ENHANCER)(path)
-        self.streams = [self.enhancer.stream(budget=budget) for budget in self.budgets]
-        self.speech = timing.noisy_speech(card.sample_rate)
-
-    def __call__(self) -> dict[str, dict[str, float]]:
-        """Real-time factors by budget: `stream`, the median of frames, one a call; `file`, of CPU time."""
-        card = self.card
-        frames = [
-            timing.time_frames([stream], self.speech, card.hop_length, FRAMES) for stream in self.streams
-        ]
-        stream = np.median(frames, axis=(1, 2)) * card.sample_rate / card.hop_length
-        audio = np.resize(self.speech, timing.FILE_SECONDS * card.sample_rate)
-        seconds = np.zeros((timing.FILE_ROUNDS, len(self.budgets)))
-        for place in np.ndindex(seconds.shape):
-            start = process_time()
-            self.enhancer.enhance(audio, card.sample_rate, budget=self.budgets[place[1]])
-            seconds[place] = process_time() - start
-        file = np.median(seconds, axis=0) / timing.FILE_SECONDS
-        return {
-            budget: {"stream": float(stream[at]), "file": float(file[at])}
-            for at, budget in enumerate(self.budgets)
-        }
-
-
-def round_of(
-    timers: Mapping[str, Callable[[], dict[str, dict[str, float]]]],
-    reference: Callable[[], dict[str, float]] | None,
-) -> dict[str, dict[str, float]]:
-    """Real-time factors by system, and as shares of RNNoise's; it runs before and after each model.
-
-    A model's shares are of the mean of the two runs of RNNoise around it.
-    """
-    taken: dict[str, dict[str, float]] = {}
-    around = [reference()] if reference else []
-    for name, timer in timers.items():
-        found = timer()
-        if reference:
-            around.append(reference())
-            before, after = around[-2:]
-            for factors in found.values():
-                factors |= {
-                    f"{mode}_share": 2 * factors[mode] / (before[mode] + after[mode]) for mode in MODES
-                }
-        taken |= {f"{name} {budget}": factors for budget, factors in found.items()}
-    if reference:
-        taken[RNNOISE] = {key: median(each[key] for each in around) for key in around[0]}
-    return taken
 
 
 # The outcome
@@ -269,7 +250,8 @@ def outcome_of(
     results: Mapping[str, dict[str, Any]],
     columns: Sequence[str],
     taken: Sequence[Mapping[str, Mapping[str, float]]],
-    reference: dict[str, Any] | None,
+    others: Mapping[str, dict[str, Any]],
+    reference: str,
 ) -> dict[str, Any]:
     """All that is reported, plain.
 
@@ -277,11 +259,12 @@ def outcome_of(
         cards: path and card of each model by its name.
         results: what `sese.evaluation.suite.evaluate` returned for each set.
         taken: of each round what `round_of` returned.
-        reference: what RNNoise says of itself; None where it was not asked.
+        others: what RNNoise and the peers say of themselves, by name.
+        reference: the one of them whose time the shares are of; empty for none.
     """
     first = next(iter(results.values()))
     scores = scores_of(systems, results, columns)
-    costs = costs_of(systems, cards, results, taken, reference)
+    costs = costs_of(systems, cards, results, taken, others)
     return {
         "sets": {
             name: {"folder": result["data"], "files": result["file_count"], "audio_s": result["audio_s"]}
@@ -291,16 +274,24 @@ def outcome_of(
         "metrics": first["metrics"],
         "versions": first["versions"],
         "machine": timing.machine_facts(),
-        "rnnoise": reference,
+        "rnnoise": others.get(RNNOISE),
+        "peers": {name: about for name, about in others.items() if name != RNNOISE},
+        "reference": reference,
         "scores": scores,
         "costs": costs,
-        "crossings": crossings(systems, scores, costs, results) if reference else {},
+        "crossings": crossings(systems, scores, costs, results, reference) if reference else {},
         "rounds": list(taken),
         "failures": [
             {"set": name, **failure} for name, result in results.items() for failure in result["failures"]
         ],
         "files": [{"set": name, **row} for name, result in results.items() for row in result["files"]],
     }
+
+
+def columns_in(results: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return the columns that all sets have: those of conversations only where all are such."""
+    means = [result["levels"][0]["mean"] for result in results.values()]
+    return [column for column in means[0] if all(column in mean for mean in means)]
 
 
 def scores_of(
@@ -325,7 +316,7 @@ def costs_of(
     cards: Mapping[str, tuple[str, Card]],
     results: Mapping[str, dict[str, Any]],
     taken: Sequence[Mapping[str, Mapping[str, float]]],
-    reference: dict[str, Any] | None,
+    others: Mapping[str, dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Of each system its MACs as they ran on the sets, parameters, latency and times (medians of rounds)."""
     costs = []
@@ -345,8 +336,7 @@ def costs_of(
                 "latency_ms": card.latency_ms,
             }
         else:
-            assert reference is not None
-            cost = {key: reference[key] for key in ("macs_per_second", "parameters", "latency_ms")}
+            cost = {key: others[system.name][key] for key in ("macs_per_second", "parameters", "latency_ms")}
         rounds = [each[system.name] for each in taken]
         times = {key: median(each[key] for each in rounds) for key in (rounds[0] if rounds else ())}
         spread = {
@@ -363,10 +353,11 @@ def crossings(
     scores: Scores,
     costs: Sequence[Mapping[str, Any]],
     results: Mapping[str, dict[str, Any]],
+    reference: str,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """By column and model: its cheapest system whose mean is at least RNNoise's, or else its best.
+    """By column and model: its cheapest system whose mean is at least the reference's, or else its best.
 
-    `reaches` says which; `gain` is the difference to RNNoise, paired by file over all sets.
+    `reaches` says which; `gain` is the difference to the reference, paired by file over all sets.
     """
     macs = {cost["system"]: cost["macs_per_second"] for cost in costs}
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -375,7 +366,9 @@ def crossings(
             rows.setdefault(row["level"], []).append(row)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for column, means in scores.items():
-        target = means[RNNOISE][MEAN]
+        if column in LOWER_IS_BETTER:
+            continue
+        target = means[reference][MEAN]
         for model in dict.fromkeys(system.model for system in systems if system.model):
             mine = [system for system in systems if system.model == model]
             mine.sort(key=lambda system: macs[system.name])
@@ -384,7 +377,7 @@ def crossings(
             if not scored or not math.isfinite(target):
                 continue
             chosen = enough[0] if enough else max(scored, key=lambda system: means[system.name][MEAN])
-            gain = summary.improvements(rows[label(chosen.name)], rows[label(RNNOISE)], [column])[column]
+            gain = summary.improvements(rows[label(chosen.name)], rows[label(reference)], [column])[column]
             found.setdefault(column, {})[model] = {
                 "reaches": bool(enough),
                 "budget": chosen.budget,

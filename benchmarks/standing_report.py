@@ -17,7 +17,7 @@ MEAN = "mean"
 
 
 def to_markdown(outcome: Mapping[str, Any]) -> str:
-    """A table for each metric, one of costs, one of where RNNoise is reached, and what to know of them."""
+    """A table for each metric, of costs and of where the reference is reached, and what to know of them."""
     lines = []
     for column, systems in outcome["scores"].items():
         heading, digits = report.HEADINGS[column]
@@ -28,20 +28,22 @@ def to_markdown(outcome: Mapping[str, Any]) -> str:
         lines += [f"### {heading}", "", *report.table(["system", *places], cells), ""]
     lines += ["### Cost", "", *_cost_lines(outcome), ""]
     if outcome["crossings"]:
-        lines += ["### Where RNNoise is reached", "", *_crossing_lines(outcome), ""]
+        lines += [f"### Where {outcome['reference']} is reached", "", *_crossing_lines(outcome), ""]
     return "\n".join([*lines, *_notes(outcome)]).rstrip() + "\n"
 
 
 def _cost_lines(outcome: Mapping[str, Any]) -> list[str]:
     header = ["system", "MMAC/s", "parameters", "latency, ms"]
-    timed, compared = bool(outcome["rounds"]), bool(outcome["rounds"]) and outcome["rnnoise"]
+    timed, reference = bool(outcome["rounds"]), outcome["reference"]
+    compared = timed and reference
     if timed:
         header += [f"ms for {FRAME_MS} ms, streaming", "RTF, streaming", "RTF, files"]
     if compared:
-        header += ["streaming, of RNNoise's time", "files, of RNNoise's time"]
+        header += [f"streaming, of {reference}'s time", f"files, of {reference}'s time"]
     rows = []
     for cost in outcome["costs"]:
-        cells = [cost["system"], f"{cost['macs_per_second'] / 1e6:.1f}", f"{cost['parameters']:,}"]
+        macs = cost["macs_per_second"]
+        cells = [cost["system"], "–" if macs is None else f"{macs / 1e6:.1f}", f"{cost['parameters']:,}"]
         cells.append(f"{cost['latency_ms']:.1f}")
         if timed:
             cells += [f"{cost['stream'] * FRAME_MS:.3f}", f"{cost['stream']:.4f}", f"{cost['file']:.4f}"]
@@ -57,7 +59,7 @@ def _crossing_lines(outcome: Mapping[str, Any]) -> list[str]:
     rows = []
     for column, models in outcome["crossings"].items():
         heading, digits = report.HEADINGS[column]
-        target = outcome["scores"][column][RNNOISE][MEAN]
+        target = outcome["scores"][column][outcome["reference"]][MEAN]
         cells = [heading, _number(target, digits)]
         for model in outcome["models"]:
             if model not in models:  # it has no score
@@ -68,13 +70,13 @@ def _crossing_lines(outcome: Mapping[str, Any]) -> list[str]:
             above = f"{gain['mean']:+.{digits}f} ({gain['low']:+.{digits}f} to {gain['high']:+.{digits}f})"
             cells.append(f"{'' if crossing['reaches'] else 'none; best '}{level}: {above}")
         rows.append(cells)
-    return report.table(["metric", RNNOISE, *outcome["models"]], rows)
+    return report.table(["metric", outcome["reference"], *outcome["models"]], rows)
 
 
 def _notes(outcome: Mapping[str, Any]) -> list[str]:
     sets = ", ".join(f"{name}: {one['files']} files" for name, one in outcome["sets"].items())
     seconds = sum(one["audio_s"] for one in outcome["sets"].values())
-    machine, reference = outcome["machine"], outcome["rnnoise"]
+    machine, reference = outcome["machine"], outcome["reference"]
     notes = [f"Means over files ({sets}; {seconds / 60:.1f} min in all), and the mean over the sets."]
     for metric in outcome["metrics"].values():
         notes.append(f"- {metric['definition']}: {metric['package']} {metric['version']}")
@@ -89,29 +91,60 @@ def _notes(outcome: Mapping[str, Any]) -> list[str]:
             f" {timing.FILE_SECONDS} s in one call. RTF: time over duration. `auto` is timed on the noisy"
             " speech that comes with sese."
         ]
+    notes += [*_rnnoise_notes(outcome), *_peer_notes(outcome)]
     if reference:
-        notes += [
-            "",
-            f"{RNNOISE}: {reference['wheel']} ({reference['licence']}), 48 kHz; audio resampled from 16 kHz"
-            f" and back, its delay of {reference['delay_ms']:g} ms, measured on speech, taken out. Its MACs:"
-            " one for each weight and frame, transforms not counted. Its library is built without AVX;"
-            " another build may be faster.",
-        ]
+        notes += [""]
         if outcome["rounds"]:
-            resampled = next(cost for cost in outcome["costs"] if cost["system"] == RNNOISE)["resampled"]
             notes += [
-                "Its times are without resampling (with it, files take an RTF of"
-                f" {resampled:.4f}). Shares of its time: medians of the rounds, and their range; each model's"
-                " against RNNoise just before and after it."
+                f"Shares of {reference}'s time: medians of the rounds, and their range; each system's against"
+                f" {reference} just before and after it."
             ]
+    if outcome["crossings"]:
         notes += [
-            "Where it is reached: the cheapest level whose mean over the sets is at least RNNoise's; behind"
-            " it the difference, paired by file over all sets, with its 95% interval (bootstrap)."
+            f"Where {reference} is reached: the cheapest level whose mean over the sets is at least its;"
+            " behind it the difference, paired by file over all sets, with its 95% interval (bootstrap)."
         ]
     if outcome["failures"]:
         counts = Counter(f"{each['column']} at {each['level']}" for each in outcome["failures"])
         listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
         notes += ["", f"Scores without a finite value, left out of the means: {listed}."]
+    return notes
+
+
+def _rnnoise_notes(outcome: Mapping[str, Any]) -> list[str]:
+    facts = outcome["rnnoise"]
+    if not facts:
+        return []
+    notes = [
+        "",
+        f"{RNNOISE}: {facts['wheel']} ({facts['licence']}), 48 kHz; audio resampled from 16 kHz"
+        f" and back, its delay of {facts['delay_ms']:g} ms, measured on speech, taken out. Its MACs:"
+        " one for each weight and frame, transforms not counted. Its library is built without AVX;"
+        " another build may be faster.",
+    ]
+    if outcome["rounds"]:
+        resampled = next(cost for cost in outcome["costs"] if cost["system"] == RNNOISE)["resampled"]
+        notes.append(f"Its times are without resampling (with it, files take an RTF of {resampled:.4f}).")
+    return notes
+
+
+def _peer_notes(outcome: Mapping[str, Any]) -> list[str]:
+    if not outcome["peers"]:
+        return []
+    notes = [
+        "",
+        "Peers run in ONNX Runtime with the options of sese's own models, a frame a call; transforms of"
+        " spectra are done in NumPy and are part of the time. The delay is where the output correlates most"
+        " with noisy speech, unless it was given; it is taken out before scoring. Latency: a hop and"
+        " the delay. Parameters: floats in the file, matrices of transforms among them. MACs are not known.",
+        "",
+    ]
+    for name, peer in outcome["peers"].items():
+        window = f", window {peer['window']}" if peer["window"] else ""
+        notes.append(
+            f"- {name}: {peer['file']}, {peer['interface']}, {peer['size']} samples a frame, hop"
+            f" {peer['hop_length']}{window}; delay {peer['delay_ms']:g} ms"
+        )
     return notes
 
 

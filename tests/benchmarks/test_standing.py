@@ -79,7 +79,7 @@ def result_of(scores: dict[str, tuple[float, float]]) -> dict[str, Any]:
 def outcome(standing: ModuleType, cards: Any, scores: Any = SCORES, taken: Any = ()) -> Any:
     systems = standing.systems_of(cards, True)
     results = {place: result_of(rows) for place, rows in scores.items()}
-    return standing.outcome_of(systems, cards, results, ["pesq_wb"], taken, RNNOISE)
+    return standing.outcome_of(systems, cards, results, ["pesq_wb"], taken, {"RNNoise": RNNOISE}, "RNNoise")
 
 
 def table_rows(text: str, heading: str) -> list[list[str]]:

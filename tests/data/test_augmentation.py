@@ -24,6 +24,7 @@ FIELDS = {  # of the plan that a chance sets
     "level_change": ("level_change",),
     "telephone": ("telephone", "mu_law"),
     "packet_loss": ("gaps",),
+    "conversation": ("turns", "no_noise"),
 }
 NONE = {f.name: f.default for f in fields(Plan)}
 CPU = torch.device("cpu")

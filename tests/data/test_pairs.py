@@ -53,8 +53,8 @@ def test_examples_depend_on_seed_and_index_alone(banks, mixer: Mixer):
 def test_what_is_done_to_both_sides_is_done_to_both_examples(banks):
     everything = replace(QUIET, **dict.fromkeys(CHANCES, 0.5))
     draw = PairPlanner(everything, *banks, seed=1)
-    noises = ("noise", "snr_db", "babble", "colour", "drop_in")
-    speech = ("speech", "rir", "silent")
+    noises = ("noise", "snr_db", "babble", "colour", "drop_in", "no_noise")
+    speech = ("speech", "turns", "rir", "silent")
     for pair in range(20):
         first, second = draw(2 * pair), draw(2 * pair + 1)
         own = noises if pair % 2 == 0 else speech

@@ -44,13 +44,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_clips_come_in_pairs_of_one_known_speaker(corpus: Path, cache: Path) -> None:
     banks = SpeakerDataConfig(train=(str(corpus),), cache_dir=str(cache)).banks(RATE)
     assert "unknown" not in banks.speech.group_names
-    mix = MixConfig(seconds=1.0)
+    mix = MixConfig(seconds=1.0, silence=1.0, conversation=1.0)  # which have no place here
     parts = [speaker_clips(banks, mix, RATE, 3, part, 0.3) for part in ("train", "held_out")]
     speakers = [set(part.speech.group_names) for part in parts]
     assert speakers[0] | speakers[1] == {f"s{number}" for number in range(10)}
     assert not speakers[0] & speakers[1]
     assert len(speakers[1]) == 3
     mixture, who = parts[0](range(40))
+    assert mixture.clean.abs().amax((1, 2)).min() > 0
     assert torch.equal(who[0::2], who[1::2])
     assert len(set(who.tolist())) > 3
     heard = [frozenset(path.parent.name for path in _paths(parts[0], number)) for number in range(40)]

@@ -108,6 +108,7 @@ def test_runs_are_not_overwritten(finished: Path, cache: Path, tmp_path: Path):
     ("override", "said"),
     [
         ("data.mix.silence=0.1", "PESQ has no value without speech"),
+        ("data.mix.conversation=0.1", "a clip may lie in a pause"),
         ("data.enhanced=0.9", "chances that sum to 1"),
         ("data.held_out=1", "data.held_out is 1"),
         ("training.dropout=1", "training.dropout is 1"),

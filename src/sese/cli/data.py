@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,13 @@ import typer
 from sese.errors import plain
 
 if TYPE_CHECKING:
+    from sese.data.bank import Bank
     from sese.data.corpora import Corpus, Recording
     from sese.data.selection import Row
+    from sese.data.plans import MixConfig, Plan
+
+ACTIVITY_COLUMNS = ("file", "kind", "begin_s", "end_s", "speaker")
+ROOM_S = 0.05  # for the way to the microphone and the fade of the early reflections
 
 app = typer.Typer(help="Look into corpora and make noisy sets from them.", no_args_is_help=True)
 
@@ -108,10 +114,19 @@ def mix(
     snr: tuple[float, float] = typer.Option((-5.0, 20.0), help="Lowest and highest SNR, dB; spread evenly."),
     level: tuple[float, float] = typer.Option((-38.0, -12.0), help="Lowest and highest speech level, dBFS."),
     reverb: float = typer.Option(0.0, help="Chance that speech is put into a room of the corpus."),
+    activity: float = typer.Option(
+        0.0,
+        help="Share of the time in which speech is active, 0.1 to 0.9: turns of one or two talkers with"
+        " pauses of 1 to 10 s, as in calls; also writes OUT/activity.csv. 0: speech without long pauses.",
+    ),
     cache: Path | None = typer.Option(None, help="Where decoded audio is kept (default: ~/.cache/sese)."),
 ) -> None:
-    """Write a fixed paired set: OUT/clean/*.wav, OUT/noisy/*.wav (16 kHz, 16 bits) and OUT/manifest.csv."""
+    """Write a fixed paired set: OUT/clean/*.wav, OUT/noisy/*.wav (16 kHz, 16 bits) and OUT/manifest.csv.
+
+    With --activity these are conversations, and OUT/activity.csv tells when there is speech and when noise.
+    """
     import csv
+    from dataclasses import replace
 
     import soundfile
 
@@ -122,6 +137,8 @@ def mix(
 
     require_new(out)
     config = MixConfig(seconds=seconds, snr_db=snr, level_dbfs=level).plain(reverb)
+    if activity != 0:
+        config = replace(config, conversation=1.0, activity=activity)
     banks = build([folder], cache_dir=cache, split=None)
     if reverb > 0 and banks.rir is None:
         raise InputError(f"mix --reverb {reverb}: {folder} has no room responses; add rir/ or leave it out")
@@ -129,6 +146,7 @@ def mix(
     with replacing(out, folder=True) as made:
         for side in ("clean", "noisy"):
             (made / side).mkdir(parents=True)
+        activities: list[tuple[Any, ...]] = []
         with open(made / "manifest.csv", "w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["file", "snr_db", "speaker", "noise", "speech_files", "noise_file", "rir_file"])
@@ -139,20 +157,44 @@ def mix(
                         made / side / name, sound[0, 0].numpy(), config.sample_rate, subtype="PCM_16"
                     )
                 speech, noise = [piece[0] for piece in plan.speech], plan.noise[0][0]
+                if plan.turns is not None:
+                    speech = [piece.recording for turn in plan.turns for piece in turn.pieces]
+                    activities += [(name, *interval) for interval in _activity(plan, config, banks.speech)]
+                speakers = dict.fromkeys(banks.speech.group_names[banks.speech.groups[s]] for s in speech)
                 table.writerow(
                     [
                         name,
                         f"{float(mixture.snr_db[0]):.2f}",
-                        banks.speech.group_names[banks.speech.groups[speech[0]]],
+                        ";".join(speakers),
                         banks.noise.group_names[banks.noise.groups[noise]],
                         ";".join(_short(banks.speech.paths[s], folder) for s in speech),
                         _short(banks.noise.paths[noise], folder),
                         _short(banks.rir.paths[plan.rir], folder) if banks.rir and plan.rir >= 0 else "",
                     ]
                 )
+        if activity != 0:
+            with open(made / "activity.csv", "w", newline="") as file:
+                csv.writer(file).writerows([ACTIVITY_COLUMNS, *activities])
     for problem in banks.problems:
         typer.echo(plain(f"left out: {problem.path}: {problem.reason}"), err=True)
     typer.echo(f"{clips} clips in {out}")
+
+
+def _activity(plan: Plan, config: MixConfig, speech: Bank) -> Iterator[tuple[str, str, str, str]]:
+    """Return (kind, beginning in s, end in s, speaker) of the turns and of the noise, within the clip.
+
+    In a room a turn lasts as long as the reflections that belong to the target.
+    """
+    time, rate = config.time, config.sample_rate
+    echo = round((config.early_ms / 1000 + ROOM_S) * rate) if plan.rir >= 0 else 0
+    for turn in plan.turns or ():
+        begin, end = max(turn.begin, 0), min(turn.end + echo, time)
+        speaker = speech.group_names[speech.groups[turn.pieces[0].recording]]
+        yield "speech", f"{begin / rate:.6f}", f"{end / rate:.6f}", speaker
+    first, length = plan.no_noise or (time, 0)
+    for begin, end in ((0, first), (first + length, time)):
+        if end > begin:
+            yield "noise", f"{begin / rate:.6f}", f"{end / rate:.6f}", ""
 
 
 def _short(path: Path, folder: Path) -> str:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from sese.data.bank import Bank
 
-Rows = Sequence[Sequence[tuple[int, int]]]  # of each clip: (recording, where it begins in the clip)
+Rows = Sequence[Sequence[tuple[int, ...]]]
+"""Pieces of each clip: (recording, where it begins in the clip), of a part also (first sample, length)."""
 
 
 class Shelf:
@@ -28,18 +29,25 @@ class Shelf:
         """Clips float32 [row, time] in [-1, 1].
 
         The pieces of a row are in order and do not overlap; what lies outside the clip is cut off, gaps are
-        silent, and each recording fades in and out over `fade` samples.
+        silent, and each piece fades in and out over `fade` samples.
         """
         if self.samples is None:
             return copied(self.bank, rows, time, fade)
         return gathered(self.bank, self.samples, rows, time, fade)
 
 
+def _span(bank: Bank, piece: tuple[int, ...]) -> tuple[int, int, int]:
+    """Of a piece: where it begins and ends in the clip, and its first sample in the bank."""
+    recording, begin = piece[:2]
+    first, length = piece[2:] or (0, int(bank.lengths[recording]))
+    return begin, begin + length, int(bank.starts[recording]) + first
+
+
 def copied(bank: Bank, rows: Rows, time: int, fade: int) -> Tensor:
     clips = np.zeros((len(rows), time), dtype=np.float32)
     for clip, row in zip(clips, rows, strict=True):
-        for recording, begin in row:
-            start, end = int(bank.starts[recording]), begin + int(bank.lengths[recording])
+        for piece in row:
+            begin, end, start = _span(bank, piece)
             first, last = max(begin, 0), min(end, time)
             clip[first:last] = bank.samples[start + first - begin : start + last - begin]
             rising = np.arange(first, min(begin + fade, last))  # empty where the edge is outside the clip
@@ -52,16 +60,14 @@ def copied(bank: Bank, rows: Rows, time: int, fade: int) -> Tensor:
 
 def gathered(bank: Bank, samples: Tensor, rows: Rows, time: int, fade: int) -> Tensor:
     device = samples.device
-    recording = np.array([piece[0] for row in rows for piece in row])
-    begin = np.array([piece[1] for row in rows for piece in row])
-    end = begin + bank.lengths[recording]
+    begin, end, start = np.array([_span(bank, piece) for row in rows for piece in row]).T
     # Each piece rules from its beginning to that of the next; the first from 0, the last to the end.
     bounds = np.cumsum([0] + [len(row) for row in rows])
     turn = np.maximum(begin, 0)
     turn[bounds[:-1]] = 0
     until = np.append(turn[1:], time)
     until[bounds[1:] - 1] = time
-    pieces = torch.from_numpy(np.stack([begin, end, bank.starts[recording] - begin, until - turn])).to(device)
+    pieces = torch.from_numpy(np.stack([begin, end, start - begin, until - turn])).to(device)
     which = torch.arange(len(begin), device=device)
     which = which.repeat_interleave(pieces[3], output_size=len(rows) * time).view(len(rows), time)
     t = torch.arange(time, device=device)

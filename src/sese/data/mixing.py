@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sese.data import effects
 from sese.data.bank import Bank
+from sese.data.conversations import Turn
 from sese.data.laying import Shelf
 from sese.data.plans import MixConfig, Plan, Planner
 from sese.errors import InputError
@@ -84,7 +85,7 @@ class Mixer:
         clean = self._speech(plans)
         noise = self._noise(plans)
         clean, reverberant, noise = self._filter(plans, clean, noise)
-        share = self._drop_in(plans, noise)
+        share = self._interrupt(plans, noise)
 
         # Gains. Below its floor, speech keeps the gain that the floor would get: the true SNR is then lower.
         level = 10.0 ** (self._values([p.level_dbfs for p in plans]) / 20)
@@ -113,8 +114,30 @@ class Mixer:
 
     def _speech(self, plans: Sequence[Plan]) -> Tensor:
         """Utterances at their places: [batch, time]."""
-        clips = self.speech.lay([p.speech for p in plans], self.config.time, self.fade)
+        talks = [row for row, p in enumerate(plans) if p.turns is not None]
+        if talks:
+            clips = torch.zeros(len(plans), self.config.time, device=self.device)
+            others = [row for row, p in enumerate(plans) if p.turns is None]
+            if others:
+                clips[others] = self.speech.lay(
+                    [plans[row].speech for row in others], self.config.time, self.fade
+                )
+            clips[talks] = self._conversations([plans[row].turns or () for row in talks])
+        else:
+            clips = self.speech.lay([p.speech for p in plans], self.config.time, self.fade)
         return clips * self._values([0.0 if p.silent else 1.0 for p in plans])[:, None]
+
+    def _conversations(self, turns: Sequence[tuple[Turn, ...]]) -> Tensor:
+        """The turns of each conversation, each piece at its gain: [row, time]."""
+        clips = torch.zeros(len(turns), self.config.time, device=self.device)
+        pieces = [
+            (row, piece) for row, of_row in enumerate(turns) for turn in of_row for piece in turn.pieces
+        ]
+        if pieces:
+            parts = self.speech.lay([[piece[:4]] for _, piece in pieces], self.config.time, self.fade)
+            parts *= self._values([piece.gain for _, piece in pieces])[:, None]
+            clips.index_add_(0, torch.tensor([row for row, _ in pieces], device=self.device), parts)
+        return clips
 
     def _noise(self, plans: Sequence[Plan]) -> Tensor:
         """The first noise or babble at unit power, and the weaker second, if any: [batch, time]."""
@@ -157,14 +180,23 @@ class Mixer:
         """What brings parts of these powers to these levels: [part, 1]."""
         return (10.0 ** (self._values(level_db) / 20) / power.sqrt())[:, None]
 
-    def _drop_in(self, plans: Sequence[Plan], noise: Tensor) -> Tensor:
+    def _interrupt(self, plans: Sequence[Plan], noise: Tensor) -> Tensor:
         """Fade noise [batch, time] in or out where the plans say so; the share that is left: [batch]."""
         share = torch.ones(len(plans), device=self.device)
         places = {row: p.drop_in for row, p in enumerate(plans) if p.drop_in is not None}
+        faded: dict[int, Tensor] = {}
         if places:
             gain = effects.fades(list(places.values()), self.config.time, self.device)
             _multiply(noise, places, gain)
             share[list(places)] = gain.square().mean(1)
+            faded = dict(zip(places, gain, strict=True))
+        stretches = {row: [p.no_noise] for row, p in enumerate(plans) if p.no_noise is not None}
+        if stretches:
+            gain = effects.gaps(list(stretches.values()), self.config.time, self.fade, self.device)
+            _multiply(noise, stretches, gain)
+            for row, of_row in zip(stretches, gain, strict=True):
+                left = of_row * faded[row] if row in faded else of_row
+                share[row] = left.square().mean().clamp(min=1e-3)  # the two together may leave nothing
         return share
 
     def _level_change(self, plans: Sequence[Plan], noisy: Tensor, clean: Tensor) -> None:

@@ -32,5 +32,6 @@ class PairPlanner(Planner):
                 babble=other.babble,
                 colour=other.colour,
                 drop_in=other.drop_in,
+                no_noise=other.no_noise,
             )
-        return replace(first, speech=other.speech, rir=other.rir, silent=other.silent)
+        return replace(first, speech=other.speech, turns=other.turns, rir=other.rir, silent=other.silent)

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 
 from sese.data.bank import Bank
+from sese.data.conversations import Conversations, Turn, check_activity
 from sese.data.urn import Urn
 from sese.errors import InputError
 
 _SECOND_STREAM = 2**63  # added to the seed, which is below: no seed has the second stream of another
+_FAR = 2**63  # a place of the second stream that what is drawn at its start never reaches: a third stream
 PAUSE_S = (0.1, 0.6)  # between utterances joined to fill a clip
 SECOND_NOISE_DB = (-10.0, 0.0)  # level of a second noise, relative to the first
 VOICE_DB = (-6.0, 0.0)  # level of a voice in babble
-OFF_BY_DEFAULT = ("babble", "colour", "drop_in", "level_change", "telephone", "packet_loss")
+OFF_BY_DEFAULT = ("babble", "colour", "drop_in", "level_change", "telephone", "packet_loss", "conversation")
 LONGEST_S = 600.0  # of a clip, which is mixed in memory
 CHANCES = (
     "second_noise",
@@ -64,6 +66,10 @@ class MixConfig:
     telephone: chance of a band-pass from 150-300 Hz to 3-3.6 kHz, the same on clean and noisy; the noisy side
         of half of these clips is also quantised to 8-bit mu-law.
     packet_loss: chance of 1 to 6 gaps of 10 to 60 ms, the same on clean and noisy.
+    conversation: chance of turns of one or two talkers with pauses of 1 to 10 s between them. The talkers'
+        levels differ by up to 20 dB; a third of these clips has no noise for half of their length. A short
+        clip may lie in a pause. See `sese.data.conversations`.
+    activity: share of the time in which speech is active in conversations, 0.1 to 0.9.
     """
 
     sample_rate: int = 16000
@@ -84,6 +90,8 @@ class MixConfig:
     level_change: float = 0.0
     telephone: float = 0.0
     packet_loss: float = 0.0
+    conversation: float = 0.0
+    activity: float = 0.4
 
     def __post_init__(self) -> None:
         for name in CHANCES:
@@ -98,6 +106,7 @@ class MixConfig:
             raise InputError(f"mix sample_rate: got {self.sample_rate} Hz; give 1 or more")
         if not 0 < self.seconds <= LONGEST_S or self.time < self.sample_rate // 50:
             raise InputError(f"mix seconds: got {self.seconds}; give 0.02 to {LONGEST_S:g} s")
+        check_activity(self.activity)
         if self.early_ms < 0:
             raise InputError(f"mix early_ms: got {self.early_ms}; give 0 or more")
 
@@ -125,6 +134,8 @@ class Plan:
     level_change: (dB, where the change begins, its length), None for none.
     telephone: (low Hz, high Hz), None for none. mu_law: the noisy side is quantised.
     gaps: (where it begins, its length) in any order, maybe overlapping.
+    turns: of a conversation, which stand in for `speech`; maybe none. None where it is no conversation.
+    no_noise: (first sample, length) of a stretch of a conversation without noise.
     """
 
     speech: tuple[tuple[int, int], ...]
@@ -143,6 +154,8 @@ class Plan:
     telephone: tuple[float, float] | None = None
     mu_law: bool = False
     gaps: tuple[tuple[int, int], ...] = ()
+    turns: tuple[Turn, ...] | None = None
+    no_noise: tuple[int, int] | None = None
 
     @property
     def filtered(self) -> bool:
@@ -166,6 +179,7 @@ class Planner:
         self.voices = Urn(speech, group_power=0.5, recording_power=1.0)
         self.noises = Urn(noise, group_power=0.25, recording_power=0.5)
         self.rooms = Urn(rir, group_power=1.0, recording_power=0.0) if rir is not None else None
+        self.conversations = Conversations(speech, self.voices, config.activity)
         self.augmented = any(getattr(config, name) > 0 for name in OFF_BY_DEFAULT)
 
     def __call__(self, index: int) -> Plan:
@@ -193,6 +207,10 @@ class Planner:
         if self.augmented:
             _restart(rng, self.seed + _SECOND_STREAM, index)
             plan |= self._augmentation(rng.random(57).tolist(), speech[0][0])
+        if config.conversation > 0:
+            _restart(rng, self.seed + _SECOND_STREAM, index, _FAR)
+            if rng.random() < config.conversation:
+                plan["turns"], plan["no_noise"] = self.conversations(rng, speech[0][0], config.time)
         return Plan(speech, tuple(noise), snr, level, silent, **plan)
 
     def _augmentation(self, u: list[float], target: int) -> dict[str, Any]:
@@ -258,9 +276,15 @@ class Planner:
 _FRESH = np.random.Philox(key=0).state  # nothing drawn
 
 
-def _restart(rng: np.random.Generator, first: int, second: int) -> None:
-    """Put a Philox generator at the start of the stream of another key: ten times as quick as a new one."""
-    place = {"counter": np.zeros(4, np.uint64), "key": np.array([first, second], dtype=np.uint64)}
+def _restart(rng: np.random.Generator, first: int, second: int, far: int = 0) -> None:
+    """Put a Philox generator into the stream of another key: ten times as quick as a new one.
+
+    far: highest word of the place in that stream; 0 for its start.
+    """
+    place = {
+        "counter": np.array([0, 0, 0, far], dtype=np.uint64),
+        "key": np.array([first, second], dtype=np.uint64),
+    }
     rng.bit_generator.state = _FRESH | {"state": place}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from sese.archive import read_table
 from sese.audio.files import native_name
 from sese.errors import InputError
+from sese.evaluation.conversations import FILE, Activity, read_activity
 
 SAMPLE_RATE = 16_000  # Hz, at which everything is enhanced and scored: what PESQ-WB and DNSMOS are defined at
 LAYOUTS = (("clean", "noisy"), ("clean_testset_wav", "noisy_testset_wav"))  # ours, VoiceBank+DEMAND test
@@ -20,24 +21,28 @@ SUFFIXES = {".wav", ".flac", ".ogg", ".opus"}
 class Pair:
     """A clean and a noisy file of one utterance; `snr_db` is the input SNR where a manifest gives it.
 
-    `clean` is None for a recording that has no clean side.
+    `clean` is None for a recording that has no clean side. `activity` tells when there is speech in a
+    conversation.
     """
 
     name: str
     clean: Path | None
     noisy: Path
     snr_db: float | None = None
+    activity: Activity | None = None
 
 
 def find_pairs(folder: str | Path, limit: int | None = None) -> list[Pair]:
     """The pairs below `folder`, by name, from `clean/` and `noisy/` or from the VoiceBank+DEMAND test set.
 
     Files pair by equal path inside the two folders. A `manifest.csv` beside them with the columns `file`
-    and `snr_db` gives the input SNRs. `limit` takes that many pairs, spread evenly over the sorted names,
-    so that a corpus sorted by speaker is not cut down to its first speaker.
+    and `snr_db` gives the input SNRs, an `activity.csv` when there is speech. `limit` takes that many pairs,
+    spread evenly over the sorted names, so that a corpus sorted by speaker is not cut down to its first
+    speaker.
 
     Raises:
-        InputError: no such folder or layout, no pairs, a file without its counterpart, a bad manifest.
+        InputError: no such folder or layout, no pairs, a file without its counterpart, a bad manifest or
+            activity.csv.
     """
     folder = Path(folder)
     if limit is not None and limit < 1:
@@ -62,8 +67,11 @@ def find_pairs(folder: str | Path, limit: int | None = None) -> list[Pair]:
             f"{folder}: no audio files in {clean_name}/; put {', '.join(sorted(SUFFIXES))} there"
         )
     snrs = _read_snrs(folder / "manifest.csv")
+    activities = read_activity(folder)
+    if activities and (untold := sorted(clean.keys() - activities.keys())):
+        raise InputError(f"{folder / FILE}: nothing about {untold[0]}; add its intervals, or remove the file")
     names = _spread(sorted(clean), limit)
-    return [Pair(name, clean[name], noisy[name], snrs.get(name)) for name in names]
+    return [Pair(name, clean[name], noisy[name], snrs.get(name), activities.get(name)) for name in names]
 
 
 def find_recordings(place: str | Path, limit: int | None = None) -> list[Pair]:

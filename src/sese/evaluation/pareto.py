@@ -13,6 +13,7 @@ import numpy as np
 from sese.archive import MALFORMED, from_json
 from sese.errors import InputError
 from sese.evaluation import front, summary
+from sese.evaluation.conversations import LOWER_IS_BETTER
 from sese.evaluation.scoring import NOISY, Budget
 from sese.evaluation.suite import default_budgets
 
@@ -89,7 +90,11 @@ def compare(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 f"pareto: {name} was evaluated on other files than {names[0]}; evaluate both on the same"
             )
     means = [result["levels"][0]["mean"] for result in results]
-    columns = [column for column in means[0] if all(column in mean for mean in means)]
+    columns = [
+        column
+        for column in means[0]
+        if column not in LOWER_IS_BETTER and all(column in mean for mean in means)
+    ]
     if not columns:
         raise InputError("pareto: the evaluations have no metric in common; evaluate them with the same")
     points, scores = [], []

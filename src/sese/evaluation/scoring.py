@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sese.errors import InputError
+from sese.evaluation.conversations import conversation_scores
 from sese.evaluation.metrics import score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
 
@@ -91,7 +92,7 @@ class Scorer:
         clean, noisy = read_pair(pair)
         about = {"file": pair.name, "snr_db": pair.snr_db, "audio_s": len(noisy) / SAMPLE_RATE}
         nothing = dict.fromkeys(("utilization", "macs_per_second", "enhance_s"))
-        yield {**about, "level": NOISY, **nothing, **score(clean, noisy, SAMPLE_RATE, self.metrics)}
+        yield {**about, "level": NOISY, **nothing, **self._scores(pair, clean, noisy)}
         for budget, enhancer in self.enhancers.items():
             made = run(enhancer, noisy)
             spent = {
@@ -99,8 +100,14 @@ class Scorer:
                 "macs_per_second": made.macs_per_second,
                 "enhance_s": made.seconds,
             }
-            values = score(clean, made.audio, SAMPLE_RATE, self.metrics)
-            yield {**about, "level": label(budget), **spent, **values}
+            yield {**about, "level": label(budget), **spent, **self._scores(pair, clean, made.audio)}
+
+    def _scores(self, pair: Pair, clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
+        """Every column of the metrics, and of a conversation those of its parts."""
+        values = score(clean, estimate, SAMPLE_RATE, self.metrics)
+        if pair.activity is not None:
+            values |= conversation_scores(clean, estimate, SAMPLE_RATE, pair.activity)
+        return values
 
 
 _scorer: Scorer | None = None  # one per process

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sese.errors import InputError
-from sese.evaluation import scoring, summary
+from sese.evaluation import conversations, scoring, summary
 from sese.evaluation.metrics import check_metrics, columns_of, describe_metrics, score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair
 from sese.evaluation.parallel import job_count, parallel
@@ -36,7 +36,8 @@ def evaluate(
         pairs: from `sese.evaluation.pairs.find_pairs`.
         budgets: what `enhancer` takes as a budget; for `sese.runtime.enhancer.Enhancer` see there. None:
             `default_budgets`.
-        metrics: names in `sese.evaluation.metrics.METRICS`; None: all.
+        metrics: names in `sese.evaluation.metrics.METRICS`; None: all. Of conversations, pairs with an
+            activity, `sese.evaluation.conversations.COLUMNS` come with them.
         jobs: processes; None: one per available core. 1 runs in this process. More than one starts new
             interpreters, so a script that calls this needs the `if __name__ == "__main__":` guard.
         enhancer: "module:attribute" of what makes an enhancer: called as `(model, budget=b)`, it returns
@@ -75,7 +76,15 @@ def evaluate(
         if progress:
             progress(done, len(pairs))
 
-    columns = columns_of(names)
+    columns, metrics_about = columns_of(names), describe_metrics(names)
+    if all(pair.activity is not None for pair in pairs):
+        columns += conversations.COLUMNS
+        metrics_about["conversation"] = {
+            "columns": list(conversations.COLUMNS),
+            "definition": conversations.DEFINITION,
+            "package": "sese",
+            "version": importlib.metadata.version("sese"),
+        }
     noisy = [row for row in per_file if row["level"] == NOISY]
     levels: list[dict[str, Any]] = []
     for asked in (None, *budgets):
@@ -94,7 +103,7 @@ def evaluate(
         "audio_s": sum(row["audio_s"] for row in noisy),
         "jobs": jobs,
         "interval": summary.INTERVAL,
-        "metrics": describe_metrics(names),
+        "metrics": metrics_about,
         "versions": _versions(),
         "levels": levels,
         "failures": summary.failures(per_file, columns),

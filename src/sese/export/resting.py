@@ -49,7 +49,11 @@ class RestingCalls:
             (given, {"chosen": "level", "gain": zeros} | kept),
         )
         # In a call with one frame branches are picked by number, from 0, rest.
-        branch = scope.constant([self.count + 1]) if self.many else scope.add("Add", made["chosen"], scope.constant(1))
+        branch = (
+            scope.constant([self.count + 1])
+            if self.many
+            else scope.add("Add", made["chosen"], scope.constant(1))
+        )
         return made | {"branch": branch}
 
     def _ask(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:

@@ -123,7 +123,8 @@ def speaker_clips(
     if part != "all":
         speech = speech.only(speakers_of(speech, held_out, seed, part))
         noise = noise.only(noises_of(noise, held_out, seed, part))
-    mix = replace(mix if part == "train" else mix.plain(), sample_rate=sample_rate, silence=0.0)
+    mix = replace(mix if part == "train" else mix.plain(), sample_rate=sample_rate)
+    mix = replace(mix, silence=0.0, conversation=0.0)  # each clip has speech, of one speaker
     stream = {"train": 3 * seed, "held_out": 3 * seed + 1}.get(part, 3 * seed + 2)
     rooms = banks.rir if part == "train" else None
     mixer = Mixer(mix, speech, noise, rooms, stream)

@@ -60,6 +60,10 @@ class ClipsConfig:
             raise InputError("data.models is empty; name models, or set data.enhanced and data.limited to 0")
         if self.mix.silence > 0:
             raise InputError("data.mix.silence: PESQ has no value without speech; use 0")
+        if self.mix.conversation > 0:
+            raise InputError(
+                "data.mix.conversation: a clip may lie in a pause, where PESQ has no value; use 0"
+            )
 
 
 @dataclass(frozen=True)
