@@ -24,6 +24,11 @@ FIELDS = {  # of the plan that a chance sets
     "level_change": ("level_change",),
     "telephone": ("telephone", "mu_law"),
     "packet_loss": ("gaps",),
+    "level_step": ("level_step",),
+    "loud_before": ("loud_before",),
+    "zeros": ("zeros",),
+    "offset": ("offset",),
+    "rumble": ("rumble",),
 }
 NONE = {f.name: f.default for f in fields(Plan)}
 CPU = torch.device("cpu")
