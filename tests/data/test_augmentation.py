@@ -25,6 +25,11 @@ FIELDS = {  # of the plan that a chance sets
     "telephone": ("telephone", "mu_law"),
     "packet_loss": ("gaps",),
     "conversation": ("turns", "no_noise"),
+    "level_step": ("level_step",),
+    "loud_before": ("loud_before",),
+    "zeros": ("zeros",),
+    "offset": ("offset",),
+    "rumble": ("rumble",),
 }
 NONE = {f.name: f.default for f in fields(Plan)}
 CPU = torch.device("cpu")

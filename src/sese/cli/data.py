@@ -13,8 +13,8 @@ from sese.errors import plain
 if TYPE_CHECKING:
     from sese.data.bank import Bank
     from sese.data.corpora import Corpus, Recording
-    from sese.data.selection import Row
     from sese.data.plans import MixConfig, Plan
+    from sese.data.selection import Row
 
 ACTIVITY_COLUMNS = ("file", "kind", "begin_s", "end_s", "speaker")
 ROOM_S = 0.05  # for the way to the microphone and the fade of the early reflections

@@ -1,9 +1,10 @@
-"""Effects on clips [row, time] that a filter does not make: fades, changes of level, gaps and mu-law."""
+"""Effects on clips [row, time] that a filter does not make: fades, changes of level, gaps, sines, mu-law."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,6 +49,31 @@ def gaps(places: Sequence[Sequence[tuple[int, int]]], time: int, fade: int, devi
     where = row * time + t.clamp_(0, time - 1)
     gains.view(-1).scatter_reduce_(0, where.flatten(), gain.flatten(), "amin")
     return gains
+
+
+def sines(
+    partials: Sequence[Sequence[tuple[float, float, float]]], time: int, rate: int, device: torch.device
+) -> Tensor:
+    """Sums of sines: [row, time].
+
+    A sine of a sum is a sum of two products: sines are computed for the first sample of each block, and for
+    each sample of one block, and products of matrices make the rest.
+
+    partials: of each row, (Hz, amplitude, phase in cycles) of each of its sines.
+    """
+    block = 256
+    most = max(map(len, partials))
+    silent = (0.0, 0.0, 0.0)
+    padded = np.array([[*row, *[silent] * (most - len(row))] for row in partials])  # [row, sine, 3]
+    hertz, amplitude, phase = np.moveaxis(padded, 2, 0)[..., None]
+    starts = 2 * np.pi * (hertz / rate * np.arange(0, time, block) + phase)
+    within = 2 * np.pi * hertz / rate * np.arange(block)
+    left = amplitude[..., None] * np.stack([np.sin(starts), np.cos(starts)], axis=2)  # [row, sine, 2, block]
+    right = np.stack([np.cos(within), np.sin(within)], axis=2)
+    first, second = (
+        torch.from_numpy(side.astype(np.float32)).to(device).flatten(1, 2) for side in (left, right)
+    )
+    return (first.transpose(1, 2) @ second).flatten(1)[:, :time].contiguous()
 
 
 def mu_law(clips: Tensor) -> Tensor:

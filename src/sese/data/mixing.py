@@ -12,6 +12,7 @@ from torch import Tensor
 from sese.data import effects
 from sese.data.bank import Bank
 from sese.data.conversations import Turn
+from sese.data.disturbances import LoudSound
 from sese.data.laying import Shelf
 from sese.data.plans import MixConfig, Plan, Planner
 from sese.errors import InputError
@@ -88,7 +89,7 @@ class Mixer:
         share = self._interrupt(plans, noise)
 
         # Gains. Below its floor, speech keeps the gain that the floor would get: the true SNR is then lower.
-        level = 10.0 ** (self._values([p.level_dbfs for p in plans]) / 20)
+        level = 10.0 ** (self._values([p.speech_dbfs for p in plans]) / 20)
         power = active_power(clean, self.config.sample_rate)
         noise_power = noise.square().mean(1) / share
         speech_gain = level / power.clamp(min=SPEECH_FLOOR).sqrt()
@@ -98,13 +99,18 @@ class Mixer:
         true_snr = 10 * (torch.log10(power * speech_gain**2) - torch.log10(noise_level))
         clean = clean * speech_gain[:, None]
         noisy = reverberant * speech_gain[:, None] + noise * noise_gain[:, None]
+        self._loud_before(plans, level, noisy, clean)
+        self._rumble(plans, level, noisy)
         self._level_change(plans, noisy, clean)
 
         limit = self._values([p.clip for p in plans]) * noisy.abs().amax(1)
         noisy = torch.minimum(torch.maximum(noisy, -limit[:, None]), limit[:, None])
         peak = torch.maximum(limit, clean.abs().amax(1))
-        scale = (PEAK / peak.clamp(min=PEAK))[:, None]
-        noisy, clean = noisy * scale, clean * scale
+        scale = PEAK / peak.clamp(min=PEAK)
+        for row, p in enumerate(plans):
+            if p.offset:  # leave room for it
+                scale[row] = torch.minimum(scale[row], (PEAK - abs(p.offset)) / peak[row].clamp(min=1e-9))
+        noisy, clean = noisy * scale[:, None], clean * scale[:, None]
         self._transmit(plans, noisy, clean)
         speaker = torch.from_numpy(self.speech.bank.groups[[p.speech[0][0] for p in plans]])
         return Mixture(noisy[:, None], clean[:, None], true_snr, speaker=speaker.to(self.device))
@@ -125,6 +131,9 @@ class Mixer:
             clips[talks] = self._conversations([plans[row].turns or () for row in talks])
         else:
             clips = self.speech.lay([p.speech for p in plans], self.config.time, self.fade)
+        sounds = {row: p.loud_before for row, p in enumerate(plans) if p.loud_before is not None}
+        if sounds:
+            _multiply(clips, sounds, self._around(list(sounds.values())))
         return clips * self._values([0.0 if p.silent else 1.0 for p in plans])[:, None]
 
     def _conversations(self, turns: Sequence[tuple[Turn, ...]]) -> Tensor:
@@ -201,14 +210,54 @@ class Mixer:
 
     def _level_change(self, plans: Sequence[Plan], noisy: Tensor, clean: Tensor) -> None:
         """Change the gain of both sides [batch, time] where the plans say so."""
-        changes = {row: p.level_change for row, p in enumerate(plans) if p.level_change is not None}
-        if changes:
-            gain = effects.level_changes(list(changes.values()), self.config.time, self.device)
-            _multiply(noisy, changes, gain)
-            _multiply(clean, changes, gain)
+        for of_all in ([p.level_change for p in plans], [p.level_step for p in plans]):
+            changes = {row: change for row, change in enumerate(of_all) if change is not None}
+            if changes:
+                gain = effects.level_changes(list(changes.values()), self.config.time, self.device)
+                _multiply(noisy, changes, gain)
+                _multiply(clean, changes, gain)
+
+    def _around(self, sounds: Sequence[LoudSound]) -> Tensor:
+        """Gains [row, time] that are 0 during loud sounds, and else 1."""
+        places = [[(sound.begin, sound.length)] for sound in sounds]
+        return effects.gaps(places, self.config.time, self.fade, self.device)
+
+    def _loud_before(self, plans: Sequence[Plan], level: Tensor, noisy: Tensor, clean: Tensor) -> None:
+        """Add loud sounds where the plans say so: voices to both sides [batch, time], others to one.
+
+        level: [batch] RMS of the active speech.
+        """
+        loud = {row: p.loud_before for row, p in enumerate(plans) if p.loud_before is not None}
+        if not loud:
+            return
+        rate = self.config.sample_rate
+        for row, sound in loud.items():
+            if sound.kind == "beep":
+                clip = effects.sines([[(sound.hertz, 1.0, sound.phase)]], self.config.time, rate, self.device)
+            else:
+                shelf = self.noise if sound.kind == "noise" else self.speech
+                clip = self._parts(shelf, [(row, sound.recording, sound.first, 0.0)])
+            during = slice(sound.begin, max(sound.begin + sound.length, rate // 50))  # a frame or more
+            # The level is that of the active part, as that of the speech is.
+            power = active_power(clip[:, during], rate)[0].clamp(min=SPEECH_FLOOR)
+            gain = level[row] * 10 ** (sound.above_db / 20) / power.sqrt()
+            clip = clip[0] * gain * (1 - self._around([sound])[0])
+            for side in (noisy, clean) if sound.kind == "voice" else (noisy,):
+                side[row] += clip
+
+    def _rumble(self, plans: Sequence[Plan], level: Tensor, noisy: Tensor) -> None:
+        """Add hum or rumble to the noisy side [batch, time] where the plans say so; level: as above."""
+        rumbles = {row: p.rumble for row, p in enumerate(plans) if p.rumble is not None}
+        if rumbles:
+            partials = [rumble.partials for rumble in rumbles.values()]
+            clips = effects.sines(partials, self.config.time, self.config.sample_rate, self.device)
+            power = clips.square().mean(1).clamp(min=NOISE_FLOOR)
+            clips *= self._gains(power, [rumble.above_db for rumble in rumbles.values()])
+            for row, clip in zip(rumbles, clips, strict=True):
+                noisy[row] += clip * level[row]
 
     def _transmit(self, plans: Sequence[Plan], noisy: Tensor, clean: Tensor) -> None:
-        """Code the noisy side, and leave gaps in both sides [batch, time], where the plans say so."""
+        """Code the noisy side, leave gaps in both sides [batch, time], and add offsets, as the plans say."""
         coded = [row for row, p in enumerate(plans) if p.mu_law]
         if coded:
             noisy[coded] = effects.mu_law(noisy[coded])
@@ -218,6 +267,13 @@ class Mixer:
             gain = effects.gaps(list(gaps.values()), self.config.time, fade, self.device)
             _multiply(noisy, gaps, gain)
             _multiply(clean, gaps, gain)
+        for row, p in enumerate(plans):
+            if p.offset:
+                noisy[row] += p.offset
+            if p.zeros is not None:
+                begin, length = p.zeros
+                for side in (noisy, clean):
+                    side[row, begin : begin + length] = 0.0
 
     def _filter(self, plans: Sequence[Plan], speech: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(target, speech as heard, noise), each [batch, time], with the rooms and filters of the plans."""

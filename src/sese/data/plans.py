@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from sese.data import disturbances
 from sese.data.bank import Bank
 from sese.data.conversations import Conversations, Turn, check_activity
+from sese.data.disturbances import DISTURBANCES, LOUDEST_DBFS, LoudSound, Rumble
+from sese.data.disturbances import between as _between
 from sese.data.urn import Urn
 from sese.errors import InputError
 
@@ -23,7 +27,16 @@ _FAR = 2**63  # a place of the second stream that what is drawn at its start nev
 PAUSE_S = (0.1, 0.6)  # between utterances joined to fill a clip
 SECOND_NOISE_DB = (-10.0, 0.0)  # level of a second noise, relative to the first
 VOICE_DB = (-6.0, 0.0)  # level of a voice in babble
-OFF_BY_DEFAULT = ("babble", "colour", "drop_in", "level_change", "telephone", "packet_loss", "conversation")
+OFF_BY_DEFAULT = (
+    "babble",
+    "colour",
+    "drop_in",
+    "level_change",
+    "telephone",
+    "packet_loss",
+    "conversation",
+    *DISTURBANCES,
+)
 LONGEST_S = 600.0  # of a clip, which is mixed in memory
 CHANCES = (
     "second_noise",
@@ -43,8 +56,10 @@ class MixConfig:
 
     sample_rate: Hz, that of the banks; a training sets it to its network's, whatever it is here.
     seconds: length of a clip, up to 600.
-    snr_db: (lowest, highest) of active speech over noise, before any clipping, change of level or gap.
+    snr_db: (lowest, highest) of active speech over noise, before any clipping, change of level or gap. Loud
+        sounds before the speech, offsets and rumble do not count as noise.
     level_dbfs: (lowest, highest) RMS of the active speech in the mixture, before any change of level or gap.
+        It is lower after a loud sound, which has -6 dBFS at most, and where peaks would exceed full scale.
     second_noise: chance that a second noise, 0 to 10 dB weaker, is added to the first.
     reverb: chance that the speech is put into a room (where room responses are given).
     early_ms: in a room, the target is the speech with the reflections up to this long after the direct
@@ -70,6 +85,18 @@ class MixConfig:
         levels differ by up to 20 dB; a third of these clips has no noise for half of their length. A short
         clip may lie in a pause. See `sese.data.conversations`.
     activity: share of the time in which speech is active in conversations, 0.1 to 0.9.
+    level_step: chance of a step of the gain by -30 to 25 dB, the same on clean and noisy, at 10 to 90% of the
+        clip. Half of the steps are sudden, the others take 1 to 50 ms. Where a step up would exceed full
+        scale, the whole clip is made quieter.
+    loud_before: chance of a loud sound before the speech, 15 to 35 dB above it and of up to -6 dBFS. It ends
+        at 10 to 50% of the clip, and the speech pauses for as long. A third each are noise recordings, sines
+        of 0.2 to 1 s at 200 to 4000 Hz, and voices of other speakers. Noise and sines are on the noisy side
+        alone. A voice is on both sides: nothing in it tells a network that it should be removed.
+    zeros: chance of a stretch of digital zeros on clean and noisy, of 0.05 s to half the clip, without a
+        fade. It is at the beginning, at the end, or anywhere.
+    offset: chance of a constant offset of -0.05 to 0.05 on the noisy side. Digital zeros stay zero.
+    rumble: chance of hum or rumble on the noisy side, at -10 to 20 dB relative to the active speech. Half is
+        mains hum of 50 or 60 Hz with 1 to 5 harmonics, half is rumble between 8 and 60 Hz.
     """
 
     sample_rate: int = 16000
@@ -92,6 +119,11 @@ class MixConfig:
     packet_loss: float = 0.0
     conversation: float = 0.0
     activity: float = 0.4
+    level_step: float = 0.0
+    loud_before: float = 0.0
+    zeros: float = 0.0
+    offset: float = 0.0
+    rumble: float = 0.0
 
     def __post_init__(self) -> None:
         for name in CHANCES:
@@ -136,6 +168,8 @@ class Plan:
     gaps: (where it begins, its length) in any order, maybe overlapping.
     turns: of a conversation, which stand in for `speech`; maybe none. None where it is no conversation.
     no_noise: (first sample, length) of a stretch of a conversation without noise.
+    level_step: as `level_change`. loud_before: None for none. zeros: (first sample, length), None for none.
+    offset: in parts of full scale. rumble: None for none.
     """
 
     speech: tuple[tuple[int, int], ...]
@@ -156,6 +190,18 @@ class Plan:
     gaps: tuple[tuple[int, int], ...] = ()
     turns: tuple[Turn, ...] | None = None
     no_noise: tuple[int, int] | None = None
+    level_step: tuple[float, int, int] | None = None
+    loud_before: LoudSound | None = None
+    zeros: tuple[int, int] | None = None
+    offset: float = 0.0
+    rumble: Rumble | None = None
+
+    @property
+    def speech_dbfs(self) -> float:
+        """The level of the speech: low enough that a loud sound before it is not too loud."""
+        if self.loud_before is None:
+            return self.level_dbfs
+        return min(self.level_dbfs, LOUDEST_DBFS - self.loud_before.above_db)
 
     @property
     def filtered(self) -> bool:
@@ -181,6 +227,7 @@ class Planner:
         self.rooms = Urn(rir, group_power=1.0, recording_power=0.0) if rir is not None else None
         self.conversations = Conversations(speech, self.voices, config.activity)
         self.augmented = any(getattr(config, name) > 0 for name in OFF_BY_DEFAULT)
+        self.disturbed = any(getattr(config, name) > 0 for name in DISTURBANCES)
 
     def __call__(self, index: int) -> Plan:
         config = self.config
@@ -207,6 +254,9 @@ class Planner:
         if self.augmented:
             _restart(rng, self.seed + _SECOND_STREAM, index)
             plan |= self._augmentation(rng.random(57).tolist(), speech[0][0])
+        if self.disturbed:  # after all that was drawn before there were disturbances
+            u = rng.random(disturbances.DRAWS).tolist()
+            plan |= disturbances.draw(config, u, self._any_noise, partial(self._other_voice, speech[0][0]))
         if config.conversation > 0:
             _restart(rng, self.seed + _SECOND_STREAM, index, _FAR)
             if rng.random() < config.conversation:
@@ -242,6 +292,12 @@ class Planner:
             gaps = tuple((int(v * (time - n + 1)), n) for v, n in zip(u[51:57], lengths, strict=True))
             plan["gaps"] = gaps[: 1 + int(u[44] * 6)]
         return plan
+
+    def _any_noise(self, which: float, where: float) -> tuple[int, int, float]:
+        return self._noise(which, where, 0.0)
+
+    def _other_voice(self, target: int, which: float, where: float) -> tuple[int, int, float]:
+        return self._cut(self.speech, self.voices.draw_other(target, which), where, 0.0)
 
     def _noise(self, which: float, where: float, level_db: float) -> tuple[int, int, float]:
         return self._cut(self.noise, self.noises.draw(which), where, level_db)
@@ -292,7 +348,3 @@ def _shelves(u: Sequence[float] | np.ndarray) -> tuple[float, float, float, floa
     """(low dB, low Hz, high dB, high Hz), the corners at 100 to 500 Hz and 1.5 to 4.5 kHz."""
     low_db, high_db = _between((-8.0, 8.0), u[0]), _between((-8.0, 8.0), u[2])
     return low_db, float(100.0 * 5.0 ** u[1]), high_db, float(1500.0 * 3.0 ** u[3])
-
-
-def _between(limits: tuple[float, float], uniform: float) -> float:
-    return float(limits[0] + (limits[1] - limits[0]) * uniform)

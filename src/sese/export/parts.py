@@ -169,8 +169,9 @@ class Parts:
             audio, after = self.model.head(hidden, context, dict(zip(names, state, strict=True)))
             return audio.unsqueeze(1), *(after[name] for name in names)
 
-        context = self._analysed()["context"]
-        inputs = {"hidden": context, "context": context, "gain": self._frames()} | self._state("head")
+        # Two tensors: the same one twice would be traced as one input.
+        hidden, context = (self._analysed()["context"] for _ in range(2))
+        inputs = {"hidden": hidden, "context": context, "gain": self._frames()} | self._state("head")
         return Part(run, inputs, ["enhanced", *self._next("head")])
 
     def _dial(self) -> Part:

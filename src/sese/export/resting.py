@@ -1,8 +1,8 @@
 """A network that can rest, in the exported graph: its dial, and calls in which some frames rest.
 
 A frame's branch is its level, or -1 at rest. States are held through rests, so that in a call with many
-frames those that are awake run together, as if they followed each other. The head runs over all frames; at rest it
-gets the gain in place of a mask.
+frames those that are awake run together, as if they followed each other. The head runs over all frames;
+at rest it gets the gain in place of a mask.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ from sese.nn.state import State
 BLOCK = 256
 """Frames that are averaged at once."""
 
+FORGOTTEN = 1e-6
+"""Weight below which an average is as good as forgotten."""
+
 
 def running_mean(x: Tensor, state: State, decay: float) -> tuple[Tensor, dict[str, Tensor]]:
     """Exponential average of the frames so far.
@@ -28,6 +31,30 @@ def running_mean(x: Tensor, state: State, decay: float) -> tuple[Tensor, dict[st
     past = powers(decay, x.shape[1], x.device)
     weight = state["weight"] * past.to(x.dtype) + (1 - past).to(x.dtype)
     return average / weight, {"power": average[:, -1:], "weight": weight[:, -1:]}
+
+
+def held_mean(
+    x: Tensor, heard: Tensor, state: State, decay: float, most: Tensor | None = None
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Exponential average of some of the frames so far: the others leave it as it is.
+
+    Args:
+        x: (batch, frame).
+        heard: (batch, frame) 1 for the frames that count, 0 for the others.
+        state: ``power`` and ``weight``, as for `running_mean`.
+        decay: weight of the past, in (0, 1).
+        most: (batch, frame) what the average, where given, is brought down to and goes on from.
+
+    Returns:
+        The average and its weight, (batch, frame) each; the average is 0 where no frame has counted yet, and
+        fades where the weight has become less than `FORGOTTEN`. Then the next ``power`` and ``weight``.
+    """
+    weight = smooth(heard, state["weight"], decay)
+    if most is None:
+        power = smooth(x * heard, state["power"], decay)
+    else:
+        power = smooth_below(x * heard, most * weight, state["power"], decay)
+    return power / weight.clamp_min(FORGOTTEN), weight, {"power": power[:, -1:], "weight": weight[:, -1:]}
 
 
 def powers(decay: float, frames: int, device: torch.device) -> Tensor:
@@ -56,3 +83,30 @@ def smooth(x: Tensor, before: Tensor, decay: float) -> Tensor:
     age = at - at.unsqueeze(1)  # of frame (row) when frame (column) is the latest
     weights = torch.where(age >= 0, (1 - decay) * decay ** age.clamp_min(0).double(), 0.0).to(x.dtype)
     return (x.unsqueeze(2) * weights).sum(1) + before * powers(decay, x.shape[1], x.device).to(x.dtype)
+
+
+def smooth_below(x: Tensor, most: Tensor, before: Tensor, decay: float) -> Tensor:
+    """Exponential average under a limit, y[n] = min(decay * y[n - 1] + (1 - decay) * x[n], most[n]).
+
+    Without a loop over n: from frame k on the average is below what it would be had it been at its limit
+    there, and it is the least of all these.
+
+    Args:
+        x, most: (batch, frame), 0 or more.
+        before: (batch, 1) the average before the first frame.
+        decay: weight of the past, in (0, 1).
+    """
+    if x.shape[1] > BLOCK:
+        parts = []
+        for part, limit in zip(x.split(BLOCK, dim=1), most.split(BLOCK, dim=1), strict=True):
+            parts.append(smooth_below(part, limit, before, decay))
+            before = parts[-1][:, -1:]
+        return torch.cat(parts, dim=1)
+    free = smooth(x, before, decay)
+    if x.shape[1] == 1:  # a frame a call, where every operator counts
+        return torch.minimum(free, most)
+    at = torch.arange(x.shape[1], device=x.device)
+    age = at - at.unsqueeze(1)  # of frame (row) when frame (column) is the latest
+    left = torch.where(age >= 0, decay ** age.clamp_min(0).double(), 0.0).to(x.dtype)
+    limited = free.unsqueeze(1) + (most - free).unsqueeze(2) * left
+    return torch.minimum(free, limited.amin(1)).clamp_min(0.0)

@@ -2,19 +2,43 @@
 
 No normalisation looks at the whole clip: the level is an exponential average of the power of the frames so
 far, the same offline and streamed. The gain ramps over each frame, and the head undoes it sample by sample.
+
+What would mislead the level is kept from it. A constant offset is tracked and subtracted. Frames of digital
+silence do not count. After a loud sound the level comes down with the loudest of the last frames.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sese.nn.features.level import running_mean
+from sese.nn.features.level import FORGOTTEN, held_mean
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, half_sample_kernel, upsample
 from sese.nn.state import State
 
 LEVEL_FLOOR = 1e-3
 """Added to the level, as DEMUCS does, so that silence is not blown up."""
+
+SILENCE = 1e-7
+"""Largest magnitude of a sample in a frame that does not count: -140 dBFS is no sound but zeros."""
+
+OFFSET_SHARE = 1 / 8
+"""Time constant of the offset, as a share of the level's: long against a period of the deepest voice."""
+
+LAST_SHARE, LAST_LIMIT = 1 / 10, 2.0
+"""The level's power is at most twice that of the loudest frame within this share of its time constant. In a
+pause the level dips, and is what it was when speech goes on."""
+
+LASTING_SHARE = 1 / 2
+"""The average itself is at most the power of the loudest frame within this share: after that long, a sound is
+no longer taken to go on, and the average forgets it."""
+
+FALL = 10.0
+"""How far the gain may fall over one frame, as a ratio: a loud sound out of nothing is not blown up more."""
+
+NO_LIMIT = 1e4
+"""Power that stands in for that of a frame that does not count: it limits nothing."""
 
 
 class WaveformFeatures(nn.Module):
@@ -33,6 +57,9 @@ class WaveformFeatures(nn.Module):
         self.hop_length = hop_length
         self.stages = {1: 0, 2: 1, 4: 2}[oversampling]
         self.decay = 1 - 1 / level_frames
+        self.offset_decay = 1 - 1 / max(2, round(level_frames * OFFSET_SHARE))
+        self.last_frames = max(2, round(level_frames * LAST_SHARE))
+        self.lasting_frames = max(self.last_frames + 1, round(level_frames * LASTING_SHARE))
         self.register_buffer("kernel", half_sample_kernel(), persistent=False)
 
     @property
@@ -57,6 +84,7 @@ class WaveformFeatures(nn.Module):
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state behind the batch axis."""
         shapes: dict[str, tuple[int, ...]] = {"power": (1,), "weight": (1,), "gain": (1,)}
+        shapes |= {"offset": (1,), "offset_weight": (1,), "recent": (self.lasting_frames - 1,)}
         return shapes | {f"upsample.{stage}": (TAPS - 1,) for stage in range(self.stages)}
 
     def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -70,20 +98,50 @@ class WaveformFeatures(nn.Module):
             (batch, time * oversampling), the level (batch, time) that the audio was divided by, next state.
         """
         frames = audio.unflatten(1, (-1, self.hop_length))
+        heard = (frames.abs().amax(2) > SILENCE).to(audio.dtype)
+        frames, after = self._centred(frames, heard, state)
         power = frames.square().mean(2)
-        average, after = running_mean(power, state, self.decay)
+        recent = torch.cat([state["recent"], power + (1 - heard) * NO_LIMIT], dim=1)
+        lasting = F.max_pool1d(recent.unsqueeze(1), self.lasting_frames, 1).squeeze(1)
+        average, weight, level = held_mean(power, heard, state, self.decay, lasting)
+        last = recent[:, self.lasting_frames - self.last_frames :]
+        last = F.max_pool1d(last.unsqueeze(1), self.last_frames, 1).squeeze(1)
+        average = torch.minimum(average, LAST_LIMIT * last)
+        # No level is known before the first sound, and no gain ramps from there.
         gain = 1 / (average.sqrt() + LEVEL_FLOOR)
-        before = torch.where(state["gain"] > 0, state["gain"], gain[:, :1])
-        previous = torch.cat([before, gain[:, :-1]], dim=1)
-        ramp = torch.arange(1, self.hop_length + 1, device=audio.device, dtype=audio.dtype) / self.hop_length
-        gains = (previous.unsqueeze(2) + (gain - previous).unsqueeze(2) * ramp).flatten(1)
-        after["gain"] = gain[:, -1:]
-        signal = audio * gains
+        known = torch.where(weight > FORGOTTEN, gain, 0.0)
+        previous = torch.cat([state["gain"], known[:, :-1]], dim=1)
+        previous = torch.minimum(torch.where(previous > 0, previous, gain), FALL * gain)
+        gains = self._ramps(previous, gain).flatten(1)
+        after |= level | {"gain": known[:, -1:], "recent": recent[:, -(self.lasting_frames - 1) :]}
+        signal = frames.flatten(1) * gains
         for stage in range(self.stages):
             name = f"upsample.{stage}"
             signal, after[name] = upsample(signal, state[name], self.kernel)
         return signal, 1 / gains, after
 
+    def _centred(self, frames: Tensor, heard: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Subtract the offset from frames (batch, frame, time) that count, and return its next state."""
+        before = {"power": state["offset"], "weight": state["offset_weight"]}
+        offset, weight, after = held_mean(frames.mean(2), heard, before, self.offset_decay)
+        last = before["power"] / before["weight"].clamp_min(FORGOTTEN)
+        previous = torch.cat([last, offset[:, :-1]], dim=1)
+        known = torch.cat([before["weight"], weight[:, :-1]], dim=1) > FORGOTTEN
+        track = self._ramps(torch.where(known, previous, offset), offset)
+        centred = (frames - track) * heard.unsqueeze(2)
+        return centred, {"offset": after["power"], "offset_weight": after["weight"]}
+
+    def _ramps(self, first: Tensor, last: Tensor) -> Tensor:
+        """Go from one value to another, (batch, frame) each, over each frame: (batch, frame, time)."""
+        ramp = torch.arange(1, self.hop_length + 1, device=last.device, dtype=last.dtype) / self.hop_length
+        return first.unsqueeze(2) + (last - first).unsqueeze(2) * ramp
+
     def evidence(self, audio: Tensor, signal: Tensor, level: Tensor) -> Tensor:
-        """What a policy sees: the samples at the outer rate at a steady level, (batch, time)."""
-        return audio / level
+        """Return what a policy sees: samples at the outer rate, steady and without offset, (batch, time).
+
+        Upsampled samples come late, so there each frame's own mean stands in for the offset.
+        """
+        if self.stages == 0:
+            return signal
+        frames = audio.unflatten(1, (-1, self.hop_length))
+        return (frames - frames.mean(2, keepdim=True)).flatten(1) / level
