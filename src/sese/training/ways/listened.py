@@ -15,8 +15,12 @@ from sese.nn.policies.activity import NOISE, SPEECH
 if TYPE_CHECKING:
     from sese.training.task import EnhancementTask
 
-SPEECH_DB = 35.0
-"""A frame has speech whose level is at most this far below that of the clip's loudest frames."""
+SPEECH_DB, FAINT_SPEECH_DB = 26.0, 42.0
+"""A frame has speech whose level is at most this far below that of the loudest frame around it, and of the
+clip's loudest frames: talkers differ, and recordings have a floor of noise."""
+
+NEARBY = 125
+"""Frames around a frame, 2 s, in which the loudest is looked for."""
 
 NOISE_DB = 36.0
 """Noise disturbs whose level is at most this far below that of the clip's loudest speech."""
@@ -27,7 +31,7 @@ FAINT = 1e-7
 AROUND = 21
 """Frames over which the power of noise is averaged: it need not be there in each."""
 
-MISS = 4.0
+MISS = 5.0
 """Weight of a frame whose speech is missed, against a false alarm."""
 
 
@@ -46,7 +50,9 @@ def labels(batch: Mixture, hop_length: int) -> Tensor:
     clean, noise = batch.clean.squeeze(1), (batch.noisy - batch.clean).squeeze(1)
     speech_power, noise_power = (_frames(x, hop_length) for x in (clean, noise))
     loudest = speech_power.topk(max(1, speech_power.shape[1] // 10), dim=1).values.mean(1, keepdim=True)
-    speech = speech_power > (loudest * 10 ** (-SPEECH_DB / 10)).clamp_min(FAINT)
+    nearby = F.max_pool1d(speech_power.unsqueeze(1), NEARBY, 1, NEARBY // 2).squeeze(1)
+    least = torch.maximum(nearby * 10 ** (-SPEECH_DB / 10), loudest * 10 ** (-FAINT_SPEECH_DB / 10))
+    speech = speech_power > least.clamp_min(FAINT)
     noise_power = F.avg_pool1d(noise_power.unsqueeze(1), AROUND, 1, AROUND // 2, count_include_pad=False)
     disturbs = noise_power.squeeze(1) > (loudest * 10 ** (-NOISE_DB / 10)).clamp_min(FAINT)
     return torch.stack([x.to(clean.dtype) for x in (speech, disturbs)], dim=2)
