@@ -29,7 +29,7 @@ def levels(audio: Tensor) -> Tensor:
     """What each frame is divided by, without the floor: (frame,) of one signal."""
     signal, _ = analysed(audio)
     _, spectrum, _ = FEATURES(audio, fresh(FEATURES.state_shapes(), 1, audio))
-    magnitude = spectrum.unflatten(1, (-1, 2, BINS)).square().sum(2).sqrt() ** (1 / 3)
+    magnitude = spectrum.unflatten(1, (-1, 2, BINS)).square().sum(2).clamp_min(1e-10) ** (1 / 6)
     loudest = magnitude.argmax(2, keepdim=True)
     return (magnitude.gather(2, loudest) / signal[:, :, 0].gather(2, loudest)).flatten() - LEVEL_FLOOR
 
@@ -50,16 +50,20 @@ def test_signal_is_magnitudes_and_parts_of_the_compressed_spectrum() -> None:
 
 @pytest.mark.parametrize("offset", [0.05, -0.3])
 def test_an_offset_is_gone_after_a_second_or_two(offset: float) -> None:
-    """To 2% of the signal and 0.2% of the level after a second, for an offset as loud as the sound."""
+    """An offset as loud as the sound: after a second it changes the signal by 1% and the level by 0.5%.
+
+    Frames in which the sound is soft show it most: 5%. After two seconds it is 0.2% of each.
+    """
     x = noise(4 * SECOND)
     plain, shifted = analysed(x)[0], analysed(x + offset)[0]
-    share = abs(offset) / 0.05
     error = (shifted - plain).square().sum((0, 2, 3)).sqrt() / plain.square().sum((0, 2, 3)).sqrt()
+    change = (levels(x + offset) / levels(x) - 1).abs()
+    share = abs(offset) / 0.05
     assert error[0] > 0.05, "at first it is heard"
-    assert error[SECOND:].max() < 0.02 * share
-    assert error[2 * SECOND :].max() < 0.005 * share
-    change = levels(x + offset) / levels(x) - 1
-    assert change[SECOND:].abs().max() < 0.002 * share**2
+    assert error[SECOND : 2 * SECOND].mean() < 0.01 * share
+    assert error[SECOND:].max() < 0.05 * share
+    assert change[SECOND:].max() < 0.005 * share
+    assert max(error[2 * SECOND :].max(), change[2 * SECOND :].max()) < 0.002 * share
 
 
 def test_an_offset_leaves_low_voices_alone() -> None:
@@ -74,15 +78,18 @@ def test_an_offset_leaves_low_voices_alone() -> None:
 def test_digital_silence_leaves_the_level() -> None:
     x = noise(3 * SECOND)
     gap = torch.cat([x, torch.zeros(1, 10 * SECOND * HOP), x], dim=1)
-    before, after = analysed(x)[1]["level"], analysed(gap[:, : 13 * SECOND * HOP])[1]["level"]
-    sizes, weights = (state[0, :, 0] for state in (before, after)), (before[0, 1], after[0, 1])
-    first, last = (size[0] / size[1] for size in sizes)
-    # The frame after the sound still has half of it in its window, and weighs nothing.
-    torch.testing.assert_close(last, first, rtol=1e-3, atol=0)
-    assert weights[1][0] < 0.02 < weights[0][0], "what is long ago weighs little when sound comes back"
-    returned = levels(gap)[13 * SECOND :]
-    assert (returned / levels(x)[-1] - 1).abs().max() < 0.35
-    assert torch.isfinite(analysed(gap)[0]).all()
+    before, after = (analysed(audio)[1]["level"][0] for audio in (x, gap[:, : 13 * SECOND * HOP]))
+    torch.testing.assert_close(after[0] / after[1], before[0] / before[1])
+    assert after[1, 0] < 0.02 < before[1, 0], "what is long ago weighs little when sound comes back"
+    level = levels(gap)
+    torch.testing.assert_close(level[3 * SECOND : 5 * SECOND].min(), level[3 * SECOND - 1], rtol=0.01, atol=0)
+    assert (level[13 * SECOND :] / level[3 * SECOND - 1] - 1).abs().max() < 0.35, "of a swelling sound"
+
+
+@pytest.mark.parametrize("heard", [0, 3])
+def test_silence_of_any_length_is_no_louder_than_sound(heard: int) -> None:
+    signal, _ = analysed(torch.cat([noise(heard * SECOND + 1), torch.zeros(1, 20 * SECOND * HOP)], dim=1))
+    assert signal[:, heard * SECOND + SECOND :].max() < 1
 
 
 def test_faint_noise_counts_where_zeros_do_not() -> None:
@@ -128,7 +135,9 @@ def test_streaming_equals_offline(chunks: list[int]) -> None:
     for part in x.split([length * HOP for length in chunks], dim=1):
         signal, state = analysed(part, state)
         made.append(signal)
-    torch.testing.assert_close(torch.cat(made, 1), whole, atol=1e-4, rtol=1e-3)
+    got = torch.cat(made, 1)
+    assert (got - whole).norm() < 1e-5 * whole.norm()
+    torch.testing.assert_close(got, whole, atol=2e-3, rtol=0)  # a cube root is steep at zero
     assert state is not None
     for name, value in end.items():
         torch.testing.assert_close(state[name], value, atol=1e-6, rtol=1e-4)
@@ -155,8 +164,8 @@ def test_forms_for_one_frame_equal_the_general_ones() -> None:
     assert float(level.min()) > 0
 
 
-def test_silence_from_the_start_is_finite_and_small() -> None:
-    signal, state = analysed(torch.zeros(1, 40 * HOP))
-    assert torch.isfinite(signal).all()
-    assert not state["level"].any()
-    assert signal.abs().max() < 1
+def test_silence_from_the_start_leaves_no_trace() -> None:
+    silence, x = torch.zeros(1, 40 * HOP), noise(20)
+    state = analysed(silence)[1]
+    assert not any(value.any() for value in state.values())
+    assert torch.equal(analysed(torch.cat([silence, x], dim=1))[0][:, 40:], analysed(x, state)[0])
