@@ -124,7 +124,7 @@ def test_units_equal_plain_sums_of_that_size(kind: type, units: int) -> None:
 @pytest.mark.parametrize("units", [1, 4, SIZE])
 @pytest.mark.parametrize("kind", [BandMap, GatedRecurrence])
 def test_kernels_equal_plain_sums_to_bfloat16(kind: type, units: int) -> None:
-    layer, (x, state) = branch(kind, seed=370), stream()  # in which no sum lies at the edge of the ReLU
+    layer, (x, state) = branch(kind, seed=7), stream()  # in which no sum lies at the edge of the ReLU
     assert kernels.usable(x.bfloat16())
     assert not kernels.usable(x)
     got = gradients(lambda x, state: run(layer, x, units, state), layer, x, state, torch.bfloat16)
@@ -228,7 +228,7 @@ def test_any_first_units_have_short_and_long_time_constants() -> None:
         assert frames[:first].min() < 1.3
         assert frames[:first].max() > 75
         assert 7.5 < frames[:first].log().mean().exp() < 10.5, "spread evenly: ten frames in the middle"
-    assert 0.99 < frames.min()
+    assert frames.min() > 0.99
     assert frames.max() < 101
 
 
