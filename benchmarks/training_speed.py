@@ -2,12 +2,12 @@
 
     python benchmarks/training_speed.py configs/sese_1.yaml configs/sese_2.yaml
     python benchmarks/training_speed.py configs/sese_1.yaml configs/sese_2.yaml --set training.batch_size=8
-    python benchmarks/training_speed.py configs/sese_2.yaml --set data.synthetic=false --set data.train=[CORPUS]
+    python benchmarks/training_speed.py configs/sese_2.yaml --set "data.train=[CORPUS]"
 
 A step is what a run does: mix a batch, run the training method with its losses, go back, clip the gradients,
-and let AdamW change the weights. The data are synthetic where none are given. In each round each configuration
-makes so many steps, in another order each time, so that a machine whose speed drifts slows all of them; the
-ratios to the first configuration are the figures to quote.
+and let AdamW change the weights. The data are synthetic where none are given. In each round each
+configuration makes the same number of steps. The order changes from round to round, so that a machine whose
+speed drifts slows all of them. The ratios to the first configuration are the figures to quote.
 
 Networks of different sizes are compared at equal compute: audio-seconds a second times the mean MACs of the
 levels that the rows of a batch get. A configuration of a gated mixer has a second row without its C kernels.
@@ -20,7 +20,6 @@ import itertools
 import random
 import statistics
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -180,7 +179,7 @@ def table(runs: Sequence[Training]) -> list[str]:
     """Return lines of Markdown: medians over rounds, and ratios to the first within each round."""
     lines = [
         "| configuration | clips, s | MMAC/s, mean | CPU ms a step | audio-s/s, CPU | audio-s/s, wall "
-        "| GMAC/s of a forward pass | audio-s/s, ratio | at equal MACs, ratio |",
+        "| audio-s/s times MACs, GMAC/s | ratio of audio-s/s | ratio at equal MACs |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     first = runs[0]
@@ -212,16 +211,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("configs", nargs="+", type=Path, help="configurations of runs")
     parser.add_argument(
-        "--set", action="append", nargs="+", default=[], metavar="KEY=VALUE", help="value of all configurations"
+        "--set",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="values for all configurations",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each configuration [default: 5]")
-    parser.add_argument("--steps", type=int, default=6, help="steps in a turn [default: 6]")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="number of turns of each configuration [default: 5]"
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=6,
+        help="number of steps in a turn; a multiple of 3 takes each STFT size as often [default: 6]",
+    )
     options = parser.parse_args()
     if min(options.rounds, options.steps) < 1:
         parser.error("--rounds and --steps are 1 or more")
     torch.set_num_threads(1)
-    # Rows of one level lie together in a batch whatever is drawn; which STFT size a step takes is in turn.
-    warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         runs = trainings(options.configs, list(itertools.chain.from_iterable(options.set)))
     except InputError as error:

@@ -26,8 +26,8 @@ MOST = 4.0
 18 dB of the sound's own power."""
 
 SILENCE = 1e-7
-"""Largest magnitude of a sample, as it came, in a frame that has no say in the level: -140 dBFS is no sound but
-zeros."""
+"""Largest magnitude of a sample, as it came, in a frame that has no say in the level: -140 dBFS is no sound
+but zeros."""
 
 LEAST = POWER_FLOOR**COMPRESSION
 """Lowest level, as a mean square: what all bins have at their lowest power. Only where the averages hold no
