@@ -31,7 +31,7 @@ def compile_library(source: bytes, flags: Sequence[str] = (), libraries: Sequenc
         libraries: to link with, as ``-lm``.
 
     Raises:
-        InputError: there is no compiler, or it fails.
+        InputError: there is no compiler, it fails, or the cache folder cannot be written.
     """
     program = compiler()
     if program is None:
@@ -42,16 +42,26 @@ def compile_library(source: bytes, flags: Sequence[str] = (), libraries: Sequenc
     told = (program, platform.node(), *FLAGS, *flags, *libraries)
     named = b" ".join([source, *map(str.encode, told)])
     target = folder / f"kernel-{hashlib.sha256(named).hexdigest()[:24]}.so"
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as made:
+    try:
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _compile(source, target, [program, *FLAGS, *flags], libraries)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot keep a compiled library ({error.strerror or error}); set XDG_CACHE_HOME to a "
+            "folder that can be written"
+        ) from None
+    return target
+
+
+def _compile(source: bytes, target: Path, command: Sequence[str], libraries: Sequence[str]) -> None:
+    """Run the compiler and put what it made in its place."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as made:
         code, library = Path(made) / "kernel.c", Path(made) / "kernel.so"
         code.write_bytes(source)
-        command = [program, *FLAGS, *flags, "-o", str(library), str(code), *libraries]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        whole = [*command, "-o", str(library), str(code), *libraries]
+        done = subprocess.run(whole, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
-            raise InputError(f"{program} cannot compile ({reason})")
+            raise InputError(f"{command[0]} cannot compile ({reason})")
         os.replace(library, target)
-    return target

@@ -25,7 +25,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_builds(site: Path):
     pages = {path.parent.name for path in site.rglob("index.html")}
-    assert {"start", "budgets", "command_line", "python", "add_a_system", "spectral_mixer"} <= pages
+    assert {
+        "start",
+        "budgets",
+        "command_line",
+        "python",
+        "add_a_system",
+        "spectral_mixer",
+        "gated_mixer",
+    } <= pages
     reference = (site / "reference" / "command_line" / "index.html").read_text()
     assert "--max-attenuation-db" in reference
 

@@ -194,6 +194,7 @@ def _networks() -> Path:
     from sese.nn.systems.bitwise import BitwiseConfig
     from sese.nn.systems.boosted_hashing import BoostedHashingConfig
     from sese.nn.systems.conv_fsenet import ConvFSENetConfig
+    from sese.nn.systems.gated_mixer import GatedMixerConfig
     from sese.nn.systems.local_experts import LocalExpertsConfig
     from sese.nn.systems.nsnet2 import NsNet2Config
     from sese.nn.systems.spectral_mixer import SpectralMixerConfig
@@ -211,6 +212,9 @@ def _networks() -> Path:
         "bitwise": BitwiseConfig(**small, hidden=40, sparsity=0.5),
         "boosted_hashing": BoostedHashingConfig(**small, bits=(8, 20), frames=200, neighbours=5),
         "conv_fsenet": ConvFSENetConfig(channels=8, hidden=8, stacks=1, blocks=2, router_channels=12),
+        "gated_mixer": GatedMixerConfig(
+            **small, bands=((4, 8),), channels=8, blocks=(1, 2), band_units=(4, 8), time_units=(4, 8)
+        ),
         "local_experts": LocalExpertsConfig(**small, hidden=6, experts=3),
         "nsnet2": NsNet2Config(hidden=24, wide=36, router_channels=5),
         "spectral_mixer": SpectralMixerConfig(

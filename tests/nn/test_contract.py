@@ -11,11 +11,22 @@ from sese.nn.systems.cold_diffusion import ColdDiffusionConfig
 from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.nn.systems.demucs import DemucsConfig
 from sese.nn.systems.ftf_net import FTFNetConfig
+from sese.nn.systems.gated_mixer import GatedMixerConfig
 from sese.nn.systems.local_experts import LocalExpertsConfig
 from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 STEPS = {"n_fft": 128, "hop_length": 64, "bands": ((8, 8),), "channels": 8, "blocks": 1, "band_units": 4}
+
+GATED = {
+    "n_fft": 128,
+    "hop_length": 64,
+    "bands": ((8, 8),),
+    "channels": 8,
+    "blocks": (1, 2, 3),
+    "band_units": (4, 6, 8),
+    "time_units": (4, 6, 8),
+}
 
 SYSTEMS = {
     "bloom-net": BloomNetConfig(hop_length=16, stride=4, filters=12, channels=6, hidden=8, blocks=3),
@@ -46,6 +57,8 @@ SYSTEMS = {
         channel_units=(4, 4, 8),
     ),
     "ftf-net": FTFNetConfig(n_fft=128, hop_length=64, channels=(4, 8, 8), window=5),
+    "gated-mixer": GatedMixerConfig(**GATED),
+    "gated-mixer-bands": GatedMixerConfig(**{**GATED, "bands": ((4, 4), (3, 16)), "blocks": (2, 2, 2)}),
     "local-experts": LocalExpertsConfig(n_fft=64, hop_length=32, hidden=6, experts=3),
     "local-experts-deep": LocalExpertsConfig(n_fft=64, hop_length=32, hidden=6, layers=3, experts=2),
     "demucs-x4": DemucsConfig(channels=8, depth=3, oversampling=4, groups=2, layers=1),
@@ -60,6 +73,7 @@ ROUTED = {
     "bloom-net-router": BloomNetConfig(
         hop_length=128, stride=8, filters=16, channels=6, hidden=8, blocks=3, router_channels=12
     ),
+    "gated-mixer-router": GatedMixerConfig(**GATED, router_channels=8),
     "local-experts-gate": LocalExpertsConfig(
         n_fft=64, hop_length=32, hidden=6, experts=3, gate_hidden=5, gate_seconds=0.01
     ),

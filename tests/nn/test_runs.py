@@ -102,3 +102,20 @@ def test_masks_that_are_no_prefix_are_refused(mask: list[float]) -> None:
     with pytest.raises(InputError, match="no prefix"):
         runs(run, x, keep, state)
     assert run.calls == []
+
+
+def test_frames_that_keep_nothing_are_for_networks_that_rest() -> None:
+    x, state = example(3, 5)
+    counts = torch.tensor([[2, 0, 0, 1, 1], [0, 0, 3, 3, 3], [1, 1, 1, 1, 0]])
+    run = Recorder()
+    made, after = runs(run, x, counts_to_mask(counts, UNITS), state, rests=True)
+    wanted, last = expected(x, counts, state)
+    torch.testing.assert_close(made, wanted)
+    torch.testing.assert_close(after["mean"], last)
+    assert 0 in [units for _, units in run.calls]
+    with pytest.raises(InputError, match="k >= 1"):
+        runs(run, x, counts_to_mask(counts, UNITS), state)
+    keep = counts_to_mask(counts, UNITS)
+    keep[0, 1, 2] = 1.0
+    with pytest.raises(InputError, match="k >= 0"):
+        runs(run, x, keep, state, rests=True)

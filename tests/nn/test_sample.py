@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sese.nn.policies.sample import deal, hand_over, sandwich
+from sese.nn.policies.sample import deal, hand_over, rest, sandwich
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16, 17])
@@ -56,3 +56,22 @@ def test_hand_over_keeps_the_shares_on_both_sides_of_one_frame() -> None:
         assert torch.equal(given[:, -1].sort().values, levels[:, 0])
         moved |= set(changed.nonzero().flatten().tolist())
     assert len(moved) > 4, "the frame is drawn"
+
+
+@pytest.mark.parametrize("frames", [4, 9, 60])
+def test_rest_is_one_stretch_inside_of_at_most_half(frames: int) -> None:
+    levels = torch.tensor([[0], [2], [1]])
+    stretches = set()
+    for seed in range(60):
+        drawn = rest(levels, frames, torch.Generator().manual_seed(seed))
+        assert torch.equal(drawn, rest(levels, frames, torch.Generator().manual_seed(seed)))
+        assert drawn.shape == (3, frames)
+        resting = (drawn == -1).all(0)
+        assert torch.equal(resting, (drawn == -1).any(0)), "all rows together"
+        assert torch.equal(drawn[:, ~resting], levels.expand(-1, frames)[:, ~resting])
+        assert 1 <= resting.sum() <= frames // 2
+        assert not resting[[0, -1]].any()
+        assert resting.diff().sum() == 2
+        stretches.add(tuple(resting.tolist()))
+    assert len(stretches) >= min(3, frames // 2), "it is drawn"
+    assert levels.flatten().tolist() == [0, 2, 1]

@@ -218,6 +218,22 @@ def test_nothing_to_resume(tmp_path: Path):
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_run_at_a_steady_rate_goes_on_with_more_steps(tmp_path: Path):
+    """Another end, and another fall before it: up to there the steps are those of one run."""
+
+    def steady(steps: int, decay: int):
+        return config(f"training.steps={steps}", f"training.decay_steps={decay}", "training.warmup_steps=2")
+
+    train(steady(1_000_000, 2), tmp_path / "run", max_minutes=0)
+    train(steady(5, 3), tmp_path / "run", resume=True)
+    train(steady(5, 3), tmp_path / "whole")
+    assert losses_of(tmp_path / "run") == losses_of(tmp_path / "whole")
+    assert_same_checkpoints(tmp_path / "run", tmp_path / "whole")
+    rates = [line["learning_rate"] for line in metrics_of(tmp_path / "run") if "learning_rate" in line]
+    assert rates[0] == rates[1] == max(rates)
+    assert rates[-1] < 0.5 * max(rates)
+
+
 def test_a_damaged_checkpoint_is_named(finished: Path, tmp_path: Path):
     folder = Path(shutil.copytree(finished, tmp_path / "run"))
     last = folder / "checkpoints" / "last.ckpt"

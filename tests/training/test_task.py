@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sese.data.mixing import Mixture
+from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plan
 from sese.training.config import read
@@ -131,6 +132,90 @@ def test_schedule_warms_up_then_falls_as_a_cosine():
     scheduler = task(*settings).configure_optimizers()["lr_scheduler"]["scheduler"]
     factors = [scheduler.lr_lambdas[0](step) for step in (0, 1, 3, 4, 6, 8, 100)]
     assert factors == pytest.approx([0.25, 0.5, 1.0, 1.0, 0.55, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("steps", [20, 30])
+def test_schedule_may_stay_at_its_peak_and_fall_at_the_end(steps: int):
+    settings = ["training.warmup_steps=4", f"training.steps={steps}", "training.final_learning_rate=0.1"]
+    scheduler = task(*settings, "training.decay_steps=10").configure_optimizers()["lr_scheduler"]["scheduler"]
+    factor = scheduler.lr_lambdas[0]
+    begin = steps - 10
+    assert [factor(step) for step in (0, 3, 4, begin)] == pytest.approx([0.25, 1.0, 1.0, 1.0])
+    falling = [factor(step) for step in (begin + 1, begin + 5, begin + 9, steps, steps + 100)]
+    assert falling == pytest.approx([0.91, 0.55, 0.19, 0.1, 0.1])
+
+
+def test_a_fall_longer_than_the_run_begins_below_the_peak():
+    settings = ["training.warmup_steps=2", "training.steps=10", "training.final_learning_rate=0"]
+    scheduler = task(*settings, "training.decay_steps=20").configure_optimizers()["lr_scheduler"]["scheduler"]
+    factors = [scheduler.lr_lambdas[0](step) for step in (0, 1, 2, 5, 10)]
+    assert factors == pytest.approx([0.5, 1.0, 0.4, 0.25, 0.0])
+
+
+def test_a_step_may_take_one_stft_size_in_turn_and_validation_takes_all(monkeypatch: pytest.MonkeyPatch):
+    settings = ["training.losses={compressed_complex: 1.0}", "training.stft_sizes=one"]
+    training, mixture = task(*settings), batch()
+    estimate, target, noisy = mixture.noisy, mixture.clean, mixture.noisy
+    apart = []
+    for step, size in enumerate((320, 512, 768, 320)):
+        monkeypatch.setattr(EnhancementTask, "global_step", step)
+        (loss,) = training.losses(estimate, target, noisy).values()
+        signals = (x.squeeze(1) for x in (estimate, target, noisy))
+        assert loss == total(*signals, {"compressed_complex": 1.0}, (size,))["compressed_complex"]
+        apart.append(loss)
+    assert len(set(map(float, apart))) == 3
+    training.eval()
+    (loss,) = training.losses(estimate, target, noisy).values()
+    torch.testing.assert_close(loss, torch.stack(apart[:3]).mean())
+    (loss,) = task(settings[0]).losses(estimate, target, noisy).values()
+    torch.testing.assert_close(loss, torch.stack(apart[:3]).mean())
+
+
+GATED = [
+    "system=gated_mixer",
+    "model={n_fft: 128, hop_length: 64, bands: [[8, 8]], channels: 8, blocks: [1, 2], band_units: [4, 8], "
+    "time_units: [4, 8]}",
+    "training.levels=deal",
+]
+
+
+def gated(*overrides: str) -> EnhancementTask:
+    return task(*GATED, *overrides)
+
+
+def test_rests_are_drawn_by_seed_and_step():
+    losses = {}
+    for share in (0, 1):
+        training = gated(f"training.rest={share}")
+        losses[share], again = (training.training_step(batch(), 0) for _ in range(2))
+        assert losses[share] == again
+    assert losses[0] != losses[1], "a rest is heard"
+    losses[1].backward()
+    for name, parameter in training.model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_all_rows_rest_together(monkeypatch: pytest.MonkeyPatch):
+    training, seen = gated("training.rest=0.5"), []
+    monkeypatch.setattr(training.model, "enhance_clip", lambda noisy, plan: seen.append(plan) or noisy)
+    for step in range(40):
+        monkeypatch.setattr(EnhancementTask, "global_step", step)
+        training.training_step(batch(), 0)
+    resting = [(plan["scale"].sum(2) == 0).expand(4, -1) for plan in seen]
+    drawn = [rests for rests in resting if rests.any()]
+    assert 10 < len(drawn) < 30, "in half of the steps"
+    for rests in drawn:
+        assert (rests == rests[:1]).all()
+        assert rests[0].sum() <= rests.shape[1] / 2
+
+
+def test_a_network_that_cannot_rest_is_refused_before_it_trains():
+    with pytest.raises(InputError, match=r"training\.rest is 0\.1 and demucs cannot rest; use gated_mixer"):
+        config("training.levels=deal", "training.rest=0.1")
+    settings = ["system=gated_mixer", "model={n_fft: 1024, hop_length: 512, bands: [[8, 64]], channels: 8}"]
+    with pytest.raises(InputError, match=r"data\.mix\.seconds is 0\.1 .* 4 frames"):
+        config(*settings, "training.levels=deal", "training.rest=0.1", "data.mix.seconds=0.1")
 
 
 def test_optimiser_holds_all_weights_once():

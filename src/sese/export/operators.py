@@ -21,6 +21,7 @@ from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.features.codes import CodeFeatures
 from sese.nn.features.steady import (
     FORGOTTEN,
+    LEAST,
     MOST,
     OFFSET_FRAMES,
     RECENT_FRAMES,
@@ -465,7 +466,7 @@ def _level(layer: SteadyFeatures, size: Tensor, audio: Tensor, state: Tensor) ->
     of_sizes, of_weights = after.split(1, dim=1)
     slow, recent = (of_sizes / (of_weights + FORGOTTEN)).squeeze(1).split(1, dim=1)
     steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
-    return steady.sqrt() + LEVEL_FLOOR, after
+    return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after
 
 
 def _reordered(gates: Tensor) -> Tensor:

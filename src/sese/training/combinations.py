@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 EXPERTS = ("specialists", "gating", "mixture")
 """Values of `training.levels` that are for experts."""
 
+SHORTEST_REST = 4
+"""Frames of a clip in which `sample.rest` can draw a stretch."""
+
 
 def check(config: RunConfig) -> None:
     """Refuse what cannot be trained.
@@ -34,6 +37,7 @@ def check(config: RunConfig) -> None:
             f"'{config.training.levels}'; use one of {list(EXPERTS)}, or no classes"
         )
     _check_clips(config)
+    _check_rests(config)
     _check_bits(config)
     _check_purification(config)
     if config.training.levels == "milestones" and not hasattr(config.model, "noise_gains"):
@@ -90,6 +94,22 @@ def _check_clips(config: RunConfig) -> None:
     if data.pesq_clips and rate != PESQ_RATE:
         raise InputError(
             f"data.pesq_clips is {data.pesq_clips} and the model runs at {rate} Hz; PESQ hears at {PESQ_RATE}"
+        )
+
+
+def _check_rests(config: RunConfig) -> None:
+    share, seconds = config.training.rest, config.data.mix.seconds
+    if not share:
+        return
+    if not getattr(config.model, "rests", False):
+        raise InputError(
+            f"training.rest is {share:g} and {config.system} cannot rest; use gated_mixer, or set it to 0"
+        )
+    least = SHORTEST_REST * config.model.hop_length / config.model.sample_rate
+    if seconds < least:
+        raise InputError(
+            f"data.mix.seconds is {seconds:g} and training.rest {share:g}; "
+            f"rests need {SHORTEST_REST} frames, {least:.3f} s"
         )
 
 

@@ -26,7 +26,12 @@ MOST = 4.0
 18 dB of the sound's own power."""
 
 SILENCE = 1e-7
-"""Largest magnitude of a sample in a frame that has no say in the level: -140 dBFS is no sound but zeros."""
+"""Largest magnitude of a sample, as it came, in a frame that has no say in the level: -140 dBFS is no sound
+but zeros."""
+
+LEAST = POWER_FLOOR**COMPRESSION
+"""Lowest level, as a mean square: what all bins have at their lowest power. Only where the averages hold no
+sound, at the start or after seconds of digital silence, is there less, and nothing may be divided by that."""
 
 FORGOTTEN = 1e-6
 """Added to weights, so that after long silence a level begins afresh."""
@@ -62,8 +67,8 @@ class SteadyFeatures(ShortTimeFeatures):
             (batch, frame * 3 * bin), all compressed, magnitudes before real and imaginary parts;
             the spectrum (batch, frame * 2 * bin), and the next state.
         """
-        audio, offset = self._centred(audio, state["offset"])
-        spectrum, past = self.analyse(audio, state["past"])
+        centred, offset = self._centred(audio, state["offset"])
+        spectrum, past = self.analyse(centred, state["past"])
         power = spectrum.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR)
         scale = power ** ((COMPRESSION - 1) / 2)
         magnitude = power.sqrt() * scale
@@ -86,7 +91,7 @@ class SteadyFeatures(ShortTimeFeatures):
 
         Args:
             size: (batch, frame) mean squares of compressed magnitudes.
-            audio: (batch, time).
+            audio: (batch, time) as it came, since what is left of an offset makes sound of silence.
             state: (batch, 2, 2) averages of the sizes and of their weights, over a long and a short time.
         """
         loudest = audio.unflatten(1, (-1, self.hop_length)).abs().amax(2)
@@ -100,7 +105,7 @@ class SteadyFeatures(ShortTimeFeatures):
         slow, recent = (average[:, 0] / (average[:, 1] + FORGOTTEN) for average in averages)
         steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
         after = torch.stack([average[:, :, -1] for average in averages], dim=2)
-        return steady.sqrt() + LEVEL_FLOOR, after
+        return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after
 
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
         """Return what a policy sees: mean compressed magnitudes of even bands, (batch, frame * band)."""

@@ -115,7 +115,7 @@ class GatedRecurrence(nn.Module):
         before = state[..., :width]
         norm = self.norm.weight, self.norm.bias
         weights = self.in_weight[:width], self.in_bias[:width], self.out_weight[:width]
-        if isinstance(hidden, int) and kernels.usable(x):
+        if isinstance(hidden, int) and hidden and kernels.usable(x):
             made, last = _GatedRecurrence.apply(x, before, *norm, *weights)
         else:
             y = F.layer_norm(x, (self.channels,), norm[0].to(x.dtype), norm[1].to(x.dtype))

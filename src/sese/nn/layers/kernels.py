@@ -49,7 +49,7 @@ def library() -> ctypes.CDLL | None:
     )
     try:
         kernels = ctypes.CDLL(str(compile_library(source, flags, libraries=("-lm",))))
-    except InputError as error:
+    except (InputError, OSError) as error:  # a cache folder may forbid to run what is in it
         warnings.warn(f"training runs without its C kernels, and slower: {error}", stacklevel=2)
         return None
     pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float

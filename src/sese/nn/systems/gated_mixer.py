@@ -30,6 +30,8 @@ class GatedMixerConfig:
     """
 
     description: ClassVar[str] = "Causal slimmable spectral network that removes noise from speech."
+    rests: ClassVar[bool] = True
+    """Frames may keep nothing, see `training.rest`."""
 
     sample_rate: int = 16000
     n_fft: int = 512

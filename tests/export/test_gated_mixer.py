@@ -1,0 +1,109 @@
+"""The gated mixer as one file: what PyTorch computes, at every level, in calls of one frame and of many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from contract import audio, build
+from sese.export.folder import export_folder
+from sese.export.loops import with_loops
+from sese.export.operators import RECUR, for_tracing
+from sese.nn import checkpoint
+from sese.nn.policies.fixed import level_plan
+from sese.nn.state import fresh
+from sese.nn.systems.gated_mixer import GatedMixerConfig
+from sese.runtime.enhancer import Enhancer
+
+CONFIG = GatedMixerConfig(
+    n_fft=512,
+    hop_length=256,
+    bands=((4, 32), (2, 64)),
+    channels=8,
+    blocks=(1, 2),
+    band_units=(4, 6),
+    time_units=(4, 8),
+    router_channels=4,
+)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export compares with PyTorch itself: levels, changing ones, the router's, each in both ways."""
+    run = tmp_path_factory.mktemp("run")
+    checkpoint.save(run, "gated_mixer", CONFIG, build(CONFIG).state_dict())
+    export_folder(run, run.parent / "gated")
+    return run.parent / "gated"
+
+
+def test_streams_what_the_network_computes(exported: Path) -> None:
+    """From silence on, through sound with an offset, and into silence."""
+    sound = audio(build(CONFIG), 60) + 0.1
+    signal = torch.cat([torch.zeros(1, 1, 2560), sound, torch.zeros(1, 1, 9000)], dim=2)
+    made = []
+    for level, site_share in enumerate(np.cumsum(build(CONFIG).sites[0].shares)):
+        with torch.no_grad():
+            plan = level_plan(build(CONFIG).sites, level)
+            expected = build(CONFIG).enhance_clip(signal, plan)[0, 0].numpy()
+        enhanced = Enhancer(exported, budget=f"fixed:{site_share:g}").enhance(signal[0, 0].numpy(), 16000)
+        np.testing.assert_allclose(enhanced, expected, atol=1e-4)
+        made.append(enhanced)
+    assert np.abs(made[0] - made[1]).max() > 1e-3
+
+
+def test_recurrences_are_loops_and_weights_are_stored_once(exported: Path) -> None:
+    graph = onnx.load(exported / "model.onnx").graph
+    kinds = {node.op_type for inner in graphs(graph) for node in inner.node}
+    assert "Scan" in kinds
+    assert RECUR not in kinds
+    stored = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
+    # Besides the weights: the windows' look-ups, and the frames of both transforms.
+    assert stored < 3 * sum(p.numel() for p in build(CONFIG).parameters())
+
+
+def graphs(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
+    """A graph and all graphs inside it."""
+    inner = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+    return [graph, *(found for body in inner for found in graphs(body))]
+
+
+@pytest.mark.parametrize("level", range(CONFIG.levels))
+def test_the_form_for_one_frame_equals_the_general_one(level: int) -> None:
+    """Look-ups in place of windows and sums of them; products that add what is to be added."""
+    backbone = build(CONFIG).backbone
+    traced = for_tracing(backbone, many=False)
+    generator = torch.Generator().manual_seed(level)
+    x = torch.randn(1, 8, backbone.frame_samples, generator=generator)
+    # The imaginary part of the lowest bin is always zero, and the look-ups rely on it.
+    x.unflatten(2, (3, -1))[:, :, 2, 0] = 0
+    states = [fresh(backbone.state_shapes(), 1, x) for _ in range(2)]
+    for frame in x.unbind(1):
+        results = [
+            network(frame, level_plan(backbone.sites, level), state)
+            for network, state in zip((traced, backbone), states, strict=True)
+        ]
+        torch.testing.assert_close(results[0][0], results[1][0], atol=1e-5, rtol=1e-5)
+        states = [state for _, state in results]
+        for name, value in states[1].items():
+            torch.testing.assert_close(states[0][name], value, atol=1e-5, rtol=1e-5)
+
+
+def test_markers_become_loops() -> None:
+    nodes = [onnx.helper.make_node(RECUR, ["keep", "added", "state"], ["made"], domain="sese")]
+    names = ("keep", "added", "state")
+    inputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
+    output = onnx.helper.make_tensor_value_info("made", onnx.TensorProto.FLOAT, None)
+    graph = with_loops(onnx.helper.make_graph(nodes, "marked", inputs, [output]))
+    opset = onnx.helper.make_opsetid("", 18)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    rng = np.random.default_rng(0)
+    keep, added, h = rng.random((5, 3, 2)), rng.normal(size=(5, 3, 2)), rng.normal(size=(3, 2))
+    given = {name: value.astype(np.float32) for name, value in zip(names, (keep, added, h), strict=True)}
+    (made,) = onnx.reference.ReferenceEvaluator(model).run(None, given)
+    for a, b, got in zip(keep, added, made, strict=True):
+        h = a * h + b
+        np.testing.assert_allclose(got, h, atol=1e-6)
