@@ -73,7 +73,6 @@ ROUTED = {
     "bloom-net-router": BloomNetConfig(
         hop_length=128, stride=8, filters=16, channels=6, hidden=8, blocks=3, router_channels=12
     ),
-    "gated-mixer-router": GatedMixerConfig(**GATED, router_channels=8),
     "local-experts-gate": LocalExpertsConfig(
         n_fft=64, hop_length=32, hidden=6, experts=3, gate_hidden=5, gate_seconds=0.01
     ),

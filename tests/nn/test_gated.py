@@ -425,7 +425,7 @@ def test_bands_are_told_apart_and_cover_all_bins() -> None:
         ({"sample_rate": 0}, "model.sample_rate is 0"),
         ({"channels": 0}, "model.channels is 0"),
         ({"level_seconds": 0}, "model.level_seconds is 0"),
-        ({"router_channels": -1}, "model.router_channels is -1"),
+        ({"activity_units": -1}, "model.activity_units is -1"),
         ({"n_fft": 500}, "model.n_fft is 500; use two hops, 512"),
         ({"bands": ((256, 1),)}, "model.bands is ((256, 1),)"),
         ({"bands": ((16, 8), (8, 8))}, "the bins must sum to 256"),

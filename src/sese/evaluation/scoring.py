@@ -71,6 +71,8 @@ def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:
     macs = [level.macs_per_second for level in card.levels]
     if getattr(card, "gates", False):
         utilizations, macs = [0.0, *utilizations], [card.static_macs_per_second, *macs]
+    if getattr(card, "rests", False):  # a frame at rest runs no product but the dial's
+        utilizations, macs = [0.0, *utilizations], [0.0, *macs]
     router = card.router_macs_per_second if routed else 0.0
     if getattr(card, "alternatives", False):
         return macs[0] + router

@@ -61,6 +61,8 @@ class Card:
     `levels` are sorted, cheapest first; `sample_rate` is in Hz. With `gates` the router is made of them: it
     picks no level but any utilization from 0 to 1, which costs from `static_macs_per_second` on. With
     `alternatives` the levels lie side by side, as experts do: they cost the same, and the router picks one.
+    A model that `rests` has a dial for a router: it runs no level where nobody speaks or nothing
+    disturbs, and the utilization of such a frame is 0.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Card:
     gates: bool = False
     static_macs_per_second: float = 0.0
     alternatives: bool = False
+    rests: bool = False
 
     @property
     def latency_ms(self) -> float:
@@ -261,6 +264,7 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
             gates=bool(facts.get("gates", False)),
             static_macs_per_second=float(facts.get("static_macs_per_second", 0.0)),
             alternatives=bool(facts.get("alternatives", False)),
+            rests=bool(facts.get("rests", False)),
         )
     except InputError:
         raise

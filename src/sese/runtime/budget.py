@@ -3,7 +3,8 @@
 | budget | who picks the level of a frame |
 | --- | --- |
 | a number in (0, 1] | the router, to hold it as the mean utilization; without one, the dearest level within |
-| ``"auto"`` | the router, as it sees fit |
+| a number below 1, where a model rests | its dial: rests, or runs the highest level whose mean stays within |
+| ``"auto"`` | the router, as it sees fit; a dial rests where it can, else runs the highest level |
 | ``"fixed:U"`` | nobody: the level of utilization U, always |
 | ``"threshold"``, ``"threshold:DB"`` | a running estimate of the SNR, see `sese.runtime.threshold` |
 
@@ -119,6 +120,8 @@ def _share(card: Card, budget: Budget, value: float) -> Rule:
             + (", or 'auto'" if card.router else "")
             + f" (levels of {card.name}: {_levels(card)})"
         )
+    if card.rests and value < used[-1] - SLACK:  # at the lowest level too, rests save time
+        return Routed(value)
     if card.router and used[0] + SLACK < value < used[-1] - SLACK:
         return Routed(value)
     return Fixed(max(i for i, level in enumerate(used) if level <= value + SLACK))

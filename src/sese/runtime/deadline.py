@@ -68,7 +68,7 @@ class Deadline:
         self._began = self._clock()
 
     def end(self, level: int) -> None:
-        """Say that the frame is done, and the level that it ran at."""
+        """Say that the frame is done, and the level that it ran at; -1 where the model rested."""
         seconds = self._clock() - self._began
         late = seconds > self._allowed
         self.frames += 1
@@ -79,6 +79,8 @@ class Deadline:
             self._recent.popleft()
         if self._raised_at >= 0 and self._audio_since(self._raised_at) > self._hold:
             self._raised_at, self._hold = -1, HOLD_SECONDS
+        if level < 0 and not late:
+            return
         self._slack = self._slack + 1 if seconds <= MARGIN * self._allowed else max(self._slack - PENALTY, 0)
         if 2 * sum(was_late for _, was_late in self._recent) > WINDOW:
             self._lower()

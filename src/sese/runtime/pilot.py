@@ -130,5 +130,6 @@ class Pilot:
             assert self._snr is not None
             done = self._step(audio, np.minimum(self._snr(audio), ceiling))
         if self.deadline is not None:
-            self.deadline.end(int(np.abs(self._levels - done[1][0]).argmin()))
+            used = float(done[1][0])  # 0 at rest, which tells nothing of a level
+            self.deadline.end(int(np.abs(self._levels - used).argmin()) if used else -1)
         return done
