@@ -89,6 +89,9 @@ def _recipe(run: Path) -> str:
     for role in ("train", "validation", "speech", "noise", "rir"):
         values["data"][role] = [Path(folder).name for folder in values["data"][role]]
     values["data"].pop("cache_dir")
+    initial = Path(values["training"]["initial"])
+    if initial.is_absolute():
+        values["training"]["initial"] = Path(*initial.parts[-2:]).as_posix()
     return yaml.safe_dump(values, sort_keys=False).strip()
 
 
