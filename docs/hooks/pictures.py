@@ -31,6 +31,7 @@ WAYS = {
         "each row one; every one; highest, lowest, one more",
     ),
     "who picks\na level": ("measured, routed", "a router, from each frame's errors, or from the loss"),
+    "rest": ("listened", "whether there is speech, and noise, from the mixtures"),
     "channels": ("gated", "a gate in each block opens and closes them"),
     "experts": (
         "specialists, gating, mixture",
