@@ -48,7 +48,8 @@ Facts read_facts(const std::string& path, const Ort::Session& session) {
                 {},
                 json.at("router"),
                 json.value("gates", false),
-                json.value("alternatives", false)};
+                json.value("alternatives", false),
+                json.value("rests", false)};
     for (const auto& level : json.at("levels"))
       facts.levels.push_back({level.at("utilization"), level.at("macs_per_second")});
     if (facts.levels.empty() || facts.hop_length == 0) refuse(path, "its metadata is damaged");
@@ -107,7 +108,8 @@ Rule Model::within(double budget) const {
   if (!(budget >= lowest - kSlack && budget <= 1))
     throw std::invalid_argument("the budget lies outside the utilizations of " + facts_.name + "; it has " +
                                 listed(facts_));
-  if (facts_.router && budget > lowest + kSlack && budget < highest - kSlack) {
+  const bool held = facts_.rests || budget > lowest + kSlack;  // at the lowest level, rests still save time
+  if (facts_.router && held && budget < highest - kSlack) {
     Rule rule = automatic();
     rule.budget = static_cast<float>(budget);
     return rule;

@@ -30,6 +30,7 @@ struct Facts {
   bool router;                    // whether the model can choose levels itself
   bool gates;                     // whether it then picks channels, and holds no mean utilization
   bool alternatives;              // whether levels are experts of equal cost, of which one runs
+  bool rests;                     // whether a dial lets it run no level where nobody speaks or nothing disturbs
 };
 
 // Who decides on the level of a frame. Make it with the functions of Model.

@@ -70,7 +70,7 @@ export class Model {
    * level within it always runs. Where gates decide, on channels or on experts, there is 1 alone.
    */
   within(budget) {
-    const { gates, alternatives, levels, router } = this.facts;
+    const { gates, alternatives, levels, rests, router } = this.facts;
     if (gates || alternatives) {
       if (budget !== 1) throw new InputError(`the model holds no mean utilization; give 1; ${this.#levels()}`);
       return router ? this.automatic() : this.atLevel(levels.length - 1);
@@ -79,7 +79,8 @@ export class Model {
     if (!(budget >= used[0] - SLACK && budget <= 1)) {
       throw new InputError(`budget is ${budget}; give a number from ${used[0]} to 1; ${this.#levels()}`);
     }
-    if (router && budget > used[0] + SLACK && budget < used.at(-1) - SLACK) {
+    const held = rests || budget > used[0] + SLACK; // at the lowest level, rests still save time
+    if (router && held && budget < used.at(-1) - SLACK) {
       return { ...this.automatic(), budget };
     }
     return this.atLevel(used.findLastIndex((utilization) => utilization <= budget + SLACK));

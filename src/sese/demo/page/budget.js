@@ -11,7 +11,8 @@ export function toInputs(model, { mode, value }) {
   const used = model.levels.map((level) => level.utilization);
   if (mode === "auto") return { level: -1, budget: 0 };
   if (mode === "fixed") return { level: value, budget: 0 };
-  if (value > used[0] + SLACK && value < used.at(-1) - SLACK) return { level: -1, budget: value };
+  const held = model.rests || value > used[0] + SLACK; // at the lowest level, rests still save time
+  if (held && value < used.at(-1) - SLACK) return { level: -1, budget: value };
   return { level: used.findLastIndex((level) => level <= value + SLACK), budget: 0 };
 }
 
