@@ -36,6 +36,27 @@ def check_bands(bands: Sequence[Sequence[int]], n_fft: int) -> None:
         raise InputError(f"model.bands is {bands}; the bins must sum to {n_fft // 2}")
 
 
+def set_level_sizes(config: Any, *names: str) -> None:
+    """Make these values of a system tuples, and check that each has a size for each level, none falling.
+
+    Args:
+        config: of a system.
+        names: of its values; the first says how many levels there are.
+
+    Raises:
+        InputError: a value has another length, falls, or begins below 1.
+    """
+    levels = len(getattr(config, names[0]))
+    for name in names:
+        sizes = tuple(getattr(config, name))
+        object.__setattr__(config, name, sizes)
+        if len(sizes) != levels or list(sizes) != sorted(sizes) or not sizes or sizes[0] < 1:
+            raise InputError(
+                f"model.{name} is {list(sizes)}; give a number for each of {levels} levels, "
+                "from 1, none below the one before"
+            )
+
+
 def check_router(config: Any) -> None:
     """Check the number of a router's channels.
 

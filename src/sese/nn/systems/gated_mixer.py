@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sese.checks import above_zero, at_least
-from sese.errors import InputError
 from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.steady import SteadyFeatures
 from sese.nn.heads.mask import MaskHead
 from sese.nn.policies.activity import Activity
-from sese.nn.systems.common import check_bands, check_window, level_frames
+from sese.nn.systems.common import check_bands, check_window, level_frames, set_level_sizes
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,7 @@ class GatedMixerConfig:
             InputError: values that no such network can have.
         """
         object.__setattr__(self, "bands", tuple(tuple(int(n) for n in pair) for pair in self.bands))
-        for name in ("blocks", "band_units", "time_units"):
-            sizes = tuple(getattr(self, name))
-            object.__setattr__(self, name, sizes)
-            if len(sizes) != len(self.blocks) or list(sizes) != sorted(sizes) or not sizes or sizes[0] < 1:
-                raise InputError(
-                    f"model.{name} is {list(sizes)}; give a number for each of {len(self.blocks)} levels, "
-                    "from 1, none below the one before"
-                )
+        set_level_sizes(self, "blocks", "band_units", "time_units")
         at_least(self, 1, "model", "sample_rate", "channels", "hop_length")
         at_least(self, 0, "model", "activity_units")
         above_zero(self, "model", "level_seconds")

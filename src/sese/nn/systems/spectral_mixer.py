@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sese.checks import above_zero, at_least
-from sese.errors import InputError
 from sese.nn.backbones.spectral_mixer import SpectralMixer
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
-from sese.nn.systems.common import check_bands, check_router, check_window, level_frames, router_of
+from sese.nn.systems.common import (
+    check_bands,
+    check_router,
+    check_window,
+    level_frames,
+    router_of,
+    set_level_sizes,
+)
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,7 @@ class SpectralMixerConfig:
             InputError: values that no such network can have.
         """
         object.__setattr__(self, "bands", tuple(tuple(int(n) for n in pair) for pair in self.bands))
-        for name in ("blocks", "band_units", "time_units", "channel_units"):
-            sizes = tuple(getattr(self, name))
-            object.__setattr__(self, name, sizes)
-            if len(sizes) != len(self.blocks) or list(sizes) != sorted(sizes) or not sizes or sizes[0] < 1:
-                raise InputError(
-                    f"model.{name} is {list(sizes)}; give a number for each of {len(self.blocks)} levels, "
-                    "from 1, none below the one before"
-                )
+        set_level_sizes(self, "blocks", "band_units", "time_units", "channel_units")
         at_least(self, 1, "model", "sample_rate", "channels", "hop_length")
         check_router(self)
         above_zero(self, "model", "level_seconds")
