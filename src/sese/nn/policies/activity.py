@@ -21,7 +21,7 @@ from sese.nn.state import State
 SPEECH, NOISE = 0, 1
 """Places of the two scores."""
 
-THRESHOLDS = (-1.0, 0.0)
+THRESHOLDS = (-1.5, -2.0)
 """Scores above which speech, and noise, count as present."""
 
 SPEECH_FRAMES, NOISE_FRAMES = 10, 62
