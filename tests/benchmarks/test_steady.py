@@ -21,7 +21,7 @@ RATE = 16000
 LIMITS: dict[str, tuple[float, float, float]] = {
     "demucs-slim-small": (3.5, 1.0, math.inf),
     "bloom-net": (1.5, 1.0, math.inf),
-    "sese-2": (2.0, 1.5, 1.5),
+    "sese-2": (3.0, 1.5, 1.5),
 }
 """By how many dB speech may be off with these models: until 1 s from its beginning, later, and over hum."""
 
