@@ -102,7 +102,7 @@ def read_peer(text: str) -> Peer:
 def _peer(
     name: str, path: str, session: onnxruntime.InferenceSession, asked: dict[str, int], window: str
 ) -> Peer:
-    """What the shapes, the metadata and the options say together."""
+    """Interface of a peer, read from its shapes, its metadata and the options given for it."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shapes = [[_shape(each) for each in side] for side in (inputs, outputs)]
     for each in (*inputs, *outputs):
@@ -242,7 +242,7 @@ def measured_delay(peer: Peer) -> int:
 
 
 def timer(peer: Peer) -> Callable[[], dict[str, dict[str, float]]]:
-    """What times a peer as `standing_times.Timer` does a model; a file is timed frame by frame."""
+    """Times a peer in the same way as `standing_times.Timer` times a model; files run frame by frame."""
     stream, speech = Stream(peer), timing.noisy_speech(SAMPLE_RATE)
     audio = np.resize(speech, timing.FILE_SECONDS * SAMPLE_RATE)
 
@@ -277,7 +277,7 @@ def reference_of(asked: str | None, others: Sequence[str]) -> str:
 
 
 def facts(peer: Peer) -> dict[str, Any]:
-    """What a report is to say; MACs are not known."""
+    """Return the facts about the peer for the report. Its MACs are unknown."""
     return {
         "file": Path(peer.path).name,
         "interface": "spectrum" if peer.window else "audio",

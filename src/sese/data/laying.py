@@ -37,7 +37,7 @@ class Shelf:
 
 
 def _span(bank: Bank, piece: tuple[int, ...]) -> tuple[int, int, int]:
-    """Of a piece: where it begins and ends in the clip, and its first sample in the bank."""
+    """Return where a piece begins and ends in the clip, and its first sample in the bank."""
     recording, begin = piece[:2]
     first, length = piece[2:] or (0, int(bank.lengths[recording]))
     return begin, begin + length, int(bank.starts[recording]) + first

@@ -21,7 +21,7 @@ CONTROLS = {"budget": "budget", "ceiling": "ceiling"}
 
 
 class RestingCalls:
-    """What is done in a call with one frame, or with any number of them.
+    """Builds the graph for calls with one frame, or for calls with any number of frames.
 
     Args:
         parts: of the network.

@@ -145,7 +145,7 @@ class Enhancer(nn.Module):
 
     @property
     def choose(self) -> Choose:
-        """What the policy does by itself: the best score's level, or rests and the highest level."""
+        """Return the choice without a budget: the level with the best score, or rest or the highest level."""
         if isinstance(self.policy, Activity):
             return dial(0.0, torch.ones(self.sites[0].units), 1)
         return best

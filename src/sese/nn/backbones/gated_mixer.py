@@ -27,7 +27,7 @@ PARTS = 3
 
 
 REST_MASK = 0.4
-"""What a mask has in every bin at rest; the head cubes it: 24 dB of attenuation."""
+"""Value of the mask in every bin at rest. The head cubes it, which gives 24 dB of attenuation."""
 
 
 class GatedMixer(nn.Module):
@@ -42,7 +42,7 @@ class GatedMixer(nn.Module):
 
     real: Tensor
     frames_apart = False
-    """What a frame keeps decides what the states become, so frames must run in order."""
+    """The level of a frame changes the states, so frames must run in order."""
 
     def __init__(
         self,
