@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.features.codes import CodeFeatures
+from sese.nn.features.level import audible
 from sese.nn.features.steady import (
     FORGOTTEN,
     LEAST,
     MOST,
     OFFSET_FRAMES,
     RECENT_FRAMES,
-    SILENCE,
     SteadyFeatures,
 )
 from sese.nn.features.stft import LEVEL_FLOOR, SpectralFeatures
@@ -460,7 +460,7 @@ def _centred(layer: SteadyFeatures, audio: Tensor, before: Tensor) -> tuple[Tens
 
 def _level(layer: SteadyFeatures, size: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """As `SteadyFeatures._level` for one frame: all four averages in one operation."""
-    weight = (audio.abs().amax(1, keepdim=True) > SILENCE).to(size.dtype)
+    weight = audible(audio.unsqueeze(1))
     shares = torch.tensor([1 - layer.decay, 1 / RECENT_FRAMES])
     after = state + (torch.cat([weight * size, weight], dim=1).unsqueeze(2) - state) * shares
     of_sizes, of_weights = after.split(1, dim=1)

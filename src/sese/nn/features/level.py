@@ -10,6 +10,9 @@ from sese.nn.state import State
 BLOCK = 256
 """Frames that are averaged at once."""
 
+SILENCE = 1e-7
+"""Largest magnitude of a sample, as it came, in a frame of digital silence: -140 dBFS."""
+
 FORGOTTEN = 1e-6
 """Weight below which an average is as good as forgotten."""
 
@@ -55,6 +58,21 @@ def held_mean(
     else:
         power = smooth_below(x * heard, most * weight, state["power"], decay)
     return power / weight.clamp_min(FORGOTTEN), weight, {"power": power[:, -1:], "weight": weight[:, -1:]}
+
+
+def audible(frames: Tensor) -> Tensor:
+    """Return 0 for frames (batch, frame, time) of digital silence, which have no say in a level, else 1."""
+    return (frames.abs().amax(2) > SILENCE).to(frames.dtype)
+
+
+def ramps(first: Tensor, last: Tensor, time: int) -> Tensor:
+    """Go from one value to another, (batch, frame) each, straight over each frame of `time` samples.
+
+    Returns:
+        (batch, frame, time); the last sample of each frame has the second value.
+    """
+    ramp = torch.arange(1, time + 1, device=last.device, dtype=last.dtype) / time
+    return first.unsqueeze(2) + (last - first).unsqueeze(2) * ramp
 
 
 def powers(decay: float, frames: int, device: torch.device) -> Tensor:

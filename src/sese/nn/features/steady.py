@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sese.nn.features.level import smooth
+from sese.nn.features.level import audible, ramps, smooth
 from sese.nn.features.short_time import ShortTimeFeatures, analysis_window
 from sese.nn.features.stft import COMPRESSION, LEVEL_FLOOR, POWER_FLOOR
 from sese.nn.state import State
@@ -24,10 +24,6 @@ RECENT_FRAMES = 16
 MOST = 4.0
 """How far the level may be from that of the last frames, as a ratio of powers of compressed magnitudes: 4 is
 18 dB of the sound's own power."""
-
-SILENCE = 1e-7
-"""Largest magnitude of a sample, as it came, in a frame that has no say in the level: -140 dBFS is no sound
-but zeros."""
 
 LEAST = POWER_FLOOR**COMPRESSION
 """Lowest level, as a mean square: what all bins have at their lowest power. Only where the averages hold no
@@ -82,9 +78,7 @@ class SteadyFeatures(ShortTimeFeatures):
         hops = audio.unflatten(1, (-1, self.hop_length))
         offset = smooth(hops.mean(2), before, 1 - 1 / OFFSET_FRAMES)
         earlier = torch.cat([before, offset], dim=1)[:, :-1]
-        ramp = torch.arange(1, self.hop_length + 1, device=audio.device) / self.hop_length
-        track = earlier.unsqueeze(2) + (offset - earlier).unsqueeze(2) * ramp.to(audio.dtype)
-        return (hops - track).flatten(1), offset[:, -1:]
+        return (hops - ramps(earlier, offset, self.hop_length)).flatten(1), offset[:, -1:]
 
     def _level(self, size: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the level of each frame (batch, frame), and the next averages.
@@ -94,8 +88,7 @@ class SteadyFeatures(ShortTimeFeatures):
             audio: (batch, time) as it came, since what is left of an offset makes sound of silence.
             state: (batch, 2, 2) averages of the sizes and of their weights, over a long and a short time.
         """
-        loudest = audio.unflatten(1, (-1, self.hop_length)).abs().amax(2)
-        weight = (loudest > SILENCE).to(size.dtype)
+        weight = audible(audio.unflatten(1, (-1, self.hop_length)))
         both = (weight * size, weight)
         averages = []
         for column, decay in ((0, self.decay), (1, 1 - 1 / RECENT_FRAMES)):

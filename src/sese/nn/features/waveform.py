@@ -13,15 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sese.nn.features.level import FORGOTTEN, held_mean
+from sese.nn.features.level import FORGOTTEN, audible, held_mean, ramps
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, half_sample_kernel, upsample
 from sese.nn.state import State
 
 LEVEL_FLOOR = 1e-3
 """Added to the level, as DEMUCS does, so that silence is not blown up."""
-
-SILENCE = 1e-7
-"""Largest magnitude of a sample in a frame that does not count: -140 dBFS is no sound but zeros."""
 
 OFFSET_SHARE = 1 / 8
 """Time constant of the offset, as a share of the level's: long against a period of the deepest voice."""
@@ -98,7 +95,7 @@ class WaveformFeatures(nn.Module):
             (batch, time * oversampling), the level (batch, time) that the audio was divided by, next state.
         """
         frames = audio.unflatten(1, (-1, self.hop_length))
-        heard = (frames.abs().amax(2) > SILENCE).to(audio.dtype)
+        heard = audible(frames)
         frames, after = self._centred(frames, heard, state)
         power = frames.square().mean(2)
         recent = torch.cat([state["recent"], power + (1 - heard) * NO_LIMIT], dim=1)
@@ -112,7 +109,7 @@ class WaveformFeatures(nn.Module):
         known = torch.where(weight > FORGOTTEN, gain, 0.0)
         previous = torch.cat([state["gain"], known[:, :-1]], dim=1)
         previous = torch.minimum(torch.where(previous > 0, previous, gain), FALL * gain)
-        gains = self._ramps(previous, gain).flatten(1)
+        gains = ramps(previous, gain, self.hop_length).flatten(1)
         after |= level | {"gain": known[:, -1:], "recent": recent[:, -(self.lasting_frames - 1) :]}
         signal = frames.flatten(1) * gains
         for stage in range(self.stages):
@@ -127,14 +124,9 @@ class WaveformFeatures(nn.Module):
         last = before["power"] / before["weight"].clamp_min(FORGOTTEN)
         previous = torch.cat([last, offset[:, :-1]], dim=1)
         known = torch.cat([before["weight"], weight[:, :-1]], dim=1) > FORGOTTEN
-        track = self._ramps(torch.where(known, previous, offset), offset)
+        track = ramps(torch.where(known, previous, offset), offset, self.hop_length)
         centred = (frames - track) * heard.unsqueeze(2)
         return centred, {"offset": after["power"], "offset_weight": after["weight"]}
-
-    def _ramps(self, first: Tensor, last: Tensor) -> Tensor:
-        """Go from one value to another, (batch, frame) each, over each frame: (batch, frame, time)."""
-        ramp = torch.arange(1, self.hop_length + 1, device=last.device, dtype=last.dtype) / self.hop_length
-        return first.unsqueeze(2) + (last - first).unsqueeze(2) * ramp
 
     def evidence(self, audio: Tensor, signal: Tensor, level: Tensor) -> Tensor:
         """Return what a policy sees: samples at the outer rate, steady and without offset, (batch, time).
