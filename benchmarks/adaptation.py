@@ -26,16 +26,16 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from sese.adaptation import adaptation, guard
+from sese.adaptation.adaptation import Request, adapt
+from sese.adaptation.config import read
+from sese.adaptation.teacher import Teacher, enhance, model_folder, open_teacher
 from sese.evaluation.metrics import pesq_wb, sdr, si_sdr
 from sese.evaluation.summary import bootstrap_mean
 from sese.nn import checkpoint
 from sese.nn.cost import macs_per_sample, parameters_used
 from sese.nn.plan import utilization
 from sese.nn.policies.fixed import level_plans
-from sese.personalization import adaptation, guard
-from sese.personalization.adaptation import Request, adapt
-from sese.personalization.config import read
-from sese.personalization.teacher import Teacher, enhance, model_folder, open_teacher
 
 COLUMNS = ("si_sdr", "sdr", "pesq_wb")
 UNGUARDED = 1000.0

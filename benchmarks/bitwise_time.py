@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from sese import compiled
-from sese.compression import bitwise
-from sese.compression.words import pack
+from sese.bits import bitwise
+from sese.bits.words import pack
+from sese.core import compiled
 from sese.evaluation.report import table
 from sese.export.packed import packed
 from sese.nn.backbones.bitwise import Bitwise
@@ -53,7 +53,7 @@ print(pages() - before)
 """
 OPEN_PACKED = f"""
 import numpy
-from sese.compression import bitwise, kernel
+from sese.bits import bitwise, kernel
 {PAGES}before = pages()
 network = bitwise.Network(bitwise.load({{path!r}}, {{kernel!r}}))
 network.step(network.codes(numpy.ones(network.facts.bins)), network.fresh())

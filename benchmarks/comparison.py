@@ -28,7 +28,7 @@ import yaml
 
 import comparison_report
 from comparison_report import COLUMNS, FRAME_MS
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import front, plots, report, summary, timing
 from sese.evaluation import pairs as corpus
 from sese.evaluation.scoring import ENHANCER, resolve

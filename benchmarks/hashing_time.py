@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from sese.compression.hamming import HammingIndex
+from sese.bits.hamming import HammingIndex
 from sese.evaluation.report import table
 from sese.runtime.artefact import session_options
 from turns import in_turn

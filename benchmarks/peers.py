@@ -37,7 +37,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import timing
 from sese.evaluation.pairs import SAMPLE_RATE
 from sese.runtime.artefact import session_options

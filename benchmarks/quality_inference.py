@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from sese.evaluation.dnsmos_network import open_session
-from sese.quality import packed
-from sese.quality.design import Design
+from sese.predictor import packed
+from sese.predictor.design import Design
 
 SIZES = {
     "published, 5 s, 120 bands": Design(),
@@ -111,7 +111,7 @@ def compiled(target: Path) -> ctypes.CDLL:
 def convolved(
     library: ctypes.CDLL, cells: np.ndarray, channels: int, planes: np.ndarray, thresholds: np.ndarray
 ) -> np.ndarray:
-    """As `sese.quality.packed._convolve`, where channels fill whole bytes."""
+    """As `sese.predictor.packed._convolve`, where channels fill whole bytes."""
     bands, frames, size = cells.shape
     made = np.empty((bands // 2, frames // 2, len(thresholds) // 8), np.uint8)
     cells = np.ascontiguousarray(cells)

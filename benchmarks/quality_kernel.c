@@ -1,5 +1,5 @@
 /* Convolution of binary maps by ands and counts of bits, with its pooling: what a compiler makes of
- * src/sese/quality/packed.py. For benchmarks/quality_inference.py. */
+ * src/sese/predictor/packed.py. For benchmarks/quality_inference.py. */
 
 #include <stdint.h>
 #include <string.h>

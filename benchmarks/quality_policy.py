@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from sese.evaluation import plots, report
 from sese.evaluation.summary import bootstrap_mean
-from sese.quality import packed
+from sese.predictor import packed
+from sese.predictor.predictor import BUNDLED
+from sese.predictor.spectrum import log_mel
 from sese.quality.clips import grown
 from sese.quality.comparison import config_of
-from sese.quality.predictor import BUNDLED
 from sese.quality.scores import ranks
 from sese.quality.sources import ENHANCED, MIXTURE, Make, Mixtures, Row, levels_of, scored, split_banks
-from sese.quality.spectrum import log_mel
 
 SHARES = (0.25, 0.5, 0.75)  # of the clips that get the highest level
 RESAMPLES, SEED = 2000, 0

@@ -26,7 +26,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import timing
 
 WHEEL, VERSION = "pyrnnoise", "0.4.5"

@@ -26,7 +26,7 @@ from typing import Annotated, Any
 import typer
 
 import peers
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import report, suite, summary, timing
 from sese.evaluation.conversations import LOWER_IS_BETTER
 from sese.evaluation.metrics import check_metrics

@@ -25,7 +25,7 @@ import soxr
 import typer
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, bundled_models, open_artefact
 from sese.runtime.stream import Stream
 

@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.cost import macs_per_sample
 from sese.nn.layers import kernels

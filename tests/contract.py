@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.cost import macs_per_frame, macs_per_sample
 from sese.nn.enhancer import Enhancer

@@ -11,7 +11,7 @@ import soundfile
 
 from runtime.tiny_model import tone
 from sese.audio.files import probe, read_blocks
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 
 def read(path: Path) -> np.ndarray:

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 
 from runtime.tiny_model import tone
-from sese import atomic
 from sese.audio.files import probe, read_blocks
 from sese.audio.writer import AtomicWriter
-from sese.errors import InputError
+from sese.core import files as atomic
+from sese.core.errors import InputError
 
 KEPT = [
     *[("wav", "WAV", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")],
@@ -130,7 +130,7 @@ def test_nothing_left_after_an_error(tmp_path: Path, stop: type[BaseException]) 
 def test_leftover_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     source = make(tmp_path / "in.wav")
     write = (
-        "import sys, time; from pathlib import Path; from sese.atomic import Part;"
+        "import sys, time; from pathlib import Path; from sese.core.files import Part;"
         "print(Part(Path(sys.argv[1])).path, flush=True); time.sleep(60)"
     )
     writers = [
@@ -234,7 +234,7 @@ import resource, signal
 from pathlib import Path
 from sese.audio.files import probe, read_blocks
 from sese.audio.writer import AtomicWriter
-from sese.errors import InputError
+from sese.core.errors import InputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
 try:

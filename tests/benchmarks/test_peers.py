@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from onnx import TensorProto, helper
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import timing
 
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")

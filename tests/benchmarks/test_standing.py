@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import summary
 from sese.evaluation.scoring import NOISY, label
 from sese.runtime.artefact import Card, Level

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import open_artefact
 
 ROOT = Path(__file__).parents[2]

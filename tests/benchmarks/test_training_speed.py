@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from sese import compiled
-from sese.errors import InputError
+from sese.core import compiled
+from sese.core.errors import InputError
 from sese.nn.layers import kernels
 from training.tiny_run import DEBUG
 

@@ -14,7 +14,7 @@ from sese.compression import packed
 from sese.compression.calibration import Calibration
 from sese.compression.layers import GRU, Dense, run
 from sese.compression.operators import IntegerChain, IntegerLayer, quantise
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 
 def half_up(value: Fraction | float) -> int:

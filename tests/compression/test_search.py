@@ -12,7 +12,7 @@ from sese.compression.layers import GRU, Dense, Floats, Layer, run
 from sese.compression.operators import quantise
 from sese.compression.search import KEPT, Evaluation, Evaluator, Settings, first_genomes, front, picks, search
 from sese.compression.tuning import tune
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 
 class Imitation:

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from data.tiny import RATE
+from sese.core.errors import InputError
 from sese.data import effects
 from sese.data.mixing import MixConfig, Mixer, active_power
 from sese.data.plans import CHANCES, OFF_BY_DEFAULT, Plan
 from sese.data.urn import Urn
-from sese.errors import InputError
 
 PLAIN = MixConfig(seconds=1.0).plain()
 QUIET = replace(PLAIN, level_dbfs=(-40.0, -36.0))  # quiet enough that no peak is scaled

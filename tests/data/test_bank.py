@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data.tiny import RATE, sound, write
+from sese.core.errors import InputError
 from sese.data import bank as bank_module
 from sese.data.bank import load_bank
 from sese.data.corpora import Problem, Recording, scan
-from sese.errors import InputError
 
 
 def test_samples_are_those_of_the_files(tmp_path: Path):

@@ -10,7 +10,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from sese.cli.data import app
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.conversations import active, read_activity
 
 

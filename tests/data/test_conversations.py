@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from data.tiny import RATE, sound, write
+from sese.core.errors import InputError
 from sese.data.bank import Bank, load_bank
 from sese.data.conversations import Conversations
 from sese.data.corpora import scan
 from sese.data.mixing import MixConfig, Mixer
-from sese.errors import InputError
 
 TALK = replace(MixConfig(seconds=12.0, snr_db=(10.0, 10.0)).plain(), conversation=1.0)
 FADE = 80  # samples, 5 ms

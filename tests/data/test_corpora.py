@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from data.tiny import make_corpus, sound, write
+from sese.core.errors import InputError
 from sese.data.corpora import check_disjoint, scan
-from sese.errors import InputError
 
 
 def test_corpus_root(corpus: Path):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from data.tiny import sound, write
+from sese.core.errors import InputError
 from sese.data.loaders import TrainBatches, build, stratified, validation_set
 from sese.data.mixing import MixConfig, Mixer
-from sese.errors import InputError
 
 CONFIG = MixConfig(seconds=0.5)
 

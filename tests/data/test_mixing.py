@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from data.tiny import RATE
+from sese.core.errors import InputError
 from sese.data.laying import copied, gathered
 from sese.data.mixing import MixConfig, Mixer, active_power
 from sese.data.urn import Urn
-from sese.errors import InputError
 
 CONFIG = MixConfig(
     seconds=1.0, reverb=0.5, equalise=0.5, band_limit=0.5, clip=0.2, silence=0.1, clean_only=0.1

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from sese.core.errors import InputError
 from sese.data.loaders import TrainBatches
 from sese.data.mixing import MixConfig, Mixer
 from sese.data.pool import Pool, label_pool
 from sese.data.synthetic import synthetic_banks
-from sese.errors import InputError
 
 CONFIG = MixConfig(seconds=0.1)
 

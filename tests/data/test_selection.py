@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from data.tiny import RATE, write
 from sese.cli.data import app
+from sese.core.errors import InputError
 from sese.data.corpora import scan
 from sese.data.selection import Limits, judge, measure, select
-from sese.errors import InputError
 
 
 def speech(

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from sese.core.errors import InputError
 from sese.demo.assets import find_assets
-from sese.errors import InputError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FLAGS = [

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from sese.core.errors import InputError
 from sese.demo import assets
 from sese.demo.server import documents, make_server
-from sese.errors import InputError
 from sese.runtime.artefact import open_artefact
 
 Ask = Callable[..., tuple[http.client.HTTPResponse, bytes]]

@@ -33,7 +33,7 @@ LIMITS = {
 ELSEWHERE = {
     "sweep": "tests/training/test_sweep.py",
     "demo": "tests/demo",
-    "adapt": "tests/personalization",
+    "adapt": "tests/adaptation",
 }
 """Commands that take hours or a browser, and what tests them."""
 

@@ -11,7 +11,7 @@ from evaluation_signals import RATE, noise, write_corpus
 from typer.testing import CliRunner
 
 from sese.cli.evaluate import evaluate
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import examples, suite
 
 app = typer.Typer()

@@ -12,7 +12,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from sese.cli.main import app
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.conversations import (
     COLUMNS,
     Activity,

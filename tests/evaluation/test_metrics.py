@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from evaluation_signals import RATE, noise, speech_like
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import dnsmos, metrics
 from sese.evaluation.dnsmos import log_mel
 

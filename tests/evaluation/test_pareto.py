@@ -15,7 +15,7 @@ from evaluation_signals import write_corpus
 from typer.testing import CliRunner
 
 from sese.cli.pareto import pareto
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import front, pareto_report, plots, report
 from sese.evaluation.pairs import Pair, find_pairs
 from sese.evaluation.pareto import compare, pareto_budgets, read_evaluation

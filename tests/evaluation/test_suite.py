@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from evaluation_signals import RATE, noise, speech_like, write_corpus
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import report
 from sese.evaluation.pairs import find_pairs, read_pair
 from sese.evaluation.scoring import macs_of

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sese.cli.main import app
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import timing
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sese.compression import bitwise, hashing
-from sese.errors import InputError
+from sese.bits import bitwise, hashing
+from sese.core.errors import InputError
 from sese.export.check import check_export
 from sese.export.folder import export_folder
 from sese.nn import checkpoint

@@ -15,7 +15,7 @@ import torch
 from typer.testing import CliRunner
 
 from sese.cli.main import app
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import pareto, scoring, suite
 from sese.evaluation.pairs import find_pairs
 from sese.export.folder import export_folder

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.export import check, folder
 from sese.export.folder import export_folder
 from sese.export.graph import SMALL

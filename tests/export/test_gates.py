@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.scoring import macs_of
 from sese.export.folder import export_folder
 from sese.nn import checkpoint

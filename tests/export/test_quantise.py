@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.export import quantise
 from sese.export.quantise import Compared, export_quantised
 from sese.runtime.artefact import Artefact, find_model

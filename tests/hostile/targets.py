@@ -24,7 +24,7 @@ from unittest import mock
 import numpy as np
 import soundfile
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 PRETRAINED = ROOT / "src" / "sese" / "pretrained"
@@ -198,11 +198,11 @@ def _networks() -> Path:
     from sese.nn.systems.local_experts import LocalExpertsConfig
     from sese.nn.systems.nsnet2 import NsNet2Config
     from sese.nn.systems.spectral_mixer import SpectralMixerConfig
-    from sese.personalization import saved
-    from sese.personalization.autoencoder import AutoencoderConfig, SpeechAutoencoder
-    from sese.personalization.embedding import SpeakerNet, SpeakerNetConfig
+    from sese.predictor.design import Design
     from sese.quality import network as quality
-    from sese.quality.design import Design
+    from sese.speakers import saved
+    from sese.speakers.autoencoder import AutoencoderConfig, SpeechAutoencoder
+    from sese.speakers.embedding import SpeakerNet, SpeakerNetConfig
 
     torch.manual_seed(0)
     made = Path(tempfile.mkdtemp())
@@ -243,8 +243,8 @@ def _load_weights(path: Path, out: Path) -> None:
 
     from sese.labels import network as labels
     from sese.nn import checkpoint
-    from sese.personalization import autoencoder, embedding
     from sese.quality import network as quality
+    from sese.speakers import autoencoder, embedding
 
     kind, _, name = path.name.partition("-")
     for file in (_networks() / kind).iterdir():
@@ -291,10 +291,11 @@ def _packed_seeds() -> dict[str, bytes]:
 
 
 def _run_packed(path: Path, out: Path) -> None:
-    from sese import compiled
-    from sese.compression import bitwise, hashing, packed
-    from sese.quality.packed import load
-    from sese.quality.predictor import predicted_pesq
+    from sese.bits import bitwise, hashing
+    from sese.compression import packed
+    from sese.core import compiled
+    from sese.predictor.packed import load
+    from sese.predictor.predictor import predicted_pesq
 
     audio = _tone()[:, 0]
     if path.name == "predictor.npz":
@@ -374,11 +375,11 @@ def _read_record(path: Path, out: Path) -> None:
     from sese.data import bank, corpora
     from sese.evaluation import pairs, pareto, pareto_report
     from sese.export import folder
+    from sese.folders.inputs import Job
+    from sese.folders.manifest import SETTINGS, Manifest
     from sese.labels.data import read_sexes
-    from sese.personalization import groups
     from sese.quality.sources import speakers_of
-    from sese.runtime.inputs import Job
-    from sese.runtime.manifest import SETTINGS, Manifest
+    from sese.speakers import groups
     from sese.training import experts, run_folder, sweep
 
     name = path.name
@@ -467,10 +468,10 @@ def _config_seeds() -> dict[str, bytes]:
 
 
 def _read_config(path: Path, out: Path) -> None:
+    from sese.adaptation import config as adaptation
     from sese.labels import training as labels
-    from sese.personalization import config as adaptation
-    from sese.personalization import speaker_training as speakers
     from sese.quality import config as quality
+    from sese.speakers import training as speakers
     from sese.training.config import read
     from sese.training.config_file import dump
 

@@ -16,13 +16,14 @@ import onnx
 import pytest
 
 import sese
-from sese.archive import array_of, from_json, read_arrays
-from sese.compression import bitwise, packed
-from sese.errors import InputError, plain
+from sese.bits import bitwise
+from sese.compression import packed
+from sese.core.errors import InputError, plain
+from sese.core.untrusted import array_of, from_json, read_arrays
 from sese.export.folder import read_quality
+from sese.folders.manifest import Manifest
 from sese.nn import checkpoint
 from sese.runtime.artefact import PRETRAINED, open_artefact
-from sese.runtime.manifest import Manifest
 from sese.training import run_folder, sweep
 from sese.training.config import read, read_values
 
@@ -247,7 +248,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "packed.npz"
     np.savez_compressed(path, a=np.zeros(1 << 25, np.uint8))
     assert path.stat().st_size < 1 << 16
-    monkeypatch.setattr("sese.archive.LARGEST", 1 << 24)
+    monkeypatch.setattr("sese.core.untrusted.LARGEST", 1 << 24)
     with pytest.raises(InputError, match="unpacks to"):
         read_arrays(path)
 

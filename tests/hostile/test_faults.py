@@ -19,7 +19,7 @@ import soundfile
 
 from sese.audio.files import probe
 from sese.audio.writer import AtomicWriter
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.parallel import parallel
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals, limits and mounts")
@@ -151,8 +151,8 @@ def test_without_permission(noisy: Path, tmp_path: Path) -> None:
 
 def test_input_that_vanishes_or_is_cut_while_it_is_read(tmp_path: Path) -> None:
     """One of three is gone when its turn comes, one is cut short meanwhile: the third is done."""
-    from sese.runtime.inputs import plan_jobs
-    from sese.runtime.jobs import Settings, run_jobs
+    from sese.folders.inputs import plan_jobs
+    from sese.folders.jobs import Settings, run_jobs
 
     (tmp_path / "in").mkdir()
     for name in "abc":
@@ -213,7 +213,7 @@ def test_workers_end_with_their_parent(stop: signal.Signals, tmp_path: Path) -> 
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from sese.evaluation.parallel import parallel\n"
-        "from sese.stopping import stop_when_told\n"
+        "from sese.core.stopping import stop_when_told\n"
         "from test_faults import idle\n"
         "if __name__ == '__main__':\n"
         "    stop_when_told()\n"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import find_model
 
 MODEL = "nsnet2-dynamic"

@@ -21,7 +21,7 @@ from mutate import mutated
 from structures import structured
 from targets import TARGETS
 
-from sese.errors import InputError, plain
+from sese.core.errors import InputError, plain
 
 ADDRESSES = 8 << 30
 """Bytes of address space; a case that asks for more gets a MemoryError, which is a finding."""

@@ -16,7 +16,7 @@ from cli.conftest import Run, sese  # noqa: F401
 from sese.compression import packed
 from sese.compression.labelling import Labelling, layers_of
 from sese.compression.layers import run
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips, active, frame_snr, read_sexes
 from sese.labels.network import LabelNet, LabelNetConfig, load, mel_filters, save
 from sese.labels.training import accuracy_of

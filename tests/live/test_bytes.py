@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.live.pcm import ENCODINGS
 from sese.live.wav import is_wav, make_header, read_header
 

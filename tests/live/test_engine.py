@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.tiny_model import tone
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.live.bypass import Bypass
 from sese.live.devices import SoundCard
 from sese.live.duplex import Duplex

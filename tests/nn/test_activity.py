@@ -17,7 +17,7 @@ from sese.nn.policies.activity import (
     dial,
 )
 from sese.nn.systems.gated_mixer import GatedMixerConfig
-from sese.training.ways.listened import labels
+from sese.training.methods.listened import labels
 
 USED = torch.tensor([0.1, 0.4, 1.0])
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from contract import BackboneContract, audio, build
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.layers.bitwise import Binarisation, BitwiseGRU, BitwiseLinear, kept_and_scale, sign, step
 from sese.nn.systems.bitwise import BitwiseConfig
 

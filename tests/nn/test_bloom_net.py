@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contract import audio, build, count_macs, random_plan
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
 from sese.nn.backbones.bloom_net import BloomNet, fourier_frame

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.layers.packed_bits import pack, unpack
 from sese.nn.systems.boosted_hashing import BoostedHashingConfig
 

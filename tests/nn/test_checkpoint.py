@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.systems.demucs import DemucsConfig
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from contract import audio, build, count_macs
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from contract import TOLERANCE, BackboneContract, audio, build, count_macs, random_plan, seen_ahead
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.nn.cost import macs_per_frame, macs_per_sample, parameters
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import full, utilization

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from contract import audio, build, count_macs
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.nn.cost import macs_per_sample, parameters, parameters_used
 from sese.nn.layers.dynamic import BLOCK, DynamicAttention, DynamicConv, DynamicGRU
 from sese.nn.layers.grouped_recurrence import grouped_gru

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.policies.gate import Gate
 from sese.nn.state import fresh
 from sese.nn.systems.local_experts import LocalExpertsConfig

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contract import audio, build, count_macs
-from sese import compiled
-from sese.errors import InputError
+from sese.core import compiled
+from sese.core.errors import InputError
 from sese.nn.cost import macs_per_sample, parameters
 from sese.nn.layers import kernels
 from sese.nn.layers.gated import BandMap, GatedRecurrence, scan

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contract import audio, build, count_macs, random_plan
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
 from sese.nn.backbones.nsnet2 import LAYERS, NsNet2
@@ -32,9 +32,9 @@ from sese.runtime.artefact import open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step
 from sese.training.config import read
+from sese.training.methods.levels import over_levels
 from sese.training.sweep import plan as sweep_plan
 from sese.training.task import EnhancementTask
-from sese.training.ways.levels import over_levels
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SPLITS = ("none", "separate", "joined")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.plan import Site, Slices, check, choice_to_mask, counts_to_mask, full, resolve, utilization
 from sese.nn.policies.fixed import level_plan, levels_plan
 

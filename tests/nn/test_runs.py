@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.plan import counts_to_mask
 from sese.nn.runs import runs
 from sese.nn.state import State

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contract import audio, build, count_macs, random_plan
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
 from sese.nn.enhancer import Enhancer
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap, Hidden

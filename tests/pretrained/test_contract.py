@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pretrained.golden import RATE, opened, sounds, ways
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import PRETRAINED, bundled_models
 from sese.runtime.stream import Stream
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from properties.drawn import KINDS, made, opened, seeds
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import bundled_models
 from sese.runtime.budget import Fixed, Routed, Threshold, highest_level, level_name, parse_budget
 from sese.runtime.deadline import Deadline

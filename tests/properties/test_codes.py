@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from properties.drawn import seeds
+from sese.bits.words import Matrix, ones, pack, unpack, words
 from sese.compression import packed
 from sese.compression.integer import quantiser
-from sese.compression.words import Matrix, ones, pack, unpack, words
 
 
 @given(seed=seeds, rows=st.integers(0, 5), count=st.integers(1, 300), share=st.floats(0, 1))

@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.folders.inputs import Job
+from sese.folders.jobs import Outcome
+from sese.folders.manifest import SETTINGS, Manifest
 from sese.nn.systems.registry import SYSTEMS
-from sese.runtime.inputs import Job
-from sese.runtime.jobs import Outcome
-from sese.runtime.manifest import SETTINGS, Manifest
 from sese.training.config import RunConfig, parse, read
 from sese.training.config_file import dump
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from properties.drawn import made, seeds, speech
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.metrics import METRICS, estoi, pesq_wb, predicted, sdr, si_sdr, stoi
 
 kinds = st.sampled_from(["noise", "bursts", "speech", "tone"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sese.quality.design import Design
+from sese.predictor.design import Design
 from sese.quality.network import QualityNetwork
 
 PUBLISHED = Design(activation="binary")

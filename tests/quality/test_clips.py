@@ -11,8 +11,8 @@ import pytest
 
 from data.tiny import make_corpus
 from quality.tiny_run import config
+from sese.core.errors import InputError
 from sese.data.synthetic import synthetic_banks
-from sese.errors import InputError
 from sese.quality import clips as clips_module
 from sese.quality.clips import grown, labelled, of_pairs
 from sese.quality.config import ClipsConfig

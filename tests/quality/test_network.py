@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from quality.networks import ODD, network, spectrogram
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.quality import network as networks
 from sese.quality.network import Step, with_rounded_weights
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from quality.pairs import write_pairs
 from quality.tiny_run import CONFIG, config
 from sese.cli.main import app
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.quality import network as networks
 from sese.quality.clips import Clips
 from sese.quality.comparison import compare, to_figure, to_markdown

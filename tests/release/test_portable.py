@@ -28,7 +28,7 @@ for module in pkgutil.walk_packages(sese.__path__, "sese."):
     print(module.name)
 """
     names = run(code).split()
-    assert {"sese.runtime.jobs", "sese.training.sweep", "sese.live.keys", "sese.demo.server"} <= set(names)
+    assert {"sese.folders.jobs", "sese.training.sweep", "sese.live.keys", "sese.demo.server"} <= set(names)
 
 
 def test_files_are_enhanced(tmp_path: Path):

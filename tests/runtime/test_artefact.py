@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runtime.tiny_model import HOP, LOOKAHEAD, UTILIZATIONS, metadata, write_model
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime import artefact
 from sese.runtime.artefact import bundled_models, describe, find_model, open_artefact
 

@@ -10,7 +10,7 @@ import pytest
 import sese
 from runtime.test_stream import through
 from runtime.tiny_model import GAINS, HOP, UTILIZATIONS
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import open_artefact
 from sese.runtime.band_above import BandAbove
 from sese.runtime.stream import Stream

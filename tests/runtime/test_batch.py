@@ -9,7 +9,7 @@ import pytest
 
 from runtime.test_stream import through
 from runtime.tiny_model import HOP
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.batch import Batch, Member
 from sese.runtime.enhancer import Enhancer
 

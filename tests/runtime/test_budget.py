@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runtime.tiny_model import UTILIZATIONS
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import Card, open_artefact
 from sese.runtime.budget import Fixed, Routed, Rule, Threshold, highest_level, parse_budget
 from sese.runtime.deadline import require_max_rtf

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.deadline import FORGET_SECONDS, HOLD_SECONDS, WINDOW, Deadline, require_max_rtf
 from sese.runtime.enhancer import Enhancer
 

@@ -13,7 +13,7 @@ import soundfile
 
 import sese
 from runtime.tiny_model import GAINS, tone
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.budget import Fixed, parse_budget
 from sese.runtime.enhancer import Enhancer, wet_share
 

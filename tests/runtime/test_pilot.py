@@ -11,7 +11,7 @@ import pytest
 
 import sese.runtime.pilot
 from runtime.tiny_model import GAINS, HOP, UTILIZATIONS
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.pilot import Pilot

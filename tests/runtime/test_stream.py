@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runtime.tiny_model import GAINS, HOP, LOOKAHEAD, UTILIZATIONS, tone
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import open_artefact
 from sese.runtime.rates import Latency
 from sese.runtime.stream import Stream

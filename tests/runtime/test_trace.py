@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from runtime.tiny_model import HOP, UTILIZATIONS
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import Card, open_artefact
 from sese.runtime.stream import Stream
 from sese.runtime.trace import Trace, require_trace_path, write_trace

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.backbones.boosted_hashing import fresh_projections, with_one
 from sese.nn.layers.packed_bits import unpack

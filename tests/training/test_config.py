@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from sese.core.errors import InputError
 from sese.data.mixing import MixConfig
-from sese.errors import InputError
 from sese.nn.systems.demucs import DemucsConfig
 from sese.training.config import DataConfig, RunConfig, TrainingConfig, parse, read
 from sese.training.config_file import dump

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.labels.network import LabelNet, LabelNetConfig, save
 from sese.training.config import read
 from sese.training.contrastive import ContrastiveConfig, at_target_level, distance, pair_losses

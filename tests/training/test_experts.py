@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from sese.core.errors import InputError
 from sese.data.mixing import Mixer, Mixture
 from sese.data.plans import MixConfig
 from sese.data.synthetic import synthetic_banks
-from sese.errors import InputError
 from sese.nn.policies.fixed import level_plan
 from sese.training.config import read
 from sese.training.experts import ExpertsConfig, classifier, listed, nearest, read_classes

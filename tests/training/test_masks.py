@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.layers.bitwise import Binarisation
 from sese.nn.systems.bitwise import BitwiseConfig

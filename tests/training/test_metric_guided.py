@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import torch
 
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.evaluation.dnsmos import dnsmos_scores
 from sese.nn import checkpoint
 from sese.nn.plan import utilization

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import sese
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.metrics import pesq_wb
 from sese.training.config import parse
 from sese.training.pmsqe import pmsqe

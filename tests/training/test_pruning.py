@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.plan import full
 from sese.training.config import RunConfig, read
+from sese.training.methods.gated import gated
 from sese.training.pruning import PruningConfig, pruning
 from sese.training.run import train
 from sese.training.task import EnhancementTask
-from sese.training.ways.gated import gated
 from training.tiny_run import SMALLER
 
 pytestmark = pytest.mark.filterwarnings(

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.training.routing import RoutingConfig, balance, efficiency, frame_errors
 
 

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import torch
 
-from sese import atomic
-from sese.errors import InputError
+from sese.core import files as atomic
+from sese.core.errors import InputError
 from sese.nn import checkpoint
 from sese.training.config import read
 from sese.training.run import Keeper, train

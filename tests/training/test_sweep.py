@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.training.config_file import dump
 from sese.training.run_folder import write_config
 from sese.training.sweep import plan, sweep

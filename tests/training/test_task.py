@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plan
 from sese.training.config import read
 from sese.training.losses import si_sdr, total
+from sese.training.methods.routed import routed
 from sese.training.task import EnhancementTask
-from sese.training.ways.routed import routed
 from training.tiny_run import DEBUG, config
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")
@@ -287,7 +287,7 @@ def test_dealt_rows_of_a_routed_batch_cost_nothing():
 def test_measured_errors_teach_the_router_which_level_pays(good: int, monkeypatch: pytest.MonkeyPatch):
     errors = torch.ones(4, 8, 4)
     errors[..., good] = 0.0
-    monkeypatch.setattr("sese.training.ways.measured.frame_errors", lambda *_: errors)
+    monkeypatch.setattr("sese.training.methods.measured.frame_errors", lambda *_: errors)
     training = task(
         "training.levels=measured",
         "training.train_only=policy",

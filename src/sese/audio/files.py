@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 LOWEST_RATE_HZ = 8_000
 HIGHEST_RATE_HZ = 192_000

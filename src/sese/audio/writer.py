@@ -11,9 +11,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sese.atomic import Part, unwritable
 from sese.audio.files import FORMAT_OF, AudioInfo, native_name
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import Part, unwritable
 
 # Everything else is stored as integers (or made from them), where what exceeds full scale must be clipped.
 _UNCLIPPED = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
@@ -27,7 +27,7 @@ _PORTABLE = frozenset(
 class AtomicWriter:
     """A context that writes an audio file beside its destination and renames it when it is complete.
 
-    The destination appears whole or not at all, see `sese.atomic.Part`.
+    The destination appears whole or not at all, see `sese.core.files.Part`.
 
     Args:
         target: Destination. An existing file is replaced, a missing folder is made.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sese.errors import plain
+from sese.core.errors import plain
 
 
 def adapt(
@@ -64,8 +64,8 @@ def adapt(
     from sese.cli.extras import require
 
     require("train", "torch", "lightning", "safetensors", "yaml", "onnx", "onnxscript")
-    from sese.personalization import adaptation
-    from sese.personalization.config import read
+    from sese.adaptation import adaptation
+    from sese.adaptation.config import read
 
     settings = read(config, overrides or [], tolerance_db=tolerance, seed=seed)
     request = adaptation.Request(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sese.errors import plain
+from sese.core.errors import plain
 
 
 def compress(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sese.errors import plain
+from sese.core.errors import plain
 
 if TYPE_CHECKING:
     from sese.data.bank import Bank
@@ -73,9 +73,9 @@ def select(
     import json
     from dataclasses import replace
 
+    from sese.core.errors import InputError
     from sese.data.corpora import SELECTION, read_selection
     from sese.data.selection import DEFAULTS, select, write
-    from sese.errors import InputError
 
     if role not in DEFAULTS:
         raise InputError(f"data select: --role is {role!r}; use speech or noise")
@@ -130,10 +130,10 @@ def mix(
 
     import soundfile
 
-    from sese.atomic import replacing, require_new
+    from sese.core.errors import InputError
+    from sese.core.files import replacing, require_new
     from sese.data.loaders import build, stratified
     from sese.data.mixing import MixConfig, Mixer
-    from sese.errors import InputError
 
     require_new(out)
     config = MixConfig(seconds=seconds, snr_db=snr, level_dbfs=level).plain(reverb)

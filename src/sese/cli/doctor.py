@@ -212,7 +212,7 @@ def _cpu() -> str:
 
 
 def _cores() -> int:
-    from sese.runtime.jobs import available_cores
+    from sese.folders.jobs import available_cores
 
     return available_cores()
 

@@ -24,11 +24,11 @@ from sese.cli.options import (
     budgets,
     number_or_word,
 )
-from sese.errors import InputError, plain
+from sese.core.errors import InputError, plain
 
 if TYPE_CHECKING:
-    from sese.runtime.inputs import Job
-    from sese.runtime.jobs import Outcome, Settings
+    from sese.folders.inputs import Job
+    from sese.folders.jobs import Outcome, Settings
 
 
 def enhance(
@@ -77,9 +77,9 @@ def enhance(
     as_json: Annotated[bool, typer.Option("--json", help="Print a report of each file as JSON.")] = False,
 ) -> None:
     """Enhance audio files. Rate, channels, length and encoding are kept; inputs are never overwritten."""
-    from sese.runtime.inputs import plan_jobs
-    from sese.runtime.jobs import Outcome, Settings
-    from sese.runtime.places import as_place
+    from sese.folders.inputs import plan_jobs
+    from sese.folders.jobs import Outcome, Settings
+    from sese.folders.places import as_place
 
     inputs, address = _part_address(inputs) if ray else (inputs, None)
     places = [as_place(text) for text in inputs]
@@ -131,7 +131,7 @@ def _part_address(words: list[str]) -> tuple[list[str], str]:
 
 def _usual_manifest(inputs: Sequence[Path | str], out_dir: Path | str | None) -> Path | None:
     """Where the manifest of a folder goes, if nothing else is said."""
-    from sese.runtime.manifest import NAME
+    from sese.folders.manifest import NAME
 
     folders = any(isinstance(place, str) or place.is_dir() for place in inputs)
     return out_dir / NAME if folders and isinstance(out_dir, Path) else None
@@ -145,7 +145,7 @@ def _run(
     planned: list[Job], settings: Settings, workers: int | None, manifest: Path | None, ray: str | None
 ) -> list[Outcome]:
     """Do the jobs and return their outcomes in the order of the jobs."""
-    from sese.runtime.jobs import run_jobs
+    from sese.folders.jobs import run_jobs
 
     place = {job: index for index, job in enumerate(planned)}
     # Ray tells of lost nodes on standard output, where only the report belongs.

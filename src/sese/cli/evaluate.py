@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sese.cli.options import model_names, number_or_word
-from sese.errors import InputError, plain
+from sese.core.errors import InputError, plain
 
 
 def evaluate(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 
 def export(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 
 def require(extra: str, *modules: str) -> None:

@@ -19,7 +19,7 @@ from sese.cli.options import (
     budgets,
     number_or_word,
 )
-from sese.errors import InputError, plain
+from sese.core.errors import InputError, plain
 
 if TYPE_CHECKING:
     from sese.live.devices import SoundCard

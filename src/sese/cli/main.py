@@ -32,8 +32,8 @@ from sese.cli import (
     sweep,
     train,
 )
-from sese.errors import InputError, remedy
-from sese.stopping import stop_when_told
+from sese.core.errors import InputError, remedy
+from sese.core.stopping import stop_when_told
 
 VERBS: dict[str, Callable[..., None]] = {
     "enhance": enhance.enhance,

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 
 def model_names(incomplete: str) -> list[str]:

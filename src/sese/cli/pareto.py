@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sese.cli.options import number_or_word
-from sese.errors import InputError, plain
+from sese.core.errors import InputError, plain
 
 
 def pareto(

@@ -29,7 +29,7 @@ def train(
     from sese.cli.extras import require
 
     require("train", "torch", "safetensors", "yaml")
-    from sese.personalization import speaker_training
+    from sese.speakers import training as speaker_training
 
     changes, minutes = take_minutes(overrides)
     config, run_dir = run_of(config, run_dir)
@@ -58,12 +58,12 @@ def verify(
     from sese.cli.extras import require
 
     require("train", "torch", "safetensors")
+    from sese.core.errors import InputError
     from sese.data.plans import MixConfig
-    from sese.errors import InputError
     from sese.evaluation import report
-    from sese.personalization.embedding import load
-    from sese.personalization.speaker_clips import speaker_clips, unseen
-    from sese.personalization.verification import CLEAN_DB, verify
+    from sese.speakers.clips import speaker_clips, unseen
+    from sese.speakers.embedding import load
+    from sese.speakers.verification import CLEAN_DB, verify
 
     if clips < 4:
         raise InputError(f"--clips is {clips}; give 4 or more")
@@ -110,9 +110,9 @@ def group(
     from sese.cli.extras import require
 
     require("train", "torch", "safetensors")
-    from sese.personalization import groups
-    from sese.personalization.embedding import load
-    from sese.personalization.speaker_clips import spoken
+    from sese.speakers import groups
+    from sese.speakers.clips import spoken
+    from sese.speakers.embedding import load
 
     net = load(embedding)
     own = groups.speaker_embeddings(net, spoken(corpora, net.config.sample_rate))
@@ -144,9 +144,9 @@ def assemble(
     from sese.cli.extras import require
 
     require("train", "torch", "safetensors")
-    from sese.personalization import assembly
-    from sese.personalization import groups as grouping
-    from sese.personalization.embedding import load
+    from sese.speakers import assembly
+    from sese.speakers import groups as grouping
+    from sese.speakers.embedding import load
 
     made = assembly.write(model, load(embedding), grouping.load(groups), output)
     typer.echo(f"{output}: {made.experts} experts of {made.hidden} units, a gate of {made.gate_hidden}")
@@ -173,8 +173,8 @@ def select(
 
     require("train", "torch", "safetensors")
     from sese.evaluation import report
-    from sese.personalization import selection
-    from sese.personalization.autoencoder import load
+    from sese.speakers import selection
+    from sese.speakers.autoencoder import load
 
     if out is not None:
         report.make_folder(out)

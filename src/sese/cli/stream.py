@@ -21,7 +21,7 @@ from sese.cli.options import (
     budgets,
     number_or_word,
 )
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 if TYPE_CHECKING:
     from sese.live.pipe import Piped

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sese.compression.layers import GRU, Activation, Dense, Floats, Layer
 from sese.compression.subject import fingerprint
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.metrics import score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
 from sese.nn import checkpoint

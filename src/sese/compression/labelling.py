@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sese.compression.layers import GRU, Dense, Floats, Layer
 from sese.compression.subject import fingerprint
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
 from sese.labels.network import LabelNet, load, save
 from sese.labels.training import accuracy_of, loss_of

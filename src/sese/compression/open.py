@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sese.compression.subject import Subject
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import PRETRAINED, bundled_models
 
 SHORTEST_S, LONGEST_S = 0.1, 60.0

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from sese.archive import MALFORMED, from_json
-from sese.atomic import replacing
 from sese.compression.integer import Codes, Quantiser
 from sese.compression.layers import GRU_OPERATORS, GRU_WEIGHTS
 from sese.compression.operators import IntegerChain, IntegerLayer, Matrix
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.core.untrusted import MALFORMED, from_json
 
 MAGIC = b"SESEINT1"
 

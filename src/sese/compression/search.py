@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from sese.archive import MALFORMED, check_counts, from_json
-from sese.atomic import replacing
 from sese.compression import packed
 from sese.compression.calibration import Calibration
 from sese.compression.operators import IntegerChain, quantise
 from sese.compression.subject import Subject
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.core.untrusted import MALFORMED, check_counts, from_json
 
 LEAST_BITS, MOST_BITS = 2, 8
 

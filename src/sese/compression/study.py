@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sese.archive import MALFORMED, from_json
-from sese.atomic import replacing
 from sese.compression import packed
 from sese.compression.layers import GRU, Dense, Layer
 from sese.compression.layers import run as run_float
 from sese.compression.operators import IntegerChain, quantise
 from sese.compression.search import LEAST_BITS, MOST_BITS, Evaluation, Evaluator, front, narrow_weights, picks
 from sese.compression.subject import Subject
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.core.untrusted import MALFORMED, from_json
 from sese.evaluation.summary import bootstrap_mean
 
 ALLOWED = {"near": 0.01, "small": 0.05}

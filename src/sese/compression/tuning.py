@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from sese.atomic import replacing
 from sese.compression.integer import Quantiser
 from sese.compression.layers import GRU, Dense, Floats, Layer, run
+from sese.core.files import replacing
 from sese.training.run_folder import restoring
 
 LEARNING_RATE = 5e-4

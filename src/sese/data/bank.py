@@ -19,11 +19,11 @@ import numpy as np
 import soundfile
 import soxr
 
-from sese.archive import MALFORMED, from_json
-from sese.atomic import replacing
 from sese.audio.files import native_name
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.core.untrusted import MALFORMED, from_json
 from sese.data.corpora import Problem, Recording
-from sese.errors import InputError
 
 _FORMAT = 1  # raise when what is stored changes
 _FULL_SCALE = 32768

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.core.errors import InputError
 from sese.data.bank import Bank
 from sese.data.urn import Urn
-from sese.errors import InputError
 
 PAUSE_S = (1.0, 10.0)  # between turns; short ones are more frequent: the logarithm is uniform
 TURN_SPREAD = (0.75, 1.25)  # of the length of a turn around what the share asks for

@@ -24,9 +24,9 @@ from typing import Literal
 import numpy as np
 import soundfile
 
-from sese.archive import read_table
 from sese.audio.files import native_name
-from sese.errors import InputError, brief
+from sese.core.errors import InputError, brief
+from sese.core.untrusted import read_table
 
 Kind = Literal["speech", "noise", "rir"]
 Split = Literal["train", "test"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import IterableDataset
 
+from sese.core.errors import InputError
 from sese.data.bank import Bank, load_bank
 from sese.data.corpora import Corpus, Problem, Recording, Split, scan
 from sese.data.mixing import MixConfig, Mixer, Mixture
-from sese.errors import InputError
 
 Mixes = Callable[[Sequence[int]], Mixture]
 """Makes the examples of these numbers, as a mixer does."""

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sese.core.errors import InputError
 from sese.data import effects
 from sese.data.bank import Bank
 from sese.data.conversations import Turn
 from sese.data.disturbances import LoudSound
 from sese.data.laying import Shelf
 from sese.data.plans import MixConfig, Plan, Planner
-from sese.errors import InputError
 
 __all__ = ["MixConfig", "Mixer", "Mixture", "Plan", "active_power"]
 

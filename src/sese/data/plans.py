@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from sese.core.errors import InputError
 from sese.data import disturbances
 from sese.data.bank import Bank
 from sese.data.conversations import Conversations, Turn, check_activity
 from sese.data.disturbances import DISTURBANCES, LOUDEST_DBFS, LoudSound, Rumble
 from sese.data.disturbances import between as _between
 from sese.data.urn import Urn
-from sese.errors import InputError
 
 _SECOND_STREAM = 2**63  # added to the seed, which is below: no seed has the second stream of another
 _FAR = 2**63  # a place of the second stream that what is drawn at its start never reaches: a third stream

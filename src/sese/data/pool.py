@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sese.archive import read_array
-from sese.atomic import replacing
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.core.untrusted import read_array
 from sese.data.bank import Bank, default_cache
 from sese.data.mixing import Mixer, Mixture
-from sese.errors import InputError
 
 _FORMAT = 1  # raise when what is stored, or how mixtures are made, changes
 _AT_ONCE = 64  # mixtures between two writes

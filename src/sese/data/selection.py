@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sese.atomic import replacing
 from sese.audio.files import native_name
+from sese.core.errors import InputError
+from sese.core.files import replacing
 from sese.data.corpora import Kind, Recording, has_layout, manifest_path, read_selection, scan, spelled
-from sese.errors import InputError
 from sese.evaluation.parallel import job_count, parallel
 
 COLUMNS = (

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, describe
 
 PAGE = Path(__file__).with_name("page")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sese.archive import read_table
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.untrusted import read_table
 from sese.evaluation.metrics import si_sdr
 
 FILE = "activity.csv"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.dnsmos_network import open_session, raw_scores
 
 SAMPLE_RATE = 16_000

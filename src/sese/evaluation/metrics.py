@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.dnsmos import SAMPLE_RATE as WIDEBAND
 from sese.evaluation.dnsmos import dnsmos_scores
 
@@ -147,7 +147,7 @@ def dnsmos(estimate: np.ndarray, sample_rate: int) -> dict[str, float]:
 def predicted(estimate: np.ndarray, sample_rate: int) -> float:
     """Wide-band PESQ as a small network estimates it without a reference; NaN for silence.
 
-    See `sese.quality.predictor.predicted_pesq` and the card of the network for how far to trust it.
+    See `sese.predictor.predictor.predicted_pesq` and the card of the network for how far to trust it.
 
     Args:
         estimate: [time] at 16 kHz.
@@ -156,7 +156,7 @@ def predicted(estimate: np.ndarray, sample_rate: int) -> float:
     Raises:
         InputError: not [time], or not 16 kHz.
     """
-    from sese.quality.predictor import predicted_pesq
+    from sese.predictor.predictor import predicted_pesq
 
     estimate, _ = _checked(estimate, estimate)
     _check_wideband("predicted", sample_rate)

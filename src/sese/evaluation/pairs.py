@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sese.archive import read_table
 from sese.audio.files import native_name
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.untrusted import read_table
 from sese.evaluation.conversations import FILE, Activity, read_activity
 
 SAMPLE_RATE = 16_000  # Hz, at which everything is enhanced and scored: what PESQ-WB and DNSMOS are defined at

@@ -9,9 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from sese.errors import InputError
-from sese.runtime.jobs import available_cores
-from sese.stopping import InterruptsHeld, follow_parent
+from sese.core.errors import InputError
+from sese.core.stopping import InterruptsHeld, follow_parent
+from sese.folders.jobs import available_cores
 
 
 def parallel(

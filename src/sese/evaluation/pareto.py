@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sese.archive import MALFORMED, from_json
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.untrusted import MALFORMED, from_json
 from sese.evaluation import front, summary
 from sese.evaluation.conversations import LOWER_IS_BETTER
 from sese.evaluation.scoring import NOISY, Budget

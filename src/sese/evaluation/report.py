@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sese.atomic import replacing
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import replacing
 
 HEADINGS = {  # column of the result -> heading and decimals of the Markdown table
     "pesq_wb": ("PESQ-WB", 2),

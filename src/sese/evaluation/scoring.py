@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.conversations import conversation_scores
 from sese.evaluation.metrics import score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import conversations, scoring, summary
 from sese.evaluation.metrics import check_metrics, columns_of, describe_metrics, score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import sese
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation.scoring import label, macs_of
 from sese.evaluation.suite import default_budgets
 

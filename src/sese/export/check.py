@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, full
 from sese.nn.policies.activity import Activity, dial

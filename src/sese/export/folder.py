@@ -9,10 +9,10 @@ from typing import Any
 import onnx
 
 import sese
-from sese.archive import MALFORMED, from_json
-from sese.atomic import replacing
-from sese.compression import bitwise
-from sese.errors import InputError
+from sese.bits import bitwise
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.core.untrusted import MALFORMED, from_json
 from sese.export.card import write_card
 from sese.export.check import check_export
 from sese.export.onnx import to_onnx

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 from onnx import helper
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.export.graph import Scope
 from sese.export.operators import ENTER, LEAVE
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sese.compression import bitwise, hashing
-from sese.compression.bitwise import Facts, Packed
-from sese.compression.words import Matrix, Words, pack
-from sese.errors import InputError
+from sese.bits import bitwise, hashing
+from sese.bits.bitwise import Facts, Packed
+from sese.bits.words import Matrix, Words, pack
+from sese.core.errors import InputError
 from sese.nn.backbones.bitwise import Bitwise
 from sese.nn.backbones.boosted_hashing import BoostedHashing
 from sese.nn.enhancer import Enhancer

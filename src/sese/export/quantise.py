@@ -31,9 +31,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from sese.atomic import replacing
-from sese.compression import bitwise
-from sese.errors import InputError
+from sese.bits import bitwise
+from sese.core.errors import InputError
+from sese.core.files import replacing
 from sese.export.folder import FILES, check_output, export_folder
 from sese.runtime.artefact import open_artefact, session_options
 from sese.runtime.budget import level_name

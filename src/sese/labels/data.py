@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sese.archive import read_table
-from sese.checks import inner_shares
+from sese.core.checks import inner_shares
+from sese.core.errors import InputError
+from sese.core.untrusted import read_table
 from sese.data.bank import Bank
 from sese.data.loaders import Banks, build
 from sese.data.mixing import Mixer
 from sese.data.plans import MixConfig
-from sese.errors import InputError
 from sese.labels.network import LabelNetConfig
 
 ACTIVE_DB = -35.0

@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sese.archive import from_json
-from sese.checks import at_least
-from sese.errors import InputError, brief
+from sese.core.checks import at_least
+from sese.core.errors import InputError, brief
+from sese.core.untrusted import from_json
 from sese.nn.bounded import bounded
 from sese.nn.checkpoint import CONFIG, WEIGHTS, write
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
 from sese.labels.network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
 from sese.training import run_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 Device = int | str
 

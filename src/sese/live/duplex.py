@@ -7,10 +7,10 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.native_output import native_errors_hidden
 from sese.live.devices import SoundCard
 from sese.live.engine import Engine
-from sese.native import native_errors_hidden
 
 SILENT_SECONDS = 3.0
 """A device that does not call for so long is gone."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 
 @dataclass(frozen=True)

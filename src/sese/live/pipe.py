@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.live.model import Report, report
 from sese.live.pcm import Encoding, find_encoding
 from sese.live.signals import StopSignals

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.live.pcm import ENCODINGS, Encoding
 
 UNKNOWN = 0xFFFF_FFFF

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sese.archive import MALFORMED
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.untrusted import MALFORMED
 
 LARGEST = 1 << 28
 """Values of all tensors of a network together, 1 GiB; the largest here have some millions."""

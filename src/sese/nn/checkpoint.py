@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sese.archive import from_json
-from sese.atomic import replacing
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.core.untrusted import from_json
 from sese.nn.bounded import bounded
 from sese.nn.enhancer import Enhancer
 from sese.nn.systems.registry import SYSTEMS

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.plan import REST, Plan, Site, check, choice_to_mask, full
 from sese.nn.policies.activity import Activity, dial
 from sese.nn.policies.channel_gates import ChannelGates

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 Keep = int | Tensor
 """How one site is kept: an int keeps that many first units everywhere, or, where exactly one is kept, the

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.plan import Keep, resolve
 from sese.nn.state import State
 

@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.archive import read_array
-from sese.atomic import replacing
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.core.untrusted import read_array
 from sese.data.bank import default_cache
 from sese.data.synthetic import synthetic_banks
-from sese.errors import InputError
 from sese.evaluation.metrics import check_metrics
 from sese.evaluation.pairs import find_pairs
 from sese.evaluation.parallel import parallel
+from sese.predictor.design import Design
+from sese.predictor.spectrum import VERSION, log_mel
 from sese.quality.config import QualityConfig
-from sese.quality.design import Design
 from sese.quality.sources import LABEL, Make, Mixtures, Pairs, Row, Source, speakers_of, split_banks
-from sese.quality.spectrum import VERSION, log_mel
 
 _AT_ONCE = 8  # clips of a task
 

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.evaluation import plots
 from sese.evaluation.report import table
+from sese.predictor import packed
 from sese.quality import network as networks
-from sese.quality import packed
 from sese.quality.clips import of_pairs, spectrograms
 from sese.quality.config import QualityConfig, read
 from sese.quality.exporting import packed_of

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sese.checks import above_zero, at_least, inner_shares
+from sese.core.checks import above_zero, at_least, inner_shares
+from sese.core.errors import InputError
 from sese.data.plans import MixConfig
-from sese.errors import InputError
-from sese.quality.design import Design
+from sese.predictor.design import Design
 from sese.training.config_file import build, read_values
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sese.atomic import replacing
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.predictor import packed
+from sese.predictor.design import KERNEL
+from sese.predictor.packed import Packed, pack
 from sese.quality import network as networks
-from sese.quality import packed
-from sese.quality.design import KERNEL
 from sese.quality.network import QualityNetwork
-from sese.quality.packed import Packed, pack
 
 if TYPE_CHECKING:
     import onnx

@@ -20,12 +20,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sese.archive import from_json
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.untrusted import from_json
 from sese.nn.bounded import bounded
 from sese.nn.checkpoint import write
-from sese.quality.design import KERNEL, Design, design_of
-from sese.quality.spectrum import CENTRE, SPREAD
+from sese.predictor.design import KERNEL, Design, design_of
+from sese.predictor.spectrum import CENTRE, SPREAD
 
 CONFIG, WEIGHTS = "design.json", "predictor.safetensors"
 

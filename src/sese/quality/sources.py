@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.archive import read_table
+from sese.core.errors import InputError
+from sese.core.untrusted import read_table
 from sese.data.bank import Bank
 from sese.data.corpora import UNKNOWN, Problem, check_disjoint
 from sese.data.loaders import Banks, build
 from sese.data.mixing import MixConfig, Mixer
 from sese.data.pool import key_of
-from sese.errors import InputError
 from sese.evaluation.metrics import pesq_wb
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
 from sese.evaluation.suite import default_budgets

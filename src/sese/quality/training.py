@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sese.atomic import replacing
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.predictor.design import Design
 from sese.quality import network as networks
 from sese.quality.clips import Clips, labelled, spectrograms
 from sese.quality.config import QualityConfig
-from sese.quality.design import Design
 from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
 from sese.training import run_folder

@@ -29,8 +29,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sese.archive import from_json
-from sese.errors import InputError, plain
+from sese.core.errors import InputError, plain
+from sese.core.untrusted import from_json
 from sese.runtime.onnx_file import check_file
 
 DEFAULT_MODEL = "sese-1"

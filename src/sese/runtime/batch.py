@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import ROUTER, Artefact, unusable
 from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget, Fixed, Routed, highest_level, parse_budget

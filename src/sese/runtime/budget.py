@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import Card
 
 Budget = float | str

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 WINDOW = 9
 """Frames that are looked back on: when more than half of them were late, their median was."""

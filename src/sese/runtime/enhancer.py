@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, Card, open_artefact
 from sese.runtime.band_above import FOLLOW
 from sese.runtime.batch import Batch

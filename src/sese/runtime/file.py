@@ -10,7 +10,7 @@ from time import perf_counter
 
 from sese.audio.files import probe, read_blocks
 from sese.audio.writer import AtomicWriter
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.budget import Budget
 from sese.runtime.limits import limits_of
 from sese.runtime.stream import Stream

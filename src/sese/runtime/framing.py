@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.audio.files import require_finite
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.runtime.artefact import Card
 from sese.runtime.band_above import CHOICES, FOLLOW, BandAbove
 from sese.runtime.rates import Latency, longest_wait, require_rate, resampler

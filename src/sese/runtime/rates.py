@@ -11,7 +11,7 @@ import numpy as np
 from sese.audio.files import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from sese.audio.polyphase import ShortResampler, ready_samples
 from sese.audio.resample import Resampler
-from sese.errors import InputError
+from sese.core.errors import InputError
 
 Latency = Literal["low", "high"]
 

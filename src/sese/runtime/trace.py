@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.atomic import replacing
-from sese.errors import InputError
+from sese.core.errors import InputError
+from sese.core.files import replacing
 from sese.runtime.artefact import Card
 
 SUFFIXES = (".csv", ".json")

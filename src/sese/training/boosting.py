@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sese.core.errors import InputError
 from sese.data.mixing import Mixer, Mixture
-from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.backbones.boosted_hashing import BoostedHashing, fresh_projections, with_one
 from sese.nn.enhancer import Enhancer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sese.core.errors import InputError
 from sese.data.pairs import EXAMPLES
-from sese.errors import InputError
 from sese.training.losses import require_length
 from sese.training.pmsqe import SAMPLE_RATE as PESQ_RATE
 

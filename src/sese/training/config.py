@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sese.checks import above_zero, at_least, shares
+from sese.core.checks import above_zero, at_least, shares
+from sese.core.errors import InputError, brief
 from sese.data.plans import MixConfig
-from sese.errors import InputError, brief
 from sese.nn.bounded import bounded
 from sese.nn.systems.registry import SYSTEMS
 from sese.training import combinations, pmsqe

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from sese.errors import InputError, brief
+from sese.core.errors import InputError, brief
 
 WHOLE = ("losses",)
 """Sections that are one value: a term of the base must not linger unseen."""

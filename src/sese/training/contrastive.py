@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sese.checks import at_least
+from sese.core.checks import at_least
 
 FLOOR = 1e-6
 """Of the mean power of a clip, where that of its target is 1; it limits a distance to -6, minus 60 dB."""

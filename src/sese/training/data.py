@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from sese.core.errors import plain
 from sese.data.corpora import check_disjoint
 from sese.data.loaders import Banks, Mixes, TrainBatches, build, validation_set
 from sese.data.mixing import Mixer
@@ -18,7 +19,6 @@ from sese.data.pairs import PairPlanner
 from sese.data.plans import Planner
 from sese.data.pool import Pool, label_pool
 from sese.data.synthetic import synthetic_banks
-from sese.errors import plain
 from sese.training.config import RunConfig
 from sese.training.experts import Labelled, classifier, listed
 from sese.training.metric_guided import activation, labeller, percentiles, targets

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sese.archive import read_table
-from sese.checks import above_zero
+from sese.core.checks import above_zero
+from sese.core.errors import InputError
+from sese.core.untrusted import read_table
 from sese.data.bank import Bank
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 
 Sharpness = Literal["soft", "growing", "sigmoid", "sine", "sharp"]
 SHARPEST = 10.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sese.checks import above_zero, at_least
+from sese.core.checks import above_zero, at_least
 from sese.training import run_folder
 from sese.training.run_folder import LAST, restoring
 

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.training.pmsqe import pmsqe
 
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))

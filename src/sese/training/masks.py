@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.layers.bitwise import Binarisation
 from sese.nn.state import fresh

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.plan import Site
 
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sese.checks import shares
-from sese.errors import InputError
+from sese.core.checks import shares
+from sese.core.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import compress
 from sese.nn.state import fresh

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sese.checks import above_zero, at_least, shares
-from sese.errors import InputError
+from sese.core.checks import above_zero, at_least, shares
+from sese.core.errors import InputError
 from sese.nn.plan import Plan
 
 

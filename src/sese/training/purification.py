@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.labels import network
 
 FLOOR = 1e-3

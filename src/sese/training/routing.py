@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sese.checks import above_zero, at_least
-from sese.errors import InputError
+from sese.core.checks import above_zero, at_least
+from sese.core.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from sese.atomic import replacing
-from sese.errors import InputError, brief
+from sese.core.errors import InputError, brief
+from sese.core.files import replacing
 from sese.training.config_file import flat, plain_values, read_sections
 
 LAST = "checkpoints/last.ckpt"

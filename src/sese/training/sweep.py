@@ -30,8 +30,8 @@ from typing import Any
 
 import yaml
 
-from sese.errors import InputError, brief
-from sese.lock import lock
+from sese.core.errors import InputError, brief
+from sese.core.lock import lock
 from sese.training.config import RunConfig, read
 from sese.training.config_file import read_sections
 from sese.training.run import resumable, train

@@ -11,18 +11,18 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.plan import utilization
 from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig
 from sese.training.losses import MIX_RESOLUTIONS, si_sdr, total
+from sese.training.methods import WAYS
 from sese.training.metric_guided import noise_correlation
 from sese.training.pruning import pruning
 from sese.training.purification import Purifier
-from sese.training.ways import WAYS
 
 
 class EnhancementTask(lightning.LightningModule):

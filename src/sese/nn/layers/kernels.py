@@ -14,8 +14,8 @@ from importlib.resources import files
 import torch
 from torch import Tensor
 
-from sese.compiled import compile_library
-from sese.errors import InputError
+from sese.core.compiled import compile_library
+from sese.core.errors import InputError
 
 MOST_BANDS, MOST_CHANNELS = 64, 1024
 """Sizes that the kernels have room for."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.plan import Keep, counts_to_mask
 from sese.nn.state import push
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sese.checks import above_zero, at_least
-from sese.errors import InputError
+from sese.core.checks import above_zero, at_least
+from sese.core.errors import InputError
 from sese.nn.backbones.bloom_net import BloomNet
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.waveform import WaveformFeatures

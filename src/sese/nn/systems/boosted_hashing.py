@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from sese.checks import above_zero, at_least
-from sese.errors import InputError
+from sese.core.checks import above_zero, at_least
+from sese.core.errors import InputError
 from sese.nn.backbones.boosted_hashing import BoostedHashing
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures

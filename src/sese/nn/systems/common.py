@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sese.errors import InputError
+from sese.core.errors import InputError
 from sese.nn.policies.router import Router
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sese.checks import at_least
-from sese.errors import InputError
+from sese.core.checks import at_least
+from sese.core.errors import InputError
 from sese.nn.backbones.nsnet2 import LAYERS, NsNet2, Split
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.log_power import LogPowerFeatures

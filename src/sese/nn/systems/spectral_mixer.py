@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sese.checks import above_zero, at_least
+from sese.core.checks import above_zero, at_least
 from sese.nn.backbones.spectral_mixer import SpectralMixer
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures

@@ -1,0 +1,1 @@
+"""Adapt a model to one user's voice and surroundings."""

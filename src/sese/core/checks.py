@@ -1,0 +1,51 @@
+"""Checks of a dataclass's values; errors name them as a configuration does."""
+
+from __future__ import annotations
+
+from sese.core.errors import InputError
+
+
+def at_least(settings: object, lowest: int, section: str, *names: str) -> None:
+    """Refuse values below a bound, and NaN.
+
+    Args:
+        settings: has the values.
+        lowest: the bound.
+        section: that the values stand in, as ``training.routing``; empty at the top.
+        names: of the values.
+
+    Raises:
+        InputError: names the first value that is refused.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not value >= lowest:
+            raise InputError(f"{_place(section, name)} is {value}; use {lowest} or more")
+
+
+def above_zero(settings: object, section: str, *names: str) -> None:
+    """Refuse 0, what is below it, and NaN; as `at_least`."""
+    for name in names:
+        value = getattr(settings, name)
+        if not value > 0:
+            raise InputError(f"{_place(section, name)} is {value}; use a number above 0")
+
+
+def shares(settings: object, section: str, *names: str) -> None:
+    """Refuse what is not from 0 to 1; as `at_least`."""
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 <= value <= 1:
+            raise InputError(f"{_place(section, name)} is {value}; use a number from 0 to 1")
+
+
+def inner_shares(settings: object, section: str, *names: str) -> None:
+    """Refuse what is not above 0 and below 1; as `at_least`."""
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 < value < 1:
+            raise InputError(f"{_place(section, name)} is {value}; use a share above 0 and below 1")
+
+
+def _place(section: str, name: str) -> str:
+    return f"{section}.{name}" if section else name

@@ -1,0 +1,194 @@
+"""Files and folders that appear whole or not at all, whoever dies while they are made."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sese.core.errors import InputError, remedy
+from sese.core.lock import LOCKS, lock
+
+_WRITE_ERRORS = {"SafetensorError", "LibsndfileError"}
+_LONGEST = 50  # characters of a name that are kept: the whole is to be no longer than file systems allow
+_LARGE = 1000  # entries of a folder that is not listed again for each file that is made in it
+_PART = re.compile(r"\..*\.\d+\.part(\.[^.]*)?", re.DOTALL)
+_listed: dict[Hashable, list[str]] = {}  # of large folders
+
+
+class Part:
+    """What is written beside its destination, `.<stem>.<number>.part<extension>`, and renamed at the end.
+
+    Its process holds a lock on it as long as it lives. What nobody holds was left by a process that was
+    killed, on whichever machine, and is removed by the next that writes to the same destination.
+
+    Args:
+        target: destination. A link is written through, not replaced. Its folder exists.
+        folder: whether a folder is made.
+
+    Attributes:
+        path: where to write.
+
+    Raises:
+        OSError: nothing can be made there.
+    """
+
+    def __init__(self, target: Path, folder: bool = False) -> None:
+        self.target = Path(os.path.realpath(target))
+        stem, suffix = (self.target.name, "") if folder else (self.target.stem, self.target.suffix)
+        stem = stem[:_LONGEST]
+        self._remove_leftovers(re.compile(rf"\.{re.escape(stem)}\.\d+\.part{re.escape(suffix)}"))
+        self._lock: int | None = None
+        while True:
+            number = random.SystemRandom().getrandbits(32)
+            self.path = self.target.with_name(f".{stem}.{number}.part{suffix}")
+            try:
+                if folder:
+                    self.path.mkdir()
+                else:
+                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                self._lock = _locked(self.path, wait=True)
+            except FileExistsError:
+                continue
+            except BaseException:
+                self.drop()
+                raise
+            if self.path.exists():  # else another took it for a leftover just before it was locked
+                return
+            self.drop()
+
+    def keep(self) -> None:
+        """Put it in its place. A folder that lies there goes."""
+        if not self.path.is_dir() or not self.target.is_dir():
+            os.replace(self.path, self.target)
+            return
+        before = Part(self.target, folder=True)  # renamed first: half a folder is never seen
+        try:
+            before.path.rmdir()
+            os.replace(self.target, before.path)
+            try:
+                os.replace(self.path, self.target)
+            except BaseException:
+                os.replace(before.path, self.target)
+                raise
+        finally:
+            before.drop()
+
+    def drop(self) -> None:
+        """Let go of it, and remove it where it is not in its place."""
+        _remove(self.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _remove_leftovers(self, name: re.Pattern[str]) -> None:
+        if not LOCKS:  # what killed processes leave stays
+            return
+        folder = self.target.parent
+        for entry in parts_in(folder, lambda: os.listdir(folder)):
+            if name.fullmatch(entry):
+                with suppress(OSError):  # held, not ours, or gone already
+                    held = _locked(folder / entry, wait=False)
+                    _remove(folder / entry)
+                    os.close(held)  # type: ignore[arg-type]
+
+
+def parts_in(folder: Hashable, entries: Callable[[], Iterable[str]]) -> list[str]:
+    """Names of the parts in a folder: of files that are being made, and of leftovers.
+
+    A large folder is listed once by a process, as the time for many files would grow with their square. What
+    is left there later is found by the next process.
+
+    Args:
+        folder: what stands for it, in this process.
+        entries: lists it.
+    """
+    if folder in _listed:
+        return _listed[folder]
+    names = list(entries())
+    parts = [name for name in names if _PART.fullmatch(name)]
+    if len(names) >= _LARGE:
+        _listed[folder] = parts
+    return parts
+
+
+@contextmanager
+def replacing(target: Path, folder: bool = False) -> Iterator[Path]:
+    """A path to write to; what is there at the end of the context appears at `target`.
+
+    After an error nothing of it stays, and what was at `target` before is untouched.
+
+    Args:
+        target: destination, replaced where it exists.
+        folder: whether a folder is made, instead of a file.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    part = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Part(target, folder)
+        yield part.path
+        part.keep()
+    except OSError as error:
+        raise unwritable(target, error) from error
+    except Exception as error:
+        # Libraries have their own words for a write that failed; PyTorch's is a plain RuntimeError.
+        if type(error).__name__ in _WRITE_ERRORS or (type(error) is RuntimeError and not folder):
+            raise unwritable(target, error) from error
+        raise
+    finally:
+        if part is not None:
+            part.drop()
+
+
+def require_new(folder: Path) -> None:
+    """Raise InputError unless a folder to make does not exist, or is empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not an empty folder; name a new one")
+
+
+def unwritable(target: Path | str, error: Exception) -> InputError:
+    """What to tell of a file that could not be written."""
+    if not isinstance(error, OSError):
+        text = str(error).strip().splitlines()
+        reason = f"{text[0].rstrip('. ') if text else type(error).__name__}: is the disk full?"
+        return InputError(f"{target} cannot be written ({reason}); make space, or choose another place")
+    reason = error.strerror or str(error)
+    if error.filename is not None and Path(str(error.filename)) != Path(target):
+        reason += f": {error.filename}"
+    return InputError(f"{target} cannot be written ({reason}); {remedy(error)}")
+
+
+def _locked(path: Path, wait: bool) -> int | None:
+    """A descriptor that holds a lock on a file or folder; None where there are no locks.
+
+    Raises:
+        OSError: another holds it and it is not to be waited for, or it cannot be asked.
+    """
+    if not LOCKS:
+        return None
+    descriptor = -1
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        lock(descriptor, wait)
+    except OSError:
+        if descriptor >= 0:
+            os.close(descriptor)
+        if wait:  # a file system without locks, where nobody removes leftovers either
+            return None
+        raise
+    return descriptor
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

@@ -1,0 +1,154 @@
+"""Enhancing many files: which, and where to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sese.audio.files import FORMAT_OF
+from sese.core.errors import InputError, remedy
+from sese.folders.places import Place, resolver, walk
+
+SUFFIX = "_enhanced"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to enhance. A string is a URL. A job with an `error` cannot be done."""
+
+    source: Place
+    target: Place
+    error: str | None = None
+
+
+def plan_jobs(
+    inputs: Sequence[Place], output: Path | None = None, out_dir: Place | None = None, force: bool = False
+) -> list[Job]:
+    """Turn files and folders into jobs, each with its own output.
+
+    Folders are searched for audio files, by extension; hidden files, outputs of former runs and everything
+    under `out_dir` are passed over, and one that cannot be listed is a job with an error. The output is
+    ``<stem>_enhanced<ext>`` beside the input, or lies under `out_dir` as the input lies under its folder.
+
+    Args:
+        inputs: Files and folders; a URL, as a string, may stand for either.
+        output: Where to write the one input file.
+        out_dir: Folder to write to.
+        force: Whether existing outputs will be replaced.
+
+    Raises:
+        InputError: `output` is given with a folder, several inputs, a URL or `out_dir`; a URL is given
+            without `out_dir`, or cannot be listed.
+    """
+    if output is not None:
+        return [_single(inputs, output, out_dir)]
+    real = resolver()
+    jobs: dict[str, Job] = {}
+    for path in inputs:
+        for job in _expand(path, out_dir) if isinstance(path, Path) else _expand_url(path, out_dir):
+            jobs.setdefault(real(job.source), job)
+    sources = set(jobs)
+    taken: dict[str, Place] = {}
+    return [_without_clash(job, real, sources, taken, force) for job in jobs.values()]
+
+
+def _under(folder: Place, relative: Path) -> Place:
+    return folder / relative if isinstance(folder, Path) else f"{folder}/{relative.as_posix()}"
+
+
+def _single(inputs: Sequence[Place], output: Path, out_dir: Place | None) -> Job:
+    if out_dir is not None:
+        raise InputError(f"--output {output} and --out-dir {out_dir} are both given; give one of them")
+    if isinstance(inputs[0], str):
+        raise InputError(f"--output {output} names a file for a path, not for {inputs[0]}; use --out-dir")
+    if len(inputs) != 1 or inputs[0].is_dir():
+        what = f"{inputs[0]} is a folder" if len(inputs) == 1 else f"there are {len(inputs)} inputs"
+        raise InputError(f"--output {output} names one file, but {what}; use --out-dir")
+    if output.is_dir():
+        raise InputError(f"--output {output} is a folder; use --out-dir {output}, or name a file in it")
+    if os.path.realpath(output) == os.path.realpath(inputs[0]):
+        error = f"output {output} is the input itself, which is never overwritten; name another output"
+        return Job(inputs[0], output, error)
+    return Job(inputs[0], output)
+
+
+def _expand(path: Path, out_dir: Place | None) -> Iterator[Job]:
+    if not path.is_dir():
+        yield Job(
+            path,
+            _under(out_dir, Path(path.name)) if out_dir else path.with_name(path.stem + SUFFIX + path.suffix),
+        )
+        return
+    found = False
+    closed: list[OSError] = []
+    for source in _audio_files(path, out_dir if isinstance(out_dir, Path) else None, closed.append):
+        found = True
+        beside = source.with_name(source.stem + SUFFIX + source.suffix)
+        yield Job(source, _under(out_dir, source.relative_to(path)) if out_dir else beside)
+    for error in closed:
+        folder = Path(error.filename)
+        yield Job(folder, folder, f"folder {folder} cannot be listed ({error.strerror}); {remedy(error)}")
+    if not found and not closed:
+        yield _without_audio(path)
+
+
+def _expand_url(url: str, out_dir: Place | None) -> Iterator[Job]:
+    if out_dir is None:
+        raise InputError(f"outputs are not written beside {url}; say where to with --out-dir")
+    below = list(walk(url))
+    if not below and Path(url).suffix.lower() in FORMAT_OF:  # a file, or what fetching it will tell
+        yield Job(url, _under(out_dir, Path(url.rsplit("/", 1)[1])))
+        return
+    found = False
+    for source, relative in below:
+        hidden = any(part.startswith(".") for part in relative.split("/"))
+        inside = isinstance(out_dir, str) and source.startswith(f"{out_dir}/")
+        if not hidden and not inside and Path(relative).suffix.lower() in FORMAT_OF:
+            found = True
+            yield Job(source, _under(out_dir, Path(relative)))
+    if not found:
+        yield _without_audio(url)
+
+
+def _without_audio(folder: Place) -> Job:
+    return Job(
+        folder, folder, f"{folder} is a folder without audio files; name one with {' '.join(FORMAT_OF)}"
+    )
+
+
+def _audio_files(folder: Path, out_dir: Path | None, closed: Callable[[OSError], object]) -> Iterator[Path]:
+    outputs = out_dir.resolve() if out_dir else None
+    for place, folders, names in os.walk(folder, onerror=closed):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != outputs
+        )
+        for name in sorted(names):
+            path = Path(place) / name
+            if not name.startswith(".") and path.suffix.lower() in FORMAT_OF and not _is_output(path):
+                yield path
+
+
+def _is_output(path: Path) -> bool:
+    """Whether a file lies beside the input that it was made from."""
+    stem = path.stem.removesuffix(SUFFIX)
+    return stem not in ("", path.stem) and path.with_name(stem + path.suffix).exists()
+
+
+def _without_clash(
+    job: Job,
+    real: Callable[[Place], str],
+    sources: set[str],
+    taken: dict[str, Place],
+    force: bool,
+) -> Job:
+    target = real(job.target)
+    if job.error is None and target in taken:
+        error = f"{job.source} and {taken[target]} would both be written to {job.target}; enhance them apart"
+        return Job(job.source, job.target, error)
+    taken[target] = job.source
+    if job.error is None and target in sources and (force or target == real(job.source)):
+        error = f"{job.source} would be written over the input {job.target}; use --out-dir for another folder"
+        return Job(job.source, job.target, error)
+    return job

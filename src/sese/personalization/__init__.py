@@ -1,1 +1,0 @@
-"""What a device can learn about its user, and models that suit the user without learning."""

@@ -1,0 +1,1 @@
+"""Predict the quality of a recording without its clean side, with NumPy."""

@@ -1,0 +1,1 @@
+"""Tell speakers apart: embeddings, groups, and experts for groups of speakers."""
