@@ -65,7 +65,7 @@ def _address(array: NDArray) -> int:
 def _library() -> ctypes.CDLL:
     """The functions of kernel.c; compiled at the first use and kept in the user's cache folder."""
     try:
-        library = ctypes.CDLL(str(compile_library((files("sese.compression") / "kernel.c").read_bytes())))
+        library = ctypes.CDLL(str(compile_library((files("sese.bits") / "kernel.c").read_bytes())))
     except InputError as error:
         raise InputError(f'the kernel of bits: {error}; or use kernel="numpy"') from None
     pointer, number = ctypes.c_void_p, ctypes.c_int64
