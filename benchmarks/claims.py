@@ -28,6 +28,7 @@ from sese.nn.cost import macs_per_frame
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, utilization
 from sese.nn.policies.fixed import level_plan
+from sese.training import renamed
 from sese.training.sweep import DONE
 
 METRICS = {"pesq_wb": 3, "estoi": 4, "si_sdr": 2}
@@ -69,12 +70,12 @@ def scored(folder: Path, pairs: Sequence[Pair], jobs: int) -> dict[str, Row]:
     path = folder / "scores.json"
     if path.exists():
         return json.loads(path.read_text())
-    settings = yaml.safe_load((folder / "config.yaml").read_text())["training"]
+    settings = renamed.sections(yaml.safe_load((folder / "config.yaml").read_text()))["training"]
     model = checkpoint.load(folder / "last")
-    if settings["levels"] in ("routed", "measured"):
+    if settings["method"] in ("routing", "routing_from_errors"):
         names = [ROUTER]
     else:
-        shares = settings["level_shares"] or [1] * max(site.units for site in model.sites)
+        shares = settings["random_level"]["shares"] or [1] * max(site.units for site in model.sites)
         names = [str(level) for level, share in enumerate(shares) if share]
     rows = {name: score_row(model, name, pairs, jobs) for name in names}
     path.write_text(json.dumps(rows) + "\n")

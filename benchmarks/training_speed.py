@@ -37,8 +37,8 @@ from sese.training.config import RunConfig, read
 from sese.training.data import MixtureData
 from sese.training.task import EnhancementTask
 
-METHODS = ("deal", "all", "full")
-"""Values of `training.levels` whose mean MACs are known beforehand."""
+METHODS = ("random_level", "all_levels", "full")
+"""Values of `training.method` whose mean MACs are known beforehand."""
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "32-true": None}
 """Precisions that are run, and the type that they cast to."""
@@ -104,11 +104,11 @@ class Training:
         """Mean MACs a second of audio over the levels that the rows get, all of them together."""
         model, settings = self.task.model, self.config.training
         costs = [macs_per_sample(model, plan) * model.sample_rate for plan in level_plans(model)]
-        if settings.levels == "all":
+        if settings.method == "all_levels":
             return sum(costs)
-        if settings.levels == "full":
+        if settings.method == "full":
             return costs[-1]
-        shares = settings.level_shares or (1 / len(costs),) * len(costs)
+        shares = settings.random_level.shares or (1 / len(costs),) * len(costs)
         return sum(share * cost for share, cost in zip(shares, costs, strict=True))
 
 
@@ -149,8 +149,8 @@ def trainings(paths: Sequence[Path], overrides: Sequence[str]) -> list[Training]
     for path in paths:
         config = read(path, overrides)
         settings, data = config.training, config.data
-        if settings.levels not in METHODS:
-            raise InputError(f"{path}: training.levels is '{settings.levels}'; timed are {list(METHODS)}")
+        if settings.method not in METHODS:
+            raise InputError(f"{path}: training.method is '{settings.method}'; timed are {list(METHODS)}")
         if settings.precision not in AUTOCAST:
             raise InputError(
                 f"{path}: training.precision is '{settings.precision}'; timed are {list(AUTOCAST)}"

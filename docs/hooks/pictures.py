@@ -24,27 +24,30 @@ THEMES = {"": INK, "_dark": "#d8d8e0"}
 
 GREY, TEAL, ORANGE, BLUE = "#8a8a8a", "#009485", "#e6781e", "#4a86d8"
 SHOWN = re.compile(r"!\[([^\]]+)\]\(((?:\.\./)*figures)/(\w+)\.svg\)")
-WAYS = {
+METHODS = {
     "one size": ("full", "a network without levels, or the highest alone"),
     "levels of one\nset of weights": (
-        "deal, all, sandwich",
+        "random_level, all_levels, sandwich",
         "each row one; every one; highest, lowest, one more",
     ),
-    "who picks\na level": ("measured, routed", "a router, from each frame's errors, or from the loss"),
-    "rest": ("listened", "whether there is speech, and noise, from the mixtures"),
-    "channels": ("gated", "a gate in each block opens and closes them"),
+    "who picks\na level": (
+        "routing_from_errors, routing",
+        "a router, from each frame's errors, or from the loss",
+    ),
+    "rest": ("activity", "whether there is speech, and noise, from the mixtures"),
+    "channels": ("pruning", "a gate in each block opens and closes them"),
     "experts": (
         "specialists, gating, mixture",
         "each its class; a gate tells classes; all together",
     ),
     "steps": ("milestones", "each takes some of the noise (cold diffusion)"),
-    "bits": ("masks, boosted", "weights of one bit; hashes, bit after bit"),
+    "bits": ("masks, boosting", "weights of one bit; hashes, bit after bit"),
     "one user, no\nclean speech": (
-        "contrastive, purified",
+        "contrastive, purification",
         "noisy recordings as targets; besides, sese adapt",
     ),
 }
-"""What is to be learned -> values of `training.levels`, and what they do."""
+"""What is to be learned -> values of `training.method`, and what they do."""
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -270,11 +273,11 @@ def training_ways() -> Figure:
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
-    axis.set(xlim=(0, 100), ylim=(0, 10 * len(WAYS)))
-    middle = 5 * len(WAYS)
-    box(axis, 0, middle - 5, 17, 10, "training.levels\nwhat is learned?", BLUE)
-    for number, (what, (values, told)) in enumerate(WAYS.items()):
-        y = 10 * (len(WAYS) - number) - 5
+    axis.set(xlim=(0, 100), ylim=(0, 10 * len(METHODS)))
+    middle = 5 * len(METHODS)
+    box(axis, 0, middle - 5, 17, 10, "training.method\nwhat is learned?", BLUE)
+    for number, (what, (values, told)) in enumerate(METHODS.items()):
+        y = 10 * (len(METHODS) - number) - 5
         arrow(axis, (17, middle), (23, y), GREY)
         box(axis, 23, y - 3.8, 17, 7.6, what, TEAL)
         axis.text(42, y + 1.9, values, family="monospace", va="center", fontsize=9.5, weight="bold")

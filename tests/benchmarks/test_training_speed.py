@@ -19,7 +19,7 @@ BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 SMALL = [
     "data.mix.seconds=0.25",
     "training.batch_size=2",
-    "training.levels=deal",
+    "training.method=random_level",
     "training.stft_sizes=one",
     "training.losses={compressed_complex: 1}",
 ]
@@ -61,9 +61,9 @@ def test_mean_macs_are_those_of_the_rows(speed: Any) -> None:
     macs = [
         speed.Training(speed.read(DEBUG, [*SMALL, *more]), "").macs
         for more in (
-            ["training.levels=full"],
-            ["training.level_shares=[0, 0, 0, 1]"],
-            ["training.levels=all"],
+            ["training.method=full"],
+            ["training.random_level.shares=[0, 0, 0, 1]"],
+            ["training.method=all_levels"],
             [],
         )
     ]
@@ -73,7 +73,7 @@ def test_mean_macs_are_those_of_the_rows(speed: Any) -> None:
 
 
 def test_other_trainings_are_refused(speed: Any) -> None:
-    with pytest.raises(InputError, match=r"debug\.yaml: training\.levels is 'sandwich'; timed are"):
-        speed.trainings([DEBUG], ["training.levels=sandwich"])
+    with pytest.raises(InputError, match=r"debug\.yaml: training\.method is 'sandwich'; timed are"):
+        speed.trainings([DEBUG], ["training.method=sandwich"])
     with pytest.raises(InputError, match=r"debug\.yaml: training\.precision is '64-true'; timed are"):
         speed.trainings([DEBUG], ["training.precision=64-true"])

@@ -66,18 +66,16 @@ PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 
 
 def test_the_tree_of_ways_is_whole():
-    """The picture names each value of `training.levels`."""
-    from typing import get_args, get_type_hints
-
-    from sese.training.config import TrainingConfig
+    """The picture names each value of `training.method`."""
+    from sese.training.methods import METHODS
 
     sys.path.insert(0, str(ROOT / "docs" / "hooks"))
     try:
-        from pictures import WAYS
+        from pictures import METHODS as DRAWN
     finally:
         sys.path.pop(0)
-    drawn = {way for values, _ in WAYS.values() for way in values.split(", ")}
-    assert drawn == set(get_args(get_type_hints(TrainingConfig)["levels"]))
+    drawn = {name for values, _ in DRAWN.values() for name in values.split(", ")}
+    assert drawn == {*METHODS, "boosting"}
 
 
 def test_every_page_is_in_the_navigation():

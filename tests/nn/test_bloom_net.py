@@ -146,7 +146,7 @@ def test_a_level_that_is_new_begins_as_the_one_below(tmp_path: Path) -> None:
     before = build(small)
     checkpoint.save(tmp_path, "bloom_net", small, before.state_dict())
     settings = {
-        "levels": "full",
+        "method": "full",
         "initial": str(tmp_path),
         "train_only": ["backbone.blocks", "backbone.masks"],
     }
@@ -276,7 +276,7 @@ def test_grown_block_by_block_then_tuned(tmp_path: Path) -> None:
             expected = before.model.eval().enhance_clip(noisy, plan)
             assert torch.equal(grown.model.eval().enhance_clip(noisy, plan), expected)
         before = grown
-    tuned = task(levels="all", initial=saved(before, tmp_path / "all"))
+    tuned = task(method="all_levels", initial=saved(before, tmp_path / "all"))
     losses = learn(tuned, 10)
     assert losses[-1] < losses[0]
     for name, value in before.model.state_dict().items():
@@ -326,10 +326,10 @@ def test_sweeps_train_each_block_once_and_its_twins(
         trained |= new
         assert names == trained, "what was there, and what is new"
         alone = runs[f"{twin}-{blocks}"].resolve()
-        assert (alone.model, alone.training.initial, alone.training.levels) == (config.model, "", "full")
+        assert (alone.model, alone.training.initial, alone.training.method) == (config.model, "", "full")
         steps += config.training.steps
     last = runs[tuned].resolve()
-    assert (last.training.levels, last.training.train_only) == ("all", ("all",))
+    assert (last.training.method, last.training.train_only) == ("all_levels", ("all",))
     assert last.model.blocks == depths
     if sweep == "comparison":
         assert steps + last.training.steps == alone.training.steps, "stages hear as much as their twins"

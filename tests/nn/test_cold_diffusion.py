@@ -68,7 +68,7 @@ every_kind = pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
 def test_cost_and_weights_of_the_configurations(name: str, millions: list[float], weights: list[int]) -> None:
     config = read(CONFIGS / f"{name}.yaml")
     model = config.model.build().eval()
-    assert config.training.levels == "milestones"
+    assert config.training.method == "milestones"
     assert config.model.levels == len(millions)
     x = torch.randn(1, 1, 2 * model.hop_length)
     for units, (cost, used) in enumerate(zip(millions, weights, strict=True), 1):
@@ -249,7 +249,7 @@ def task(model: dict[str, Any], **training: Any) -> EnhancementTask:
     small = {"n_fft": 128, "hop_length": 64, "channel_units": 8, **sizes, **model}
     training = {"losses": {"sdr": 1.0}, "learning_rate": 0.01, "warmup_steps": 1, **training}
     return EnhancementTask(
-        parse({"system": "cold_diffusion", "model": small, "training": {"levels": "milestones", **training}})
+        parse({"system": "cold_diffusion", "model": small, "training": {"method": "milestones", **training}})
     )
 
 
@@ -291,7 +291,7 @@ def test_what_cannot_be_is_refused() -> None:
         with pytest.raises(InputError, match=f"milestones.{name} is {value}"):
             task({}, milestones={name: value})
     with pytest.raises(InputError, match="demucs has none"):
-        parse({"system": "demucs", "training": {"levels": "milestones"}})
+        parse({"system": "demucs", "training": {"method": "milestones"}})
 
 
 # One file

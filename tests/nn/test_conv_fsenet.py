@@ -306,10 +306,10 @@ def losses_of(training: EnhancementTask, steps: int) -> list[float]:
 
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")
-@pytest.mark.parametrize("levels", ["deal", "full"])
+@pytest.mark.parametrize("levels", ["random_level", "full"])
 def test_a_few_steps_lower_the_loss(levels: str):
     torch.manual_seed(0)
     sizes = "{channels: 16, hidden: 16, stacks: 1, blocks: 2}"
-    config = read(CONFIGS / "conv_fsenet.yaml", [f"training.levels={levels}", f"model={sizes}"])
+    config = read(CONFIGS / "conv_fsenet.yaml", [f"training.method={levels}", f"model={sizes}"])
     found = losses_of(EnhancementTask(config), 12)
     assert found[-1] < 0.8 * found[0]

@@ -201,7 +201,7 @@ def test_full_size_streams_as_it_runs_offline() -> None:
     torch.testing.assert_close(torch.cat(made, dim=2), whole, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("strategy", ["deal", "routed"])
+@pytest.mark.parametrize("strategy", ["random_level", "routing"])
 def test_a_few_steps_of_training_lower_the_loss(strategy: str) -> None:
     config = read(
         CONFIGS / "ftf_net_small.yaml",
@@ -211,7 +211,7 @@ def test_a_few_steps_of_training_lower_the_loss(strategy: str) -> None:
             "model.channels=[4,8,8]",
             "model.window=4",
             "model.router_channels=4",
-            f"training.levels={strategy}",
+            f"training.method={strategy}",
             "training.warmup_steps=0",
             "training.routing.efficiency_weight=0",
         ],

@@ -245,7 +245,7 @@ def test_a_gain_of_one_gives_the_input_back() -> None:
 def test_joint_training_learns_at_every_exit(split: str) -> None:
     torch.manual_seed(0)
     settings = ["model.n_fft=128", "model.hop_length=64", "model.hidden=24", "model.wide=36"]
-    settings += ["training.levels=all", "training.learning_rate=0.01", f"model.split={split}"]
+    settings += ["training.method=all_levels", "training.learning_rate=0.01", f"model.split={split}"]
     training = EnhancementTask(read(CONFIGS / "nsnet2_dynamic_small.yaml", settings))
     training.log = training.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
     t = torch.arange(4096) / 16000
@@ -283,7 +283,9 @@ def test_layer_wise_stages_train_each_part_once_and_what_their_exit_runs(tmp_pat
         trained |= new
         gains = {n for n in names if ".gains." in n}
         assert names - set(unused) - gains <= trained, "and nothing that no stage has trained"
-        chosen = {"deal": stage.training.level_shares, "full": (0, 0, 0, 1)}[stage.training.levels]
+        chosen = {"random_level": stage.training.random_level.shares, "full": (0, 0, 0, 1)}[
+            stage.training.method
+        ]
         assert tuple(chosen) == tuple(float(number == level) for number in range(4))
     assert trained == names
     settings = {name: run.resolve() for name, run in runs.items() if name.startswith("nsnet2")}
@@ -291,12 +293,12 @@ def test_layer_wise_stages_train_each_part_once_and_what_their_exit_runs(tmp_pat
     assert sum(stage.training.steps for stage in stages) == joint.training.steps == 900
     for width, cost in zip(("-55", "-104", "-138", ""), costs(joint.model), strict=True):
         static = settings[f"nsnet2-dense{width}"]
-        assert (static.training.levels, static.training.steps) == ("full", 900)
+        assert (static.training.method, static.training.steps) == ("full", 900)
         assert costs(static.model) == [pytest.approx(cost, rel=0.01)]
     splits = [joint, *(settings[f"nsnet2-{split}"] for split in SPLITS[1:])]
     assert [each.model.split for each in splits] == list(SPLITS)
     for each in (*splits, settings["nsnet2-layers-tuned"]):
-        assert each.training.levels == "all"
+        assert each.training.method == "all_levels"
         assert each.training.train_only == ("all",)
     assert settings["nsnet2-router"].training.train_only == ("policy",)
 
@@ -305,7 +307,11 @@ def test_layer_wise_stages_train_each_part_once_and_what_their_exit_runs(tmp_pat
 def test_a_stage_leaves_the_exits_before_as_they_were(split: str) -> None:
     torch.manual_seed(0)
     settings = ["model.n_fft=128", "model.hop_length=64", "model.hidden=24", "model.wide=36"]
-    settings += [f"model.split={split}", "training.levels=deal", "training.level_shares=[0, 1, 0, 0]"]
+    settings += [
+        f"model.split={split}",
+        "training.method=random_level",
+        "training.random_level.shares=[0, 1, 0, 0]",
+    ]
     parts = {"none": "", "separate": "backbone.layers.fc1, ", "joined": ""}[split]
     copies = "backbone.copies.gru1, " if split != "none" else ""
     own = "" if split == "separate" else "backbone.layers.gru1, "
@@ -333,7 +339,7 @@ def test_configurations_hold_the_sizes_that_they_say() -> None:
     found = {path.stem: read(path) for path in CONFIGS.glob("nsnet2*.yaml")}
     assert found["nsnet2"].model == NsNet2Config(exits=("fc3",), level_seconds=0.0)
     assert found["nsnet2_dynamic"].model == NsNet2Config(level_seconds=0.0)
-    assert found["nsnet2_dynamic"].training.levels == "all"
+    assert found["nsnet2_dynamic"].training.method == "all_levels"
     weights = {name: parameters(config.model.build()) for name, config in found.items()}
     assert weights == {
         "nsnet2": 2_783_657,
@@ -347,7 +353,7 @@ def test_configurations_hold_the_sizes_that_they_say() -> None:
     assert {config.split for config in small.values()} == set(SPLITS)
     for config in small.values():
         assert costs(config)[-1] == 506_000
-    assert found["nsnet2_dynamic_small"].training.levels == "all"
+    assert found["nsnet2_dynamic_small"].training.method == "all_levels"
     assert small["nsnet2_dynamic_small_router"].build().policy is not None
 
 

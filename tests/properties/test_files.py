@@ -29,8 +29,8 @@ names = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_reads_back_as_it_was_dumped(system: str) -> None:
-    training: dict[str, Any] = {"levels": "full"}
-    training |= {"boosted_hashing": {"levels": "boosted"}, "bitwise": {"levels": "masks"}}.get(system, {})
+    training: dict[str, Any] = {"method": "full"}
+    training |= {"boosted_hashing": {"method": "boosting"}, "bitwise": {"method": "masks"}}.get(system, {})
     values = {"system": system, "training": training}
     try:
         config = parse(values)

@@ -24,7 +24,7 @@ def config(*overrides: str) -> RunConfig:
     return tiny(
         "system=boosted_hashing",
         "model={n_fft: 64, hop_length: 32, bits: [3, 6], frames: 60, neighbours: 4}",
-        "training.levels=boosted",
+        "training.method=boosting",
         "training.steps=48",
         "training.boosting={segments: 2, clips: 2, frames_per_clip: 20}",
         *overrides,

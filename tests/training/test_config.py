@@ -77,7 +77,11 @@ def test_written_and_read_is_the_same(tmp_path: Path):
             "name": "x",
             "model": {"channels": 8, "factors": [0.25, 1]},
             "data": {"train": ["/a"], "mix": {"snr_db": [-3, 3]}},
-            "training": {"losses": {"si_sdr": 0.1}, "betas": [0.8, 0.9], "level_shares": [0.5, 0.5]},
+            "training": {
+                "losses": {"si_sdr": 0.1},
+                "betas": [0.8, 0.9],
+                "random_level": {"shares": [0.5, 0.5]},
+            },
         }
     )
     assert read(write(tmp_path / "run.yaml", dump(config))) == config
@@ -91,7 +95,7 @@ def test_written_and_read_is_the_same(tmp_path: Path):
         ("model: {hue: red}", r"unknown key 'model\.hue'"),
         ("data: {mix: {hue: red}}", r"unknown key 'data\.mix\.hue'"),
         ("system: nonesuch", "system is 'nonesuch'; choose from .*demucs"),
-        ("training: {levels: some}", r"training\.levels is 'some'; choose from \['deal'"),
+        ("training: {method: some}", r"training\.method is 'some'; choose from \['random_level'"),
         ("training: {steps: 0}", r"training\.steps is 0; use 1 or more"),
         ("training: {steps: 1.5}", r"training\.steps is 1\.5; expected int"),
         ("training: {steps: true}", r"training\.steps is True; expected int"),
@@ -100,9 +104,12 @@ def test_written_and_read_is_the_same(tmp_path: Path):
         ("training: {distill: 1.5}", r"training\.distill is 1\.5"),
         ("training: {ema_decay: 2}", r"training\.ema_decay is 2\.0; use a number from 0 to 1"),
         ("training: {betas: [1.5, 0.9]}", r"training\.betas is \[1\.5, 0\.9\]"),
-        ("training: {level_shares: [-1, 1, 0.5, 0.5]}", r"training\.level_shares is .*0 or more"),
+        (
+            "training: {random_level: {shares: [-1, 1, 0.5, 0.5]}}",
+            r"training\.random_level\.shares is .*0 or more",
+        ),
         ("training: {threads: -1}", r"training\.threads is -1; use 0 or more"),
-        ("training: {experts: {classes: snr}}", r"training\.experts\.classes is 'snr' and training\.levels"),
+        ("training: {experts: {classes: snr}}", r"training\.experts\.classes is 'snr' and training\.method"),
         ("data: {mix: {seconds: 0.05}}", r"data\.mix\.seconds is 0\.05; the losses need 1025 samples"),
         ("data: {validation_seconds: 0.03}", r"data\.validation_seconds is 0\.03"),
         ("{data: {pesq_clips: 1}, model: {sample_rate: 48000}}", "48000 Hz; PESQ hears at 16000"),
@@ -164,8 +171,8 @@ def test_a_file_that_is_not_there(tmp_path: Path):
         "system=[demucs]",
         "training.betas=[0.9]",
         "training.learning_rate=-1",
-        "training.level_shares=[0.5, 0.5]",
-        "training.level_shares=[1, 1, 1, 1]",
+        "training.random_level.shares=[0.5, 0.5]",
+        "training.random_level.shares=[1, 1, 1, 1]",
         "training.losses=5",
         "training.losses={l1: much}",
         "training.losses={l1: 0}",

@@ -95,20 +95,20 @@ def test_predictors_that_do_not_fit(tmp_path: Path):
     [
         ("training.contrastive.positive=-1", "contrastive.positive is -1.0"),
         ("training.batch_size=6", "multiple of 4"),
-        ("training.levels=purified", "name training.purification.predictor"),
+        ("training.method=purification", "name training.purification.predictor"),
     ],
 )
 def test_settings_are_checked(override: str, word: str):
     with pytest.raises(InputError, match=word):
-        config("training.levels=contrastive", "training.batch_size=4", override)
-    with pytest.raises(InputError, match="use purified or contrastive"):
+        config("training.method=contrastive", "training.batch_size=4", override)
+    with pytest.raises(InputError, match="use purification or contrastive"):
         config("training.purification.predictor=somewhere")
 
 
 @pytest.mark.parametrize("way", ["contrastive", "purified", "both"])
 def test_a_run_that_was_stopped_is_the_same(way: str, tmp_path: Path):
     settings = ["training.batch_size=4", "training.losses={sdr: 1.0}", "training.checkpoint_steps=2"]
-    settings.append(f"training.levels={'purified' if way == 'purified' else 'contrastive'}")
+    settings.append(f"training.method={'purification' if way == 'purified' else 'contrastive'}")
     if way != "contrastive":
         settings.append(f"training.purification.predictor={predictor(tmp_path / 'net')}")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -130,8 +130,8 @@ def test_a_run_that_was_stopped_is_the_same(way: str, tmp_path: Path):
 def test_the_configurations_are_what_they_say():
     names = ("pseudo_enhancement", "contrastive_mixtures", "data_purification", "contrastive_purification")
     found = {name: read(CONFIGS / f"{name}.yaml") for name in (*names, "few_shot")}
-    levels = [found[name].training.levels for name in names]
-    assert levels == ["full", "contrastive", "purified", "contrastive"]
+    levels = [found[name].training.method for name in names]
+    assert levels == ["full", "contrastive", "purification", "contrastive"]
     predictors = [bool(found[name].training.purification.predictor) for name in names]
     assert predictors == [False, False, True, True]
     for one in found.values():

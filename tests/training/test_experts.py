@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log:User
 
 def task(levels: str, *overrides: str) -> EnhancementTask:
     torch.manual_seed(0)
-    config = read(CONFIGS / "experts_snr_64.yaml", [*TINY, *GATE, f"training.levels={levels}", *overrides])
+    config = read(CONFIGS / "experts_snr_64.yaml", [*TINY, *GATE, f"training.method={levels}", *overrides])
     return EnhancementTask(config)
 
 
@@ -153,7 +153,7 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, text: str, messa
     ("overrides", "message"),
     [
         (["model.experts=1"], "use system local_experts with model.experts of 2 or more"),
-        (["training.levels=gating"], "has no gate; set model.gate_hidden"),
+        (["training.method=gating"], "has no gate; set model.gate_hidden"),
         (["model.experts=3"], "makes 2 classes and model.experts is 3"),
         (["training.experts.classes=none"], "makes 0 classes"),
         (["training.experts.classes=speakers"], "name a CSV file"),

@@ -29,7 +29,7 @@ def config(folder: str = "", binary: bool = False, shares: str = "[0.0]", *more:
     return tiny(
         "system=bitwise",
         f"model={{n_fft: 64, hop_length: 32, hidden: 16, sparsity: 0.0, binary: {str(binary).lower()}}}",
-        "training.levels=masks",
+        "training.method=masks",
         f"training.masks.shares={shares}",
         f"training.initial='{folder}'",
         *more,
@@ -98,10 +98,10 @@ def test_two_stages_learn_and_a_stopped_run_ends_as_one_that_went_through(tmp_pa
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"levels": "masks"}, r"training\.levels is 'masks', which trains bits, and demucs has none"),
+        ({"method": "masks"}, r"training\.method is 'masks', which trains bits, and demucs has none"),
         ({"masks": {"shares": []}}, r"training\.masks\.shares is \[\]"),
         ({"masks": {"shares": [1.5]}}, r"training\.masks\.shares is \[1\.5\]"),
-        ({"levels": "boosted"}, r"training\.levels is 'boosted' and system 'demucs'"),
+        ({"method": "boosting"}, r"training\.method is 'boosting' and system 'demucs'"),
     ],
 )
 def test_refused(values, message):
@@ -112,9 +112,9 @@ def test_refused(values, message):
 @pytest.mark.parametrize(
     ("model", "training", "message"),
     [
-        ({}, {"levels": "full"}, "the model is of bits; use masks"),
-        ({}, {"levels": "masks"}, r"shares is \[0\.0\] and model\.binary true"),
-        ({"binary": False}, {"levels": "masks", "masks": {"shares": [0.5]}}, r"model\.binary false"),
+        ({}, {"method": "full"}, "the model is of bits; use masks"),
+        ({}, {"method": "masks"}, r"shares is \[0\.0\] and model\.binary true"),
+        ({"binary": False}, {"method": "masks", "masks": {"shares": [0.5]}}, r"model\.binary false"),
     ],
 )
 def test_refused_of_a_bitwise_network(model, training, message):

@@ -151,7 +151,7 @@ def test_the_two_configurations_differ_in_the_metric_alone():
 
 
 def test_guidance_without_a_router_in_training_is_refused():
-    with pytest.raises(InputError, match=r"guides routed training, and training\.levels is 'deal'"):
+    with pytest.raises(InputError, match=r"guides routing, and training\.method is 'random_level'"):
         read(ROOT / "configs/ftf_net_small.yaml", ["training.guidance.mixtures=10"])
 
 

@@ -99,7 +99,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path):
 
 @pytest.mark.slow
 def test_two_processes_killed_and_resumed(tmp_path: Path):
-    settings = ("training.devices=2", "training.strategy=ddp", "training.levels=deal")
+    settings = ("training.devices=2", "training.strategy=ddp", "training.method=random_level")
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     assert drive(tmp_path / "whole", *settings) == 0

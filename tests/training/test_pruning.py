@@ -69,8 +69,8 @@ def test_unusable_settings_are_named(values: dict):
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [
-        (["training.levels=all"], "'all' and the model has gates"),
-        (["training.levels=gated", "model.gate_channels=0"], "has no gates; set model.gate_channels"),
+        (["training.method=all_levels"], "'all_levels' and the model has gates"),
+        (["training.method=pruning", "model.gate_channels=0"], "has no gates; set model.gate_channels"),
     ],
 )
 def test_gates_and_ways_to_train_must_fit(overrides: list[str], named: str):
@@ -129,11 +129,11 @@ def test_a_run_reports_the_gated_and_the_dense_network(finished: Path):
 
 
 def test_a_gated_run_starts_from_a_dense_one(finished: Path, tmp_path: Path):
-    dense = config("training.levels=full", "model.gate_channels=0", "model.units=1").model.build()
+    dense = config("training.method=full", "model.gate_channels=0", "model.units=1").model.build()
     checkpoint.save(
         tmp_path,
         "conv_fsenet",
-        config("training.levels=full", "model.gate_channels=0", "model.units=1").model,
+        config("training.method=full", "model.gate_channels=0", "model.units=1").model,
         dense.state_dict(),
     )
     model = task(f"training.initial={tmp_path}").model

@@ -124,8 +124,8 @@ def test_stopped_and_resumed_equals_uninterrupted(finished: Path, tmp_path: Path
 
 
 def test_every_strategy_resumes_where_it_stopped(tmp_path: Path):
-    for levels in ("deal", "sandwich"):
-        settings = config(f"training.levels={levels}", "training.steps=3", "training.validate_steps=3")
+    for levels in ("random_level", "sandwich"):
+        settings = config(f"training.method={levels}", "training.steps=3", "training.validate_steps=3")
         train(settings, tmp_path / levels / "whole")
         train(settings, tmp_path / levels / "stopped", max_minutes=0)
         train(settings, tmp_path / levels / "stopped", resume=True)
@@ -248,7 +248,7 @@ def test_another_run_does_not_go_on_with_a_checkpoint(finished: Path):
         ("model.depth=2", "model.depth 3, not 2"),
         ("seed=9", "seed 2036, not 9"),
         ("data.train=[elsewhere]", r"data.train \[\], not \['elsewhere'\]"),
-        ("training.levels=deal", "training.levels 'all', not 'deal'"),
+        ("training.method=random_level", "training.method 'all_levels', not 'random_level'"),
         ("training.losses={l1: 1.0}", "training.losses {.*}, not {'l1': 1.0}"),
     ):
         with pytest.raises(InputError, match=f"whole is a run with {told}; leave that as it was"):

@@ -19,13 +19,13 @@ config: {config}
 seeds: [1, 2]
 set: {{training.steps: 2, training.validate_steps: 2}}
 runs:
-  backbone: {{set: {{training.levels: deal}}}}
+  backbone: {{set: {{training.method: random_level}}}}
   joint:
     grid: {{training.routing.target: [0.25, 0.5]}}
-    set: {{training.levels: routed, model.router_channels: 4}}
+    set: {{training.method: routing, model.router_channels: 4}}
     seeds: [1]
   finetune:
-    set: {{training.levels: routed, model.router_channels: 4, training.initial: "{{backbone}}"}}
+    set: {{training.method: routing, model.router_channels: 4, training.initial: "{{backbone}}"}}
     seeds: [2]
 """
 
@@ -109,7 +109,7 @@ def test_a_stopped_boosted_run_goes_on(tmp_path: Path) -> None:
     boosted = (
         "system=boosted_hashing",
         "model={n_fft: 64, hop_length: 32, bits: [3, 6], frames: 60, neighbours: 4}",
-        "training.levels=boosted",
+        "training.method=boosting",
         "training.boosting={segments: 2, clips: 2, frames_per_clip: 20}",
     )
     (run,) = plan(path, tmp_path / "out", [*SMALLER, *boosted])

@@ -31,16 +31,19 @@ def batch(rows: int = 4, time: int = 2048) -> Mixture:
 
 
 STRATEGIES = {
-    "deal": ["training.levels=deal"],
-    "deal by shares": ["training.levels=deal", "training.level_shares=[0.25, 0.25, 0.25, 0.25]"],
-    "all": ["training.levels=all"],
-    "all, distilled": ["training.levels=all", "training.distill=0.5"],
-    "sandwich": ["training.levels=sandwich"],
-    "sandwich, distilled": ["training.levels=sandwich", "training.distill=1"],
-    "full": ["training.levels=full"],
-    "routed": ["training.levels=routed", "model.router_channels=4"],
+    "deal": ["training.method=random_level"],
+    "deal by shares": [
+        "training.method=random_level",
+        "training.random_level.shares=[0.25, 0.25, 0.25, 0.25]",
+    ],
+    "all": ["training.method=all_levels"],
+    "all, distilled": ["training.method=all_levels", "training.distill=0.5"],
+    "sandwich": ["training.method=sandwich"],
+    "sandwich, distilled": ["training.method=sandwich", "training.distill=1"],
+    "full": ["training.method=full"],
+    "routed": ["training.method=routing", "model.router_channels=4"],
     "routed and dealt": [
-        "training.levels=routed",
+        "training.method=routing",
         "model.router_channels=4",
         "training.routing.fixed_share=0.5",
     ],
@@ -60,7 +63,7 @@ def test_every_strategy_trains_all_weights(overrides: list[str]):
 
 
 def test_what_no_row_keeps_is_not_touched():
-    training = task("training.levels=deal", "training.level_shares=[0.5, 0.5, 0, 0]")
+    training = task("training.method=random_level", "training.random_level.shares=[0.5, 0.5, 0, 0]")
     training.training_step(batch(), 0).backward()
     for block in (*training.model.backbone.encoder, *training.model.backbone.decoder):
         assert block.conv_weight.grad[: block.widths[1]].any()
@@ -68,21 +71,21 @@ def test_what_no_row_keeps_is_not_touched():
 
 
 def test_dealt_rows_are_at_their_levels():
-    training, mixture = task("training.levels=deal"), batch()
+    training, mixture = task("training.method=random_level"), batch()
     loss = training.training_step(mixture, 0)  # four rows, four levels: one each
     rows = [Mixture(*(part[row : row + 1] for part in mixture[:3])) for row in range(4)]
     alone = [mean_loss(training, rows[level], [level]) for level in range(4)]
     torch.testing.assert_close(loss, torch.stack(alone).mean(), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("levels", "chosen"), [("all", [0, 1, 2, 3]), ("full", [3])])
+@pytest.mark.parametrize(("levels", "chosen"), [("all_levels", [0, 1, 2, 3]), ("full", [3])])
 def test_loss_is_the_mean_over_levels(levels: str, chosen: list[int]):
-    training = task(f"training.levels={levels}")
+    training = task(f"training.method={levels}")
     torch.testing.assert_close(training.training_step(batch(), 0), mean_loss(training, batch(), chosen))
 
 
 def test_sandwich_has_the_widest_the_narrowest_and_one_between():
-    training = task("training.levels=sandwich")
+    training = task("training.method=sandwich")
     loss = training.training_step(batch(), 0)
     candidates = [mean_loss(training, batch(), [0, between, 3]) for between in (1, 2)]
     assert any(torch.allclose(loss, candidate) for candidate in candidates)
@@ -91,7 +94,7 @@ def test_sandwich_has_the_widest_the_narrowest_and_one_between():
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
 def test_distillation_mixes_the_widest_output_into_the_targets_of_the_others(share: float):
-    training, mixture = task("training.levels=all", f"training.distill={share}"), batch()
+    training, mixture = task("training.method=all_levels", f"training.distill={share}"), batch()
     widest = training.model.enhance_clip(mixture.noisy).detach()
     taught = mixture._replace(clean=widest)
     expected = mean_loss(training, mixture, [3])
@@ -175,7 +178,7 @@ GATED = [
     "system=gated_mixer",
     "model={n_fft: 128, hop_length: 64, bands: [[8, 8]], channels: 8, blocks: [1, 2], band_units: [4, 8], "
     "time_units: [4, 8]}",
-    "training.levels=deal",
+    "training.method=random_level",
 ]
 
 
@@ -186,7 +189,7 @@ def gated(*overrides: str) -> EnhancementTask:
 def test_rests_are_drawn_by_seed_and_step():
     losses = {}
     for share in (0, 1):
-        training = gated(f"training.rest={share}")
+        training = gated(f"training.random_level.rest={share}")
         losses[share], again = (training.training_step(batch(), 0) for _ in range(2))
         assert losses[share] == again
     assert losses[0] != losses[1], "a rest is heard"
@@ -197,7 +200,7 @@ def test_rests_are_drawn_by_seed_and_step():
 
 
 def test_all_rows_rest_together(monkeypatch: pytest.MonkeyPatch):
-    training, seen = gated("training.rest=0.5"), []
+    training, seen = gated("training.random_level.rest=0.5"), []
     monkeypatch.setattr(training.model, "enhance_clip", lambda noisy, plan: seen.append(plan) or noisy)
     for step in range(40):
         monkeypatch.setattr(EnhancementTask, "global_step", step)
@@ -211,11 +214,18 @@ def test_all_rows_rest_together(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_network_that_cannot_rest_is_refused_before_it_trains():
-    with pytest.raises(InputError, match=r"training\.rest is 0\.1 and demucs cannot rest; use gated_mixer"):
-        config("training.levels=deal", "training.rest=0.1")
+    with pytest.raises(
+        InputError, match=r"training\.random_level\.rest is 0\.1 and demucs cannot rest; use gated_mixer"
+    ):
+        config("training.method=random_level", "training.random_level.rest=0.1")
     settings = ["system=gated_mixer", "model={n_fft: 1024, hop_length: 512, bands: [[8, 64]], channels: 8}"]
     with pytest.raises(InputError, match=r"data\.mix\.seconds is 0\.1 .* 4 frames"):
-        config(*settings, "training.levels=deal", "training.rest=0.1", "data.mix.seconds=0.1")
+        config(
+            *settings,
+            "training.method=random_level",
+            "training.random_level.rest=0.1",
+            "data.mix.seconds=0.1",
+        )
 
 
 def test_optimiser_holds_all_weights_once():
@@ -234,7 +244,7 @@ def test_biases_do_not_decay():
 
 
 def test_a_step_repeated_on_the_same_clips_learns_them_at_every_level():
-    training = task("training.levels=all", "training.learning_rate=0.03", "training.losses={l1: 1}")
+    training = task("training.method=all_levels", "training.learning_rate=0.03", "training.losses={l1: 1}")
     t = torch.arange(4096) / 16000
     clean = 0.2 * torch.sin(2 * torch.pi * torch.tensor([[[300.0]], [[450.0]]]) * t)
     noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
@@ -256,7 +266,7 @@ def test_a_step_repeated_on_the_same_clips_learns_them_at_every_level():
 
 
 def test_router_pretraining_moves_the_router_alone():
-    training = task("training.levels=routed", "model.router_channels=4", "training.train_only=policy")
+    training = task("training.method=routing", "model.router_channels=4", "training.train_only=policy")
     training.training_step(batch(), 0).backward()
     for name, parameter in training.model.named_parameters():
         assert (parameter.grad is not None) == name.startswith("policy."), name
@@ -269,10 +279,10 @@ def test_router_pretraining_moves_the_router_alone():
 def test_dealt_rows_of_a_routed_batch_cost_nothing():
     """Only what the router chose may push it towards the target."""
     training = task(
-        "training.levels=routed",
+        "training.method=routing",
         "model.router_channels=4",
         "training.routing.fixed_share=0.5",
-        "training.level_shares=[0, 0, 0, 1]",
+        "training.random_level.shares=[0, 0, 0, 1]",
         "training.losses={l1: 1.0e-9}",
     )
     with torch.no_grad():  # the router all but always picks the lowest level
@@ -289,7 +299,7 @@ def test_measured_errors_teach_the_router_which_level_pays(good: int, monkeypatc
     errors[..., good] = 0.0
     monkeypatch.setattr("sese.training.methods.measured.frame_errors", lambda *_: errors)
     training = task(
-        "training.levels=measured",
+        "training.method=routing_from_errors",
         "training.train_only=policy",
         "model.router_channels=4",
         "training.routing.efficiency_weight=0",
@@ -306,7 +316,9 @@ def test_measured_errors_teach_the_router_which_level_pays(good: int, monkeypatc
 
 
 def test_router_has_its_own_learning_rate():
-    training = task("training.levels=routed", "model.router_channels=4", "training.routing.learning_rate=3.0")
+    training = task(
+        "training.method=routing", "model.router_channels=4", "training.routing.learning_rate=3.0"
+    )
     groups = training.configure_optimizers()["optimizer"].param_groups
     router = {id(p) for p in training.model.policy.parameters()}
     peak = config().training.learning_rate
@@ -329,7 +341,12 @@ def test_initial_weights_may_lack_the_router(tmp_path):
 def test_the_statistics_of_frozen_norms_stay():
     settings = read(
         DEBUG.parent / "conv_fsenet_small.yaml",
-        ["model.channels=8", "model.hidden=8", "training.levels=measured", "training.train_only=policy"],
+        [
+            "model.channels=8",
+            "model.hidden=8",
+            "training.method=routing_from_errors",
+            "training.train_only=policy",
+        ],
     )
     training = EnhancementTask(settings).train()
     norms = {name: value.clone() for name, value in training.model.named_buffers() if "running" in name}

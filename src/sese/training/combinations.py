@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sese.training.config import RunConfig
 
 EXPERTS = ("specialists", "gating", "mixture")
-"""Values of `training.levels` that are for experts."""
+"""Values of `training.method` that are for experts."""
 
 SHORTEST_REST = 4
 """Frames of a clip in which `sample.rest` can draw a stretch."""
@@ -25,63 +25,65 @@ def check(config: RunConfig) -> None:
     Raises:
         InputError: says which two values do not go together.
     """
-    shares, levels = config.training.level_shares, config.model.levels
+    shares, levels = config.training.random_level.shares, config.model.levels
     if shares and len(shares) != levels:
-        raise InputError(f"training.level_shares has {len(shares)} shares; the model has {levels} levels")
+        raise InputError(
+            f"training.random_level.shares has {len(shares)} shares; the model has {levels} levels"
+        )
     _check_policy(config)
-    if config.training.levels in EXPERTS:
+    if config.training.method in EXPERTS:
         _check_experts(config)
     elif config.training.experts.classes != "none":
         raise InputError(
-            f"training.experts.classes is '{config.training.experts.classes}' and training.levels "
-            f"'{config.training.levels}'; use one of {list(EXPERTS)}, or no classes"
+            f"training.experts.classes is '{config.training.experts.classes}' and training.method "
+            f"'{config.training.method}'; use one of {list(EXPERTS)}, or no classes"
         )
     _check_clips(config)
     _check_rests(config)
     _check_bits(config)
     _check_purification(config)
-    if config.training.levels == "milestones" and not hasattr(config.model, "noise_gains"):
-        raise InputError(f"training.levels is 'milestones' and {config.system} has none; use cold_diffusion")
+    if config.training.method == "milestones" and not hasattr(config.model, "noise_gains"):
+        raise InputError(f"training.method is 'milestones' and {config.system} has none; use cold_diffusion")
 
 
 def _check_policy(config: RunConfig) -> None:
-    way, only = config.training.levels, config.training.train_only
-    if way in ("routed", "measured") and not getattr(config.model, "router_channels", 0):
-        raise InputError(f"training.levels is '{way}' and the model has no router; set model.router_channels")
+    way, only = config.training.method, config.training.train_only
+    if way in ("routing", "routing_from_errors") and not getattr(config.model, "router_channels", 0):
+        raise InputError(f"training.method is '{way}' and the model has no router; set model.router_channels")
     gates = bool(getattr(config.model, "gate_channels", 0))
-    if way == "gated" and not gates:
-        raise InputError("training.levels is 'gated' and the model has no gates; set model.gate_channels")
-    if gates and way not in ("gated", "full"):
-        raise InputError(f"training.levels is '{way}' and the model has gates; use gated, or full")
-    learns = ("routed", "measured", "gated", "gating", "listened")
+    if way == "pruning" and not gates:
+        raise InputError("training.method is 'pruning' and the model has no gates; set model.gate_channels")
+    if gates and way not in ("pruning", "full"):
+        raise InputError(f"training.method is '{way}' and the model has gates; use pruning, or full")
+    learns = ("routing", "routing_from_errors", "pruning", "gating", "activity")
     if only == ("policy",) and way not in learns:
         raise InputError(
-            f"training.train_only is 'policy'; that needs training.levels to be one of {', '.join(learns)}"
+            f"training.train_only is 'policy'; that needs training.method to be one of {', '.join(learns)}"
         )
-    if way == "listened" and not getattr(config.model, "activity_units", 0):
-        raise InputError("training.levels is 'listened' and nothing listens; set model.activity_units")
-    if way == "listened" and only != ("policy",):
+    if way == "activity" and not getattr(config.model, "activity_units", 0):
+        raise InputError("training.method is 'activity' and nothing listens; set model.activity_units")
+    if way == "activity" and only != ("policy",):
         raise InputError(
-            "training.levels is 'listened', which trains the policy alone; set train_only: policy"
+            "training.method is 'activity', which trains the policy alone; set train_only: policy"
         )
-    if config.training.guidance.mixtures and way != "routed":
-        raise InputError(f"training.guidance guides routed training, and training.levels is '{way}'")
-    if way == "measured" and only != ("policy",):
+    if config.training.guidance.mixtures and way != "routing":
+        raise InputError(f"training.guidance guides routing, and training.method is '{way}'")
+    if way == "routing_from_errors" and only != ("policy",):
         raise InputError(
-            "training.levels is 'measured', which trains the router alone; set train_only: policy"
+            "training.method is 'routing_from_errors', which trains the router alone; set train_only: policy"
         )
 
 
 def _check_experts(config: RunConfig) -> None:
-    way, model = config.training.levels, config.model
+    way, model = config.training.method, config.model
     experts = getattr(model, "experts", 0)
     if experts < 2:
         raise InputError(
-            f"training.levels is '{way}' and the model has no two experts; "
+            f"training.method is '{way}' and the model has no two experts; "
             "use system local_experts with model.experts of 2 or more"
         )
     if way != "specialists" and not model.gate_hidden:
-        raise InputError(f"training.levels is '{way}' and the model has no gate; set model.gate_hidden")
+        raise InputError(f"training.method is '{way}' and the model has no gate; set model.gate_hidden")
     if way != "mixture":
         config.training.experts.check_count(experts)
 
@@ -98,33 +100,34 @@ def _check_clips(config: RunConfig) -> None:
 
 
 def _check_rests(config: RunConfig) -> None:
-    share, seconds = config.training.rest, config.data.mix.seconds
+    share, seconds = config.training.random_level.rest, config.data.mix.seconds
     if not share:
         return
     if not getattr(config.model, "rests", False):
         raise InputError(
-            f"training.rest is {share:g} and {config.system} cannot rest; use gated_mixer, or set it to 0"
+            f"training.random_level.rest is {share:g} and {config.system} cannot rest; "
+            "use gated_mixer, or set it to 0"
         )
     least = SHORTEST_REST * config.model.hop_length / config.model.sample_rate
     if seconds < least:
         raise InputError(
-            f"data.mix.seconds is {seconds:g} and training.rest {share:g}; "
+            f"data.mix.seconds is {seconds:g} and training.random_level.rest {share:g}; "
             f"rests need {SHORTEST_REST} frames, {least:.3f} s"
         )
 
 
 def _check_bits(config: RunConfig) -> None:
     """Hashes and bitwise networks each have a way of their own."""
-    way, system = config.training.levels, config.system
-    if (way == "boosted") != (system == "boosted_hashing"):
+    way, system = config.training.method, config.system
+    if (way == "boosting") != (system == "boosted_hashing"):
         raise InputError(
-            f"training.levels is '{way}' and system '{system}'; hashes are boosted, nothing else"
+            f"training.method is '{way}' and system '{system}'; hashes are boosted, nothing else"
         )
     bits = getattr(config.model, "code_bits", 0)
     if way == "masks" and not bits:
-        raise InputError(f"training.levels is 'masks', which trains bits, and {system} has none; use bitwise")
+        raise InputError(f"training.method is 'masks', which trains bits, and {system} has none; use bitwise")
     if bits and way != "masks":
-        raise InputError(f"training.levels is '{way}' and the model is of bits; use masks")
+        raise InputError(f"training.method is '{way}' and the model is of bits; use masks")
     shares = config.training.masks.shares
     if bits and any(shares) != config.model.binary:
         raise InputError(
@@ -134,16 +137,17 @@ def _check_bits(config: RunConfig) -> None:
 
 
 def _check_purification(config: RunConfig) -> None:
-    way, size = config.training.levels, config.training.batch_size
+    way, size = config.training.method, config.training.batch_size
     predictor = config.training.purification.predictor
     if way == "contrastive" and size % EXAMPLES:
         raise InputError(f"training.batch_size is {size}; contrastive pairs need a multiple of {EXAMPLES}")
-    if way == "purified" and not predictor:
+    if way == "purification" and not predictor:
         raise InputError(
-            "training.levels is 'purified' and nothing predicts SNRs; name training.purification.predictor"
+            "training.method is 'purification' and nothing predicts SNRs; "
+            "name training.purification.predictor"
         )
-    if predictor and way not in ("purified", "contrastive"):
+    if predictor and way not in ("purification", "contrastive"):
         raise InputError(
-            f"training.purification names a predictor, and training.levels is '{way}'; "
-            "use purified or contrastive"
+            f"training.purification names a predictor, and training.method is '{way}'; "
+            "use purification or contrastive"
         )

@@ -13,7 +13,7 @@ from sese.core.errors import InputError, brief
 from sese.data.plans import MixConfig
 from sese.nn.bounded import bounded
 from sese.nn.systems.registry import SYSTEMS
-from sese.training import combinations, pmsqe
+from sese.training import combinations, pmsqe, renamed
 from sese.training.boosting_config import BoostingConfig
 from sese.training.config_file import build, read_values
 from sese.training.contrastive import ContrastiveConfig
@@ -24,6 +24,7 @@ from sese.training.metric_guided import GuidanceConfig
 from sese.training.milestones import MilestonesConfig
 from sese.training.pruning import PruningConfig
 from sese.training.purification import PurificationConfig
+from sese.training.random_level import RandomLevelConfig
 from sese.training.routing import RoutingConfig
 
 
@@ -63,40 +64,35 @@ class TrainingConfig:
     """How to train.
 
     Attributes:
-        levels: how a step trains the levels: ``deal`` (each row of the batch at one level), ``all`` (the
+        method: what a step trains: ``random_level`` (each row of the batch at one level), ``all_levels`` (the
             whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
-            between), ``full`` (the widest only), ``routed`` (the model's router picks, and learns to),
-            ``measured`` (every level is run, without learning, and the router learns from each frame's
-            errors which to pick), ``listened`` (the model's policy
-            learns from the mixtures' sides whether there is speech, and noise), ``gated`` (the model's gates
-            pick channels, and learn to), ``milestones``
-            (every step of cold diffusion, each towards its own target), ``specialists`` (each row of the
-            batch at the expert of its class), ``gating`` (the gate learns to tell the class), ``mixture``
-            (all experts, mixed by the gate's scores), ``masks`` (a bitwise network, towards
-            ideal binary masks; the losses only choose the best weights), ``boosted`` (hashes, bit after
+            between), ``full`` (the widest only), ``routing`` (the model's router picks, and learns to),
+            ``routing_from_errors`` (every level is run, without learning, and the router learns from each
+            frame's errors which to pick), ``activity`` (the model's policy learns from the mixtures' sides
+            whether there is speech, and noise), ``pruning`` (the model's gates pick channels, and learn to),
+            ``milestones`` (every step of cold diffusion, each towards its own target), ``specialists`` (each
+            row of the batch at the expert of its class), ``gating`` (the gate learns to tell the class),
+            ``mixture`` (all experts, mixed by the gate's scores), ``masks`` (a bitwise network, towards
+            ideal binary masks; the losses only choose the best weights), ``boosting`` (hashes, bit after
             bit; `steps` are those of all bits together, and what is said below of optimisers is not for it),
-            ``contrastive`` (pairs of mixtures), ``purified`` (frames by how clean their target is); with a
-            predictor of purification the losses only choose the best weights.
+            ``contrastive`` (pairs of mixtures), ``purification`` (frames by how clean their target is); with
+            a predictor of purification the losses only choose the best weights.
+        random_level: for ``random_level``, and for rows of ``routing`` whose level is random.
         masks: for ``masks``.
-        boosting: for ``boosted``.
+        boosting: for ``boosting``.
         experts: for ``specialists``, ``gating`` and ``mixture``.
         contrastive: for ``contrastive``.
-        purification: for ``purified``, and for ``contrastive`` where it names a predictor.
+        purification: for ``purification``, and for ``contrastive`` where it names a predictor.
         milestones: for ``milestones``.
-        routing: for ``routed`` and ``measured``.
-        pruning: for ``gated``.
-        guidance: for ``routed``: a target for each clip by its quality, in place of one for the batch.
+        routing: for ``routing`` and ``routing_from_errors``.
+        pruning: for ``pruning``.
+        guidance: for ``routing``: a target for each clip by its quality, in place of one for the batch.
         initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
             new, and so may what `train_only` names.
         train_only: beginnings of the names of weights, as ``policy`` (the router) or ``backbone.blocks.1``;
             all other weights are frozen. ``all`` trains all.
-        level_shares: for dealt rows, the share of them that each level gets; even when empty.
-        hand_over: share of the steps with dealt rows in which each row goes on at another row's level from
-            some frame on, so that a network learns to live with changes of its level.
-        rest: share of the steps with dealt rows in which the network rests for a stretch of frames, so that
-            it learns to go on from an old state.
-        distill: for ``all`` and ``sandwich``, weight in [0, 1] of the widest level's output as the target
-            of the others, against the clean speech.
+        distill: for ``all_levels`` and ``sandwich``, weight in [0, 1] of the widest level's output as
+            the target of the others, against the clean speech.
         losses: name -> weight.
         batch_size: clips in a step, on each device.
         steps: optimiser steps of the whole schedule.
@@ -114,24 +110,25 @@ class TrainingConfig:
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
-    levels: Literal[
-        "deal",
-        "all",
+    method: Literal[
+        "random_level",
+        "all_levels",
         "sandwich",
         "full",
-        "routed",
-        "measured",
-        "gated",
-        "listened",
+        "routing",
+        "routing_from_errors",
+        "pruning",
+        "activity",
         "milestones",
         "specialists",
         "gating",
         "mixture",
         "masks",
-        "boosted",
+        "boosting",
         "contrastive",
-        "purified",
-    ] = "all"
+        "purification",
+    ] = "all_levels"
+    random_level: RandomLevelConfig = field(default_factory=RandomLevelConfig)
     boosting: BoostingConfig = field(default_factory=BoostingConfig)
     experts: ExpertsConfig = field(default_factory=ExpertsConfig)
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
@@ -143,9 +140,6 @@ class TrainingConfig:
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     initial: str = ""
     train_only: tuple[str, ...] = ("all",)
-    level_shares: tuple[float, ...] = ()
-    hand_over: float = 0.0
-    rest: float = 0.0
     distill: float = 0.0
     losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "multi_resolution_stft": 0.1})
     batch_size: int = 16
@@ -173,16 +167,12 @@ class TrainingConfig:
             raise InputError(f"training.losses names {sorted(unknown)}; choose from {sorted(LOSSES)}")
         if not any(weight > 0 for weight in self.losses.values()):
             raise InputError(f"training.losses is {dict(self.losses)}; give one of them a weight above 0")
-        if self.level_shares and not (min(self.level_shares) >= 0 and abs(sum(self.level_shares) - 1) < 1e-6):
-            raise InputError(
-                f"training.level_shares is {list(self.level_shares)}; shares are 0 or more and sum to 1"
-            )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(f"training.betas is {list(self.betas)}; use numbers from 0, below 1")
         if not self.train_only:
             raise InputError("training.train_only is empty; name weights to train, or use all")
         above_zero(self, "training", "learning_rate")
-        shares(self, "training", "distill", "hand_over", "rest", "ema_decay", "final_learning_rate")
+        shares(self, "training", "distill", "ema_decay", "final_learning_rate")
         at_least(self, 0, "training", "weight_decay", "clip_norm", "warmup_steps", "decay_steps", "threads")
         often = ("validate_steps", "checkpoint_steps", "log_steps")
         at_least(self, 1, "training", "batch_size", "steps", *often, "devices")
@@ -231,7 +221,7 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     Raises:
         InputError: unknown key, unusable value, or values that do not go together.
     """
-    values = dict(values)
+    values = renamed.sections(values)
     system = values.get("system", RunConfig.system)
     if not isinstance(system, str) or system not in SYSTEMS:
         raise InputError(f"system is {brief(system)}; choose from {sorted(SYSTEMS)}")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from sese.core.errors import InputError, brief
+from sese.training import renamed
 
 WHOLE = ("losses",)
 """Sections that are one value: a term of the base must not linger unseen."""
@@ -44,15 +45,18 @@ def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
         if not sign:
             raise InputError(f"override '{override}' has no '='; write key.path=value")
         node = values
-        *parents, leaf = key.split(".")
+        *parents, leaf = renamed.key(key).split(".")
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise InputError(f"override '{override}': '{parent}' is a value, not a section")
         try:
-            node[leaf] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise InputError(f"override '{override}': {str(error).splitlines()[0]}") from None
+        if key == "training" and isinstance(value, dict):
+            value = renamed.sections({key: value})[key]
+        node[leaf] = renamed.value(".".join((*parents, leaf)), value)
     return values
 
 
@@ -82,7 +86,7 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"{path} cannot be a file; give another name") from None
     if place in above:
         raise InputError(f"{path} builds on itself by way of its base; name another base")
-    values = read_sections(path, "a configuration file such as configs/*.yaml")
+    values = renamed.sections(read_sections(path, "a configuration file such as configs/*.yaml"))
     base = values.pop("base", None)
     if base is None:
         return values

@@ -94,7 +94,7 @@ class MixtureData(lightning.LightningDataModule):
         assert self.banks is not None
         mix = replace(self.config.data.mix, sample_rate=self.config.model.sample_rate)
         banks = self.banks[0]
-        planner = PairPlanner if self.config.training.levels == "contrastive" else Planner
+        planner = PairPlanner if self.config.training.method == "contrastive" else Planner
         return Mixer(mix, banks.speech, banks.noise, banks.rir, self.config.seed, device, planner)
 
     def _labels(self) -> Tensor:

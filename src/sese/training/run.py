@@ -52,7 +52,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
     Raises:
         InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
     """
-    boosted = config.training.levels == "boosted"
+    boosted = config.training.method == "boosting"
     run_folder.check(folder, config, resume, _goes_on_from(config))
     settings = config.training
     if settings.threads:
@@ -105,7 +105,7 @@ def resumable(config: RunConfig, folder: Path) -> bool:
 
 
 def _goes_on_from(config: RunConfig) -> str:
-    return f"last/{checkpoint.WEIGHTS}" if config.training.levels == "boosted" else LAST
+    return f"last/{checkpoint.WEIGHTS}" if config.training.method == "boosting" else LAST
 
 
 class CheckpointFile(TorchCheckpointIO):

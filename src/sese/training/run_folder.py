@@ -12,6 +12,7 @@ import torch
 
 from sese.core.errors import InputError, brief
 from sese.core.files import replacing
+from sese.training import renamed
 from sese.training.config_file import flat, plain_values, read_sections
 
 LAST = "checkpoints/last.ckpt"
@@ -60,7 +61,9 @@ def check_same(folder: Path, config: Any, free: Set[str] = FREE) -> None:
     Raises:
         InputError: names the first value that is another.
     """
-    began = flat(read_sections(folder / RESOLVED, "the folder of a run, with its configuration"))
+    began = flat(
+        renamed.sections(read_sections(folder / RESOLVED, "the folder of a run, with its configuration"))
+    )
     wanted = flat(plain_values(config))
     for name in began:
         if name in wanted.keys() - free and began[name] != wanted[name]:

@@ -4,7 +4,7 @@
     seeds: [1, 2, 3]
     set: {training.steps: 1000}           # for every run
     runs:
-      backbone: {set: {training.levels: deal}}
+      backbone: {set: {training.method: random_level}}
       joint: {grid: {training.routing.target: [0.1, 0.25]}}          # joint-0.1, joint-0.25
       finetune: {set: {training.initial: "{backbone}"}, seeds: [1]}  # starts from a run above, same seed
       other: {config: ../sese_1.yaml}     # builds on a file of its own
@@ -32,6 +32,7 @@ import yaml
 
 from sese.core.errors import InputError, brief
 from sese.core.lock import lock
+from sese.training import renamed
 from sese.training.config import RunConfig, read
 from sese.training.config_file import read_sections
 from sese.training.run import resumable, train
@@ -94,7 +95,7 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
     """
     values = _read(path)
     common = values.get("set") or {}
-    given = [override.partition("=")[0] for override in overrides]
+    given = [renamed.key(override.partition("=")[0]) for override in overrides]
     runs: list[Run] = []
     taken: set[str] = set()
     for name, entry in values["runs"].items():
@@ -106,6 +107,9 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
         grid, chosen = entry.get("grid") or {}, entry.get("set") or {}
         if not all(isinstance(each, dict) for each in (common, grid, chosen)):
             raise InputError(f"{path}: set and grid of run '{name}' need key.path: value")
+        common, grid, chosen = (
+            {renamed.key(str(key)): value for key, value in each.items()} for each in (common, grid, chosen)
+        )
         if not all(isinstance(choices, list) and choices for choices in grid.values()):
             raise InputError(f"{path}: the grid of run '{name}' needs a list of values for each key")
         for key in given:

@@ -19,7 +19,7 @@ from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig
 from sese.training.losses import MIX_RESOLUTIONS, si_sdr, total
-from sese.training.methods import WAYS
+from sese.training.methods import METHODS
 from sese.training.metric_guided import noise_correlation
 from sese.training.pruning import pruning
 from sese.training.purification import Purifier
@@ -67,14 +67,14 @@ class EnhancementTask(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Prepare what the way of training needs, in a run that starts from nothing."""
         settings = self.config.training
-        start = WAYS[settings.levels].start
+        start = METHODS[settings.method].start
         if start is not None and not settings.initial and self.global_step == 0:
             start(self)
 
     def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
         """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
-        losses = WAYS[self.config.training.levels].losses(self, batch, generator)
+        losses = METHODS[self.config.training.method].losses(self, batch, generator)
         loss = torch.stack(list(losses.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
         self.log("train/loss", loss.detach())
@@ -119,7 +119,7 @@ class EnhancementTask(lightning.LightningModule):
             if gated:
                 target = self.config.training.pruning.target
                 self._note("pruning", pruning(decided.plan, target).view(1))
-        validate = WAYS[self.config.training.levels].validate
+        validate = METHODS[self.config.training.method].validate
         for name, values in (validate(self, batch) if validate else {}).items():
             self._note(name, values)
         for name, estimate in named.items():
@@ -138,7 +138,7 @@ class EnhancementTask(lightning.LightningModule):
             used = torch.cat(self.validated["utilization"])
             means["val/noise_correlation"] = noise_correlation(used, torch.cat(noise_db))
         self.validated = {}
-        score = WAYS[self.config.training.levels].score(self, means)
+        score = METHODS[self.config.training.method].score(self, means)
         self.log_dict(means | {"val/score": score}, sync_dist=True)
 
     def _note(self, name: str, values: Tensor) -> None:
@@ -156,7 +156,7 @@ class EnhancementTask(lightning.LightningModule):
         settings = self.config.training
         # Biases are not decayed: they carry levels, not complexity.
         groups = []
-        policy = settings.pruning if settings.levels == "gated" else settings.routing
+        policy = settings.pruning if settings.method == "pruning" else settings.routing
         for part, rate in (("", 1.0), ("policy.", policy.learning_rate)):
             named = [
                 (name, parameter)

@@ -1,4 +1,4 @@
-"""What a training step does: a file for each value of `training.levels`."""
+"""What a training step does: a file for each value of `training.method`."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from sese.training.methods import (
     purified,
     routed,
 )
-from sese.training.methods.way import Way
+from sese.training.methods.method import Method
 
-WAYS = {
-    "all": Way(levels.every, levels.mean_score),
-    "sandwich": Way(levels.sandwiched, levels.mean_score),
-    "full": Way(levels.widest, levels.last_score),
-    "deal": Way(levels.dealt, levels.mean_score),
-    "routed": Way(routed.routed, routed.score),
-    "measured": Way(measured.measured, routed.score),
-    "gated": Way(gated.gated, gated.score),
-    "specialists": Way(experts.specialists, experts.matched_score, validate=experts.validate_specialists),
-    "gating": Way(experts.gating, experts.gating_score, validate=experts.validate_gating),
-    "mixture": Way(experts.mixture, experts.routed_score),
-    "listened": Way(listened.listened, listened.score, validate=listened.validate),
-    "milestones": Way(milestones.milestones, levels.last_score),
-    "masks": Way(masks.masks, levels.last_score, masks.fit_codes),
-    "contrastive": Way(contrastive.contrastive, levels.last_score),
-    "purified": Way(purified.purified, levels.last_score),
+METHODS = {
+    "all_levels": Method(levels.every, levels.mean_score),
+    "sandwich": Method(levels.sandwiched, levels.mean_score),
+    "full": Method(levels.widest, levels.last_score),
+    "random_level": Method(levels.dealt, levels.mean_score),
+    "routing": Method(routed.routed, routed.score),
+    "routing_from_errors": Method(measured.measured, routed.score),
+    "pruning": Method(gated.gated, gated.score),
+    "specialists": Method(experts.specialists, experts.matched_score, validate=experts.validate_specialists),
+    "gating": Method(experts.gating, experts.gating_score, validate=experts.validate_gating),
+    "mixture": Method(experts.mixture, experts.routed_score),
+    "activity": Method(listened.listened, listened.score, validate=listened.validate),
+    "milestones": Method(milestones.milestones, levels.last_score),
+    "masks": Method(masks.masks, levels.last_score, masks.fit_codes),
+    "contrastive": Method(contrastive.contrastive, levels.last_score),
+    "purification": Method(purified.purified, levels.last_score),
 }
-"""Value of `training.levels` -> what its steps do, and what chooses the best weights."""
+"""Value of `training.method` -> what its steps do, and what chooses the best weights."""

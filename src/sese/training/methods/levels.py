@@ -34,9 +34,9 @@ def widest(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[
 def dealt(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[str, Tensor]:
     """Each row at one level; in a share of the steps its level changes within the clip, or it rests."""
     levels = deal_rows(task, batch.noisy.shape[0], generator).unsqueeze(1)
-    if torch.rand((), generator=generator) < task.config.training.hand_over:
+    if torch.rand((), generator=generator) < task.config.training.random_level.switching:
         levels = hand_over(levels, task.model.frames(batch.noisy.shape[2]), generator)
-    if torch.rand((), generator=generator) < task.config.training.rest:
+    if torch.rand((), generator=generator) < task.config.training.random_level.rest:
         levels = rest(levels, task.model.frames(batch.noisy.shape[2]), generator)
     plan = levels_plan(task.model.sites, levels)
     return task.losses(task.model.enhance_clip(batch.noisy, plan), batch.clean, batch.noisy)
@@ -44,7 +44,7 @@ def dealt(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[s
 
 def deal_rows(task: EnhancementTask, rows: int, generator: Generator) -> Tensor:
     """A level for each row, (row,), in the shares that the configuration asks for."""
-    shares = task.config.training.level_shares or (1 / task.levels,) * task.levels
+    shares = task.config.training.random_level.shares or (1 / task.levels,) * task.levels
     return deal(rows, shares, generator).to(task.device)
 
 

@@ -1,4 +1,4 @@
-"""What makes a way of training."""
+"""Interface of a training method."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to train.
+class Method:
+    """One training method.
 
     Attributes:
         losses: (task, batch, generator) -> the losses of a step by name, which are summed. The generator is
