@@ -30,9 +30,8 @@ from sese.bits.words import pack
 from sese.core import compiled
 from sese.evaluation.report import table
 from sese.export.packed import packed
-from sese.nn.backbones.bitwise import Bitwise
+from sese.nn.backbones.bitwise import Bitwise, BitwiseConfig
 from sese.nn.layers.bitwise import BitwiseLinear
-from sese.nn.systems.bitwise import BitwiseConfig
 from sese.runtime.artefact import session_options
 from sese.training.config import read
 from turns import in_turn

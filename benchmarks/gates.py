@@ -29,9 +29,9 @@ from sese.export.gates import Gated, Way, activated, gather, open_gates
 from sese.export.graph import Scope
 from sese.export.level_graphs import LevelGraphs
 from sese.export.parts import Parts
+from sese.nn.backbones.conv_fsenet import ConvFSENetConfig
 from sese.nn.cost import macs_per_frame
 from sese.nn.plan import full
-from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from turns import in_turn
 
 GATE_CHANNELS = 8

@@ -1,7 +1,7 @@
 """What every system must do, as one class of tests: parametrise a subclass over configurations.
 
-A configuration is a frozen dataclass with `build()`, as in `sese.nn.systems`; the enhancer that it builds has
-random weights here. The checks know nothing of what is inside.
+A configuration is a frozen dataclass with `build()`, as in `sese.nn.backbones`; the enhancer that it builds
+has random weights here. The checks know nothing of what is inside.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sese.core.errors import InputError
 from sese.nn import checkpoint
+from sese.nn.backbones.registry import SYSTEMS
 from sese.nn.cost import macs_per_frame, macs_per_sample
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, Site, counts_to_mask, full, utilization
@@ -27,7 +28,6 @@ from sese.nn.policies.budget import budget
 from sese.nn.policies.fixed import level_plan, level_plans
 from sese.nn.policies.router import Choose, Router, best, gumbel
 from sese.nn.state import fresh
-from sese.nn.systems.registry import SYSTEMS
 
 TOLERANCE = 1e-5  # of outputs that peak at 0.3 and more
 

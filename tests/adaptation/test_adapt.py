@@ -20,7 +20,7 @@ from sese.adaptation import guard
 from sese.adaptation.config import AdaptConfig, read
 from sese.cli import adapt as cli
 from sese.nn import checkpoint
-from sese.nn.systems.local_experts import LocalExpertsConfig
+from sese.nn.backbones.local_experts import LocalExpertsConfig
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000

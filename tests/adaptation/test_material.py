@@ -27,7 +27,7 @@ from sese.adaptation.teacher import enhance, open_teacher
 from sese.adaptation.voice import listen
 from sese.core.errors import InputError
 from sese.nn import checkpoint
-from sese.nn.systems.local_experts import LocalExpertsConfig
+from sese.nn.backbones.local_experts import LocalExpertsConfig
 
 RATE = 16000
 

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from sese.nn.systems.bitwise import BitwiseConfig
+from sese.nn.backbones.bitwise import BitwiseConfig
 
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 

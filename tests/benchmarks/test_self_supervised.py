@@ -14,7 +14,7 @@ import torch
 
 from sese.labels import network
 from sese.nn import checkpoint
-from sese.nn.systems.local_experts import LocalExpertsConfig
+from sese.nn.backbones.local_experts import LocalExpertsConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 

@@ -16,9 +16,9 @@ from sese.bits.words import Matrix, ones, pack, unpack, words
 from sese.core import compiled
 from sese.core.errors import InputError
 from sese.export.packed import packed
+from sese.nn.backbones.bitwise import BitwiseConfig
 from sese.nn.enhancer import Enhancer
 from sese.nn.layers.bitwise import Binarisation
-from sese.nn.systems.bitwise import BitwiseConfig
 
 needs_compiler = pytest.mark.skipif(compiled.compiler() is None, reason="there is no C compiler")
 KERNELS = [pytest.param("numpy"), pytest.param("c", marks=needs_compiler)]

@@ -13,7 +13,7 @@ from sese.bits import hashing
 from sese.bits.hamming import HammingIndex
 from sese.core.errors import InputError
 from sese.export.packed import save_packed
-from sese.nn.systems.boosted_hashing import BoostedHashingConfig
+from sese.nn.backbones.boosted_hashing import BoostedHashingConfig
 
 HAS_FAISS = importlib.util.find_spec("faiss") is not None
 SEARCHES = [

@@ -19,7 +19,7 @@ from sese.compression.open import open_subject
 from sese.compression.study import dequantised
 from sese.evaluation.pairs import find_pairs
 from sese.nn import checkpoint
-from sese.nn.systems.registry import SYSTEMS
+from sese.nn.backbones.registry import SYSTEMS
 
 NETWORKS = {
     "nsnet2": {"hidden": 8, "wide": 12, "exits": ("fc3",)},

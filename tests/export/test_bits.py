@@ -13,8 +13,8 @@ from sese.core.errors import InputError
 from sese.export.check import check_export
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
-from sese.nn.systems.bitwise import BitwiseConfig
-from sese.nn.systems.boosted_hashing import BoostedHashingConfig
+from sese.nn.backbones.bitwise import BitwiseConfig
+from sese.nn.backbones.boosted_hashing import BoostedHashingConfig
 from sese.runtime.artefact import open_artefact
 from sese.runtime.enhancer import Enhancer
 

@@ -20,10 +20,10 @@ from sese.evaluation import pareto, scoring, suite
 from sese.evaluation.pairs import find_pairs
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
+from sese.nn.backbones.local_experts import LocalExpertsConfig
 from sese.nn.cost import macs_per_frame, parameters
 from sese.nn.enhancer import Enhancer as Network
 from sese.nn.policies.fixed import level_plan
-from sese.nn.systems.local_experts import LocalExpertsConfig
 from sese.runtime.artefact import open_artefact
 from sese.runtime.enhancer import Enhancer
 

@@ -15,11 +15,11 @@ from sese.export import check, folder
 from sese.export.folder import export_folder
 from sese.export.graph import SMALL
 from sese.nn import checkpoint
+from sese.nn.backbones.demucs import DemucsConfig
 from sese.nn.cost import macs_per_frame
 from sese.nn.policies.budget import MEMORY, budget
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
-from sese.nn.systems.demucs import DemucsConfig
 from sese.runtime.artefact import Artefact, open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step

@@ -12,8 +12,8 @@ import torch
 from contract import build
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
+from sese.nn.backbones.ftf_net import FTFNetConfig
 from sese.nn.policies.fixed import level_plan
-from sese.nn.systems.ftf_net import FTFNetConfig
 from sese.runtime.enhancer import Enhancer
 
 CONFIG = FTFNetConfig(

@@ -14,9 +14,9 @@ from sese.export.folder import export_folder
 from sese.export.loops import with_loops
 from sese.export.operators import RECUR, for_tracing
 from sese.nn import checkpoint
+from sese.nn.backbones.gated_mixer import GatedMixerConfig
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
-from sese.nn.systems.gated_mixer import GatedMixerConfig
 from sese.runtime.enhancer import Enhancer
 
 CONFIG = GatedMixerConfig(

@@ -15,10 +15,10 @@ from sese.core.errors import InputError
 from sese.evaluation.scoring import macs_of
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
+from sese.nn.backbones.conv_fsenet import ConvFSENetConfig
 from sese.nn.cost import macs_per_frame, parameters
 from sese.nn.enhancer import Enhancer as Network
 from sese.nn.plan import full, utilization
-from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.runtime.artefact import no_router, open_artefact, session_options
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step

@@ -10,8 +10,8 @@ import torch
 
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
+from sese.nn.backbones.conv_fsenet import ConvFSENetConfig
 from sese.nn.cost import parameters
-from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.runtime.artefact import open_artefact
 from sese.runtime.enhancer import Enhancer
 

@@ -349,7 +349,7 @@ def network(where: Path, system: str, **values: object) -> None:
     import torch
 
     from sese.nn import checkpoint
-    from sese.nn.systems.registry import SYSTEMS
+    from sese.nn.backbones.registry import SYSTEMS
 
     torch.manual_seed(0)
     config = SYSTEMS[system](**values)

@@ -191,13 +191,13 @@ def _networks() -> Path:
 
     from sese.labels import network as labels
     from sese.nn import checkpoint
-    from sese.nn.systems.bitwise import BitwiseConfig
-    from sese.nn.systems.boosted_hashing import BoostedHashingConfig
-    from sese.nn.systems.conv_fsenet import ConvFSENetConfig
-    from sese.nn.systems.gated_mixer import GatedMixerConfig
-    from sese.nn.systems.local_experts import LocalExpertsConfig
-    from sese.nn.systems.nsnet2 import NsNet2Config
-    from sese.nn.systems.spectral_mixer import SpectralMixerConfig
+    from sese.nn.backbones.bitwise import BitwiseConfig
+    from sese.nn.backbones.boosted_hashing import BoostedHashingConfig
+    from sese.nn.backbones.conv_fsenet import ConvFSENetConfig
+    from sese.nn.backbones.gated_mixer import GatedMixerConfig
+    from sese.nn.backbones.local_experts import LocalExpertsConfig
+    from sese.nn.backbones.nsnet2 import NsNet2Config
+    from sese.nn.backbones.spectral_mixer import SpectralMixerConfig
     from sese.predictor.design import Design
     from sese.quality import network as quality
     from sese.speakers import saved

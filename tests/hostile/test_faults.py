@@ -80,7 +80,7 @@ def test_disk_full_while_a_file_is_enhanced(noisy: Path, small_disk: Path) -> No
 
 def test_disk_full_while_a_model_is_saved(small_disk: Path) -> None:
     from sese.nn import checkpoint
-    from sese.nn.systems.nsnet2 import NsNet2Config
+    from sese.nn.backbones.nsnet2 import NsNet2Config
     from sese.training.run_folder import write_checkpoint
 
     small = NsNet2Config(hidden=8, wide=12, exits=("fc3",))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sese.data.mixing import Mixture
+from sese.nn.backbones.gated_mixer import GatedMixerConfig
 from sese.nn.plan import REST
 from sese.nn.policies.activity import (
     MEMORY,
@@ -16,7 +17,6 @@ from sese.nn.policies.activity import (
     THRESHOLDS,
     dial,
 )
-from sese.nn.systems.gated_mixer import GatedMixerConfig
 from sese.training.methods.listened import labels
 
 USED = torch.tensor([0.1, 0.4, 1.0])

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from contract import BackboneContract, audio, build
 from sese.core.errors import InputError
+from sese.nn.backbones.bitwise import BitwiseConfig
 from sese.nn.layers.bitwise import Binarisation, BitwiseGRU, BitwiseLinear, kept_and_scale, sign, step
-from sese.nn.systems.bitwise import BitwiseConfig
 
 TINY = {"n_fft": 64, "hop_length": 32, "hidden": 48}
 

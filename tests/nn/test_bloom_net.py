@@ -19,12 +19,11 @@ from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
-from sese.nn.backbones.bloom_net import BloomNet, fourier_frame
+from sese.nn.backbones.bloom_net import BloomNet, BloomNetConfig, fourier_frame
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan, levels_plan
 from sese.nn.state import fresh
-from sese.nn.systems.bloom_net import BloomNetConfig
 from sese.runtime.artefact import open_artefact
 from sese.runtime.step import Step
 from sese.training.config import parse, read
@@ -259,13 +258,13 @@ def saved(training: EnhancementTask, folder: Path) -> str:
 def test_grown_block_by_block_then_tuned(tmp_path: Path) -> None:
     """Each block is trained over those before it, which stay bit by bit; tuning moves them all."""
     noisy = mixture().noisy
-    before = task(blocks=1, levels="full")
+    before = task(blocks=1, method="full")
     losses = learn(before, 30)
     assert losses[-1] < losses[0] - 0.2, "2 dB"
     for block in (1, 2):
         parts = [f"backbone.{part}.{block}" for part in ("blocks", "masks", "decoders")]
         initial = saved(before, tmp_path / f"{block}")
-        grown = task(blocks=block + 1, levels="full", train_only=parts, initial=initial)
+        grown = task(blocks=block + 1, method="full", train_only=parts, initial=initial)
         losses = learn(grown, 30)
         assert losses[-1] < losses[0] - 0.2, "2 dB"
         old, new = before.model.state_dict(), grown.model.state_dict()
@@ -284,7 +283,7 @@ def test_grown_block_by_block_then_tuned(tmp_path: Path) -> None:
 
 
 def test_only_what_is_named_is_trained() -> None:
-    training = task(levels="full", train_only=["backbone.blocks.1", "backbone.norm.bias"])
+    training = task(method="full", train_only=["backbone.blocks.1", "backbone.norm.bias"])
     named = {name for name, p in training.model.named_parameters() if p.requires_grad}
     expected = {name for name, _ in training.model.named_parameters() if ".blocks.1." in name}
     assert named == expected | {"backbone.norm.bias"}

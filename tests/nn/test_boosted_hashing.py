@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sese.core.errors import InputError
+from sese.nn.backbones.boosted_hashing import BoostedHashingConfig
 from sese.nn.layers.packed_bits import pack, unpack
-from sese.nn.systems.boosted_hashing import BoostedHashingConfig
 
 CONFIG = BoostedHashingConfig(n_fft=64, hop_length=32, bits=(5, 9, 20), frames=40, neighbours=3)
 

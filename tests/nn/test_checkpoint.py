@@ -9,7 +9,7 @@ import pytest
 
 from sese.core.errors import InputError
 from sese.nn import checkpoint
-from sese.nn.systems.demucs import DemucsConfig
+from sese.nn.backbones.demucs import DemucsConfig
 
 TINY = DemucsConfig(channels=4, depth=2, oversampling=1, groups=2)
 

@@ -19,12 +19,12 @@ from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
+from sese.nn.backbones.cold_diffusion import ColdDiffusionConfig
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
 from sese.nn.features.stft import compress, product
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan, levels_plan
 from sese.nn.state import fresh
-from sese.nn.systems.cold_diffusion import ColdDiffusionConfig
 from sese.runtime.artefact import open_artefact
 from sese.runtime.step import Step
 from sese.training.config import parse, read

@@ -9,13 +9,13 @@ from torch import Tensor
 from contract import TOLERANCE, BackboneContract, audio, build, count_macs, random_plan, seen_ahead
 from sese.core.errors import InputError
 from sese.data.mixing import Mixture
+from sese.nn.backbones.conv_fsenet import ConvFSENetConfig
 from sese.nn.cost import macs_per_frame, macs_per_sample, parameters
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import full, utilization
 from sese.nn.policies.channel_gates import open_where_positive
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
-from sese.nn.systems.conv_fsenet import ConvFSENetConfig
 from sese.training.config import read
 from sese.training.pruning import pruning
 from sese.training.task import EnhancementTask

@@ -13,14 +13,13 @@ from torch import Tensor, nn
 
 from contract import audio, build, count_macs
 from sese.core.errors import InputError
-from sese.nn.backbones.demucs import Demucs
+from sese.nn.backbones.demucs import Demucs, DemucsConfig
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
 from sese.nn.enhancer import Enhancer
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.plan import Plan, Site
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
-from sese.nn.systems.demucs import DemucsConfig
 from sese.training.config import read
 
 CONFIGS = Path(__file__).parents[2] / "configs"

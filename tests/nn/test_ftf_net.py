@@ -13,12 +13,12 @@ from torch import Tensor
 from contract import audio, build, count_macs
 from sese.core.errors import InputError
 from sese.data.mixing import Mixture
+from sese.nn.backbones.ftf_net import FTFNetConfig
 from sese.nn.cost import macs_per_sample, parameters, parameters_used
 from sese.nn.layers.dynamic import BLOCK, DynamicAttention, DynamicConv, DynamicGRU
 from sese.nn.layers.grouped_recurrence import grouped_gru
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan
-from sese.nn.systems.ftf_net import FTFNetConfig
 from sese.training.config import read
 from sese.training.task import EnhancementTask
 

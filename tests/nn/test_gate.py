@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from sese.core.errors import InputError
+from sese.nn.backbones.local_experts import LocalExpertsConfig
 from sese.nn.policies.gate import Gate
 from sese.nn.state import fresh
-from sese.nn.systems.local_experts import LocalExpertsConfig
 
 
 def test_scores_are_the_mean_of_the_logits_so_far():

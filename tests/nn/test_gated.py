@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from contract import audio, build, count_macs
 from sese.core import compiled
 from sese.core.errors import InputError
+from sese.nn.backbones.gated_mixer import GatedMixerConfig
 from sese.nn.cost import macs_per_sample, parameters
 from sese.nn.layers import kernels
 from sese.nn.layers.gated import BandMap, GatedRecurrence, scan
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan, levels_plan
-from sese.nn.systems.gated_mixer import GatedMixerConfig
 
 FRAMES, BATCH, BANDS, CHANNELS, SIZE = 7, 2, 5, 12, 9
 REST = -1

@@ -19,7 +19,7 @@ from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
-from sese.nn.backbones.nsnet2 import LAYERS, NsNet2
+from sese.nn.backbones.nsnet2 import LAYERS, NsNet2, NsNet2Config
 from sese.nn.cost import macs_per_frame, parameters, parameters_used, prefixes
 from sese.nn.features.log_power import LogPowerFeatures
 from sese.nn.heads.gain import LOWEST_GAIN, GainHead
@@ -27,7 +27,6 @@ from sese.nn.layers.held import HeldGRU
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan, levels_plan
 from sese.nn.state import fresh
-from sese.nn.systems.nsnet2 import NsNet2Config
 from sese.runtime.artefact import open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from sese.nn.backbones.demucs import DemucsConfig
 from sese.nn.plan import utilization
 from sese.nn.policies.budget import MEMORY
 from sese.nn.policies.router import DiagonalGRU, best, gumbel
-from sese.nn.systems.demucs import DemucsConfig
 
 CONFIG = DemucsConfig(channels=4, depth=3, oversampling=1, groups=2, layers=1, router_channels=8)
 

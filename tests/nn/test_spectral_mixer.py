@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from contract import audio, build, count_macs, random_plan
 from sese.core.errors import InputError
+from sese.nn.backbones.spectral_mixer import SpectralMixerConfig
 from sese.nn.cost import macs_per_sample, parameters, parameters_used, prefixes
 from sese.nn.enhancer import Enhancer
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap, Hidden
 from sese.nn.plan import counts_to_mask
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
-from sese.nn.systems.spectral_mixer import SpectralMixerConfig
 
 FRAMES, BANDS, BATCH, CHANNELS, SIZE = 5, 4, 3, 6, 8
 BRANCHES = [BandMap, BandGRU, ChannelMap]

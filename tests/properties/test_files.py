@@ -18,7 +18,7 @@ from sese.core.errors import InputError
 from sese.folders.inputs import Job
 from sese.folders.jobs import Outcome
 from sese.folders.manifest import SETTINGS, Manifest
-from sese.nn.systems.registry import SYSTEMS
+from sese.nn.backbones.registry import SYSTEMS
 from sese.training.config import RunConfig, parse, read
 from sese.training.config_file import dump
 

@@ -24,7 +24,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from sese.export.folder import export_folder
     from sese.nn import checkpoint
-    from sese.nn.systems.demucs import DemucsConfig
+    from sese.nn.backbones.demucs import DemucsConfig
 
     config = DemucsConfig(
         channels=4, depth=4, oversampling=1, factors=(0.25, 0.5, 1.0), groups=2, layers=1, router_channels=4

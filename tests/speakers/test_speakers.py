@@ -17,7 +17,7 @@ from cli.conftest import Run, sese  # noqa: F401
 from sese.core.errors import InputError
 from sese.data.plans import MixConfig
 from sese.nn import checkpoint
-from sese.nn.systems.local_experts import LocalExpertsConfig
+from sese.nn.backbones.local_experts import LocalExpertsConfig
 from sese.speakers import assembly, autoencoder, embedding, groups
 from sese.speakers.autoencoder import AutoencoderConfig, SpeechAutoencoder
 from sese.speakers.clips import SpeakerDataConfig, speaker_clips, spoken

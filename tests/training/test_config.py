@@ -6,7 +6,7 @@ import pytest
 
 from sese.core.errors import InputError
 from sese.data.mixing import MixConfig
-from sese.nn.systems.demucs import DemucsConfig
+from sese.nn.backbones.demucs import DemucsConfig
 from sese.training.config import DataConfig, RunConfig, TrainingConfig, parse, read
 from sese.training.config_file import dump
 

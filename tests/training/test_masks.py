@@ -11,8 +11,8 @@ import torch
 
 from sese.core.errors import InputError
 from sese.nn import checkpoint
+from sese.nn.backbones.bitwise import BitwiseConfig
 from sese.nn.layers.bitwise import Binarisation
-from sese.nn.systems.bitwise import BitwiseConfig
 from sese.training import codes
 from sese.training.config import parse
 from sese.training.masks import MasksConfig, ideal_masks, mask_error

@@ -15,9 +15,9 @@ from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.evaluation.dnsmos import dnsmos_scores
 from sese.nn import checkpoint
+from sese.nn.backbones.ftf_net import FTFNetConfig
 from sese.nn.plan import utilization
 from sese.nn.policies.router import gumbel
-from sese.nn.systems.ftf_net import FTFNetConfig
 from sese.training import data
 from sese.training.config import RunConfig, read
 from sese.training.metric_guided import (

@@ -33,7 +33,7 @@ State = list[tuple[Words, Words]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a network is; see `sese.nn.systems.bitwise.BitwiseConfig`.
+    """What a network is; see `sese.nn.backbones.bitwise.BitwiseConfig`.
 
     `level_decay` is the weight that the past has in the running level.
     """

@@ -23,7 +23,7 @@ MAGNITUDE_FLOOR = 1e-5  # as of sese.nn.features.magnitude
 
 @dataclass(frozen=True)
 class Facts:
-    """What a system is; see `sese.nn.systems.boosted_hashing.BoostedHashingConfig`."""
+    """What a system is; see `sese.nn.backbones.boosted_hashing.BoostedHashingConfig`."""
 
     sample_rate: int
     hop_length: int

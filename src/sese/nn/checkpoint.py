@@ -14,9 +14,9 @@ from torch import Tensor
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.untrusted import from_json
+from sese.nn.backbones.registry import SYSTEMS
 from sese.nn.bounded import bounded
 from sese.nn.enhancer import Enhancer
-from sese.nn.systems.registry import SYSTEMS
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from sese.core.errors import InputError
 from sese.core.files import require_new
 from sese.nn import checkpoint
-from sese.nn.systems.local_experts import LocalExpertsConfig
+from sese.nn.backbones.local_experts import LocalExpertsConfig
 from sese.speakers.embedding import SpeakerNet
 from sese.speakers.groups import Groups
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from sese.core.checks import above_zero, at_least, shares
 from sese.core.errors import InputError, brief
 from sese.data.plans import MixConfig
+from sese.nn.backbones.registry import SYSTEMS
 from sese.nn.bounded import bounded
-from sese.nn.systems.registry import SYSTEMS
 from sese.training import combinations, pmsqe, renamed
 from sese.training.boosting_config import BoostingConfig
 from sese.training.config_file import build, read_values
@@ -185,7 +185,7 @@ class RunConfig:
     Attributes:
         name: of the run's folder, and of the model.
         seed: of the initial weights, the data order and the levels drawn.
-        system: key of `sese.nn.systems.registry.SYSTEMS`.
+        system: key of `sese.nn.backbones.registry.SYSTEMS`.
         model: that system's values.
     """
 

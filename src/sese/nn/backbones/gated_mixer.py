@@ -9,16 +9,23 @@ its width, so that levels may change at any frame. See docs/systems/gated_mixer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.core.checks import above_zero, at_least
+from sese.nn.backbones.common import check_bands, check_window, level_frames, set_level_sizes
+from sese.nn.enhancer import Enhancer
+from sese.nn.features.steady import SteadyFeatures
 from sese.nn.features.stft import COMPRESSION
+from sese.nn.heads.mask import MaskHead
 from sese.nn.layers.gated import BandMap, GatedRecurrence, Hidden
 from sese.nn.plan import REST, Plan, Site, spread
+from sese.nn.policies.activity import Activity
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
@@ -28,6 +35,73 @@ PARTS = 3
 
 REST_MASK = 0.4
 """Value of the mask in every bin at rest. The head cubes it, which gives 24 dB of attenuation."""
+
+
+@dataclass(frozen=True)
+class GatedMixerConfig:
+    """Slimmable spectral network; the defaults are those of `sese-2`.
+
+    Attributes:
+        sample_rate: in Hz.
+        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
+        bands: from low to high frequencies, pairs of (bands, bins in each); together n_fft / 2 bins.
+        channels: of the residual stream.
+        blocks, band_units, time_units: what each level keeps, see `GatedMixer`.
+        level_seconds: time constant of the running level.
+        activity_units: units of the policy that hears speech and noise and lets the network rest; 0 has none.
+    """
+
+    description: ClassVar[str] = "Causal slimmable spectral network that removes noise from speech."
+    small: ClassVar[dict[str, Any]] = {
+        "n_fft": 128,
+        "hop_length": 64,
+        "bands": ((8, 8),),
+        "channels": 8,
+        "blocks": (1, 2, 3),
+        "band_units": (4, 6, 8),
+        "time_units": (4, 6, 8),
+    }
+    rests: ClassVar[bool] = True
+    """Frames may keep nothing, see `training.rest`."""
+
+    sample_rate: int = 16000
+    n_fft: int = 512
+    hop_length: int = 256
+    bands: tuple[tuple[int, int], ...] = ((16, 8), (8, 16))
+    channels: int = 64
+    blocks: tuple[int, ...] = (1, 4, 8)
+    band_units: tuple[int, ...] = (48, 64, 96)
+    time_units: tuple[int, ...] = (96, 128, 192)
+    level_seconds: float = 2.0
+    activity_units: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: values that no such network can have.
+        """
+        object.__setattr__(self, "bands", tuple(tuple(int(n) for n in pair) for pair in self.bands))
+        set_level_sizes(self, "blocks", "band_units", "time_units")
+        at_least(self, 1, "model", "sample_rate", "channels", "hop_length")
+        at_least(self, 0, "model", "activity_units")
+        above_zero(self, "model", "level_seconds")
+        check_window(self)
+        check_bands(self.bands, self.n_fft)
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return len(self.blocks)
+
+    def build(self) -> Enhancer:
+        """The network, freshly initialised."""
+        features = SteadyFeatures(self.n_fft, self.hop_length, level_frames(self, self.hop_length))
+        backbone = GatedMixer(self.bands, self.channels, self.blocks, self.band_units, self.time_units)
+        head = MaskHead(self.n_fft, self.hop_length)
+        policy = Activity(features.evidence_size, self.activity_units) if self.activity_units else None
+        rate, lookahead = self.sample_rate, head.lookahead_samples
+        return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, policy)
 
 
 class GatedMixer(nn.Module):

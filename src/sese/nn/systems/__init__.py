@@ -1,1 +1,0 @@
-"""Systems: from a configuration's plain values to a network; one file each."""
