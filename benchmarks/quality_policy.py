@@ -51,7 +51,7 @@ class AtEveryLevel(Mixtures):
 
         def make(index: int) -> tuple[NDArray[np.int16], Row]:
             number, version = divmod(index, 1 + len(levels))
-            mixture, plan = mixer([number]), mixer.plan(number)
+            mixture, plan = mixer([number]), mixer.sampler(number)
             noisy, clean = mixture.noisy[0, 0].numpy(), mixture.clean[0, 0].numpy()
             audio = noisy
             if version:
@@ -77,7 +77,7 @@ def main() -> None:
     if config.network.samples != predictor.design.samples:
         parser.error(f"{arguments.run} has clips of another length than {arguments.predictor}")
     banks = split_banks(config.data, config.mix.sample_rate)[1]
-    mix = replace(config.mix.plain(), snr_db=(-5.0, 25.0))
+    mix = replace(config.mix.without_augmentation(), snr_db=(-5.0, 25.0))
     # A seed of its own: not the mixtures that picked the best weights.
     source = AtEveryLevel(config.data, mix, banks, 2 * config.seed + 1_000_001)
     clips = grown(source, arguments.mixtures * source.versions, config.data.cache_dir, 1, None, print)

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from sese.data.bank import load_bank
+from sese.data.batches import validation_set
 from sese.data.corpora import scan
-from sese.data.loaders import validation_set
 from sese.data.mixing import MixConfig
 from sese.evaluation.pairs import SAMPLE_RATE, find_pairs, read_pair
 from sese.evaluation.summary import bootstrap_mean
@@ -200,8 +200,8 @@ def test_clips(user: Path, corpus: Path) -> dict[str, list[tuple[Tensor, Tensor]
     speech = load_bank(scan(user / "test" / "clean", role="speech").speech, SAMPLE_RATE)
     noise = load_bank(scan(corpus / "val").noise, SAMPLE_RATE)
     names = np.array(noise.group_names)
-    noise = noise.only(names[noise.groups] != facts["noise"])
-    mix = MixConfig(seconds=OTHER_SECONDS, snr_db=SNR_DB).plain()
+    noise = noise.subset(names[noise.groups] != facts["noise"])
+    mix = MixConfig(seconds=OTHER_SECONDS, snr_db=SNR_DB).without_augmentation()
     batches = validation_set(mix, speech, noise, None, OTHER_CLIPS, seed=2)
     other = [
         pair for batch in batches for pair in zip(batch.noisy.unbind(0), batch.clean.unbind(0), strict=True)

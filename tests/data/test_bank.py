@@ -58,7 +58,7 @@ def test_cache_is_rebuilt_when_the_clean_side_changes(tmp_path: Path):
     clean, noisy = (
         write(tmp_path / side / "x.wav", sound(0.1, n)) for n, side in enumerate(("clean", "noisy"))
     )
-    noise = Recording(noisy, "noise", 1600, RATE, "noise", minus=clean)
+    noise = Recording(noisy, "noise", 1600, RATE, "noise", subtract=clean)
     first = load_bank([noise], RATE, tmp_path / "cache")
     write(clean, sound(0.1, 2))
     os.utime(clean, ns=(1, 1))

@@ -17,7 +17,7 @@ from sese.data.conversations import Conversations
 from sese.data.corpora import scan
 from sese.data.mixing import MixConfig, Mixer
 
-TALK = replace(MixConfig(seconds=12.0, snr_db=(10.0, 10.0)).plain(), conversation=1.0)
+TALK = replace(MixConfig(seconds=12.0, snr_db=(10.0, 10.0)).without_augmentation(), conversation=1.0)
 FADE = 80  # samples, 5 ms
 
 
@@ -41,10 +41,10 @@ def talkers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, Bank]:
     return load_bank(found.speech, RATE, cache), load_bank(found.noise, RATE, cache)
 
 
-def inside(plan, time: int) -> np.ndarray:
+def inside(spec, time: int) -> np.ndarray:
     """Which samples lie in turns."""
     where = np.zeros(time, bool)
-    for turn in plan.turns:
+    for turn in spec.turns:
         where[max(turn.begin, 0) : turn.end] = True
     return where
 
@@ -52,7 +52,7 @@ def inside(plan, time: int) -> np.ndarray:
 @pytest.mark.parametrize("activity", [0.2, 0.4, 0.7])
 def test_the_share_of_speech_is_that_asked_for(talkers, activity: float):
     mixer = Mixer(replace(TALK, activity=activity), *talkers, seed=1)
-    shares = [inside(mixer.plan(i), TALK.time).mean() for i in range(200)]
+    shares = [inside(mixer.sampler(i), TALK.time).mean() for i in range(200)]
     assert np.mean(shares) == pytest.approx(activity, abs=0.04)
 
 
@@ -60,15 +60,15 @@ def test_turns_take_turns_with_pauses_of_one_to_ten_seconds(talkers):
     speech = talkers[0]
     mixer = Mixer(replace(TALK, seconds=60.0), *talkers, seed=2)
     counts = set()
-    for plan in map(mixer.plan, range(60)):
-        speakers = [speech.groups[[piece.recording for piece in turn.pieces]] for turn in plan.turns]
+    for spec in map(mixer.sampler, range(60)):
+        speakers = [speech.groups[[piece.recording for piece in turn.pieces]] for turn in spec.turns]
         assert all(len(set(each)) == 1 for each in speakers)
         first = [int(each[0]) for each in speakers]
         counts.add(len(set(first)))
         if len(set(first)) == 2:
             assert all(a != b for a, b in pairwise(first))
-        assert all(RATE <= later.begin - turn.end <= 10 * RATE for turn, later in pairwise(plan.turns))
-        for turn in plan.turns:
+        assert all(RATE <= later.begin - turn.end <= 10 * RATE for turn, later in pairwise(spec.turns))
+        for turn in spec.turns:
             for piece, later in pairwise(turn.pieces):
                 assert 0.1 * RATE <= later.begin - piece.begin - piece.length <= 0.6 * RATE
     assert counts == {1, 2}
@@ -78,10 +78,10 @@ def test_there_is_speech_in_turns_alone_and_it_begins_and_ends_them(talkers):
     mixer = Mixer(TALK, *talkers, seed=3)
     clean = mixer(range(24)).clean[:, 0].numpy()
     for row, audio in enumerate(clean):
-        plan = mixer.plan(row)
-        assert plan.turns  # 12 s are longer than any pause
-        assert not audio[~inside(plan, TALK.time)].any()
-        for turn in plan.turns:
+        spec = mixer.sampler(row)
+        assert spec.turns  # 12 s are longer than any pause
+        assert not audio[~inside(spec, TALK.time)].any()
+        for turn in spec.turns:
             whole = np.square(audio[max(turn.begin, 0) : turn.end]).mean()
             edges = [slice(turn.begin, turn.begin + 320)] if turn.begin >= 0 else []
             edges += [slice(turn.end - 320, turn.end)] if turn.end <= TALK.time else []
@@ -95,7 +95,7 @@ def test_talkers_differ_by_up_to_twenty_decibels(talkers):
     differences = []
     for row, audio in enumerate(mixer(range(20)).clean[:, 0].numpy()):
         levels: dict[int, list[float]] = {}
-        for turn in mixer.plan(row).turns:
+        for turn in mixer.sampler(row).turns:
             piece = turn.pieces[0]
             if turn.begin >= 0 and turn.end <= config.time and piece.length > 0.5 * RATE:
                 frames = audio[piece.begin :][: piece.length // 320 * 320].reshape(-1, 320)
@@ -115,12 +115,12 @@ def test_noise_is_silent_in_its_stretch_and_there_else(talkers):
     mixer = Mixer(TALK, *talkers, seed=5)
     mixture = mixer(range(60))
     noise = (mixture.noisy - mixture.clean)[:, 0].numpy()
-    stretches = [mixer.plan(row).no_noise for row in range(60)]
-    assert 10 <= sum(each is not None for each in stretches) <= 30
-    for row, stretch in enumerate(stretches):
+    without_noise = [mixer.sampler(row).no_noise for row in range(60)]
+    assert 10 <= sum(each is not None for each in without_noise) <= 30
+    for row, part in enumerate(without_noise):
         there = np.ones(TALK.time, bool)
-        if stretch is not None:
-            first, length = stretch
+        if part is not None:
+            first, length = part
             assert length == TALK.time // 2
             assert 0 <= first <= TALK.time - length
             assert np.abs(noise[row, first : first + length]).max() < 1e-6
@@ -134,15 +134,15 @@ def test_noise_is_silent_in_its_stretch_and_there_else(talkers):
 
 def test_seeds_repeat_and_differ(talkers):
     one, same, other = (Mixer(TALK, *talkers, seed=seed) for seed in (6, 6, 7))
-    assert [one.plan(i) for i in range(8)] == [same.plan(i) for i in range(8)]
-    assert one.plan(3) != other.plan(3)
+    assert [one.sampler(i) for i in range(8)] == [same.sampler(i) for i in range(8)]
+    assert one.sampler(3) != other.sampler(3)
     whole = one(range(4))
     for i in range(4):
         torch.testing.assert_close(same([i]).noisy[0], whole.noisy[i], atol=1e-6, rtol=0)
 
 
 def test_a_short_clip_has_the_first_part_of_a_long_one(talkers):
-    short, long = (Mixer(replace(TALK, seconds=seconds), *talkers, seed=8).plan for seconds in (4.0, 12.0))
+    short, long = (Mixer(replace(TALK, seconds=seconds), *talkers, seed=8).sampler for seconds in (4.0, 12.0))
     silent = 0
     for i in range(40):
         time = 4 * RATE
@@ -155,7 +155,7 @@ def test_a_conversation_leaves_the_speech_without_it_alone(talkers):
     mixed = Mixer(replace(TALK, seconds=2.0, conversation=0.5), *talkers, seed=9)
     without = Mixer(replace(TALK, seconds=2.0, conversation=0.0), *talkers, seed=9)
     a, b = mixed(range(16)), without(range(16))
-    same = [row for row in range(16) if mixed.plan(row).turns is None]
+    same = [row for row in range(16) if mixed.sampler(row).turns is None]
     assert 2 < len(same) < 14
     for before, after in zip(b[:2], a[:2], strict=True):
         torch.testing.assert_close(after[same], before[same], rtol=0, atol=0)
@@ -177,10 +177,10 @@ def test_a_share_out_of_range_is_told(activity: float):
 
 def test_a_long_recording_is_cut_where_it_is_quiet(talkers):
     speech = talkers[0]
-    draw = Conversations(speech, Mixer(TALK, *talkers, seed=0).plan.voices, 0.4)
+    draw = Conversations(speech, Mixer(TALK, *talkers, seed=0).sampler.speech_sampler, 0.4)
     longest = int(np.argmax(speech.lengths))
     for where in (0.0, 0.3, 0.999):
-        first, length = draw._stretch(longest, 2 * RATE, where)
+        first, length = draw.cut(longest, 2 * RATE, where)
         assert length == pytest.approx(2 * RATE, abs=0.9 * RATE)
         assert first >= 4000 - 320
         assert first + length <= speech.lengths[longest]

@@ -12,9 +12,8 @@ import torch
 from data.test_augmentation import CPU, QUIET, pair
 from data.tiny import RATE
 from sese.data import effects
-from sese.data.disturbances import DISTURBANCES
+from sese.data.mix_config import DISTURBANCES, OFF_BY_DEFAULT
 from sese.data.mixing import MixConfig, Mixer, active_power
-from sese.data.plans import OFF_BY_DEFAULT
 
 OLD = tuple(name for name in OFF_BY_DEFAULT if name not in DISTURBANCES)
 
@@ -30,8 +29,8 @@ def rms(clip):
 def test_examples_of_before_are_bit_identical(banks):
     """With the older augmentation on, examples without a disturbance are the same to the last bit."""
     config = MixConfig(seconds=1.0, reverb=0.5, clip=0.3, **dict.fromkeys(OLD, 0.4))
-    plans, *before_and_after = pair(banks, 48, config, **dict.fromkeys(DISTURBANCES, 0.15))
-    rows = [row for row, p in enumerate(plans) if not any(getattr(p, name) for name in DISTURBANCES)]
+    specs, *before_and_after = pair(banks, 48, config, **dict.fromkeys(DISTURBANCES, 0.15))
+    rows = [row for row, p in enumerate(specs) if not any(getattr(p, name) for name in DISTURBANCES)]
     assert 8 < len(rows) < 40
     for before, after in zip(before_and_after[:2], before_and_after[2:], strict=True):
         assert torch.equal(before[rows], after[rows])
@@ -40,19 +39,19 @@ def test_examples_of_before_are_bit_identical(banks):
 def test_the_older_draws_are_those_of_before_the_disturbances(banks):
     config = MixConfig(seconds=1.0, **dict.fromkeys(OLD, 0.5))
     for disturbed in (config, replace(config, **dict.fromkeys(DISTURBANCES, 1e-9))):
-        plan = Mixer(disturbed, *banks, seed=5).plan
-        drawn = repr([(p.babble, p.colour, p.drop_in, p.telephone, p.gaps) for p in map(plan, range(20))])
+        sample = Mixer(disturbed, *banks, seed=5).sampler
+        drawn = repr([(p.babble, p.colour, p.drop_in, p.telephone, p.gaps) for p in map(sample, range(20))])
         assert hashlib.sha256(drawn.encode()).hexdigest()[:16] == "01b0cbf72677ea1d"
 
 
 def test_a_step_is_one_gain_on_both_sides(banks):
-    plans, noisy, clean, noisy_after, clean_after = pair(banks, 64, level_step=1.0)
-    steps = np.array([p.level_step[0] for p in plans])
+    specs, noisy, clean, noisy_after, clean_after = pair(banks, 64, level_step=1.0)
+    steps = np.array([p.level_step[0] for p in specs])
     assert steps.min() < -20
     assert steps.max() > 15
-    sudden = [p.level_step[2] == 1 for p in plans]
+    sudden = [p.level_step[2] == 1 for p in specs]
     assert 16 < sum(sudden) < 48
-    for row, p in enumerate(plans):
+    for row, p in enumerate(specs):
         step, begin, length = p.level_step
         assert 0.1 * RATE <= begin <= 0.9 * RATE
         assert length == 1 or 16 <= length <= 800
@@ -68,10 +67,10 @@ def test_a_step_is_one_gain_on_both_sides(banks):
 
 def test_a_loud_sound_precedes_the_speech(banks):
     config = replace(QUIET, level_dbfs=(-45.0, -12.0), snr_db=(60.0, 60.0))
-    plans, _, clean, noisy_after, clean_after = pair(banks, 64, config, loud_before=1.0)
-    kinds = {p.loud_before.kind for p in plans}
+    specs, _, clean, noisy_after, clean_after = pair(banks, 64, config, loud_before=1.0)
+    kinds = {p.loud_before.kind for p in specs}
     assert kinds == {"noise", "voice", "beep"}
-    for row, p in enumerate(plans):
+    for row, p in enumerate(specs):
         sound = p.loud_before
         begin, end = sound.begin, sound.begin + sound.length
         assert 15 <= sound.above_db <= 35
@@ -95,8 +94,8 @@ def test_a_loud_sound_precedes_the_speech(banks):
 
 
 def test_a_beep_has_its_frequency_and_length(banks):
-    plans, *_, noisy, _ = pair(banks, 64, replace(QUIET, snr_db=(60.0, 60.0)), loud_before=1.0)
-    beeps = [(row, p.loud_before) for row, p in enumerate(plans) if p.loud_before.kind == "beep"]
+    specs, *_, noisy, _ = pair(banks, 64, replace(QUIET, snr_db=(60.0, 60.0)), loud_before=1.0)
+    beeps = [(row, p.loud_before) for row, p in enumerate(specs) if p.loud_before.kind == "beep"]
     assert len(beeps) > 10
     for row, sound in beeps:
         assert 200 <= sound.hertz <= 4000
@@ -108,9 +107,9 @@ def test_a_beep_has_its_frequency_and_length(banks):
 
 
 def test_zeros_are_exact_on_both_sides_and_all_else_is_as_before(banks):
-    plans, noisy, clean, noisy_after, clean_after = pair(banks, 64, zeros=1.0, offset=0.0)
+    specs, noisy, clean, noisy_after, clean_after = pair(banks, 64, zeros=1.0, offset=0.0)
     places = set()
-    for row, p in enumerate(plans):
+    for row, p in enumerate(specs):
         begin, length = p.zeros
         assert 0.05 * RATE <= length <= 0.5 * RATE
         places.add("first" if begin == 0 else "last" if begin + length == RATE else "inside")
@@ -123,9 +122,9 @@ def test_zeros_are_exact_on_both_sides_and_all_else_is_as_before(banks):
 
 
 def test_an_offset_is_one_constant_on_the_noisy_side_alone(banks):
-    plans, noisy, clean, noisy_after, clean_after = pair(banks, offset=1.0)
+    specs, noisy, clean, noisy_after, clean_after = pair(banks, offset=1.0)
     assert torch.equal(clean, clean_after)
-    offsets = torch.tensor([p.offset for p in plans])
+    offsets = torch.tensor([p.offset for p in specs])
     assert offsets.min() < -0.01
     assert offsets.max() > 0.01
     assert offsets.abs().max() <= 0.05
@@ -138,13 +137,13 @@ def test_an_offset_is_one_constant_on_the_noisy_side_alone(banks):
 
 def test_rumble_is_low_at_its_level_and_on_the_noisy_side_alone(banks):
     config = replace(QUIET, level_dbfs=(-50.0, -50.0))
-    plans, noisy, clean, noisy_after, clean_after = pair(banks, 32, config, rumble=1.0)
+    specs, noisy, clean, noisy_after, clean_after = pair(banks, 32, config, rumble=1.0)
     assert torch.equal(clean, clean_after)
     added = noisy_after - noisy
     level = added.square().mean(1).sqrt()
     spectrum = torch.fft.rfft(added * torch.hann_window(RATE)).abs().square()  # 1 Hz a bin
     hums = 0
-    for row, p in enumerate(plans):
+    for row, p in enumerate(specs):
         assert -10 <= p.rumble.above_db <= 20
         assert decibels(level[row], active_power(clean[row : row + 1], RATE).sqrt()) == pytest.approx(
             p.rumble.above_db, abs=0.01

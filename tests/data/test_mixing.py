@@ -8,14 +8,14 @@ import torch
 
 from data.tiny import RATE
 from sese.core.errors import InputError
-from sese.data.laying import copied, gathered
+from sese.data.clip_assembly import assemble_by_copy, assemble_by_gather
 from sese.data.mixing import MixConfig, Mixer, active_power
-from sese.data.urn import Urn
+from sese.data.weighted_sampler import WeightedSampler
 
 CONFIG = MixConfig(
     seconds=1.0, reverb=0.5, equalise=0.5, band_limit=0.5, clip=0.2, silence=0.1, clean_only=0.1
 )
-PLAIN = MixConfig(seconds=1.0).plain()
+PLAIN = MixConfig(seconds=1.0).without_augmentation()
 
 
 def test_shapes_and_range(banks):
@@ -41,8 +41,8 @@ def test_example_depends_on_seed_and_index_alone(banks):
 
 
 def test_turning_an_option_on_leaves_the_other_choices_alone(banks):
-    without = Mixer(PLAIN, *banks, seed=1).plan
-    with_rooms = Mixer(replace(PLAIN, reverb=1.0), *banks, seed=1).plan
+    without = Mixer(PLAIN, *banks, seed=1).sampler
+    with_rooms = Mixer(replace(PLAIN, reverb=1.0), *banks, seed=1).sampler
     assert all(replace(with_rooms(i), rir=-1) == without(i) for i in range(20))
 
 
@@ -109,9 +109,9 @@ def test_loud_pairs_are_scaled_together(banks):
 
 def test_short_utterances_fill_the_clip_with_one_speaker(banks):
     speech = banks[0]
-    plan = Mixer(replace(PLAIN, seconds=4.0), *banks, seed=1).plan
+    sample = Mixer(replace(PLAIN, seconds=4.0), *banks, seed=1).sampler
     for i in range(40):
-        pieces = plan(i).speech
+        pieces = sample(i).speech
         assert len({speech.groups[recording] for recording, _ in pieces}) == 1
         ends = [begin + speech.lengths[recording] for recording, begin in pieces]
         for end, (_, begin) in zip(ends, pieces[1:], strict=False):
@@ -121,25 +121,28 @@ def test_short_utterances_fill_the_clip_with_one_speaker(banks):
 
 def test_copying_and_gathering_agree(banks):
     speech = banks[0]
-    plan = Mixer(replace(PLAIN, seconds=1.0), *banks, seed=1).plan
-    rows = [plan(i).speech for i in range(40)]
+    sample = Mixer(replace(PLAIN, seconds=1.0), *banks, seed=1).sampler
+    rows = [sample(i).speech for i in range(40)]
     samples = torch.from_numpy(speech.samples)
     for fade in (0, 80, 5000):  # the last is longer than half an utterance
-        a, b = copied(speech, rows, RATE, fade), gathered(speech, samples, rows, RATE, fade)
+        a, b = (
+            assemble_by_copy(speech, rows, RATE, fade),
+            assemble_by_gather(speech, samples, rows, RATE, fade),
+        )
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
 
 
-def test_urn_draws_groups_by_the_power_of_their_length(banks):
+def test_groups_are_sampled_by_the_power_of_their_length(banks):
     speech = banks[0]
-    urn = Urn(speech, group_power=0.5, recording_power=1.0)
-    drawn = np.array([urn.draw(u) for u in (np.arange(4000) + 0.5) / 4000])
+    sampler = WeightedSampler(speech, group_power=0.5, recording_power=1.0)
+    drawn = np.array([sampler.sample(u) for u in (np.arange(4000) + 0.5) / 4000])
     share = np.bincount(speech.groups[drawn]) / 4000
     seconds = np.bincount(speech.groups, weights=speech.lengths)
     np.testing.assert_allclose(share, np.sqrt(seconds) / np.sqrt(seconds).sum(), atol=0.002)
     assert set(drawn) == set(range(len(speech)))
     for recording in range(len(speech)):
         for u in (0.0, 0.5, 0.999999):
-            assert speech.groups[urn.draw_alike(recording, u)] == speech.groups[recording]
+            assert speech.groups[sampler.sample_same_group(recording, u)] == speech.groups[recording]
 
 
 @pytest.mark.parametrize(

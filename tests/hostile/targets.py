@@ -433,16 +433,16 @@ def _pool(path: Path) -> None:
     """Labels of a pool that were kept."""
     import torch
 
-    from sese.data import pool
+    from sese.data import labelled_pool
 
-    with mock.patch.object(pool, "key_of", return_value="x"):
+    with mock.patch.object(labelled_pool, "mixtures_hash", return_value="x"):
         (path.parent / "labels").mkdir()
         path.rename(path.parent / "labels" / "n-x.npy")
 
         def mixer(indices: range) -> SimpleNamespace:
             return SimpleNamespace(noisy=torch.zeros(len(indices), 1, 4))
 
-        pool.label_pool(mixer, 70, "n", lambda noisy: noisy[:, 0, 0], path.parent, lambda text: None)
+        labelled_pool.label_pool(mixer, 70, "n", lambda noisy: noisy[:, 0, 0], path.parent, lambda text: None)
 
 
 def _config_seeds() -> dict[str, bytes]:

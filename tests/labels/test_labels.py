@@ -60,8 +60,8 @@ def test_held_out_speakers_and_noises_are_never_trained_on(corpus: Path, tmp_pat
         parts = [
             LabelledClips(task, data, LabelNetConfig(), 3, part) for part in ("train", "held_out", "all")
         ]
-        voices = [set(each.mixer.plan.speech.paths) for each in parts]
-        noises = [set(each.mixer.plan.noise.paths) for each in parts]
+        voices = [set(each.mixer.sampler.speech.paths) for each in parts]
+        noises = [set(each.mixer.sampler.noise.paths) for each in parts]
         for train, held_out, everything in (voices, noises):
             assert train
             assert held_out
@@ -124,7 +124,7 @@ def test_every_band_hears_something_near_its_middle() -> None:
 def test_tables_are_checked(corpus: Path, tmp_path: Path) -> None:
     data = config(corpus, tmp_path / "cache")
     clips = LabelledClips("voice_activity", data, LabelNetConfig(), 0, "all")
-    bank = clips.mixer.plan.speech
+    bank = clips.mixer.sampler.speech
     assert np.isfinite(read_sexes(corpus / "sexes.csv", bank)).sum() == 9
     with pytest.raises(InputError, match="give a CSV table"):
         read_sexes(tmp_path / "none.csv", bank)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from properties.drawn import seeds
 from sese.data.bank import Bank
-from sese.data.loaders import TrainBatches, stratified
+from sese.data.batches import TrainBatches, stratified
+from sese.data.labelled_pool import LabelledPool
+from sese.data.mix_config import CHANCES
 from sese.data.mixing import MixConfig, Mixer, Mixture, active_power
-from sese.data.plans import CHANCES
-from sese.data.pool import Pool
-from sese.data.urn import Urn
+from sese.data.weighted_sampler import WeightedSampler
 
 RATE = 16000
 CONFIG = MixConfig(seconds=0.5)
@@ -56,23 +56,23 @@ def bank_shapes(draw: st.DrawFn) -> Bank:
     powers=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     u=st.floats(0, 1, exclude_max=True),
 )
-def test_an_urn_has_every_recording_and_knows_its_group(
+def test_every_recording_can_be_sampled_and_groups_are_known(
     bank: Bank, powers: tuple[float, float], u: float
 ) -> None:
-    urn = Urn(bank, *powers)
+    sampler = WeightedSampler(bank, *powers)
     count = len(bank)
-    recording = urn.draw(u)
+    recording = sampler.sample(u)
     assert 0 <= recording < count
-    assert bank.groups[urn.draw_alike(recording, u)] == bank.groups[recording]
-    other = urn.draw_other(recording, u)
+    assert bank.groups[sampler.sample_same_group(recording, u)] == bank.groups[recording]
+    other = sampler.sample_other_group(recording, u)
     if len(set(bank.groups)) > 1:
         assert bank.groups[other] != bank.groups[recording]
     # The middle of what each takes of the line draws it: none is left out.
-    middles = (urn.edges[:-1] + urn.edges[1:]) / 2 / urn.edges[-1]
-    assert sorted(urn.draw(middle) for middle in middles) == list(range(count))
+    middles = (sampler.edges[:-1] + sampler.edges[1:]) / 2 / sampler.edges[-1]
+    assert sorted(sampler.sample(middle) for middle in middles) == list(range(count))
     # Groups weigh as their lengths to a power, and recordings within them likewise.
     weight = np.bincount(bank.groups, weights=bank.lengths) ** powers[0]
-    share = np.diff(urn.span) / urn.edges[-1]
+    share = np.diff(sampler.group_edges) / sampler.edges[-1]
     np.testing.assert_allclose(share, weight / weight.sum(), rtol=1e-9)
 
 
@@ -95,7 +95,7 @@ def test_an_example_is_its_number_alone(seed: int, wanted: list[int]) -> None:
 
 @given(seed=seeds, index=st.integers(0, 10**6), snr=st.floats(-20, 40))
 def test_the_snr_is_what_was_asked_for(seed: int, index: int, snr: float) -> None:
-    mixture = Mixer(CONFIG.plain(), *banks(), seed=seed)([index], [snr])
+    mixture = Mixer(CONFIG.without_augmentation(), *banks(), seed=seed)([index], [snr])
     assert float(mixture.snr_db[0]) == pytest.approx(snr, abs=0.01)
     noise = (mixture.noisy - mixture.clean)[0].square().mean()
     speech = active_power(mixture.clean[0], RATE)[0]
@@ -134,7 +134,7 @@ def test_a_resumed_run_has_every_example_once(
 @given(count=st.integers(1, 9), first=st.integers(0, 100))
 def test_a_pool_goes_round_with_each_example_once(count: int, first: int) -> None:
     mixer = Mixer(MixConfig(seconds=0.05), *banks(), seed=3)
-    pool = Pool(mixer, torch.arange(count).float())
+    pool = LabelledPool(mixer, torch.arange(count).float())
     round_ = pool(range(first, first + count))
     assert sorted(round_.label.tolist()) == list(range(count))
     expected = mixer([int(label) for label in round_.label])

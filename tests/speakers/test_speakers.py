@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from adaptation.conftest import RATE, voice
 from cli.conftest import Run, sese  # noqa: F401
 from sese.core.errors import InputError
-from sese.data.plans import MixConfig
+from sese.data.mix_config import MixConfig
 from sese.nn import checkpoint
 from sese.nn.backbones.local_experts import LocalExpertsConfig
 from sese.speakers import assembly, autoencoder, embedding, groups

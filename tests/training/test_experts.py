@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sese.core.errors import InputError
+from sese.data.mix_config import MixConfig
 from sese.data.mixing import Mixer, Mixture
-from sese.data.plans import MixConfig
 from sese.data.synthetic import synthetic_banks
 from sese.nn.policies.fixed import level_plan
 from sese.training.config import read

@@ -13,7 +13,8 @@ from sese.core.errors import plain
 if TYPE_CHECKING:
     from sese.data.bank import Bank
     from sese.data.corpora import Corpus, Recording
-    from sese.data.plans import MixConfig, Plan
+    from sese.data.mix_config import MixConfig
+    from sese.data.mixture_spec import MixtureSpec
     from sese.data.selection import Row
 
 ACTIVITY_COLUMNS = ("file", "kind", "begin_s", "end_s", "speaker")
@@ -132,14 +133,16 @@ def mix(
 
     from sese.core.errors import InputError
     from sese.core.files import replacing, require_new
-    from sese.data.loaders import build, stratified
-    from sese.data.mixing import MixConfig, Mixer
+    from sese.data.batches import stratified
+    from sese.data.corpus_banks import load_banks
+    from sese.data.mix_config import MixConfig
+    from sese.data.mixing import Mixer
 
     require_new(out)
-    config = MixConfig(seconds=seconds, snr_db=snr, level_dbfs=level).plain(reverb)
+    config = MixConfig(seconds=seconds, snr_db=snr, level_dbfs=level).without_augmentation(reverb)
     if activity != 0:
         config = replace(config, conversation=1.0, activity=activity)
-    banks = build([folder], cache_dir=cache, split=None)
+    banks = load_banks([folder], cache_dir=cache, split=None)
     if reverb > 0 and banks.rir is None:
         raise InputError(f"mix --reverb {reverb}: {folder} has no room responses; add rir/ or leave it out")
     mixer = Mixer(config, banks.speech, banks.noise, banks.rir, seed)
@@ -151,15 +154,15 @@ def mix(
             table = csv.writer(file)
             table.writerow(["file", "snr_db", "speaker", "noise", "speech_files", "noise_file", "rir_file"])
             for i, value in enumerate(stratified(*config.snr_db, clips, seed)):
-                mixture, plan, name = mixer([i], [float(value)]), mixer.plan(i), f"{i:05d}.wav"
+                mixture, spec, name = mixer([i], [float(value)]), mixer.sampler(i), f"{i:05d}.wav"
                 for side, sound in (("clean", mixture.clean), ("noisy", mixture.noisy)):
                     soundfile.write(
                         made / side / name, sound[0, 0].numpy(), config.sample_rate, subtype="PCM_16"
                     )
-                speech, noise = [piece[0] for piece in plan.speech], plan.noise[0][0]
-                if plan.turns is not None:
-                    speech = [piece.recording for turn in plan.turns for piece in turn.pieces]
-                    activities += [(name, *interval) for interval in _activity(plan, config, banks.speech)]
+                speech, noise = [piece[0] for piece in spec.speech], spec.noise[0][0]
+                if spec.turns is not None:
+                    speech = [piece.recording for turn in spec.turns for piece in turn.pieces]
+                    activities += [(name, *interval) for interval in _activity(spec, config, banks.speech)]
                 speakers = dict.fromkeys(banks.speech.group_names[banks.speech.groups[s]] for s in speech)
                 table.writerow(
                     [
@@ -169,7 +172,7 @@ def mix(
                         banks.noise.group_names[banks.noise.groups[noise]],
                         ";".join(_short(banks.speech.paths[s], folder) for s in speech),
                         _short(banks.noise.paths[noise], folder),
-                        _short(banks.rir.paths[plan.rir], folder) if banks.rir and plan.rir >= 0 else "",
+                        _short(banks.rir.paths[spec.rir], folder) if banks.rir and spec.rir >= 0 else "",
                     ]
                 )
         if activity != 0:
@@ -180,18 +183,18 @@ def mix(
     typer.echo(f"{clips} clips in {out}")
 
 
-def _activity(plan: Plan, config: MixConfig, speech: Bank) -> Iterator[tuple[str, str, str, str]]:
+def _activity(spec: MixtureSpec, config: MixConfig, speech: Bank) -> Iterator[tuple[str, str, str, str]]:
     """Return (kind, beginning in s, end in s, speaker) of the turns and of the noise, within the clip.
 
     In a room a turn lasts as long as the reflections that belong to the target.
     """
     time, rate = config.time, config.sample_rate
-    echo = round((config.early_ms / 1000 + ROOM_S) * rate) if plan.rir >= 0 else 0
-    for turn in plan.turns or ():
+    echo = round((config.early_ms / 1000 + ROOM_S) * rate) if spec.rir >= 0 else 0
+    for turn in spec.turns or ():
         begin, end = max(turn.begin, 0), min(turn.end + echo, time)
         speaker = speech.group_names[speech.groups[turn.pieces[0].recording]]
         yield "speech", f"{begin / rate:.6f}", f"{end / rate:.6f}", speaker
-    first, length = plan.no_noise or (time, 0)
+    first, length = spec.no_noise or (time, 0)
     for begin, end in ((0, first), (first + length, time)):
         if end > begin:
             yield "noise", f"{begin / rate:.6f}", f"{end / rate:.6f}", ""

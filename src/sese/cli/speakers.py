@@ -59,7 +59,7 @@ def verify(
 
     require("train", "torch", "safetensors")
     from sese.core.errors import InputError
-    from sese.data.plans import MixConfig
+    from sese.data.mix_config import MixConfig
     from sese.evaluation import report
     from sese.speakers.clips import speaker_clips, unseen
     from sese.speakers.embedding import load

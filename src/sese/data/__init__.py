@@ -1,1 +1,1 @@
-"""Corpora on disk, decoded banks of recordings, and noisy mixtures made from them on the fly."""
+"""Corpora on disk, banks of decoded recordings, and noisy mixtures computed from them on demand."""

@@ -1,14 +1,14 @@
-"""What a folder of audio holds: clean speech, noise, room responses, and pairs of clean and noisy files.
+"""Search of folders for clean speech, noise, room responses, and pairs of clean and noisy files.
 
-`scan` reads headers only (and the samples of floating-point files, which alone can hold NaN), so it takes
-about a second for ten thousand files. Five layouts are understood:
+`scan` reads only headers, and the samples of floating-point files, which may be NaN. It takes about a second
+for ten thousand files. Five layouts are understood:
 
 - a corpus root: `clean/<source>/<speaker>/*` or `clean/<speaker>/*`, `noise/<category>/*`, `rir/*`
-  (`speech/` may stand for `clean/`);
+  (`speech/` is an alias of `clean/`);
 - VoiceBank+DEMAND as published: `clean_trainset_28spk_wav/`, `noisy_testset_wav/`, ...;
 - a paired folder: `clean/*` and `noisy/*` with equal file names;
 - LibriSpeech and LibriTTS as published, anywhere in a folder: `<speaker>/<chapter>/<speaker>-<chapter>-*`;
-- any other folder of audio, of the role the caller names (speech if none).
+- any other folder of audio, whose kind the caller gives (default: speech).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AUDIO = frozenset(
     (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".w64", ".wav")
 )
 SELECTION = "selection.csv"  # the manifest of `sese data select`
-UNKNOWN = "unknown"  # the group of speech whose speaker nothing tells
+UNKNOWN = "unknown"  # group of speech whose speaker is unknown
 
 _FOLDERS: dict[str, Kind] = {"clean": "speech", "speech": "speech", "noise": "noise", "rir": "rir"}
 _VOICEBANK = re.compile(r"^(clean|noisy)_(train|test)set(?:_(\d+spk))?(?:_wav)?$")
@@ -45,9 +45,15 @@ _LIBRI = re.compile(r"(?:^|/)(\d+)/(\d+)/\1[-_]\2[-_]\d[^/]*$")  # speaker, chap
 
 @dataclass(frozen=True)
 class Recording:
-    """A readable audio file: `group` is the speaker or the noise category, `frames` samples per channel.
+    """A readable audio file.
 
-    minus: a file of the same rate and length to subtract: noisy speech minus its clean side is the noise.
+    Attributes:
+        path: File.
+        group: Speaker or noise category.
+        frames: Samples per channel.
+        sample_rate: Sample rate in Hz.
+        kind: Speech, noise or room response.
+        subtract: File of the same rate and length to subtract. Noise is noisy speech minus clean speech.
     """
 
     path: Path
@@ -55,10 +61,11 @@ class Recording:
     frames: int
     sample_rate: int
     kind: Kind
-    minus: Path | None = None
+    subtract: Path | None = None
 
     @property
     def seconds(self) -> float:
+        """Length in seconds."""
         return self.frames / self.sample_rate
 
 
@@ -72,9 +79,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All that a folder holds. `pairs` are (clean, noisy); their clean files are in `speech` too.
+    """Recordings of one or more folders.
 
-    dropped: files that `selection.csv` leaves out, and why.
+    Attributes:
+        speech, noise, rir: Recordings of each kind.
+        pairs: Pairs of a clean and a noisy recording. The clean recordings are in `speech` too.
+        problems: Files that cannot be used, and why.
+        licences: Files with a licence.
+        dropped: Files that `selection.csv` leaves out, and why.
     """
 
     speech: tuple[Recording, ...] = ()
@@ -86,6 +98,7 @@ class Corpus:
     dropped: tuple[Problem, ...] = ()
 
     def __add__(self, other: Corpus) -> Corpus:
+        """Return the recordings of both."""
         return Corpus(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
@@ -94,13 +107,18 @@ def scan(
 ) -> Corpus:
     """Find the recordings in a folder and its subfolders.
 
-    role: takes every audio file as this kind, whatever the folders are called; None: by the layout.
-    split: which half of a VoiceBank+DEMAND folder to take (None: both); other layouts ignore it.
-    selection: leaves out what `selection.csv` in the folder drops (see `sese data select`).
+    Files that cannot be read, are empty or have non-finite samples are listed in `problems`. Hidden files and
+    files without an audio extension are ignored.
 
-    Files that cannot be read, are empty or hold non-finite samples are named in `problems`. Hidden files
-    and files without an audio extension are passed over. Raises InputError if the folder does not exist, or
-    if its `selection.csv` is damaged.
+    Args:
+        folder: Folder to search.
+        role: Kind of every audio file, whatever the names of the folders. None: the layout decides.
+        split: Half of a VoiceBank+DEMAND folder to read. None: both. Other layouts ignore it.
+        selection: Whether to leave out the files that `selection.csv` in the folder drops, see
+            `sese data select`.
+
+    Raises:
+        InputError: The folder does not exist, or its `selection.csv` is damaged.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -124,33 +142,33 @@ def scan(
 
 
 def has_layout(root: Path) -> bool:
-    """Return whether folders in a root say which of its files are speech, noise or room responses."""
+    """Return whether the names of the subfolders tell speech, noise and room responses apart."""
     return any((root / name).is_dir() for name in _FOLDERS)
 
 
 def _selected(found: Corpus, root: Path) -> Corpus:
-    """Leave out the files, and the pairs with a file, whose verdict in the manifest is `drop`."""
+    """Return the recordings and pairs without the files that `selection.csv` drops."""
     rows = read_selection(root / SELECTION)
     reasons = {row["path"]: row["reason"] for row in rows if row["verdict"] == "drop"}
 
-    def stays(record: Recording) -> bool:
+    def keep(record: Recording) -> bool:
         return manifest_path(record.path, root) not in reasons
 
     sides = (record for pair in found.pairs for record in pair)
     every = (*found.speech, *found.noise, *found.rir, *sides)
-    dropped = sorted({record.path for record in every if not stays(record)})
+    dropped = sorted({record.path for record in every if not keep(record)})
     return replace(
         found,
-        speech=tuple(filter(stays, found.speech)),
-        noise=tuple(filter(stays, found.noise)),
-        rir=tuple(filter(stays, found.rir)),
-        pairs=tuple(pair for pair in found.pairs if all(map(stays, pair))),
+        speech=tuple(filter(keep, found.speech)),
+        noise=tuple(filter(keep, found.noise)),
+        rir=tuple(filter(keep, found.rir)),
+        pairs=tuple(pair for pair in found.pairs if all(map(keep, pair))),
         dropped=tuple(Problem(path, reasons[manifest_path(path, root)]) for path in dropped),
     )
 
 
 def read_selection(manifest: Path) -> list[dict[str, str]]:
-    """Return the rows of a manifest of `sese data select`, which have at least a path, verdict and reason.
+    """Return the rows of a `selection.csv`, each with at least the columns path, verdict and reason.
 
     Raises:
         InputError: The manifest is damaged.
@@ -171,24 +189,28 @@ def read_selection(manifest: Path) -> list[dict[str, str]]:
 
 
 def manifest_path(path: Path, root: Path) -> str:
-    """Return how a manifest in `root` names a file: by its relative path with forward slashes."""
-    return spelled(path.relative_to(root).as_posix())
+    """Return the path of a file relative to `root`, with forward slashes, as `selection.csv` writes it."""
+    return as_utf8(path.relative_to(root).as_posix())
 
 
-def spelled(name: str) -> str:
-    """Return the name of a file or folder as valid UTF-8; bytes that are none are escaped."""
+def as_utf8(name: str) -> str:
+    """Return the name of a file or folder as valid UTF-8, with escapes for invalid bytes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def check_disjoint(train: Corpus, val: Corpus) -> None:
-    """Raise InputError if a speaker, or a recording (same file name, size and bytes), is in both corpora.
+    """Check that two corpora have no speaker and no recording in common.
 
-    Speakers are compared by name; those called "unknown" can only be compared by recording.
+    Speakers are compared by name, except unknown ones. Recordings are the same if file name and content are
+    equal.
+
+    Raises:
+        InputError: A speaker or a recording is in both.
     """
     speakers = {r.group for r in train.speech} & {r.group for r in val.speech} - {UNKNOWN}
     if speakers:
         raise InputError(
-            f"validation speech: {_some(speakers)} in the training speech too; "
+            f"validation speech: {_first_names(speakers)} in the training speech too; "
             "keep each speaker in one of the two, or validation measures memory"
         )
     for kind in KINDS:
@@ -203,7 +225,7 @@ def check_disjoint(train: Corpus, val: Corpus) -> None:
         }
         if shared:
             raise InputError(
-                f"validation {kind}: {_some(shared)} in the training {kind} too (the same file); "
+                f"validation {kind}: {_first_names(shared)} in the training {kind} too (the same file); "
                 "keep each recording in one of the two"
             )
 
@@ -212,13 +234,15 @@ def _name_and_size(record: Recording) -> tuple[str, int]:
     return record.path.name, record.path.stat().st_size
 
 
-def _some(names: Iterable[str], most: int = 3) -> str:
+def _first_names(names: Iterable[str], most: int = 3) -> str:
+    """Return the first names in alphabetical order and the number of others, followed by "is" or "are"."""
     ordered = sorted(names)
     more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
     return f"{', '.join(ordered[:most])}{more} {'is' if len(ordered) == 1 else 'are'}"
 
 
 def _by_role(root: Path, without: str = "") -> Corpus:
+    """Return the recordings of subfolders that are named by kind, except the subfolder `without`."""
     found = Corpus()
     for name, kind in _FOLDERS.items():
         if name != without and (root / name).is_dir():
@@ -227,6 +251,7 @@ def _by_role(root: Path, without: str = "") -> Corpus:
 
 
 def _voicebank(root: Path, split: Split | None) -> Corpus:
+    """Return the recordings of a VoiceBank+DEMAND folder."""
     sides: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
     for child in sorted(root.iterdir()):
         match = _VOICEBANK.match(child.name)
@@ -242,7 +267,7 @@ def _voicebank(root: Path, split: Split | None) -> Corpus:
 
 
 def _paired(clean_root: Path, noisy_root: Path) -> Corpus:
-    """Pairs by the path below the two folders; what stands on one side only is a problem."""
+    """Return the pairs of files with the same relative path; a file without a partner is a problem."""
     clean, noisy = _records(clean_root, "speech"), _records(noisy_root, "speech")
     partner = {r.path.relative_to(noisy_root): r for r in noisy.speech}
     pairs, problems = [], list(clean.problems + noisy.problems)
@@ -259,6 +284,7 @@ def _paired(clean_root: Path, noisy_root: Path) -> Corpus:
 
 
 def _records(root: Path, kind: Kind) -> Corpus:
+    """Return all audio files below a folder, as recordings of one kind."""
     records: list[Recording] = []
     problems: list[Problem] = []
     for path in sorted(root.rglob("*")):
@@ -266,7 +292,7 @@ def _records(root: Path, kind: Kind) -> Corpus:
         if path.suffix.lower() not in AUDIO or any(part.startswith(".") for part in parts):
             continue
         try:
-            frames, rate = _measure(path)
+            frames, rate = _length_and_rate(path)
         except (OSError, RuntimeError, ValueError) as error:
             problems.append(Problem(path, " ".join(str(error).split())))
         else:
@@ -275,6 +301,7 @@ def _records(root: Path, kind: Kind) -> Corpus:
 
 
 def _group(path: Path, root: Path, kind: Kind) -> str:
+    """Return the speaker or noise category of a file, from its path."""
     libri = _LIBRI.search(path.as_posix()) if kind == "speech" else None
     if libri:
         return libri[1]
@@ -286,8 +313,12 @@ def _group(path: Path, root: Path, kind: Kind) -> str:
     return match[1] if match else UNKNOWN
 
 
-def _measure(path: Path) -> tuple[int, int]:
-    """(frames, sample rate); ValueError if there is nothing to use in the file."""
+def _length_and_rate(path: Path) -> tuple[int, int]:
+    """Return the samples per channel and the sample rate in Hz of a file.
+
+    Raises:
+        ValueError: The file is empty or has non-finite samples.
+    """
     if path.stat().st_size == 0:
         raise ValueError("the file is empty (0 bytes)")
     info = soundfile.info(native_name(path))

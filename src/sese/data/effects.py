@@ -1,4 +1,4 @@
-"""Effects on clips [row, time] that a filter does not make: fades, changes of level, gaps, sines, mu-law."""
+"""Effects on clips [row, time] that are not filters: fades, changes of level, gaps, sines and mu-law."""
 
 from __future__ import annotations
 
@@ -8,23 +8,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GAP_FADE_S = 0.002  # before and after a gap
-MU_LAW_SCALE, MU_LAW_BIAS = 8159.0, 33.0  # of G.711: full scale, and what is added to bend the curve
+GAP_FADE_S = 0.002  # length of the fades before and after a gap
+MU_LAW_SCALE, MU_LAW_BIAS = 8159.0, 33.0  # G.711: full scale, and the offset that makes the segments double
+_SINE_BLOCK = 256  # samples
 
 
-def fades(places: Sequence[tuple[int, int]], time: int, device: torch.device) -> Tensor:
-    """Gains [row, time] that go from 0 to 1, or back, around a place.
+def fades(positions: Sequence[tuple[int, int]], time: int, device: torch.device) -> Tensor:
+    """Return gains that rise from 0 to 1, or fall from 1 to 0.
 
-    places: of each row (middle of the fade, its length) in samples; a negative length goes from 1 to 0.
+    Args:
+        positions: Middle and length of the fade of each row, in samples. A negative length falls.
+        time: Samples in a clip.
+        device: Device of the result.
+
+    Returns:
+        Gains, float32 [row, time].
     """
-    middle, length = torch.tensor(places, dtype=torch.float32, device=device).T[..., None]
+    middle, length = torch.tensor(positions, dtype=torch.float32, device=device).T[..., None]
     return ((torch.arange(time, device=device) - middle) / length + 0.5).clamp_(0.0, 1.0)
 
 
 def level_changes(changes: Sequence[tuple[float, int, int]], time: int, device: torch.device) -> Tensor:
-    """Gains [row, time] that are 1 and change once, without a corner.
+    """Return gains that are 1 at first and change once, smoothly.
 
-    changes: of each row (dB, first sample of the change, samples until it is complete).
+    Args:
+        changes: Change in dB, first sample of the change, and its length in samples, of each row.
+        time: Samples in a clip.
+        device: Device of the result.
+
+    Returns:
+        Gains, float32 [row, time].
     """
     decibels, begin, length = torch.tensor(changes, dtype=torch.float32, device=device).T[..., None]
     done = ((torch.arange(time, device=device) - begin) / length).clamp_(0.0, 1.0)
@@ -32,42 +45,57 @@ def level_changes(changes: Sequence[tuple[float, int, int]], time: int, device: 
     return smooth.mul_(10 ** (decibels / 20) - 1).add_(1)
 
 
-def gaps(places: Sequence[Sequence[tuple[int, int]]], time: int, fade: int, device: torch.device) -> Tensor:
-    """Gains [row, time] that are 0 in gaps, with a fade of `fade` samples on either side, and else 1.
+def gaps(
+    positions: Sequence[Sequence[tuple[int, int]]], time: int, fade: int, device: torch.device
+) -> Tensor:
+    """Return gains that are 0 in gaps and 1 elsewhere, with fades on both sides of each gap.
 
-    places: of each row, (first sample, length) of each of its gaps, which may overlap.
+    Args:
+        positions: First sample and length of each gap, for each row. Gaps may overlap.
+        time: Samples in a clip.
+        fade: Length of a fade in samples, outside the gap.
+        device: Device of the result.
+
+    Returns:
+        Gains, float32 [row, time].
     """
-    gains = torch.ones(len(places), time, device=device)
-    flat = [(row, *place) for row, of_row in enumerate(places) for place in of_row]
+    gains = torch.ones(len(positions), time, device=device)
+    flat = [(row, *gap) for row, row_gaps in enumerate(positions) for gap in row_gaps]
     row, begin, length = torch.tensor(flat, device=device).T[..., None]
-    # Around each gap as many samples as around the longest: [gap, sample].
-    t = torch.arange(-fade, max(place[2] for place in flat) + fade, device=device)
-    outside = torch.maximum(-t, t - length + 1)  # samples to the gap, 0 or less in it
-    gain = (outside / (fade + 1)).clamp_(0.0, 1.0)
+    # Each gap gets as many samples as the longest: [gap, sample].
+    t = torch.arange(-fade, max(gap[2] for gap in flat) + fade, device=device)
+    distance = torch.maximum(-t, t - length + 1)  # samples to the gap; 0 or less within it
+    gain = (distance / (fade + 1)).clamp_(0.0, 1.0)
     t = begin + t
     gain.masked_fill_((t < 0) | (t >= time), 1.0)
-    where = row * time + t.clamp_(0, time - 1)
-    gains.view(-1).scatter_reduce_(0, where.flatten(), gain.flatten(), "amin")
+    index = row * time + t.clamp_(0, time - 1)
+    gains.view(-1).scatter_reduce_(0, index.flatten(), gain.flatten(), "amin")
     return gains
 
 
 def sines(
     partials: Sequence[Sequence[tuple[float, float, float]]], time: int, rate: int, device: torch.device
 ) -> Tensor:
-    """Sums of sines: [row, time].
+    """Return sums of sines.
 
-    A sine of a sum is a sum of two products: sines are computed for the first sample of each block, and for
-    each sample of one block, and products of matrices make the rest.
+    The sine of a sum of two angles is a sum of two products. So sines are computed only for the first sample
+    of each block and for the samples of one block, and matrix products give all others.
 
-    partials: of each row, (Hz, amplitude, phase in cycles) of each of its sines.
+    Args:
+        partials: Frequency in Hz, amplitude, and phase in cycles of each sine, for each row.
+        time: Samples in a clip.
+        rate: Sample rate in Hz.
+        device: Device of the result.
+
+    Returns:
+        Clips, float32 [row, time].
     """
-    block = 256
     most = max(map(len, partials))
     silent = (0.0, 0.0, 0.0)
     padded = np.array([[*row, *[silent] * (most - len(row))] for row in partials])  # [row, sine, 3]
     hertz, amplitude, phase = np.moveaxis(padded, 2, 0)[..., None]
-    starts = 2 * np.pi * (hertz / rate * np.arange(0, time, block) + phase)
-    within = 2 * np.pi * hertz / rate * np.arange(block)
+    starts = 2 * np.pi * (hertz / rate * np.arange(0, time, _SINE_BLOCK) + phase)
+    within = 2 * np.pi * hertz / rate * np.arange(_SINE_BLOCK)
     left = amplitude[..., None] * np.stack([np.sin(starts), np.cos(starts)], axis=2)  # [row, sine, 2, block]
     right = np.stack([np.cos(within), np.sin(within)], axis=2)
     first, second = (
@@ -77,10 +105,11 @@ def sines(
 
 
 def mu_law(clips: Tensor) -> Tensor:
-    """Clips in [-1, 1] after coding in 8 bits and decoding, by the mu-law curve of G.711.
+    """Return clips in [-1, 1] after encoding to 8-bit mu-law (G.711) and decoding.
 
-    For each sign the curve has eight segments of sixteen steps, which double from one segment to the next.
-    So has a binary number of which the exponent and four bits of the fraction are kept.
+    For each sign, the curve has eight segments of sixteen equal steps, and each segment is twice as long as
+    the one before. A floating-point number has this structure too: keeping the exponent and four bits of the
+    fraction rounds to the same steps.
     """
     size = (clips.abs() * MU_LAW_SCALE).clamp_(max=MU_LAW_SCALE - 1).add_(MU_LAW_BIAS)
     size.view(torch.int32).bitwise_and_(-1 << 19).bitwise_or_(1 << 18)  # the middle of the step

@@ -1,7 +1,7 @@
 """Measure the recordings of a corpus and decide which of them are good enough to train on.
 
-`measure` describes one signal. `judge` compares the result with limits. `select` does both for a whole
-folder and `write` saves the verdicts as `selection.csv`, which `sese.data.corpora.scan` obeys.
+`measure` measures one signal. `judge` compares the result with limits. `select` does both for a whole folder,
+and `write` saves the verdicts as `selection.csv`, which `sese.data.corpora.scan` applies.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import soundfile
 from sese.audio.files import native_name
 from sese.core.errors import InputError
 from sese.core.files import replacing
-from sese.data.corpora import Kind, Recording, has_layout, manifest_path, read_selection, scan, spelled
+from sese.data.corpora import Kind, Recording, as_utf8, has_layout, manifest_path, read_selection, scan
 from sese.evaluation.parallel import job_count, parallel
 
 COLUMNS = (
     *("path", "role", "group", "seconds", "snr_db", "bandwidth_hz", "level_dbfs", "clipped", "gated"),
     *("verdict", "reason"),
 )
-_FORMS = {
+_FORMATS = {
     "seconds": ".3f", "snr_db": ".1f", "bandwidth_hz": ".0f", "level_dbfs": ".1f", "clipped": "d",
     "gated": ".3f",
 }  # fmt: skip
 FRAME_SECONDS = 0.02  # length of a frame for levels
 SPEECH_RANGE_DB = 20.0  # frames within this range of the 95th percentile count as active
-GATED_DBFS = -84.0  # quieter than twice the step of 16 bits: no microphone is so quiet
-BAND_RANGE_DB = 60.0  # the band ends where the spectrum falls by this much under its maximum
+GATED_DBFS = -84.0  # quieter than two steps of 16 bits; no microphone is that quiet
+BAND_RANGE_DB = 60.0  # the band ends where the spectrum is this far below its maximum
 CLIPPED_RUN = 4  # samples in a row at the peak
 
 
@@ -193,10 +193,10 @@ def select(
 ) -> list[Row]:
     """Measure the recordings of a folder and judge them.
 
-    An existing `selection.csv` does not matter: all files are measured.
+    All files are measured, whatever an existing `selection.csv` says.
 
     Args:
-        folder: Corpus, or plain folder of audio of this role.
+        folder: Corpus, or any folder of audio of this role.
         role: `speech` or `noise`.
         limits: Limits. None: the defaults of the role.
         jobs: Number of processes. None: one per core.
@@ -217,11 +217,12 @@ def select(
     for record, measures in zip(recordings, measured, strict=True):
         path = manifest_path(record.path, folder)
         reasons = judge(measures, limits) if measures else ("unreadable",)
-        rows.append(Row(path, role, spelled(record.group), measures, reasons))
+        rows.append(Row(path, role, as_utf8(record.group), measures, reasons))
     return rows if limits.cap_minutes is None else _capped(rows, 60 * limits.cap_minutes)
 
 
 def _measure_file(path: Path) -> Measures | None:
+    """Return the measures of a file, or None if it cannot be decoded."""
     try:
         samples, rate = soundfile.read(native_name(path), dtype="float32")
     except (OSError, RuntimeError, ValueError):
@@ -230,9 +231,9 @@ def _measure_file(path: Path) -> Measures | None:
 
 
 def _capped(rows: list[Row], seconds: float) -> list[Row]:
-    """Drop recordings of groups that are longer than the cap.
+    """Drop recordings of each group that would exceed `seconds` in total.
 
-    Of speech, the recordings with the highest SNR stay; of noise, the first by name.
+    Speech recordings with the highest SNR are kept first, noise recordings in the order of their names.
     """
     order = sorted(
         (row for row in rows if row.measures and not row.reasons),
@@ -250,7 +251,7 @@ def _capped(rows: list[Row], seconds: float) -> list[Row]:
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
-    """Write the manifest. Rows of the other role that are in the file already stay.
+    """Write `selection.csv`; rows of the other role that are already in the file are kept.
 
     Raises:
         InputError: The file that is there is damaged, or the file cannot be written.
@@ -264,8 +265,8 @@ def write(rows: Sequence[Row], path: Path) -> None:
         values = dict.fromkeys(COLUMNS, "")
         values |= {"path": row.path, "role": row.role, "group": row.group}
         if row.measures:
-            for name, form in _FORMS.items():
-                values[name] = format(getattr(row.measures, name), form)
+            for name, spec in _FORMATS.items():
+                values[name] = format(getattr(row.measures, name), spec)
         values["verdict"], values["reason"] = "drop" if row.reasons else "keep", " ".join(row.reasons)
         lines.append(values)
     try:

@@ -1,4 +1,4 @@
-"""Speech-like and noise-like signals, for tests and for trials without any corpus."""
+"""Speech-like and noise-like signals, for tests and trials without a corpus."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from sese.data.bank import Bank
 from sese.data.corpora import Corpus
-from sese.data.loaders import Banks
+from sese.data.corpus_banks import Banks
 
 
 def synthetic_banks(sample_rate: int, seed: int, recordings: int = 8, seconds: float = 4.0) -> Banks:
-    """Banks of voiced syllables with pauses, and of coloured noise.
+    """Generate a bank of voiced syllables with pauses, and a bank of coloured noise.
 
     Args:
-        sample_rate: in Hz.
-        seed: of everything.
-        recordings: of each kind.
-        seconds: length of each recording.
+        sample_rate: Sample rate in Hz.
+        seed: Seed of all signals.
+        recordings: Number of recordings in each bank.
+        seconds: Length of each recording in seconds.
     """
     rng = np.random.default_rng(seed)
     length = int(seconds * sample_rate)
@@ -28,7 +28,7 @@ def synthetic_banks(sample_rate: int, seed: int, recordings: int = 8, seconds: f
 
 
 def _syllables(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
-    """Harmonics of a gliding pitch under a syllable-rate envelope."""
+    """Return harmonics of a gliding pitch with an envelope of syllables, float64 [sample]."""
     t = np.arange(length) / sample_rate
     pitch = rng.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * rng.uniform(0.5, 2) * t))
     phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
@@ -40,7 +40,7 @@ def _syllables(rng: np.random.Generator, length: int, sample_rate: int) -> np.nd
 
 
 def _coloured(rng: np.random.Generator, length: int) -> np.ndarray:
-    """Noise whose spectrum falls with a random slope."""
+    """Return noise whose spectrum falls with a random slope, float64 [sample]."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
     slope = (1 + np.arange(len(spectrum))) ** -rng.uniform(0, 0.7)
     noise = np.fft.irfft(spectrum * slope, length)
@@ -48,6 +48,7 @@ def _coloured(rng: np.random.Generator, length: int) -> np.ndarray:
 
 
 def _bank(signals: list[np.ndarray], sample_rate: int, name: str) -> Bank:
+    """Return a bank of signals, each in a group of its own."""
     lengths = np.array([len(signal) for signal in signals], dtype=np.int64)
     return Bank(
         samples=np.concatenate([np.round(signal * 32767).astype(np.int16) for signal in signals]),

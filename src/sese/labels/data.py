@@ -17,9 +17,9 @@ from sese.core.checks import inner_shares
 from sese.core.errors import InputError
 from sese.core.untrusted import read_table
 from sese.data.bank import Bank
-from sese.data.loaders import Banks, build
+from sese.data.corpus_banks import Banks, load_banks
+from sese.data.mix_config import MixConfig
 from sese.data.mixing import Mixer
-from sese.data.plans import MixConfig
 from sese.labels.network import LabelNetConfig
 
 ACTIVE_DB = -35.0
@@ -103,19 +103,19 @@ class LabelledClips:
         self.task, self.net, self.seed = task, net, seed
         roots = config.train if roots is None else roots
         cache = config.cache_dir or None
-        banks: Banks = build(roots, sample_rate=net.sample_rate, cache_dir=cache)
+        banks: Banks = load_banks(roots, sample_rate=net.sample_rate, cache_dir=cache)
         speech, noise = banks.speech, banks.noise
         self.sexes: np.ndarray | None = None
         if task == "speaker_sex":
             sexes = read_sexes(Path(config.labels), speech)
-            speech, self.sexes = speech.only(np.isfinite(sexes)), sexes[np.isfinite(sexes)]
+            speech, self.sexes = speech.subset(np.isfinite(sexes)), sexes[np.isfinite(sexes)]
         if part != "all":
             voices = speakers_of(speech, config.held_out, seed, part)
             self.sexes = None if self.sexes is None else self.sexes[voices]
-            speech = speech.only(voices)
-            noise = noise.only(noises_of(noise, config.held_out, seed, part))
+            speech = speech.subset(voices)
+            noise = noise.subset(noises_of(noise, config.held_out, seed, part))
         mix = MixConfig(sample_rate=net.sample_rate, seconds=config.seconds, snr_db=config.snr_db)
-        mix = replace(mix.plain(), silence=0.0)
+        mix = replace(mix.without_augmentation(), silence=0.0)
         # Clips that choose and test differ from those that train, whoever speaks.
         self.mixer = Mixer(
             mix, speech, noise, None, {"train": 3 * seed, "held_out": 3 * seed + 1}.get(part, 0)
@@ -127,7 +127,7 @@ class LabelledClips:
         noisy, clean = mixture.noisy[:, 0], mixture.clean[:, 0]
         frames = 1 + (noisy.shape[1] - self.net.n_fft) // self.net.hop_length
         if self.sexes is not None:
-            spoken = [self.mixer.plan(int(number)).speech[0][0] for number in numbers]
+            spoken = [self.mixer.sampler(int(number)).speech[0][0] for number in numbers]
             target = torch.tensor(self.sexes[spoken], dtype=torch.float32)
             return Labelled(noisy, target[:, None].expand(-1, frames))
         silenced = torch.stack([self._silence(int(number), noisy.shape[1]) for number in numbers])

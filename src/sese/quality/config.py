@@ -10,7 +10,7 @@ from typing import Literal
 
 from sese.core.checks import above_zero, at_least, inner_shares
 from sese.core.errors import InputError
-from sese.data.plans import MixConfig
+from sese.data.mix_config import MixConfig
 from sese.predictor.design import Design
 from sese.training.config_file import build, read_values
 

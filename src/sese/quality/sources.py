@@ -15,9 +15,9 @@ from sese.core.errors import InputError
 from sese.core.untrusted import read_table
 from sese.data.bank import Bank
 from sese.data.corpora import UNKNOWN, Problem, check_disjoint
-from sese.data.loaders import Banks, build
+from sese.data.corpus_banks import Banks, load_banks
+from sese.data.labelled_pool import mixtures_hash
 from sese.data.mixing import MixConfig, Mixer
-from sese.data.pool import key_of
 from sese.evaluation.metrics import pesq_wb
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
 from sese.evaluation.suite import default_budgets
@@ -80,7 +80,9 @@ class Mixtures:
     def key(self) -> str:
         """Of the mixtures, the chances and the models."""
         data = self.data
-        digest = hashlib.sha256(f"{_FORMAT} {key_of(self.mixer())} {data.enhanced} {data.limited}".encode())
+        digest = hashlib.sha256(
+            f"{_FORMAT} {mixtures_hash(self.mixer())} {data.enhanced} {data.limited}".encode()
+        )
         for model in data.models:
             digest.update(find_model(model).read_bytes())
         return digest.hexdigest()[:16]
@@ -90,7 +92,7 @@ class Mixtures:
         mixer, levels, rate = self.mixer(), levels_of(self.data.models), self.mix.sample_rate
 
         def make(index: int) -> tuple[NDArray[np.int16], Row]:
-            mixture, plan = mixer([index]), mixer.plan(index)
+            mixture, spec = mixer([index]), mixer.sampler(index)
             noisy, clean = mixture.noisy[0, 0].numpy(), mixture.clean[0, 0].numpy()
             kind, which, share = np.random.default_rng([self.seed, index]).random(3)
             made, audio = MIXTURE, noisy
@@ -101,8 +103,8 @@ class Mixtures:
                     kept = KEPT[0] + share * (KEPT[1] - KEPT[0])
                     audio, made = kept * noisy + (1 - kept) * audio, LIMITED
             samples, score = scored(clean, audio, rate)
-            speaker = int(self.banks.speech.groups[plan.speech[0][0]])
-            return samples, (score, float(mixture.snr_db[0]), speaker, plan.noise[0][0], made)
+            speaker = int(self.banks.speech.groups[spec.speech[0][0]])
+            return samples, (score, float(mixture.snr_db[0]), speaker, spec.noise[0][0], made)
 
         return make
 
@@ -189,10 +191,10 @@ def split_banks(
         InputError: no speech, no noise, or nothing left on one side.
     """
     cache = data.cache_dir or None
-    train = build(data.train, sample_rate=sample_rate, cache_dir=cache)
+    train = load_banks(data.train, sample_rate=sample_rate, cache_dir=cache)
     _tell(train.problems, report)
     if data.validation:
-        validation = build(
+        validation = load_banks(
             data.validation, sample_rate=sample_rate, cache_dir=cache, split=None, use="validation"
         )
         check_disjoint(train.corpus, validation.corpus)

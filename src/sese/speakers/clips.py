@@ -19,9 +19,10 @@ from sese.core.checks import inner_shares
 from sese.core.errors import InputError
 from sese.data.bank import Bank, load_bank
 from sese.data.corpora import UNKNOWN, Corpus, scan
-from sese.data.loaders import Banks, build
+from sese.data.corpus_banks import Banks, load_banks
+from sese.data.mix_config import MixConfig
 from sese.data.mixing import Mixer, Mixture
-from sese.data.plans import MixConfig, Planner
+from sese.data.mixture_sampler import MixtureSampler
 from sese.labels.data import noises_of, speakers_of
 
 Part = Literal["train", "held_out", "all"]
@@ -52,7 +53,7 @@ class SpeakerDataConfig:
         Raises:
             InputError: no corpus, or no speech whose speaker is known.
         """
-        banks = build(self.train, sample_rate=sample_rate, cache_dir=self.cache_dir or None)
+        banks = load_banks(self.train, sample_rate=sample_rate, cache_dir=self.cache_dir or None)
         return replace(banks, speech=known(banks.speech))
 
 
@@ -69,17 +70,17 @@ def known(speech: Bank, least: int = 2) -> Bank:
         raise InputError(
             f"the speech tells no {told}; lay it out as clean/SOURCE/SPEAKER/*, see `sese data describe`"
         )
-    return speech.only(kept)
+    return speech.subset(kept)
 
 
-class PairPlanner(Planner):
-    """Plans as a planner makes them, but that examples 2 n and 2 n + 1 are of one speaker."""
+class SpeakerPairSampler(MixtureSampler):
+    """Draw the specification of each example, so that examples 2n and 2n + 1 have the same speaker."""
 
-    def opening(self, index: int, uniform: float) -> int:
-        """The recording that an example's speech begins with."""
+    def first_recording(self, index: int, uniform: float) -> int:
+        """Return the recording that the speech of an example begins with."""
         pair = np.random.default_rng([self.seed, index // 2])
-        recording = self.voices.draw(pair.random())
-        return recording if index % 2 == 0 else self.voices.draw_alike(recording, uniform)
+        recording = self.speech_sampler.sample(pair.random())
+        return recording if index % 2 == 0 else self.speech_sampler.sample_same_group(recording, uniform)
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,17 @@ class SpeakerClips:
         self, numbers: Sequence[int], snr_db: Sequence[float] | None = None
     ) -> tuple[Mixture, Tensor]:
         """The clips of these numbers, and their speakers' numbers (clip,)."""
-        speakers = [self.speech.groups[self.mixer.plan(int(number)).speech[0][0]] for number in numbers]
+        speakers = [self.speech.groups[self.mixer.sampler(int(number)).speech[0][0]] for number in numbers]
         return self.mixer(numbers, snr_db), torch.tensor(np.array(speakers))
 
     @property
     def speech(self) -> Bank:
         """The recordings of the speakers."""
-        return self.mixer.plan.speech
+        return self.mixer.sampler.speech
 
     def recordings(self, number: int) -> frozenset[int]:
         """Which recordings a clip's speech is of."""
-        return frozenset(recording for recording, _ in self.mixer.plan(number).speech)
+        return frozenset(recording for recording, _ in self.mixer.sampler(number).speech)
 
 
 def speaker_clips(
@@ -121,15 +122,13 @@ def speaker_clips(
     """
     speech, noise = banks.speech, banks.noise
     if part != "all":
-        speech = speech.only(speakers_of(speech, held_out, seed, part))
-        noise = noise.only(noises_of(noise, held_out, seed, part))
-    mix = replace(mix if part == "train" else mix.plain(), sample_rate=sample_rate)
+        speech = speech.subset(speakers_of(speech, held_out, seed, part))
+        noise = noise.subset(noises_of(noise, held_out, seed, part))
+    mix = replace(mix if part == "train" else mix.without_augmentation(), sample_rate=sample_rate)
     mix = replace(mix, silence=0.0, conversation=0.0)  # each clip has speech, of one speaker
     stream = {"train": 3 * seed, "held_out": 3 * seed + 1}.get(part, 3 * seed + 2)
     rooms = banks.rir if part == "train" else None
-    mixer = Mixer(mix, speech, noise, rooms, stream)
-    mixer.plan = PairPlanner(mix, speech, noise, rooms, stream)
-    return SpeakerClips(mixer)
+    return SpeakerClips(Mixer(mix, speech, noise, rooms, stream, sampler=SpeakerPairSampler))
 
 
 def unseen(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -> Banks:
@@ -138,7 +137,7 @@ def unseen(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -
     Raises:
         InputError: no corpus, or no speech whose speaker is known.
     """
-    banks = build(roots, sample_rate=sample_rate, cache_dir=cache_dir or None, split=None)
+    banks = load_banks(roots, sample_rate=sample_rate, cache_dir=cache_dir or None, split=None)
     return replace(banks, speech=known(banks.speech))
 
 

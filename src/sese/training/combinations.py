@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sese.core.errors import InputError
-from sese.data.pairs import EXAMPLES
+from sese.data.contrastive_pairs import EXAMPLES_PER_CYCLE
 from sese.training.losses import require_length
 from sese.training.pmsqe import SAMPLE_RATE as PESQ_RATE
 
@@ -139,8 +139,10 @@ def _check_bits(config: RunConfig) -> None:
 def _check_purification(config: RunConfig) -> None:
     way, size = config.training.method, config.training.batch_size
     predictor = config.training.purification.predictor
-    if way == "contrastive" and size % EXAMPLES:
-        raise InputError(f"training.batch_size is {size}; contrastive pairs need a multiple of {EXAMPLES}")
+    if way == "contrastive" and size % EXAMPLES_PER_CYCLE:
+        raise InputError(
+            f"training.batch_size is {size}; contrastive pairs need a multiple of {EXAMPLES_PER_CYCLE}"
+        )
     if way == "purification" and not predictor:
         raise InputError(
             "training.method is 'purification' and nothing predicts SNRs; "

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sese.core.checks import above_zero, at_least, shares
 from sese.core.errors import InputError, brief
-from sese.data.plans import MixConfig
+from sese.data.mix_config import MixConfig
 from sese.nn.backbones.registry import SYSTEMS
 from sese.nn.bounded import bounded
 from sese.training import combinations, pmsqe, renamed

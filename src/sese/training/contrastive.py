@@ -58,7 +58,8 @@ def pair_losses(
 
     Args:
         between_outputs, between_targets: (pair,) distances of each pair's first from its second; positive
-            pairs (0, 2, ...) and negative pairs (1, 3, ...) in turn, as `sese.data.pairs` makes them.
+            pairs (0, 2, ...) and negative pairs (1, 3, ...) in turn, as `sese.data.contrastive_pairs` makes
+            them.
         config: weights.
     """
     apart = (between_targets[1::2] - between_outputs[1::2]).square().mean()

@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sese.core.errors import plain
+from sese.data.batches import ComputeMixtures, TrainBatches, validation_set
+from sese.data.contrastive_pairs import ContrastivePairSampler
 from sese.data.corpora import check_disjoint
-from sese.data.loaders import Banks, Mixes, TrainBatches, build, validation_set
+from sese.data.corpus_banks import Banks, load_banks
+from sese.data.labelled_pool import LabelledPool, label_pool
 from sese.data.mixing import Mixer
-from sese.data.pairs import PairPlanner
-from sese.data.plans import Planner
-from sese.data.pool import Pool, label_pool
+from sese.data.mixture_sampler import MixtureSampler
 from sese.data.synthetic import synthetic_banks
 from sese.training.config import RunConfig
 from sese.training.experts import Labelled, classifier, listed
@@ -53,7 +54,7 @@ class MixtureData(lightning.LightningDataModule):
         rate = self.config.model.sample_rate
         if data.synthetic:
             return synthetic_banks(rate, seed=1), synthetic_banks(rate, seed=2)
-        train = build(
+        train = load_banks(
             data.train,
             speech=data.speech,
             noise=data.noise,
@@ -62,7 +63,9 @@ class MixtureData(lightning.LightningDataModule):
             cache_dir=data.cache_dir or None,
         )
         cache = data.cache_dir or None
-        validation = build(data.validation, sample_rate=rate, cache_dir=cache, split=None, use="validation")
+        validation = load_banks(
+            data.validation, sample_rate=rate, cache_dir=cache, split=None, use="validation"
+        )
         check_disjoint(train.corpus, validation.corpus)
         for problem in (*train.problems, *validation.problems):
             print(plain(f"skipped {problem.path}: {problem.reason}"))
@@ -83,10 +86,10 @@ class MixtureData(lightning.LightningDataModule):
         mixer = self.mixer(device)
         guided = self.config.training.guidance.mixtures > 0
         label = classifier(self.config.training.experts, mixer.speech.bank)
-        mixes: Mixes = Pool(mixer, self._targets()) if guided else Labelled(mixer, label)
+        mixtures: ComputeMixtures = LabelledPool(mixer, self._targets()) if guided else Labelled(mixer, label)
         world = self.trainer.world_size
         start = self.trainer.global_step * size * world
-        batches = TrainBatches(mixes, size, start, self.trainer.global_rank, world)
+        batches = TrainBatches(mixtures, size, start, self.trainer.global_rank, world)
         return DataLoader(batches, batch_size=None)
 
     def mixer(self, device: torch.device | str) -> Mixer:
@@ -94,8 +97,8 @@ class MixtureData(lightning.LightningDataModule):
         assert self.banks is not None
         mix = replace(self.config.data.mix, sample_rate=self.config.model.sample_rate)
         banks = self.banks[0]
-        planner = PairPlanner if self.config.training.method == "contrastive" else Planner
-        return Mixer(mix, banks.speech, banks.noise, banks.rir, self.config.seed, device, planner)
+        sampler = ContrastivePairSampler if self.config.training.method == "contrastive" else MixtureSampler
+        return Mixer(mix, banks.speech, banks.noise, banks.rir, self.config.seed, device, sampler)
 
     def _labels(self) -> Tensor:
         """DNSMOS OVRL of the pool, float32 (example,)."""
@@ -126,7 +129,9 @@ class MixtureData(lightning.LightningDataModule):
         assert self.banks is not None
         banks, data = self.banks[1], self.config.data
         mix = replace(
-            data.mix.plain(), sample_rate=self.config.model.sample_rate, seconds=data.validation_seconds
+            data.mix.without_augmentation(),
+            sample_rate=self.config.model.sample_rate,
+            seconds=data.validation_seconds,
         )
         fixed = validation_set(mix, banks.speech, banks.noise, None, data.validation_clips, seed=1)
         fixed = list(map(classifier(self.config.training.experts, banks.speech), fixed))

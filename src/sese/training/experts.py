@@ -140,7 +140,7 @@ def listed(config: ExpertsConfig, speech: Bank, experts: int) -> Bank:
             f"{config.table} has {len(kinds)} classes and model.experts is {experts}; "
             "give each expert a class"
         )
-    kept = speech.only(np.array([name in table for name in speech.group_names])[speech.groups])
+    kept = speech.subset(np.array([name in table for name in speech.group_names])[speech.groups])
     if not len(kept):
         raise InputError(
             f"{config.table} lists none of the {len(speech.group_names)} speakers of the corpus, such as "

@@ -8,7 +8,8 @@ import torch
 
 from data.tiny import sound, write
 from sese.core.errors import InputError
-from sese.data.loaders import TrainBatches, build, stratified, validation_set
+from sese.data.batches import TrainBatches, stratified, validation_set
+from sese.data.corpus_banks import load_banks
 from sese.data.mixing import MixConfig, Mixer
 
 CONFIG = MixConfig(seconds=0.5)
@@ -44,7 +45,10 @@ def test_bad_batches(mixer):
 
 
 def test_validation_set_is_fixed_and_spread(banks):
-    first, again = (validation_set(CONFIG.plain(), *banks, clips=10, seed=5, batch_size=4) for _ in range(2))
+    first, again = (
+        validation_set(CONFIG.without_augmentation(), *banks, clips=10, seed=5, batch_size=4)
+        for _ in range(2)
+    )
     assert [len(m.snr_db) for m in first] == [4, 4, 2]
     assert same(first, again)
     snr = torch.cat([m.snr_db for m in first]).sort().values
@@ -54,22 +58,22 @@ def test_validation_set_is_fixed_and_spread(banks):
 
 
 def test_build_from_roots_and_folders(corpus: Path, tmp_path: Path):
-    whole = build([corpus], cache_dir=tmp_path / "cache")
+    whole = load_banks([corpus], cache_dir=tmp_path / "cache")
     assert (len(whole.speech), len(whole.noise), len(whole.rir), whole.problems) == (6, 2, 2, ())
     write(tmp_path / "wind" / "w.wav", sound(0.5, 1))
     (tmp_path / "wind" / "bad.wav").touch()
-    parts = build(speech=[corpus / "clean"], noise=[tmp_path / "wind"], cache_dir=tmp_path / "cache")
+    parts = load_banks(speech=[corpus / "clean"], noise=[tmp_path / "wind"], cache_dir=tmp_path / "cache")
     assert parts.rir is None
     assert parts.noise.group_names == ("wind",)
     assert [p.path.name for p in parts.problems] == ["bad.wav"]
     with pytest.raises(InputError, match="no noise in"):
-        build(speech=[corpus / "clean"], cache_dir=tmp_path / "cache")
+        load_banks(speech=[corpus / "clean"], cache_dir=tmp_path / "cache")
 
 
 def test_the_noise_of_pairs_is_what_they_differ_by(tmp_path: Path):
     clean, noise = sound(1.0, 1), sound(1.0, 2)
     write(tmp_path / "clean_trainset_28spk_wav" / "p226_001.wav", clean, subtype="FLOAT")
     write(tmp_path / "noisy_trainset_28spk_wav" / "p226_001.wav", clean + noise, subtype="FLOAT")
-    banks = build([tmp_path], cache_dir=tmp_path / "cache")
+    banks = load_banks([tmp_path], cache_dir=tmp_path / "cache")
     assert banks.noise.audio(0) == pytest.approx(noise, abs=1e-4)
     assert banks.speech.audio(0) == pytest.approx(clean, abs=1e-4)

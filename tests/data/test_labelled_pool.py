@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from sese.core.errors import InputError
-from sese.data.loaders import TrainBatches
+from sese.data.batches import TrainBatches
+from sese.data.labelled_pool import LabelledPool, label_pool
 from sese.data.mixing import MixConfig, Mixer
-from sese.data.pool import Pool, label_pool
 from sese.data.synthetic import synthetic_banks
 
 CONFIG = MixConfig(seconds=0.1)
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_cache_is_named(tmp_path: Path):
 
 def test_examples_go_round_with_their_labels():
     labels = torch.arange(6.0)
-    batches = TrainBatches(Pool(mixer(), labels), 4)
+    batches = TrainBatches(LabelledPool(mixer(), labels), 4)
     made = [next(batches) for _ in range(3)]
     given = torch.cat([batch.label for batch in made if batch.label is not None])
     assert given.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]
