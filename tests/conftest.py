@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a tiny model, and audio to feed it."""
+"""Fixtures for all tests: a tiny model, audio to feed it, and the command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from command_line import Ran, Run, exit_code
 from runtime.tiny_model import metadata, tone, write_model
 
 pytest.register_assert_rewrite("contract")
@@ -31,6 +32,18 @@ def noisy(tmp_path: Path) -> Path:
     path = tmp_path / "noisy.wav"
     soundfile.write(path, tone(8000), 16000)
     return path
+
+
+@pytest.fixture
+def sese(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process."""
+
+    def run(*arguments: object) -> Ran:
+        code = exit_code(*arguments)
+        captured = capfd.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

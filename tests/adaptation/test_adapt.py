@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import sese as package
-from cli.conftest import Run, sese  # noqa: F401
+from command_line import Run
 from sese.adaptation import guard
 from sese.adaptation.config import AdaptConfig, read
 from sese.cli import adapt as cli
@@ -69,7 +69,7 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture
-def refused(sese: Run, student: Path, recordings: Path, tmp_path: Path) -> Refused:  # noqa: F811
+def refused(sese: Run, student: Path, recordings: Path, tmp_path: Path) -> Refused:
     """Run what must be refused: exit code 2, one line on what and what to do, nothing written."""
 
     def run(*arguments: object, model: object = student, given: object = recordings) -> str:
@@ -87,7 +87,7 @@ def refused(sese: Run, student: Path, recordings: Path, tmp_path: Path) -> Refus
 
 
 def test_adapts_and_goes_on_where_it_was_stopped(
-    sese: Run,  # noqa: F811
+    sese: Run,
     student: Path,
     recordings: Path,
     tmp_path: Path,
@@ -146,7 +146,7 @@ def test_adapts_and_goes_on_where_it_was_stopped(
 
 @pytest.mark.slow
 def test_low_levels_learn_from_the_highest_under_the_guard(
-    sese: Run,  # noqa: F811
+    sese: Run,
     recordings: Path,
     tmp_path: Path,
 ) -> None:
@@ -181,7 +181,7 @@ def test_low_levels_learn_from_the_highest_under_the_guard(
     assert not any(name.startswith("policy.") for name in changed), "the router stays"
 
 
-def test_nothing_gained_is_refused(sese: Run, student: Path, recordings: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_nothing_gained_is_refused(sese: Run, student: Path, recordings: Path, tmp_path: Path) -> None:
     output = tmp_path / "worse"
     ran = sese(
         *("adapt", student, "--recordings", recordings, "-o", output, *QUICK),
@@ -194,7 +194,7 @@ def test_nothing_gained_is_refused(sese: Run, student: Path, recordings: Path, t
 
 @pytest.mark.slow
 def test_an_expert_of_a_mixture_learns(
-    sese: Run,  # noqa: F811
+    sese: Run,
     recordings: Path,
     tmp_path: Path,
 ) -> None:
@@ -261,7 +261,7 @@ def test_settings_that_cannot_be_used_are_refused(refused: Refused, tmp_path: Pa
 
 
 def test_the_original_and_what_exists_are_not_replaced(
-    sese: Run,  # noqa: F811
+    sese: Run,
     student: Path,
     recordings: Path,
     tmp_path: Path,

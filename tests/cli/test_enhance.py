@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cli.conftest import Run
+from command_line import Run
 from runtime.tiny_model import GAINS, tone, write_model
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import soundfile
 
-from cli.conftest import Run
 from cli.test_enhance_stopped import kill_a_writer, start, wait_until
 from cli.test_enhance_stopped import long_files as long_files  # a fixture
+from command_line import Run
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

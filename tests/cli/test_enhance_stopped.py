@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cli.conftest import Run
+from command_line import Run
 from runtime.tiny_model import tone
 
 

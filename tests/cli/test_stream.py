@@ -19,7 +19,7 @@ import pytest
 import soundfile
 
 import sese
-from cli.conftest import Run
+from command_line import Run
 from runtime.tiny_model import tone
 from sese.live.pcm import ENCODINGS
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from cli.conftest import Run, sese  # noqa: F401
+from command_line import Run
 from sese.compression import packed
 from sese.compression.enhancement import Enhancement, layers_of, put_back, run_from_chain, run_to_chain
 from sese.compression.layers import run
@@ -75,7 +75,7 @@ def test_weights_go_out_and_back(folder: Path) -> None:
         assert torch.equal(value, before[name] if id(value) in chain else before[name] + 1)
 
 
-def test_compress_writes_networks_and_a_report(folder: Path, clips: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
+def test_compress_writes_networks_and_a_report(folder: Path, clips: Path, tmp_path: Path, sese: Run) -> None:
     out = tmp_path / "out"
     options = ["--search", "--population", 16, "--generations", 2, "--seconds", 0.5, "--limit", 3]
     options += [
@@ -132,7 +132,7 @@ def test_bundled_models_go_by_their_name(clips: Path) -> None:
     assert subject.error(run(subject.layers, subject.x)) < 1
 
 
-def test_bad_input_is_one_line_and_exit_code_2(clips: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
+def test_bad_input_is_one_line_and_exit_code_2(clips: Path, tmp_path: Path, sese: Run) -> None:
     small = network(tmp_path / "small", "nsnet2", **NETWORKS["nsnet2"])
     exits = network(tmp_path / "exits", "nsnet2", hidden=8, wide=12)
     other = network(tmp_path / "other", "conv_fsenet")

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cli.conftest import Run
-from cli.conftest import sese as sese  # a fixture
+from command_line import Run
 from runtime.tiny_model import tone
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sese[ray]'")

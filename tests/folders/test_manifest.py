@@ -182,7 +182,7 @@ def test_standard_output_is_no_manifest(corpus: Path, tiny: Path, tmp_path: Path
     assert (tmp_path / "told").read_bytes() == b""
 
 
-def test_many_rows_are_read_quickly_and_kept_small(tmp_path: Path) -> None:
+def test_equal_settings_of_many_rows_are_stored_once(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     row = {"status": "done", "model": "m 1", "budget": 1.0}
     with path.open("w") as file:

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cli.conftest import Run
-from cli.conftest import sese as sese  # a fixture
+from command_line import Run
 from runtime.tiny_model import GAINS, tone
 from sese.core import files as atomic
 from sese.core.errors import InputError

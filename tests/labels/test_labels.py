@@ -12,7 +12,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from cli.conftest import Run, sese  # noqa: F401
+from command_line import Run
 from sese.compression import packed
 from sese.compression.labelling import Labelling, layers_of
 from sese.compression.layers import run
@@ -153,7 +153,7 @@ def test_accuracy() -> None:
 
 
 @pytest.mark.parametrize("task", ["voice_activity", "speaker_sex", "frame_snr"])
-def test_train_resume_compress(task: str, corpus: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
+def test_train_resume_compress(task: str, corpus: Path, tmp_path: Path, sese: Run) -> None:
     """A run that was stopped ends with the weights of one that was not; 8 bits then lose little."""
     recipe = Path(__file__).parents[2] / "configs" / "labels" / f"{task}.yaml"
     settings = [f"data.train=[{corpus}]", f"data.labels={corpus}/sexes.csv", "data.seconds=1.0"]
@@ -201,7 +201,7 @@ def test_clips_that_are_labelled_alike_measure_no_error(corpus: Path, tmp_path: 
         Labelling(tmp_path / "net", data, 0, "all", [corpus], 1)
 
 
-def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
+def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, tmp_path: Path, sese: Run) -> None:
     recipe = Path(__file__).parents[2] / "configs" / "labels" / "speaker_sex.yaml"
     train = f"data.train=[{corpus}]"
     for arguments, word in (

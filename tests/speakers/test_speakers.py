@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
-from safetensors.torch import load_file
 
 from adaptation.conftest import RATE, voice
-from cli.conftest import Run, sese  # noqa: F401
 from sese.core.errors import InputError
 from sese.data.mix_config import MixConfig
 from sese.nn import checkpoint
-from sese.nn.backbones.local_experts import LocalExpertsConfig
-from sese.speakers import assembly, autoencoder, embedding, groups
+from sese.speakers import assembly, autoencoder, groups
 from sese.speakers.autoencoder import AutoencoderConfig, SpeechAutoencoder
 from sese.speakers.clips import SpeakerDataConfig, speaker_clips, spoken
 from sese.speakers.embedding import SpeakerNet, SpeakerNetConfig, pair_loss
-from sese.speakers.saved import save
-from sese.speakers.verification import equal_error_rate, verify
+from sese.speakers.verification import equal_error_rate
 from sese.training.experts import read_classes
-
-CONFIGS = Path(__file__).parents[2] / "configs" / "speakers"
-SMALL = SpeakerNetConfig(bands=32, hidden=8, layers=2)
-
-
-def net(seed: int = 0) -> SpeakerNet:
-    torch.manual_seed(seed)
-    return SpeakerNet(SMALL).eval()
+from speakers.networks import generalist, net
 
 
 @pytest.fixture
@@ -127,12 +114,6 @@ def test_k_means_finds_what_lies_together(tmp_path: Path) -> None:
             groups.group(points, count)
 
 
-def generalist() -> tuple[LocalExpertsConfig, dict[str, torch.Tensor]]:
-    torch.manual_seed(2)
-    config = LocalExpertsConfig(hidden=6, experts=1)
-    return config, config.build().state_dict()
-
-
 def test_the_gate_is_the_embedding(tmp_path: Path) -> None:
     """The logits of a mixture's gate are those of the nearest centre, and every expert is the generalist."""
     network, (config, weights) = net(), generalist()
@@ -179,199 +160,3 @@ def test_an_autoencoder_hears_the_beginning_alone() -> None:
     torch.testing.assert_close(one, other)
     torch.testing.assert_close(one[:, 0], one[:, 1])  # the level decides nothing
     assert autoencoder.errors(network, [clips[:, :100]], 1.0).shape == (2, 1)
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> list[Path]:
-    generator = np.random.default_rng(0)
-    for user in range(2):
-        for number in range(2):
-            clean = voice(user, number, 1.0)
-            for side, audio in (
-                ("clean", clean),
-                ("noisy", clean + 0.05 * generator.standard_normal(len(clean))),
-            ):
-                path = tmp_path / f"user{user}" / side / f"{number}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, audio, RATE)
-    return [tmp_path / "user0", tmp_path / "user1"]
-
-
-def test_from_a_corpus_to_a_choice(
-    corpus: Path,
-    cache: Path,
-    tmp_path: Path,
-    pairs: list[Path],
-    sese: Run,  # noqa: F811
-) -> None:
-    """Every command, on a corpus of low and high voices, which the embedding learns to tell."""
-    run, data = tmp_path / "embedding", f"data.train=[{corpus}]"
-    small = [
-        "data.mix.seconds=1",
-        "data.held_out=0.2",
-        "training.batch_size=16",
-        "training.validation_clips=16",
-    ]
-    settings = [
-        data,
-        *small,
-        "model.bands=64",
-        "model.hidden=8",
-        "training.steps=40",
-        "training.validate_steps=20",
-    ]
-    settings += ["data.mix.snr_db=[5,10]", "data.mix.equalise=0", "training.learning_rate=0.02"]
-    recipe = CONFIGS / "embedding.yaml"
-    assert sese("speakers", "train", recipe, *settings, "--run-dir", run).code == 0
-    stopped = tmp_path / "stopped"
-    assert sese("speakers", "train", recipe, *settings, "max_minutes=0", "--run-dir", stopped).code == 0
-    assert sese("speakers", "train", recipe, *settings, "--run-dir", stopped).code == 2
-    assert sese("speakers", "train", stopped, "--resume").code == 0
-    one, other = (load_file(each / "last" / "model.safetensors") for each in (run, stopped))
-    for name, values in one.items():
-        assert torch.equal(values, other[name]), name
-    facts = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert facts[-1]["val/loss"] < min(0.69, facts[0]["val/loss"])
-
-    ran = sese(
-        "speakers", "verify", run, corpus, "--clips", 40, "--seconds", 1, "--snr", 10, "-o", tmp_path / "v"
-    )
-    assert ran.code == 0, ran.err
-    (row,) = json.loads((tmp_path / "v" / "verification.json").read_text())["rows"]
-    assert row["speakers"] <= 10
-    assert row["eer"] < 0.45  # low and high voices alone give 0.3
-    assert row["low"] <= row["eer"] <= row["high"]
-
-    ran = sese("speakers", "group", run, corpus, "-k", 2, "-o", tmp_path / "groups", "--assign", corpus)
-    assert ran.code == 0, ran.err
-    table = read_classes(tmp_path / "groups" / "groups-2.csv")
-    assert "unknown" not in table
-    held = groups.load(tmp_path / "groups" / "groups-2.json")
-    means = groups.speaker_embeddings(embedding.load(run), spoken([corpus], RATE, str(cache)))
-    assert set(table) == set(means) == set(held.members)
-    for name, mean in means.items():
-        assert int(held.nearest(mean[None])[0]) == held.members[name] == int(table[name])
-
-    ae = tmp_path / "autoencoder"
-    settings = [data, *small, "model.hidden=32", "model.code=8", "training.steps=20"]
-    ran = sese("speakers", "train", CONFIGS / "autoencoder.yaml", *settings, "--run-dir", ae)
-    assert ran.code == 0, ran.err
-    facts = [json.loads(line) for line in (ae / "metrics.jsonl").read_text().splitlines()]
-    assert facts[-1]["val/loss"] < 1
-
-    config, weights = generalist()
-    checkpoint.save(tmp_path / "plain" / "best", "local_experts", config, weights)
-    centres = tmp_path / "groups" / "groups-2.json"
-    mixture = tmp_path / "mixture"
-    ran = sese("speakers", "assemble", tmp_path / "plain", run, centres, "-o", mixture)
-    assert ran.code == 0, ran.err
-    for stage, recipe in (
-        ("", "experts_64.yaml"),
-        ("-gate", "experts_64_gate.yaml"),
-        ("-joint", "experts_64_joint.yaml"),
-    ):
-        settings = [
-            data,
-            f"data.validation=[{corpus}]",
-            "data.validation_clips=2",
-            "data.validation_seconds=1",
-        ]
-        settings += [f"training.experts.table={tmp_path}/groups/groups-2.csv", "data.mix.seconds=0.5"]
-        settings += [f"training.initial={mixture}", "training.steps=2", "training.validate_steps=2"]
-        settings += ["model.hidden=6", "model.gate_hidden=8", "model.gate_bands=64", "training.batch_size=4"]
-        if stage == "":
-            ran = sese("train", CONFIGS / recipe, *settings, "--run-dir", tmp_path / "same")
-            assert ran.code == 2
-            assert "in the training speech too" in ran.err
-        settings[1] = f"data.validation=[{other_corpus(corpus, tmp_path)}]"
-        ran = sese("train", CONFIGS / recipe, *settings, "--run-dir", tmp_path / f"run{stage}")
-        assert ran.code == 0, ran.err
-        mixture = tmp_path / f"run{stage}" / "last"
-    before, after = (
-        load_file(each / "model.safetensors")
-        for each in (tmp_path / "mixture", tmp_path / "run-gate" / "last")
-    )
-    for name in after:
-        if name.startswith("policy.recurrent"):
-            assert torch.equal(before[name], after[name]), name
-    assert not torch.equal(before["policy.logits.weight"], after["policy.logits.weight"])
-
-    ran = sese(
-        *("speakers", "select", mixture, *pairs, "--autoencoder", ae, "--beside", tmp_path / "plain"),
-        *("--seconds", 0.5, "-o", tmp_path / "selected"),
-    )
-    assert ran.code == 0, ran.err
-    result = json.loads((tmp_path / "selected" / "selection.json").read_text())
-    assert (len(result["rows"]), result["unit"], result["experts"]) == (4, "folders", 2)
-    for row in result["rows"]:
-        assert row["scores"]["oracle"] == max(row["experts"])
-        assert row["scores"]["chance"] == pytest.approx(np.mean(row["experts"]))
-        assert row["scores"]["autoencoder"] == row["experts"][row["picked"]["autoencoder"]]
-    assert result["summary"]["plain"]["gain"]["mean"] == 0
-    costs = result["costs"]
-    assert costs["gate"]["stored"] == sum(p.numel() for p in checkpoint.load(mixture).parameters())
-    assert costs["gate"]["mmacs_per_second"] > costs["plain"]["mmacs_per_second"]
-
-
-def test_one_speaker_joins_the_groups_of_others(corpus: Path, cache: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
-    save(tmp_path / "net", net())
-    path = tmp_path / "one" / "clean" / "made" / "alone" / "v.wav"
-    path.parent.mkdir(parents=True)
-    soundfile.write(path, voice(20, 1, 1.7), RATE)
-    group = ("speakers", "group", tmp_path / "net", "-k", 2, "-o", tmp_path / "groups")
-    ran = sese(*group, corpus, "--assign", tmp_path / "one")
-    assert ran.code == 0, ran.err
-    assert "alone" in read_classes(tmp_path / "groups" / "groups-2.csv")
-    assert "tells no two speakers apart" in sese(*group, tmp_path / "one").err
-
-
-def other_corpus(corpus: Path, tmp_path: Path) -> Path:
-    """Speakers and noises of other names and lengths, whose speakers the table lists."""
-    root = tmp_path / "validation"
-    table = tmp_path / "groups" / "groups-2.csv"
-    if not root.exists():
-        (root / "noise" / "hum").mkdir(parents=True)
-        soundfile.write(root / "noise" / "hum" / "hum.wav", voice(3, 5, 1.5), RATE)
-        for speaker in (20, 21):
-            path = root / "clean" / "made" / f"s{speaker}" / "v.wav"
-            path.parent.mkdir(parents=True)
-            soundfile.write(path, voice(speaker, 1, 1.7), RATE)
-        with table.open("a") as file:
-            file.write("s20,0\ns21,1\n")
-    return root
-
-
-def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, cache: Path, tmp_path: Path, sese: Run) -> None:  # noqa: F811
-    saved, recipe = tmp_path / "net", CONFIGS / "embedding.yaml"
-    save(saved, net())
-    config, weights = generalist()
-    checkpoint.save(tmp_path / "plain", "local_experts", config, weights)
-    (tmp_path / "none.json").write_text("[]")
-    (tmp_path / "noise").mkdir()
-    for arguments, word in (
-        (("train", recipe), "no speech"),
-        (("train", recipe, "system=age"), "system is 'age'"),
-        (("train", recipe, "model.bands=100"), "bands that divide the hop"),
-        (("train", recipe, "training.batch_size=3"), "use an even number"),
-        (("train", tmp_path, "--resume"), "does not exist"),
-        (("verify", tmp_path / "plain", corpus), "holds no network that is a speaker embedding"),
-        (("verify", saved, corpus, "--clips", 1), "--clips is 1"),
-        (("verify", saved, corpus, "--snr", "nan"), "--snr is nan"),
-        (("train", recipe, "max_minutes=nan"), "give a number of minutes"),
-        (("verify", tmp_path / "nowhere", corpus), "does not exist"),
-        (("group", saved, corpus, "-k", 11, "-o", tmp_path / "g"), "got 11 for 10 speakers"),
-        (("group", saved, tmp_path / "noise", "-o", tmp_path / "g"), "no speech"),
-        (
-            ("assemble", tmp_path / "plain", saved, tmp_path / "none.json", "-o", tmp_path / "m"),
-            "holds no groups",
-        ),
-        (("select", tmp_path / "plain", corpus), "no experts to pick from"),
-    ):
-        ran = sese("speakers", *arguments)
-        assert ran.code == 2, (arguments, ran)
-        assert ran.err.count("\n") == 1, ran.err
-        assert word in ran.err
-    banks = SpeakerDataConfig(train=(str(corpus),)).banks(RATE)
-    clips = speaker_clips(banks, MixConfig(seconds=1.0), RATE, 0)
-    with pytest.raises(InputError, match="two speakers"):
-        verify(net(), clips, 2, [10.0])
