@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import onnx
@@ -16,13 +15,9 @@ import torch
 from onnx import helper
 from torch import Tensor
 
+from sese.export.forms.convolutions import GATED
 from sese.export.graph import Initializers, Scope
-from sese.nn.layers.temporal_block import TemporalBlock
 from sese.nn.policies.channel_gates import ChannelGates
-
-GATED = "Gated"
-"""Operator in the domain ``sese``: the depthwise products of a frame and the way back to the stream, of the
-channels that a mask keeps. Its attributes: `Gated.slope`, and ``group``, the channels that share a gate."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +69,6 @@ def activated(scope: Scope, names: Gated, products: str) -> str:
     return scope.add("Add", scope.add("Mul", h, names.scale), names.shift)
 
 
-def gates_for_tracing(model: Any, many: bool) -> None:
-    """Put blocks and gates of a network into the form in which they are traced."""
-    for layer in model.modules():
-        if isinstance(layer, TemporalBlock):
-            gated = partial(_gated, layer, layer.out_slope.weight.item())
-            vars(layer)["_sliced"] = partial(_masked, layer) if many else gated
-
-
 def decide_together(gates: ChannelGates, level: Tensor | None) -> None:
     """Let gates decide for a batch as one, true where a unit is kept; frames with a level keep everything.
 
@@ -96,40 +83,6 @@ def decide_together(gates: ChannelGates, level: Tensor | None) -> None:
         return opened if level is None else opened | (level >= 0).view(1, -1, 1)
 
     vars(gates)["forward"] = forward
-
-
-def _masked(block: TemporalBlock, joined: Tensor, mask: Tensor) -> Tensor:
-    """As `TemporalBlock._sliced`: in a call with many frames nearly every channel runs in one of them."""
-    return block._masked(joined, mask, mask.shape[0], mask.shape[1])
-
-
-def _gated(block: TemporalBlock, slope: float, joined: Tensor, mask: Tensor) -> Tensor:
-    """As `TemporalBlock._sliced` for one frame."""
-    norm = block.out_norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    made = torch.onnx.ops.symbolic(
-        f"sese::{GATED}",
-        (
-            joined[:, :: block.dilation].transpose(1, 2),
-            mask[:1],
-            block.depthwise_weight,
-            scale,
-            norm.bias - norm.running_mean * scale,
-            block.out_weight,
-        ),
-        {
-            "group": block.group,
-            "hidden": block.hidden,
-            "channels": block.channels,
-            "slope": slope,
-        },
-        dtype=joined.dtype,
-        shape=(joined.shape[0], block.channels),
-        version=1,
-    )
-    return made.unsqueeze(1)
 
 
 def open_gates(traced: onnx.GraphProto, way: Way = gather) -> onnx.GraphProto:

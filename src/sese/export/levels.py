@@ -8,8 +8,8 @@ import onnx
 from onnx import helper
 
 from sese.core.errors import InputError
+from sese.export.forms.products import ENTER, LEAVE
 from sese.export.graph import Scope
-from sese.export.operators import ENTER, LEAVE
 
 
 class Levels:

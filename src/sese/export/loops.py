@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper
 
-from sese.export.operators import RECUR
+from sese.export.forms.gated_mixer import RECUR
 
 
 def with_loops(graph: onnx.GraphProto) -> onnx.GraphProto:

@@ -1,6 +1,6 @@
 """The parts of a network as functions of plain tensors, traced into ONNX graphs.
 
-Each is the network's own code, but for the layers in `operators.py`. All are traced at once, since tracing
+Each is the network's own code, but for the layers in `forms/`. All are traced at once, since tracing
 takes seconds however little there is to trace, and then cut apart.
 """
 
@@ -17,9 +17,9 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
-from sese.export.gates import Way, decide_together, gates_for_tracing, gather, open_gates
+from sese.export.forms.tracing import for_tracing
+from sese.export.gates import Way, decide_together, gather, open_gates
 from sese.export.loops import with_loops
-from sese.export.operators import for_tracing
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, full
 from sese.nn.policies.activity import MEMORY as ACTIVITY_MEMORY
@@ -93,7 +93,6 @@ class Parts:
         if model.backbone.frames_apart:
             plans = [full(model.sites)]
         if self.gated:
-            gates_for_tracing(self.model, many)
             plans.append(None)
         make = self._backbone if self.rests else self._network
         networks = {f"network{number}": make(plan) for number, plan in enumerate(plans)}
