@@ -15,9 +15,7 @@ from torch import Tensor
 from sese.core.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, full
-from sese.nn.policies.activity import Activity, dial
-from sese.nn.policies.budget import WINDOW_SECONDS, budget
-from sese.nn.policies.channel_gates import ChannelGates
+from sese.nn.policies.budget import WINDOW_SECONDS
 from sese.nn.policies.fixed import levels_plan
 from sese.runtime.artefact import ROUTER, Artefact, open_artefact
 from sese.runtime.step import Step
@@ -51,7 +49,7 @@ def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> 
     audio = torch.from_numpy(_speech(model.sample_rate)).view(1, 1, -1)
     audio = audio[..., : audio.shape[-1] // model.hop_length * model.hop_length]
     frames, count = audio.shape[-1] // model.hop_length, len(utilizations)
-    gated = isinstance(model.policy, ChannelGates)
+    gated = model.gated
     generator = torch.Generator().manual_seed(0)
     changing = torch.randint(ROUTER if gated else 0, count, (frames,), generator=generator)
     cases = [(f"level {level}", torch.full((frames,), level), 0.0) for level in range(count)]
@@ -70,7 +68,7 @@ def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> 
             got = _run(artefact, audio[0].numpy(), levels.numpy(), held, calls)
             difference = float(np.abs(got - expected).max())
             error, allowed = difference, TOLERANCE
-            if getattr(model.backbone, "quantised", False):
+            if model.backbone.quantised:
                 error, allowed = float(np.std(got - expected) / np.std(expected)), QUANTISED_TOLERANCE
             if not error <= allowed:
                 raise InputError(
@@ -87,13 +85,14 @@ def _network(
 ) -> NDArray[np.float32]:
     """What PyTorch makes of (1, 1, time): (1, time)."""
     with torch.no_grad():
-        if isinstance(model.policy, ChannelGates):
+        if model.gated:
             return _gated(model, audio, levels)
         if levels[0] != ROUTER:
             return model(audio, levels_plan(model.sites, levels[None])).audio[0].numpy()
         window = round(WINDOW_SECONDS * model.sample_rate / model.hop_length)
-        hold = dial if isinstance(model.policy, Activity) else budget
-        return model(audio, choose=hold(held, torch.tensor(utilizations), window)).audio[0].numpy()
+        assert model.policy is not None
+        choose = model.policy.held_choice(held, torch.tensor(utilizations), window)
+        return model(audio, choose=choose).audio[0].numpy()
 
 
 def _gated(model: Enhancer, audio: Tensor, levels: Tensor) -> NDArray[np.float32]:

@@ -21,8 +21,6 @@ from sese.nn import checkpoint
 from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, utilization
-from sese.nn.policies.activity import Activity
-from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import FORMAT
 
@@ -127,7 +125,7 @@ def check_output(output: Path, force: bool, *sources: Path) -> None:
 def describe(model: Enhancer, name: str, description: str, quality: dict[str, Any]) -> dict[str, Any]:
     """The facts that travel in the ONNX file."""
     levels = []
-    gated = isinstance(model.policy, ChannelGates)
+    gated = model.gated
     frames_per_second = model.sample_rate / model.hop_length
     for level, plan in enumerate(level_plans(model)):
         levels.append(
@@ -151,7 +149,7 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
         "router": model.policy is not None,
         "gates": gated,
         "alternatives": alternatives(model.sites),
-        "rests": isinstance(model.policy, Activity),
+        "rests": model.rests,
         "static_macs_per_second": model.macs()[0] * frames_per_second,
         "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
         "quality": quality,

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
-import torch
 from onnx import helper
 from torch import Tensor
 
 from sese.export.forms.convolutions import GATED
 from sese.export.graph import Initializers, Scope
-from sese.nn.policies.channel_gates import ChannelGates
+from sese.nn.parts import Gate, Policy
 
 
 @dataclass(frozen=True)
@@ -69,20 +68,19 @@ def activated(scope: Scope, names: Gated, products: str) -> str:
     return scope.add("Add", scope.add("Mul", h, names.scale), names.shift)
 
 
-def decide_together(gates: ChannelGates, level: Tensor | None) -> None:
-    """Let gates decide for a batch as one, true where a unit is kept; frames with a level keep everything.
+def joint_gate(policy: Policy, level: Tensor | None) -> Gate:
+    """Return a gate that decides once for the whole batch; frames with a level keep everything.
 
     Args:
-        gates: of a network that is traced.
-        level: (frame,) integers, below 0 where there is none; None where all frames are the gates'.
+        policy: decides inside the backbone.
+        level: (frame,) integers, below 0 where there is none; None where the policy decides on all frames.
     """
 
-    def forward(block: int, x: Tensor) -> Tensor:
-        hidden = torch.relu(gates.inward[block](x)).mean(0, keepdim=True)
-        opened = gates.outward[block](hidden) > 0  # at the mean of the scores, as they are linear in these
+    def gate(block: int, x: Tensor) -> Tensor:
+        opened = policy.joint_gate(block, x)
         return opened if level is None else opened | (level >= 0).view(1, -1, 1)
 
-    vars(gates)["forward"] = forward
+    return gate
 
 
 def open_gates(traced: onnx.GraphProto, way: Way = gather) -> onnx.GraphProto:

@@ -15,6 +15,8 @@ from sese.core.errors import InputError
 from sese.nn.backbones.bitwise import Bitwise
 from sese.nn.backbones.boosted_hashing import BoostedHashing
 from sese.nn.enhancer import Enhancer
+from sese.nn.features.codes import CodeFeatures
+from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.layers.bitwise import BitwiseLinear
 
 
@@ -31,9 +33,11 @@ def save_packed(model: Enhancer, folder: Path) -> bool:
 
 def dictionary(model: Enhancer) -> hashing.Dictionary:
     """Hash and dictionary of a model that has them."""
-    backbone = model.backbone
+    backbone, features = model.backbone, model.features
+    assert isinstance(backbone, BoostedHashing)
+    assert isinstance(features, MagnitudeFeatures)
     facts = hashing.Facts(
-        model.sample_rate, model.hop_length, model.features.compression, backbone.bits, backbone.neighbours
+        model.sample_rate, model.hop_length, features.compression, backbone.bits, backbone.neighbours
     )
     arrays = (backbone.projections.detach(), backbone.codes, backbone.masks)
     return hashing.Dictionary(facts, *(array.numpy() for array in arrays))
@@ -48,6 +52,7 @@ def packed(model: Enhancer) -> Packed:
     backbone, features = model.backbone, model.features
     if not isinstance(backbone, Bitwise) or not backbone.binary:
         raise InputError("only a bitwise network with model.binary can be packed")
+    assert isinstance(features, CodeFeatures)
     matrices, inputs = [], backbone.inputs
     for layer in backbone.layers:
         if backbone.recurrent:

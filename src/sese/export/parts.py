@@ -18,14 +18,13 @@ from onnx import helper
 from torch import Tensor, nn
 
 from sese.export.forms.tracing import for_tracing
-from sese.export.gates import Way, decide_together, gather, open_gates
+from sese.export.gates import Way, gather, joint_gate, open_gates
 from sese.export.loops import with_loops
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, full
 from sese.nn.policies.activity import MEMORY as ACTIVITY_MEMORY
-from sese.nn.policies.activity import Activity, decide
+from sese.nn.policies.activity import decide
 from sese.nn.policies.budget import MEMORY, WINDOW_SECONDS, step
-from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 
 OPSET = 18
@@ -86,9 +85,9 @@ class Parts:
     def __init__(self, model: Enhancer, utilizations: Sequence[float], many: bool, way: Way | None = gather):
         self.model: Enhancer = for_tracing(model, many)
         self.utilizations, self.many = torch.tensor(utilizations), many
-        self.gated = isinstance(model.policy, ChannelGates)
+        self.gated = model.gated
         self.routed = model.policy is not None and not self.gated
-        self.rests = isinstance(model.policy, Activity)
+        self.rests = model.rests
         plans: list[Plan | None] = [*level_plans(model)]
         if model.backbone.frames_apart:
             plans = [full(model.sites)]
@@ -129,8 +128,9 @@ class Parts:
             values = iter(state)
             backbone, head = ({name: next(values) for name in names} for names in parts.values())
             if plan is None:
-                decide_together(self.model.policy, next(values, None))
-                hidden, ran, backbone = self.model.backbone.gated(signal, self.model.policy, backbone)
+                assert self.model.policy is not None
+                gate = joint_gate(self.model.policy, next(values, None))
+                hidden, ran, backbone = self.model.backbone.gated(signal, gate, backbone)
                 kept = torch.cat([keep for keep in ran.values() if isinstance(keep, Tensor)], dim=2)
                 used = [kept.float().mean((0, 2))]
             else:
@@ -197,6 +197,7 @@ class Parts:
 
     def _scores(self) -> Part:
         def run(audio: Tensor, signal: Tensor, context: Tensor, gru: Tensor) -> tuple[Tensor, ...]:
+            assert self.model.policy is not None
             evidence = self.model.features.evidence(audio.squeeze(1), signal, context)
             scores, gru = self.model.policy(evidence, {"gru": gru})
             return scores.amax(0) if self.rests else scores.mean(0), gru

@@ -26,7 +26,8 @@ def macs_per_frame(model: Enhancer, plan: Plan, routed: bool = False) -> Tensor:
         (batch, frame); both of size 1 for a plan of ints.
     """
     static, units = model.macs()
-    total = torch.tensor([[float(static + (model.policy.macs() if routed else 0))]])
+    policy = model.policy.macs() if routed and model.policy is not None else 0
+    total = torch.tensor([[float(static + policy)]])
     for site in model.sites:
         keep, adds = plan[site.name], units[site.name]
         if isinstance(keep, int):

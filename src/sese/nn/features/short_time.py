@@ -6,12 +6,13 @@ A frame is the hop that has come and the one before.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sese.nn.parts import Features
 from sese.nn.state import push
 
 
-class ShortTimeFeatures(nn.Module):
+class ShortTimeFeatures(Features):
     """Spectra under a window, for the head; what the network hears is up to the kind.
 
     Args:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sese.nn.features.level import FORGOTTEN, audible, held_mean, ramps
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, half_sample_kernel, upsample
+from sese.nn.parts import Features
 from sese.nn.state import State
 
 LEVEL_FLOOR = 1e-3
@@ -38,7 +39,7 @@ NO_LIMIT = 1e4
 """Power that stands in for that of a frame that does not count: it limits nothing."""
 
 
-class WaveformFeatures(nn.Module):
+class WaveformFeatures(Features):
     """Samples at a steady level and at `oversampling` times the rate.
 
     Args:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sese.nn.parts import Head
 from sese.nn.state import State, delay
 
 
-class OverlapAddHead(nn.Module):
+class OverlapAddHead(Head):
     """Synthesis of the spectra that a kind of head makes.
 
     Args:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, downsample, half_sample_kernel
+from sese.nn.parts import Head
 from sese.nn.state import State, delay
 
 
-class WaveformHead(nn.Module):
+class WaveformHead(Head):
     """Undo what `WaveformFeatures` did.
 
     Args:

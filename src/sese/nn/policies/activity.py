@@ -10,12 +10,17 @@ only when a while has passed without speech, or without noise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.nn.features.level import smooth
-from sese.nn.policies.router import Choose, DiagonalGRU
+from sese.nn.parts import Policy
+from sese.nn.plan import REST, Keep, Site
+from sese.nn.policies.choice import Choose
+from sese.nn.policies.router import DiagonalGRU
 from sese.nn.state import State
 
 SPEECH, NOISE = 0, 1
@@ -35,13 +40,15 @@ QUIET_GAIN = 10 ** (-30 / 20)
 """Of frames in which nobody speaks and something disturbs."""
 
 
-class Activity(nn.Module):
+class Activity(Policy):
     """Scores for speech and for noise, one pair a frame, causal.
 
     Args:
         size: values a frame that the features give as evidence.
         units: of the hidden layers.
     """
+
+    rests = True
 
     def __init__(self, size: int, units: int):
         super().__init__()
@@ -71,6 +78,20 @@ class Activity(nn.Module):
         x = evidence.unflatten(1, (-1, self.inward.in_features))
         hidden, last = self.gru(F.relu(self.inward(x)), state["gru"])
         return self.outward(hidden).float(), last
+
+    def free_choice(self, levels: int) -> Choose:
+        """Return the choice of rest, or of the highest level."""
+        return dial(0.0, torch.ones(levels), 1)
+
+    def held_choice(
+        self, target: float, utilizations: Tensor, window: int, ceiling: int | None = None
+    ) -> Choose:
+        """Return the choice of rest, or of the highest level that the budget allows; see `dial`."""
+        return dial(target, utilizations, window, ceiling)
+
+    def plan(self, choice: Tensor, sites: Sequence[Site]) -> dict[str, Keep]:
+        """Return the plan of a choice (batch, frame, level + 1), whose last value is the gain at rest."""
+        return super().plan(choice[..., :-1], sites) | {REST: choice[..., -1]}
 
 
 def dial(target: float, utilizations: Tensor, window: int, ceiling: int | None = None) -> Choose:

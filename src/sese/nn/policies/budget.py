@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from sese.nn.policies.router import Choose
+    from sese.nn.policies.choice import Choose
 
 MEMORY = 4
 """What is remembered of a stream: frames seen (up to `window`), their mean utilization, the standing price,

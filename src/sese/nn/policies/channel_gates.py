@@ -11,12 +11,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sese.nn.parts import Policy
+
 Surrogate = Literal["sigmoid", "fast_sigmoid", "straight_through"]
 """Whose gradient stands in for the step's: the logistic function's; x / (1 + |x|)'s, whose tails are long;
 1, as if there were no step."""
 
 
-class ChannelGates(nn.Module):
+class ChannelGates(Policy):
     """A small network for each block: pointwise, ReLU, pointwise, a score for each unit.
 
     Args:
@@ -28,6 +30,8 @@ class ChannelGates(nn.Module):
         slope: steepness of the two sigmoids.
         bias: added to those that scores begin with.
     """
+
+    inside_backbone = True
 
     def __init__(
         self,
@@ -56,10 +60,23 @@ class ChannelGates(nn.Module):
         """Nothing is remembered: what a block gets has the past in it."""
         return {}
 
-    def forward(self, block: int, x: Tensor) -> Tensor:
-        """Decide for one block: x (batch, frame, channel) -> masks of 0 and 1, (batch, frame, unit)."""
+    def gate(self, block: int, x: Tensor) -> Tensor:
+        """Decide on the units of one block.
+
+        Args:
+            block: number of the block.
+            x: (batch, frame, channel), its input.
+
+        Returns:
+            Masks (batch, frame, unit) of 0 and 1.
+        """
         scores = self.outward[block](torch.relu(self.inward[block](x))).float()
         return open_where_positive(scores, self.surrogate, self.slope)
+
+    def joint_gate(self, block: int, x: Tensor) -> Tensor:
+        """Decide once for the whole batch: (1, frame, unit), true where the mean of the scores is above 0."""
+        hidden = torch.relu(self.inward[block](x)).mean(0, keepdim=True)
+        return self.outward[block](hidden) > 0  # scores are linear in these, so this is their mean
 
 
 def open_where_positive(scores: Tensor, surrogate: Surrogate, slope: float = 1.0) -> Tensor:

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sese.nn.plan import Keep, Plan, Site, counts_to_mask, full
-from sese.nn.policies.channel_gates import ChannelGates
 
 if TYPE_CHECKING:
     from sese.nn.enhancer import Enhancer
@@ -32,6 +31,6 @@ def levels_plan(sites: Sequence[Site], levels: Tensor) -> dict[str, Keep]:
 
 def level_plans(model: Enhancer) -> list[Plan]:
     """The plan of each level that can be asked for, cheapest first; besides gates there is only the whole."""
-    if isinstance(model.policy, ChannelGates):
+    if model.gated:
         return [full(model.sites)]
     return [level_plan(model.sites, level) for level in range(max(site.units for site in model.sites))]

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from sese.nn.features.level import powers, smooth
 from sese.nn.layers.held import HeldGRU
+from sese.nn.parts import Policy
 from sese.nn.policies.budget import MEMORY
 from sese.nn.state import State
 
 
-class Gate(nn.Module):
+class Gate(Policy):
     """Scores for experts, causal, in the place of a router.
 
     Args:

@@ -9,20 +9,17 @@ budget (`policies.budget`) differ in that alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.parts import Policy
 from sese.nn.policies.budget import MEMORY
 from sese.nn.state import State
 
-Choose = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(scores (batch, frame, level), memory (batch, MEMORY)) -> one-hot choice (batch, frame, level), memory."""
 
-
-class Router(nn.Module):
+class Router(Policy):
     """Scores for the levels, one decision a frame, causal, from the evidence of the frame and before.
 
     The paper's figure gives the parts; sizes follow its MAC count (kernel and stride of 128 samples, 16
@@ -95,25 +92,3 @@ class DiagonalGRU(nn.Module):
             hidden = new + update * (hidden - new)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), hidden
-
-
-def best(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose the level of the best score in every frame."""
-    return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype), memory
-
-
-def gumbel(temperature: float, generator: torch.Generator | None = None) -> Choose:
-    """Draw levels for training: hard choices forward, the gradient of the relaxed ones backward.
-
-    Args:
-        temperature: of the softmax, above 0; lower is closer to the hard choice.
-        generator: on the CPU; decides the draw.
-    """
-
-    def choose(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        uniform = torch.rand(scores.shape, generator=generator).clamp(1e-9, 1 - 1e-7).to(scores.device)
-        soft = torch.softmax((scores - torch.log(-torch.log(uniform))) / temperature, dim=-1)
-        hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
-        return hard - soft.detach() + soft, memory
-
-    return choose
