@@ -1,7 +1,7 @@
-"""Gates in the exported graph: a block's closed channels are left out of what runs.
+"""Gates in the exported graph: the closed channels of a block are left out.
 
-A block that gates decide on is traced as one operator, which is then replaced by the operators of ONNX that
-leave the work out. One decision a frame serves the whole batch, the channels of a stream.
+A block that gates decide on is traced as one marker, which is then replaced by operators of ONNX that leave
+the work out. One decision a frame holds for the whole batch, the channels of a stream.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from sese.nn.parts import Gate, Policy
 
 @dataclass(frozen=True)
 class Gated:
-    """Names of what goes into a gated operator, and the slope that its activation has.
+    """Names of the inputs of a marker, and the slope of its activation.
 
     Attributes:
-        windows: (batch, hidden, kernel), what the depthwise convolution sees.
+        windows: (batch, hidden, kernel), the windows of the depthwise convolution.
         mask: (1, 1, unit), true where a unit is kept.
-        taps: (hidden, 1, kernel) its weights.
-        scale, shift: (hidden,) of the norm.
-        weight: (hidden, channel) of the way back.
-        slope: of the PReLU, below zero.
+        taps: (hidden, 1, kernel), its weights.
+        scale, shift: (hidden,), of the norm.
+        weight: (hidden, channel), of the way back to the stream.
+        slope: slope of the PReLU below zero.
     """
 
     windows: str
@@ -42,17 +42,18 @@ class Gated:
 
 
 Way = Callable[[Scope, Gated, Mapping[str, int]], str]
-"""Adds the nodes for a gated operator with these attributes; returns the name of (batch, channel)."""
+"""Function that adds the nodes in the place of a marker: (scope, inputs, attributes) -> name of the result
+(batch, channel)."""
 
 
 def gather(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
-    """Run the kept channels alone: their windows and their rows of the weights are gathered."""
+    """Run the kept channels only: gather their windows and their rows of the weights."""
     mask = names.mask
     if sizes["group"] > 1:
         shape = scope.constant([sizes["hidden"] // sizes["group"], sizes["group"]])
         mask = scope.add("Expand", scope.add("Reshape", mask, scope.constant([-1, 1])), shape)
     mask = scope.add("Reshape", mask, scope.constant([-1]))
-    taps = scope.add("Squeeze", names.taps, scope.constant([1]))  # carried out at opening
+    taps = scope.add("Squeeze", names.taps, scope.constant([1]))  # folded when the file is opened
     windows = scope.add("Compress", names.windows, mask, axis=1)
     taps, scale, shift, weight = (
         scope.add("Compress", value, mask, axis=0) for value in (taps, names.scale, names.shift, names.weight)
@@ -62,7 +63,7 @@ def gather(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
 
 
 def activated(scope: Scope, names: Gated, products: str) -> str:
-    """What follows the depthwise products: (batch, channel, tap) -> (batch, channel), scaled and shifted."""
+    """Add what follows the depthwise products: (batch, channel, tap) -> (batch, channel)."""
     h = scope.add("ReduceSum", products, scope.constant([2]), keepdims=0)
     h = scope.add("LeakyRelu", h, alpha=names.slope)  # ONNX Runtime's PRelu takes ten times as long
     return scope.add("Add", scope.add("Mul", h, names.scale), names.shift)
@@ -84,7 +85,7 @@ def joint_gate(policy: Policy, level: Tensor | None) -> Gate:
 
 
 def open_gates(traced: onnx.GraphProto, way: Way = gather) -> onnx.GraphProto:
-    """A traced network whose gated operators are replaced by others that leave the closed channels out."""
+    """Return a traced network in which operators that leave closed channels out replace the markers."""
     scope = Scope(traced.name, Initializers("gate"), {})
     for node in traced.node:
         if node.op_type == GATED:

@@ -1,4 +1,4 @@
-"""From learned bitwise networks and hashes to files of packed bits."""
+"""Packed bits of bitwise networks and of hashes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sese.nn.layers.bitwise import BitwiseLinear
 
 
 def save_packed(model: Enhancer, folder: Path) -> bool:
-    """Write what can be packed of a model into a folder; returns whether there was anything."""
+    """Write the packed bits of a model into a folder, and return whether the model has any."""
     if isinstance(model.backbone, Bitwise) and model.backbone.binary:
         bitwise.save(packed(model), folder / bitwise.FILE)
     elif isinstance(model.backbone, BoostedHashing):
@@ -32,7 +32,7 @@ def save_packed(model: Enhancer, folder: Path) -> bool:
 
 
 def dictionary(model: Enhancer) -> hashing.Dictionary:
-    """Hash and dictionary of a model that has them."""
+    """Return the hash and the dictionary of a model whose backbone is `BoostedHashing`."""
     backbone, features = model.backbone, model.features
     assert isinstance(backbone, BoostedHashing)
     assert isinstance(features, MagnitudeFeatures)
@@ -44,10 +44,10 @@ def dictionary(model: Enhancer) -> hashing.Dictionary:
 
 
 def packed(model: Enhancer) -> Packed:
-    """Pack a network.
+    """Pack a network of bits.
 
     Raises:
-        InputError: it is none of bits.
+        InputError: it is no network of bits.
     """
     backbone, features = model.backbone, model.features
     if not isinstance(backbone, Bitwise) or not backbone.binary:
@@ -84,7 +84,7 @@ def packed(model: Enhancer) -> Packed:
 
 
 def _gates(layer: BitwiseLinear, inputs: int, hidden: int) -> Matrix:
-    """Those of a GRU; where its units fill no whole words, rows between reset and update fill them."""
+    """Pack the gates of a GRU; extra rows between reset and update fill up the last word of the units."""
     matrix = _matrix(layer, inputs)
     missing = -hidden % 64
     if not missing:
@@ -105,6 +105,6 @@ def _matrix(layer: BitwiseLinear, inputs: int) -> Matrix:
 
 
 def _words(values: Tensor, inputs: int) -> Words:
-    """Rows whose values of the input, and of the state behind them, begin a word each."""
+    """Pack rows; the input's values start a word, and so do the state's values behind them."""
     parts = [part.numpy() for part in (values[:, :inputs], values[:, inputs:]) if part.shape[1]]
     return np.ascontiguousarray(np.concatenate([pack(part) for part in parts], axis=1))

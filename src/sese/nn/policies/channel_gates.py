@@ -1,7 +1,7 @@
 """Channel gates of DynCP (arXiv 2412.17121): each block decides in every frame which of its channels run.
 
-A gate sees what its block gets, so it decides while the backbone runs, not before. A channel runs where its
-score is above 0. That step has no gradient of use; in training a surrogate's stands in for it.
+A gate reads the input of its block, so it decides while the backbone runs, not before. A channel runs where
+its score is above 0. The gradient of that step is 0; in training the gradient of a surrogate replaces it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch import Tensor, nn
 from sese.nn.parts import Policy
 
 Surrogate = Literal["sigmoid", "fast_sigmoid", "straight_through"]
-"""Whose gradient stands in for the step's: the logistic function's; x / (1 + |x|)'s, whose tails are long;
-1, as if there were no step."""
+"""Function whose gradient replaces that of the step: the logistic function; x / (1 + |x|), which has long
+tails; or x, as if there were no step."""
 
 
 class ChannelGates(Policy):
-    """A small network for each block: pointwise, ReLU, pointwise, a score for each unit.
+    """Decide on the units of each block by a small network: pointwise, ReLU, pointwise.
 
     Args:
         blocks: number of blocks.
-        channels: of a block's input.
-        hidden: of the gate.
-        units: that a block can leave out.
+        channels: number of channels of a block's input.
+        hidden: number of hidden channels of a gate.
+        units: number of units of a block.
         surrogate: see `Surrogate`.
         slope: steepness of the two sigmoids.
-        bias: added to those that scores begin with.
+        bias: added to the initial biases of the scores.
     """
 
     inside_backbone = True
@@ -53,11 +53,11 @@ class ChannelGates(Policy):
         self.outward = nn.ModuleList(outward)
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame."""
+        """Return the multiply-accumulates of a frame."""
         return sum(p.numel() for name, p in self.named_parameters() if name.endswith("weight"))
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Nothing is remembered: what a block gets has the past in it."""
+        """Return no shapes: the input of a block already depends on the past."""
         return {}
 
     def gate(self, block: int, x: Tensor) -> Tensor:
@@ -80,7 +80,12 @@ class ChannelGates(Policy):
 
 
 def open_where_positive(scores: Tensor, surrogate: Surrogate, slope: float = 1.0) -> Tensor:
-    """1 where a score is above 0, else 0; backward the surrogate's gradient."""
+    """Return 1 where a score is above 0, else 0, with the gradient of a surrogate.
+
+    Example:
+        >>> open_where_positive(torch.tensor([-1.0, 2.0]), "sigmoid")
+        tensor([0., 1.])
+    """
     hard = (scores > 0).to(scores.dtype)
     if not scores.requires_grad:
         return hard
