@@ -110,6 +110,6 @@ def _curve(run: Path) -> str:
         return ""
     table = [header, ["---"] * len(header), *rows]
     return (
-        f"{hours:.1f} hours of mixtures. On the run's validation clips (SI-SDR by level, 0 the cheapest):\n\n"
+        f"{hours:.1f} hours of mixtures. On the run's validation clips (SI-SDR by level, 0 the lowest):\n\n"
         + "\n".join(f"| {' | '.join(row)} |" for row in table)
     )

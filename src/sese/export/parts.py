@@ -152,8 +152,8 @@ class Parts:
         inputs = self._analysed() | self._state("backbone") | self._state("head")
         if plan is None and self.many:
             inputs["level"] = torch.zeros(FRAMES, dtype=torch.int64), 1
-        told = ["utilization"] if plan is None else []
-        return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head"), *told])
+        utilization = ["utilization"] if plan is None else []
+        return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head"), *utilization])
 
     def _backbone(self, plan: Plan | None) -> Part:
         """Return the part of the backbone under a plan: signal, state -> hidden, next state."""

@@ -91,10 +91,10 @@ class Policy(Part):
         def __call__(self, evidence: Tensor, state: State, /) -> tuple[Tensor, Tensor]: ...
 
     inside_backbone: bool = False
-    """Whether it decides inside the backbone. Then a model has one level, in which everything runs."""
+    """Whether it decides inside the backbone. Such a model has one level, in which everything runs."""
 
     rests: bool = False
-    """Whether it may choose that a frame rests, which keeps nothing. Then levels begin at -1, rest."""
+    """Whether it may let a frame rest, in which nothing is kept. Then levels begin at -1, rest."""
 
     @abstractmethod
     def macs(self) -> int:
@@ -205,7 +205,7 @@ class Backbone(Part):
         raise NotImplementedError(f"{type(self).__name__} has no blocks that gates decide on")
 
     def at_rest(self, hidden: Tensor, gain: Tensor, /) -> Tensor:
-        """Put the gain of a frame at rest in the place of what the network computed.
+        """Replace the network's output by the gain in frames at rest.
 
         Args:
             hidden: (batch, frame * value), for the head.
@@ -217,7 +217,9 @@ class Backbone(Part):
         raise NotImplementedError(f"{type(self).__name__} cannot rest")
 
     def grow(self, new: Collection[str]) -> None:
-        """Set weights that are new to a network, whose others are trained, to values that fit to those.
+        """Set the new weights of a partly trained network to values that match the trained ones.
+
+        The default keeps their initial values.
 
         Args:
             new: names of the weights, in this network.

@@ -23,7 +23,7 @@ from sese.nn.state import delay
 
 
 class SlimEncoderBlock(nn.Module):
-    """Conv1d(kernel 2 * stride) -> ReLU -> pointwise -> GLU, causal, with a slimmable hidden width.
+    """Encode by Conv1d(kernel 2 * stride) -> ReLU -> pointwise -> GLU, causal, slimmable in hidden width.
 
     Args:
         channels_in, channels_out: full widths of the block's input and output.
@@ -72,8 +72,9 @@ class SlimEncoderBlock(nn.Module):
 
 
 class SlimDecoderBlock(nn.Module):
-    """Pointwise -> GLU -> ConvTranspose1d(kernel 2 * stride) [-> ReLU], causal, slimmable in hidden width.
+    """Decode by pointwise -> GLU -> ConvTranspose1d(kernel 2 * stride) [-> ReLU], causal.
 
+    The hidden width is slimmable.
     The two GLU halves are two matrices, so that values and gates stay matched at every width.
 
     Args:

@@ -45,7 +45,7 @@ class Gate(Policy):
         return sum(layer.macs() for layer in self.recurrent) + self.logits.weight.numel()
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis.
+        """Return the shapes of the state behind the batch axis.
 
         ``gru`` has the layers' states, the running sums of the logits and their weight, side by side;
         ``memory`` belongs to the choice.
