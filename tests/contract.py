@@ -25,8 +25,9 @@ from sese.nn.cost import macs_per_frame, macs_per_sample
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, Site, counts_to_mask, full, utilization
 from sese.nn.policies.budget import budget
+from sese.nn.policies.choice import Choose, best, gumbel
 from sese.nn.policies.fixed import level_plan, level_plans
-from sese.nn.policies.router import Choose, Router, best, gumbel
+from sese.nn.policies.router import Router
 from sese.nn.state import fresh
 
 TOLERANCE = 1e-5  # of outputs that peak at 0.3 and more

@@ -11,8 +11,9 @@ import torch
 
 from contract import audio, build
 from sese.export.folder import export_folder
+from sese.export.forms.gated_mixer import RECUR
+from sese.export.forms.tracing import for_tracing
 from sese.export.loops import with_loops
-from sese.export.operators import RECUR, for_tracing
 from sese.nn import checkpoint
 from sese.nn.backbones.gated_mixer import GatedMixerConfig
 from sese.nn.policies.fixed import level_plan

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sese.nn.policies.budget import MEMORY, budget
-from sese.nn.policies.router import best
+from sese.nn.policies.choice import best
 
 USED = torch.tensor([0.125, 0.25, 0.5, 1.0])
 SECOND = 62.5  # frames

@@ -7,7 +7,8 @@ import torch
 from sese.nn.backbones.demucs import DemucsConfig
 from sese.nn.plan import utilization
 from sese.nn.policies.budget import MEMORY
-from sese.nn.policies.router import DiagonalGRU, best, gumbel
+from sese.nn.policies.choice import best, gumbel
+from sese.nn.policies.router import DiagonalGRU
 
 CONFIG = DemucsConfig(channels=4, depth=3, oversampling=1, groups=2, layers=1, router_channels=8)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sese.nn.policies.sample import deal, hand_over, rest, sandwich
+from sese.nn.policies.sample import random_levels, rest, sandwich, switch_levels
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16, 17])
@@ -13,7 +13,7 @@ def test_deal_keeps_the_shares(rows: int):
     shares, draws = (0.2, 0.2, 0.2, 0.4), 400
     generator = torch.Generator().manual_seed(0)
     counts = torch.stack(
-        [torch.bincount(deal(rows, shares, generator), minlength=4) for _ in range(draws)]
+        [torch.bincount(random_levels(rows, shares, generator), minlength=4) for _ in range(draws)]
     ).double()
     assert (counts.sum(1) == rows).all()
     assert ((counts - rows * torch.tensor(shares)).abs() < 1 + 1e-6).all(), "each as near as whole rows allow"
@@ -22,7 +22,7 @@ def test_deal_keeps_the_shares(rows: int):
 
 def test_deal_repeats_and_keeps_levels_together():
     first, again, other = (
-        deal(5, (0.5, 0.5), torch.Generator().manual_seed(seed)).tolist() for seed in (1, 1, 3)
+        random_levels(5, (0.5, 0.5), torch.Generator().manual_seed(seed)).tolist() for seed in (1, 1, 3)
     )
     assert first == again
     assert {tuple(first), tuple(other)} == {(0, 0, 1, 1, 1), (0, 0, 0, 1, 1)}
@@ -31,7 +31,7 @@ def test_deal_repeats_and_keeps_levels_together():
 def test_deal_leaves_out_a_share_of_zero():
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        assert set(deal(5, (0.0, 1.0, 0.0), generator).tolist()) == {1}
+        assert set(random_levels(5, (0.0, 1.0, 0.0), generator).tolist()) == {1}
 
 
 def test_sandwich_is_widest_one_between_and_narrowest():
@@ -48,7 +48,7 @@ def test_hand_over_keeps_the_shares_on_both_sides_of_one_frame() -> None:
     levels = torch.tensor([[0], [0], [1], [2], [3]])
     moved = set()
     for seed in range(20):
-        given = hand_over(levels, 9, torch.Generator().manual_seed(seed))
+        given = switch_levels(levels, 9, torch.Generator().manual_seed(seed))
         assert given.shape == (5, 9)
         changed = (given[:, 1:] != given[:, :-1]).any(0)
         assert changed.sum() <= 1

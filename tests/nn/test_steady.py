@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sese.export.operators import for_tracing
+from sese.export.forms.tracing import for_tracing
 from sese.nn.features.steady import MOST, RECENT_FRAMES, SteadyFeatures
 from sese.nn.features.stft import LEVEL_FLOOR
 from sese.nn.state import fresh

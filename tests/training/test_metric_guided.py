@@ -17,7 +17,7 @@ from sese.evaluation.dnsmos import dnsmos_scores
 from sese.nn import checkpoint
 from sese.nn.backbones.ftf_net import FTFNetConfig
 from sese.nn.plan import utilization
-from sese.nn.policies.router import gumbel
+from sese.nn.policies.choice import gumbel
 from sese.training import data
 from sese.training.config import RunConfig, read
 from sese.training.metric_guided import (

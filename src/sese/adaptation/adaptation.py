@@ -37,7 +37,6 @@ from sese.export.folder import check_output, export_folder
 from sese.nn import checkpoint
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives
-from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 
 LOW, ALL = "low", "all"
@@ -217,9 +216,9 @@ def _check_places(request: Request, source: Path) -> None:
 
 
 def _check_student(student: Enhancer, system: str, model: Path) -> None:
-    if getattr(student.backbone, "quantised", False) or system in ("bitwise", "boosted_hashing"):
+    if student.backbone.quantised or system in ("bitwise", "boosted_hashing"):
         raise InputError(f"{model} is a network of bits ({system}), which is not adapted; use one in floats")
-    if isinstance(student.policy, ChannelGates):
+    if student.gated:
         raise InputError(f"{model} has gates, which pick channels; only models with levels are adapted")
 
 

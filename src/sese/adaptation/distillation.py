@@ -24,7 +24,7 @@ from sese.core.files import replacing
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives
 from sese.nn.policies.fixed import level_plans
-from sese.nn.policies.sample import deal
+from sese.nn.policies.sample import random_levels
 from sese.training.losses import require_length, si_sdr, total
 
 PAUSE_DB = -20.0
@@ -213,7 +213,7 @@ class Adaptation:
         for levels, share in ((self.levels, 1 - protect), (self.protected, protect)):
             for level in levels:
                 shares[level] = share / len(levels)
-        dealt = deal(config.batch_size, shares, generator).tolist()
+        dealt = random_levels(config.batch_size, shares, generator).tolist()
         self.student.train()
         for module in self.student.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -150,7 +150,7 @@ def put_back(model: Enhancer, layers: Sequence[Layer]) -> None:
                     home.bias.copy_(torch.from_numpy(layer.bias))
                 else:
                     _fill(home, 0, layer)
-        else:
+        elif isinstance(backbone, Demucs):
             for number in range(backbone.gru.layers):
                 layer = named[f"gru.{number}"]
                 assert isinstance(layer, GRU)

@@ -1,4 +1,4 @@
-"""The model card: what the model is, how it was made, what it scores."""
+"""The model card: facts about a model, its training and its scores."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def write_card(path: Path, metadata: dict[str, Any], run: Path, notes: str | Non
     """Write a card in the layout of the Hugging Face Hub.
 
     Args:
-        path: of the card.
-        metadata: the facts that travel in the ONNX file.
-        run: the run folder, for the recipe and the curve; a bare model folder has none.
+        path: path of the card.
+        metadata: facts that the ONNX file holds.
+        run: run folder, for the recipe and the curve; a model folder has none.
         notes: Markdown on data, licences and use.
         difference: largest difference between the ONNX file and PyTorch.
     """
@@ -84,7 +84,7 @@ def _number(scores: dict[str, float], name: str) -> str:
 
 
 def _recipe(run: Path) -> str:
-    """The run's configuration; of the corpora only the names, since their places are the trainer's own."""
+    """Return the run's configuration as YAML, with names instead of paths of the corpora."""
     values = yaml.safe_load((run / RESOLVED).read_text())
     for role in ("train", "validation", "speech", "noise", "rir"):
         values["data"][role] = [Path(folder).name for folder in values["data"][role]]
@@ -96,7 +96,7 @@ def _recipe(run: Path) -> str:
 
 
 def _curve(run: Path) -> str:
-    """How much was heard, and the validation scores on the way."""
+    """Return the hours of audio in training, and the validation scores during it, as Markdown."""
     hours, rows = 0.0, []
     for line in (run / "metrics.jsonl").read_text().splitlines():
         values = json.loads(line)
@@ -110,6 +110,6 @@ def _curve(run: Path) -> str:
         return ""
     table = [header, ["---"] * len(header), *rows]
     return (
-        f"{hours:.1f} hours of mixtures. On the run's validation clips (SI-SDR by level, 0 the cheapest):\n\n"
+        f"{hours:.1f} hours of mixtures. On the run's validation clips (SI-SDR by level, 0 the lowest):\n\n"
         + "\n".join(f"| {' | '.join(row)} |" for row in table)
     )

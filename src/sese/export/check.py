@@ -1,4 +1,4 @@
-"""The exported file against the network, on real audio; an export that differs is no export."""
+"""Comparison of the exported file with the network, on real audio; a difference is an error."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ from torch import Tensor
 from sese.core.errors import InputError
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, full
-from sese.nn.policies.activity import Activity, dial
-from sese.nn.policies.budget import WINDOW_SECONDS, budget
-from sese.nn.policies.channel_gates import ChannelGates
+from sese.nn.policies.budget import WINDOW_SECONDS
 from sese.nn.policies.fixed import levels_plan
 from sese.runtime.artefact import ROUTER, Artefact, open_artefact
 from sese.runtime.step import Step
 
 TOLERANCE = 1e-4
+"""Largest difference of any sample."""
 QUANTISED_TOLERANCE = 0.03
-"""Of a network that quantises what it hears, RMS over RMS: a value that lies at a threshold to rounding gets
+"""Tolerance of a network that quantises its input, as a ratio of RMS values: a value at a threshold may get
 another code in another runtime."""
 
 HELD = 0.3
-"""Budget that the router is checked with, besides none."""
+"""Budget that the router is checked with, besides no budget."""
 
 CALLS = ([1], [7, 1, 50, 2, 19])
-"""Frames of the calls, over and over."""
+"""Numbers of frames of the calls, repeated over the audio."""
 
 
 def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> float:
-    """Compare with PyTorch, one frame a call and many: every level, changing ones, the router free and held.
+    """Compare an exported file with PyTorch, with one frame a call and with many.
+
+    Cases are every level, changing levels, and the policy without a budget and with one.
 
     Args:
-        path: the exported file.
-        model: the network it was made from.
-        utilizations: of each level, cheapest first.
+        path: exported file.
+        model: network that was exported.
+        utilizations: utilization of each level, lowest level first.
 
     Returns:
         The largest difference of any sample.
 
     Raises:
-        InputError: the difference is above TOLERANCE; names the level.
+        InputError: the difference is above `TOLERANCE`; it names the case.
     """
     audio = torch.from_numpy(_speech(model.sample_rate)).view(1, 1, -1)
     audio = audio[..., : audio.shape[-1] // model.hop_length * model.hop_length]
     frames, count = audio.shape[-1] // model.hop_length, len(utilizations)
-    gated = isinstance(model.policy, ChannelGates)
+    gated = model.gated
     generator = torch.Generator().manual_seed(0)
     changing = torch.randint(ROUTER if gated else 0, count, (frames,), generator=generator)
     cases = [(f"level {level}", torch.full((frames,), level), 0.0) for level in range(count)]
@@ -70,7 +71,7 @@ def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> 
             got = _run(artefact, audio[0].numpy(), levels.numpy(), held, calls)
             difference = float(np.abs(got - expected).max())
             error, allowed = difference, TOLERANCE
-            if getattr(model.backbone, "quantised", False):
+            if model.backbone.quantised:
                 error, allowed = float(np.std(got - expected) / np.std(expected)), QUANTISED_TOLERANCE
             if not error <= allowed:
                 raise InputError(
@@ -85,19 +86,20 @@ def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> 
 def _network(
     model: Enhancer, audio: Tensor, levels: Tensor, held: float, utilizations: Sequence[float]
 ) -> NDArray[np.float32]:
-    """What PyTorch makes of (1, 1, time): (1, time)."""
+    """Enhance (1, 1, time) by PyTorch: (1, time)."""
     with torch.no_grad():
-        if isinstance(model.policy, ChannelGates):
+        if model.gated:
             return _gated(model, audio, levels)
         if levels[0] != ROUTER:
             return model(audio, levels_plan(model.sites, levels[None])).audio[0].numpy()
         window = round(WINDOW_SECONDS * model.sample_rate / model.hop_length)
-        hold = dial if isinstance(model.policy, Activity) else budget
-        return model(audio, choose=hold(held, torch.tensor(utilizations), window)).audio[0].numpy()
+        assert model.policy is not None
+        choose = model.policy.held_choice(held, torch.tensor(utilizations), window)
+        return model(audio, choose=choose).audio[0].numpy()
 
 
 def _gated(model: Enhancer, audio: Tensor, levels: Tensor) -> NDArray[np.float32]:
-    """The same of a network with gates, which decide in the frames that have no level."""
+    """Enhance (1, 1, time) by a network with gates, which decide in the frames that have no level."""
     runs, frames = levels.unique_consecutive(return_counts=True)
     state, made = None, []
     for level, part in zip(runs, audio.split((frames * model.hop_length).tolist(), dim=2), strict=True):
@@ -114,7 +116,7 @@ def _run(
     held: float,
     calls: Sequence[int],
 ) -> NDArray[np.float32]:
-    """What a file makes of (1, time), in calls of so many frames, from its beginning."""
+    """Enhance (1, time) by a file, in calls with these numbers of frames, from a fresh state."""
     step, hop = Step(artefact, 1), artefact.card.hop_length
     enhanced, at = np.empty_like(audio), 0
     while at < len(levels):
@@ -127,7 +129,7 @@ def _run(
 
 
 def _speech(sample_rate: int) -> NDArray[np.float32]:
-    """The noisy recording that comes with the package, as if recorded at `sample_rate`: (time,) float32."""
+    """Return the package's noisy recording, as if recorded at `sample_rate`: (time,) float32."""
     with as_file(files("sese.export") / "noisy_speech.flac") as path:
         audio, _ = soundfile.read(path, dtype="float32")
     return audio[: 4 * sample_rate]

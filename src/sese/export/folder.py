@@ -21,15 +21,13 @@ from sese.nn import checkpoint
 from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, utilization
-from sese.nn.policies.activity import Activity
-from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import FORMAT
 
 ONNX, CARD = "model.onnx", "README.md"
 
 FILES = (ONNX, checkpoint.CONFIG, checkpoint.WEIGHTS, CARD)
-"""Of every model folder."""
+"""Files of every model folder."""
 
 
 def export_folder(
@@ -45,16 +43,16 @@ def export_folder(
     """Export a run's best weights as a model folder; it appears whole or not at all.
 
     Args:
-        run: a run folder, or a folder with `config.json` and `model.safetensors`.
-        output: folder to make.
-        name: of the model; the output folder's name if None.
+        run: run folder, or a folder with `config.json` and `model.safetensors`.
+        output: folder to create.
+        name: name of the model; the output folder's name if None.
         evaluation: report folder of `sese evaluate`, for the quality of the levels.
         notes: Markdown for the card.
         description: one sentence on the model; the system's if None.
-        force: replace an existing model folder.
+        force: whether to replace an existing model folder.
 
     Raises:
-        InputError: no model there, the output may not be replaced, or the export differs from PyTorch.
+        InputError: `run` holds no model, the output may not be replaced, or the export differs from PyTorch.
     """
     source = next((folder for folder in (run / "best", run / "last") if folder.is_dir()), run)
     model = checkpoint.load(source)
@@ -81,10 +79,10 @@ def export_folder(
 
 
 def read_notes(path: Path) -> str:
-    """Markdown for a card.
+    """Read Markdown for a card.
 
     Raises:
-        InputError: no such file, or it is no text.
+        InputError: the file does not exist, or is no text.
     """
     try:
         return path.read_text(encoding="utf-8").strip()
@@ -93,15 +91,15 @@ def read_notes(path: Path) -> str:
 
 
 def check_output(output: Path, force: bool, *sources: Path) -> None:
-    """Refuse to replace anything but a model folder, or an empty one.
+    """Check that an output folder is new, empty, or a model folder that may be replaced.
 
     Args:
-        output: folder to make.
-        force: whether a model folder there may be replaced.
-        sources: files and folders that the model is made from.
+        output: folder to create.
+        force: whether an existing model folder may be replaced.
+        sources: files and folders that the export reads.
 
     Raises:
-        InputError: something lies there that is to stay.
+        InputError: the output exists and may not be replaced.
     """
     if not output.exists():
         return
@@ -125,9 +123,16 @@ def check_output(output: Path, force: bool, *sources: Path) -> None:
 
 
 def describe(model: Enhancer, name: str, description: str, quality: dict[str, Any]) -> dict[str, Any]:
-    """The facts that travel in the ONNX file."""
+    """Return the facts that the ONNX file holds.
+
+    Args:
+        model: network.
+        name: name of the model.
+        description: one sentence on the model.
+        quality: mean scores by level, see `read_quality`.
+    """
     levels = []
-    gated = isinstance(model.policy, ChannelGates)
+    gated = model.gated
     frames_per_second = model.sample_rate / model.hop_length
     for level, plan in enumerate(level_plans(model)):
         levels.append(
@@ -151,7 +156,7 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
         "router": model.policy is not None,
         "gates": gated,
         "alternatives": alternatives(model.sites),
-        "rests": isinstance(model.policy, Activity),
+        "rests": model.rests,
         "static_macs_per_second": model.macs()[0] * frames_per_second,
         "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
         "quality": quality,
@@ -160,7 +165,17 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
 
 
 def read_quality(report: Path) -> dict[str, dict[str, float]]:
-    """Mean scores by level from a report of `sese evaluate`, the noisy input's under ``noisy``."""
+    """Read mean scores by level from a report of `sese evaluate`.
+
+    Args:
+        report: report folder, or its `evaluation.json`.
+
+    Returns:
+        Level -> metric -> mean score; ``noisy`` has the scores of the noisy input.
+
+    Raises:
+        InputError: the file is no such report.
+    """
     path = report / "evaluation.json" if report.is_dir() else report
     try:
         return {

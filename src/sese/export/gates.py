@@ -1,41 +1,35 @@
-"""Gates in the exported graph: a block's closed channels are left out of what runs.
+"""Gates in the exported graph: the closed channels of a block are left out.
 
-A block that gates decide on is traced as one operator, which is then replaced by the operators of ONNX that
-leave the work out. One decision a frame serves the whole batch, the channels of a stream.
+A block that gates decide on is traced as one marker, which is then replaced by operators of ONNX that leave
+the work out. One decision a frame holds for the whole batch, the channels of a stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import onnx
-import torch
 from onnx import helper
 from torch import Tensor
 
+from sese.export.forms.convolutions import GATED
 from sese.export.graph import Initializers, Scope
-from sese.nn.layers.temporal_block import TemporalBlock
-from sese.nn.policies.channel_gates import ChannelGates
-
-GATED = "Gated"
-"""Operator in the domain ``sese``: the depthwise products of a frame and the way back to the stream, of the
-channels that a mask keeps. Its attributes: `Gated.slope`, and ``group``, the channels that share a gate."""
+from sese.nn.parts import Gate, Policy
 
 
 @dataclass(frozen=True)
 class Gated:
-    """Names of what goes into a gated operator, and the slope that its activation has.
+    """Names of the inputs of a marker, and the slope of its activation.
 
     Attributes:
-        windows: (batch, hidden, kernel), what the depthwise convolution sees.
+        windows: (batch, hidden, kernel), the windows of the depthwise convolution.
         mask: (1, 1, unit), true where a unit is kept.
-        taps: (hidden, 1, kernel) its weights.
-        scale, shift: (hidden,) of the norm.
-        weight: (hidden, channel) of the way back.
-        slope: of the PReLU, below zero.
+        taps: (hidden, 1, kernel), its weights.
+        scale, shift: (hidden,), of the norm.
+        weight: (hidden, channel), of the way back to the stream.
+        slope: slope of the PReLU below zero.
     """
 
     windows: str
@@ -48,17 +42,18 @@ class Gated:
 
 
 Way = Callable[[Scope, Gated, Mapping[str, int]], str]
-"""Adds the nodes for a gated operator with these attributes; returns the name of (batch, channel)."""
+"""Function that adds the nodes in the place of a marker: (scope, inputs, attributes) -> name of the result
+(batch, channel)."""
 
 
 def gather(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
-    """Run the kept channels alone: their windows and their rows of the weights are gathered."""
+    """Run the kept channels only: gather their windows and their rows of the weights."""
     mask = names.mask
     if sizes["group"] > 1:
         shape = scope.constant([sizes["hidden"] // sizes["group"], sizes["group"]])
         mask = scope.add("Expand", scope.add("Reshape", mask, scope.constant([-1, 1])), shape)
     mask = scope.add("Reshape", mask, scope.constant([-1]))
-    taps = scope.add("Squeeze", names.taps, scope.constant([1]))  # carried out at opening
+    taps = scope.add("Squeeze", names.taps, scope.constant([1]))  # folded when the file is opened
     windows = scope.add("Compress", names.windows, mask, axis=1)
     taps, scale, shift, weight = (
         scope.add("Compress", value, mask, axis=0) for value in (taps, names.scale, names.shift, names.weight)
@@ -68,72 +63,29 @@ def gather(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
 
 
 def activated(scope: Scope, names: Gated, products: str) -> str:
-    """What follows the depthwise products: (batch, channel, tap) -> (batch, channel), scaled and shifted."""
+    """Add what follows the depthwise products: (batch, channel, tap) -> (batch, channel)."""
     h = scope.add("ReduceSum", products, scope.constant([2]), keepdims=0)
     h = scope.add("LeakyRelu", h, alpha=names.slope)  # ONNX Runtime's PRelu takes ten times as long
     return scope.add("Add", scope.add("Mul", h, names.scale), names.shift)
 
 
-def gates_for_tracing(model: Any, many: bool) -> None:
-    """Put blocks and gates of a network into the form in which they are traced."""
-    for layer in model.modules():
-        if isinstance(layer, TemporalBlock):
-            gated = partial(_gated, layer, layer.out_slope.weight.item())
-            vars(layer)["_sliced"] = partial(_masked, layer) if many else gated
-
-
-def decide_together(gates: ChannelGates, level: Tensor | None) -> None:
-    """Let gates decide for a batch as one, true where a unit is kept; frames with a level keep everything.
+def joint_gate(policy: Policy, level: Tensor | None) -> Gate:
+    """Return a gate that decides once for the whole batch; frames with a level keep everything.
 
     Args:
-        gates: of a network that is traced.
-        level: (frame,) integers, below 0 where there is none; None where all frames are the gates'.
+        policy: decides inside the backbone.
+        level: (frame,) integers, below 0 where there is none; None where the policy decides on all frames.
     """
 
-    def forward(block: int, x: Tensor) -> Tensor:
-        hidden = torch.relu(gates.inward[block](x)).mean(0, keepdim=True)
-        opened = gates.outward[block](hidden) > 0  # at the mean of the scores, as they are linear in these
+    def gate(block: int, x: Tensor) -> Tensor:
+        opened = policy.joint_gate(block, x)
         return opened if level is None else opened | (level >= 0).view(1, -1, 1)
 
-    vars(gates)["forward"] = forward
-
-
-def _masked(block: TemporalBlock, joined: Tensor, mask: Tensor) -> Tensor:
-    """As `TemporalBlock._sliced`: in a call with many frames nearly every channel runs in one of them."""
-    return block._masked(joined, mask, mask.shape[0], mask.shape[1])
-
-
-def _gated(block: TemporalBlock, slope: float, joined: Tensor, mask: Tensor) -> Tensor:
-    """As `TemporalBlock._sliced` for one frame."""
-    norm = block.out_norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    made = torch.onnx.ops.symbolic(
-        f"sese::{GATED}",
-        (
-            joined[:, :: block.dilation].transpose(1, 2),
-            mask[:1],
-            block.depthwise_weight,
-            scale,
-            norm.bias - norm.running_mean * scale,
-            block.out_weight,
-        ),
-        {
-            "group": block.group,
-            "hidden": block.hidden,
-            "channels": block.channels,
-            "slope": slope,
-        },
-        dtype=joined.dtype,
-        shape=(joined.shape[0], block.channels),
-        version=1,
-    )
-    return made.unsqueeze(1)
+    return gate
 
 
 def open_gates(traced: onnx.GraphProto, way: Way = gather) -> onnx.GraphProto:
-    """A traced network whose gated operators are replaced by others that leave the closed channels out."""
+    """Return a traced network in which operators that leave closed channels out replace the markers."""
     scope = Scope(traced.name, Initializers("gate"), {})
     for node in traced.node:
         if node.op_type == GATED:

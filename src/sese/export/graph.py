@@ -1,4 +1,4 @@
-"""ONNX graphs in the making: nodes, branches, and one set of initializers for all of them."""
+"""ONNX graphs under construction: nodes, branches, and one set of initializers for all of them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ import onnx
 from onnx import helper, numpy_helper
 
 Content = tuple[int, tuple[int, ...], bytes]
-"""Of a tensor: element type, shape, values."""
+"""Content of a tensor: element type, shape, values."""
 
 Value = tuple[int, list[int | str]]
-"""Element type and shape of a value; a name stands for a size that is free."""
+"""Element type and shape of a value; a name stands for a size that may vary."""
 
 NAMED = ("Gather", "Slice")
-"""Nodes that need names of their own: ONNX Runtime before 1.22 joins some, and names the result by theirs."""
+"""Nodes that need unique names: ONNX Runtime before 1.22 joins some, and names the result by theirs."""
 
 
 class Initializers:
-    """Initializers of the outermost graph; equal contents are kept once.
+    """Initializers of the outermost graph; equal contents are stored once.
 
     Args:
-        prefix: of the names that are made up.
+        prefix: beginning of generated names.
+
+    Example:
+        >>> initializers = Initializers()
+        >>> tensor = numpy_helper.from_array(np.zeros(3), "zeros")
+        >>> initializers.add(tensor), initializers.add(tensor), len(initializers.tensors)
+        ('zeros', 'zeros', 1)
     """
 
     def __init__(self, prefix: str = "v") -> None:
@@ -35,11 +41,11 @@ class Initializers:
         self.numbers = itertools.count()
 
     def fresh(self) -> str:
-        """A name that no other value has, a short one: there are thousands of them in a file."""
+        """Return a name that no other value has; it is short, since a file has thousands of names."""
         return f"{self.prefix}{next(self.numbers)}"
 
     def add(self, tensor: onnx.TensorProto) -> str:
-        """Add a tensor, or find its twin; returns the name to use."""
+        """Add a tensor, unless its content is stored already, and return the name to use."""
         content = content_of(tensor)
         if content not in self.by_content:
             name = tensor.name if tensor.name not in self.names else f"{tensor.name}.{len(self.names)}"
@@ -53,22 +59,22 @@ class Initializers:
 
 
 def content_of(tensor: onnx.TensorProto) -> Content:
-    """What a tensor holds, whatever it is called."""
+    """Return the content of a tensor, without its name."""
     return tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()
 
 
 SMALL = 64
-"""Elements up to which a tensor is kept in every graph that uses it: each value that a branch takes from the
-graphs around it costs time in every run."""
+"""Largest number of elements of a tensor that is stored in every graph that uses it: each value that a branch
+reads from the graphs around it costs time in every run."""
 
 
 class Scope:
     """The nodes of one graph.
 
     Args:
-        name: of the graph; none for the outermost.
-        initializers: of the outermost graph.
-        types: of the values that branches hand out, by what they are called there.
+        name: name of the graph; empty for the outermost.
+        initializers: initializers of the outermost graph.
+        types: type of each output of a branch, by the name of the output.
     """
 
     def __init__(self, name: str, initializers: Initializers, types: Mapping[str, Value]):
@@ -78,15 +84,15 @@ class Scope:
         self.made: set[str] = set()
 
     def inner(self, name: str) -> Scope:
-        """An empty graph to be run within this one, which sees this one's values."""
+        """Return an empty graph that runs within this one and sees its values."""
         return Scope(name, self.initializers, self.types)
 
     def constant(self, value: Any, dtype: Any = np.int64) -> str:
-        """Name of an initializer with this value."""
+        """Return the name of an initializer with this value."""
         return self.tensor(numpy_helper.from_array(np.asarray(value, dtype), "constant"))
 
     def tensor(self, tensor: onnx.TensorProto) -> str:
-        """Name of an initializer: this graph's own if it is small, else the outermost graph's."""
+        """Return the name of an initializer: this graph's own if it is small, else the outermost graph's."""
         if np.prod(tensor.dims) > SMALL:
             return self.initializers.add(tensor)
         copy = onnx.TensorProto()
@@ -95,11 +101,11 @@ class Scope:
         return self.own.add(copy)
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node with one output; returns the output's name."""
+        """Add a node with one output, and return the output's name."""
         return self.add_many(kind, inputs, 1, **attributes)[0]
 
     def add_many(self, kind: str, inputs: Iterable[str], count: int, **attributes: Any) -> list[str]:
-        """Add a node with `count` outputs; returns their names."""
+        """Add a node with `count` outputs, and return their names."""
         outputs = [self.initializers.fresh() for _ in range(count)]
         self.take(helper.make_node(kind, list(inputs), outputs, **attributes))
         return outputs
@@ -112,14 +118,14 @@ class Scope:
         self.made.update(node.output)
 
     def embed(self, nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> dict[str, str]:
-        """Copy nodes of another graph to here.
+        """Copy nodes of another graph into this one.
 
         Args:
-            nodes: in order.
-            names: here, of the values that those nodes use and do not make.
+            nodes: nodes in order.
+            names: for each value that the nodes use and do not compute, its name in this graph.
 
         Returns:
-            Names here of all values there.
+            Name in the other graph -> name in this graph, of all values.
         """
         known = dict(names)
         for node in nodes:
@@ -140,10 +146,14 @@ class Scope:
         then: tuple[Scope, Mapping[str, str]],
         otherwise: tuple[Scope, Mapping[str, str]],
     ) -> dict[str, str]:
-        """Add an `If`; a branch is a graph and what it hands out: what it is called -> name there.
+        """Add an `If`.
+
+        Args:
+            condition: name of a bool.
+            then, otherwise: a branch's graph, and its outputs: output -> name in that graph.
 
         Returns:
-            The same for what comes out; in the outermost graph all keep what they are called as their names.
+            Output -> name in this graph; in the outermost graph an output is its own name.
         """
         branches = [
             scope.graph({called: results[called] for called in then[1]})
@@ -158,12 +168,15 @@ class Scope:
     def pick(
         self, number: str, makers: Sequence[Callable[[Scope], Mapping[str, str]]], first: int = 0
     ) -> dict[str, str]:
-        """Run the one of some graphs that a number names; each `If` halves them, earlier ones at less depth.
+        """Run one of several graphs, selected by a number; each `If` halves the choice.
 
         Args:
             number: name of a tensor with one element.
-            makers: fill the graphs; each returns what its graph hands out.
-            first: number of the first.
+            makers: functions that fill a graph each, and return its outputs: output -> name in that graph.
+            first: number of the first graph.
+
+        Returns:
+            Output -> name in this graph.
         """
         if len(makers) == 1:
             return dict(makers[0](self))
@@ -176,10 +189,15 @@ class Scope:
         )
 
     def graph(self, results: Mapping[str, str], inputs: Mapping[str, str] | None = None) -> onnx.GraphProto:
-        """The graph, with what it hands out (and takes in, as the body of a loop): called -> name here."""
+        """Return the graph.
+
+        Args:
+            results: output -> name in this graph.
+            inputs: for the body of a loop: input -> name in this graph.
+        """
         outputs, taken = [], set()
         for called, name in results.items():
-            if name not in self.made or name in taken:  # a graph may only hand out what it made, once
+            if name not in self.made or name in taken:  # a graph may only return what it computed, once
                 name = self.add("Identity", name)
             taken.add(name)
             outputs.append(helper.make_tensor_value_info(name, *self.types[called]))
@@ -199,19 +217,19 @@ def embed(
     """Copy a whole traced graph into another.
 
     Args:
-        scope: the other.
-        traced: the graph.
-        values: names there of the graph's inputs.
-        wholes: of tensors that are beginnings of others, see `wholes_of`.
+        scope: graph to copy into.
+        traced: graph to copy.
+        values: input of the traced graph -> name in `scope`.
+        wholes: content of a tensor -> larger tensor that begins with it, see `wholes_of`.
 
     Returns:
-        Names there of the graph's outputs.
+        Output of the traced graph -> name in `scope`.
     """
     names = {}
     for tensor in traced.initializer:
         whole = (wholes or {}).get(content_of(tensor))
         names[tensor.name] = scope.tensor(tensor if whole is None else whole)
-        if whole is not None:  # carried out when the file is opened
+        if whole is not None:  # folded when the file is opened
             ends = scope.constant(tensor.dims[:1])
             names[tensor.name] = scope.add("Slice", names[tensor.name], scope.constant([0]), ends)
     names |= {value.name: values[value.name] for value in traced.input}
@@ -220,7 +238,13 @@ def embed(
 
 
 def wholes_of(graphs: Iterable[onnx.GraphProto]) -> dict[Content, onnx.TensorProto]:
-    """For each tensor that begins a larger one along the first axis, that one: tracing cuts small weights."""
+    """Find the tensors that are the beginning of a larger one along the first axis.
+
+    Tracing cuts small weights, so that a level has its own copy of what is a slice of a larger weight.
+
+    Returns:
+        Content of a tensor -> larger tensor.
+    """
     tensors = {content_of(tensor): tensor for graph in graphs for tensor in graph.initializer}
     longest = sorted((content for content in tensors if content[1]), key=lambda content: -content[1][0])
     wholes = {}

@@ -1,4 +1,4 @@
-"""All levels of a network from a trace of each, for networks whose levels change what a state becomes."""
+"""All levels of a network from a trace of each, for networks whose states depend on the level."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import onnx
 from sese.export.graph import Scope, embed, wholes_of
 
 Makers = Callable[[Mapping[str, str]], list[Callable[[Scope], dict[str, str]]]]
-"""Names of a network's inputs -> makers of a branch for each level."""
+"""Input of a network -> name; returns, for each level, a function that fills a branch."""
 
 
 class LevelGraphs:
-    """Traced networks, one a level, which share their weights by their names.
+    """Traced networks, one a level, which share their weights.
 
     Args:
-        traced: cheapest level first.
+        traced: graph of each level, lowest first.
     """
 
     def __init__(self, traced: Sequence[onnx.GraphProto]):
@@ -25,7 +25,16 @@ class LevelGraphs:
         self.wholes = wholes_of(traced)
 
     def at(self, scope: Scope, level: int, inputs: Mapping[str, str]) -> dict[str, str]:
-        """Run everything at one level; returns the outputs' names."""
+        """Add everything at one level.
+
+        Args:
+            scope: graph to add to.
+            level: number of the level.
+            inputs: input of the network -> name in `scope`.
+
+        Returns:
+            Output of the network -> name in `scope`.
+        """
         return embed(scope, self.traced[level], inputs, self.wholes)
 
 
@@ -36,15 +45,18 @@ def frame_by_frame(
     values: Mapping[str, str],
     output: str = "enhanced",
 ) -> dict[str, str]:
-    """Run frames whose levels differ one after the other.
+    """Add a loop that runs frames whose levels differ one after the other.
 
     Args:
-        scope: to run in.
-        at_levels: of the networks for one frame.
-        inputs: names of their inputs: signal and context, then the states.
-        values: names of those here, for all frames, and of the levels under ``chosen``.
-        output: what the networks make of a frame: (batch, 1, time) ``enhanced``, or (batch, value)
-            ``hidden``, whose first branch is rest, level -1.
+        scope: graph to add to.
+        at_levels: branches of the networks for one frame.
+        inputs: inputs of these networks: signal and context, then the states.
+        values: input -> name in `scope`, for all frames, and the levels under ``chosen``.
+        output: output of a frame: ``enhanced``, (batch, 1, time), or ``hidden``, (batch, value), whose first
+            branch is rest, level -1.
+
+    Returns:
+        Output -> name in `scope`.
     """
     states = [name for name in inputs if name.startswith("state.")]
     frames = scope.add("Shape", values["chosen"])

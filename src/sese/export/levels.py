@@ -1,4 +1,4 @@
-"""All levels of a network from the trace of its widest: a level's weights are beginnings of the full ones."""
+"""All levels of a network from the trace of its highest: a level has the beginning of each weight."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import onnx
 from onnx import helper
 
 from sese.core.errors import InputError
+from sese.export.forms.products import ENTER, LEAVE
 from sese.export.graph import Scope
-from sese.export.operators import ENTER, LEAVE
 
 
 class Levels:
-    """A traced network, to be run at any level.
+    """A traced network that runs at any level.
 
     Args:
-        traced: with the slimmable products marked.
-        prefixes: for each level, the weights by name of which it uses a part, and its lengths from axis 0 on.
+        traced: graph with marked slimmable products.
+        prefixes: for each level, the lengths, from axis 0 on, of each weight that it uses in part.
+
+    Raises:
+        InputError: the graph lacks a weight that a level cuts.
     """
 
     def __init__(self, traced: onnx.GraphProto, prefixes: Sequence[Mapping[str, tuple[int, ...]]]):
@@ -31,18 +34,30 @@ class Levels:
         self.prefixes = prefixes
 
     def at(self, scope: Scope, level: int, inputs: Mapping[str, str]) -> dict[str, str]:
-        """Run everything at one level; returns the outputs' names."""
+        """Add everything at one level.
+
+        Args:
+            scope: graph to add to.
+            level: number of the level.
+            inputs: input of the network -> name in `scope`.
+
+        Returns:
+            Output of the network -> name in `scope`.
+        """
         names = self.weights_at(scope, level) | {name: inputs[name] for name in self.inputs}
         known = scope.embed((_unmarked(node) for node in self.nodes), names)
         return {name: known[name] for name in self.outputs}
 
     def gathered(self, scope: Scope, chosen: str, inputs: Mapping[str, str]) -> dict[str, str]:
-        """Run each frame's slimmable products at its own level, the frames of a level together.
+        """Add each frame's slimmable products at its own level, the frames of a level together.
 
         Args:
-            scope: to run in.
+            scope: graph to add to.
             chosen: name of the levels, (frame,).
-            inputs: names of the network's inputs.
+            inputs: input of the network -> name in `scope`.
+
+        Returns:
+            Output of the network -> name in `scope`.
         """
         rows, served, order = self._rows(scope, chosen, inputs["context"])
         full = len(self.prefixes) - 1
@@ -68,10 +83,11 @@ class Levels:
         return {name: known[name] for name in self.outputs}
 
     def _rows(self, scope: Scope, chosen: str, context: str) -> tuple[str, list[str], str]:
-        """A product's input as one line for every frame of every signal, a row, and which rows are whose.
+        """Sort the rows of a product by their level; a row is one frame of one signal.
 
         Returns:
-            The shape that makes the lines; the rows of each level; each row's place among all of those.
+            Name of the shape (row, value); for each level the name of its rows' indices; name of the indices
+            that put the sorted rows back in order.
         """
         flat = scope.constant([-1])
         shape = scope.add("Concat", scope.add("Shape", context, end=1), scope.add("Shape", chosen), axis=0)
@@ -87,7 +103,16 @@ class Levels:
     def weights_at(
         self, scope: Scope, level: int, users: Sequence[onnx.NodeProto] | None = None
     ) -> dict[str, str]:
-        """Names of the weights (of those that `users` use) at a level; slices are folded when opened."""
+        """Add the weights at a level, as slices that are folded when the file is opened.
+
+        Args:
+            scope: graph to add to.
+            level: number of the level.
+            users: nodes whose weights are added; None for all weights.
+
+        Returns:
+            Weight -> name in `scope`.
+        """
         used = None if users is None else {name for node in users for name in node.input}
         names = {}
         for name, tensor in self.weights.items():
@@ -101,11 +126,11 @@ class Levels:
 
 
 MODULE = "model."
-"""What the names of a network's weights begin with in a trace."""
+"""Beginning of the names of a network's weights in a trace."""
 
 
 def unwrapped(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    """A traced weight under its name in the network."""
+    """Return a copy of a traced weight under its name in the network."""
     copy = onnx.TensorProto()
     copy.CopyFrom(tensor)
     copy.name = tensor.name.removeprefix(MODULE)
@@ -121,7 +146,7 @@ def _unmarked(node: onnx.NodeProto) -> onnx.NodeProto:
 def _between(
     leave: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]
 ) -> tuple[onnx.NodeProto, list[onnx.NodeProto]]:
-    """The marker that a product begins with, and the nodes between it and the one it ends with, in order."""
+    """Return the marker at the start of a product, and the nodes up to the marker at its end, in order."""
     found: dict[str, onnx.NodeProto] = {}
     enters = []
 

@@ -1,15 +1,15 @@
-"""Recurrences over frames as ONNX' loops, in place of the markers that tracing leaves."""
+"""Recurrences over frames: loops of ONNX replace the markers that tracing leaves."""
 
 from __future__ import annotations
 
 import onnx
 from onnx import TensorProto, helper
 
-from sese.export.operators import RECUR
+from sese.export.forms.gated_mixer import RECUR
 
 
 def with_loops(graph: onnx.GraphProto) -> onnx.GraphProto:
-    """Put a loop, h = keep h + added, in the place of each marked recurrence, in place; returns the graph.
+    """Replace each marked recurrence by a loop, h = keep h + added, in place, and return the graph.
 
     A marker's inputs are keep and added (frame, ...) and the state before the first frame (...); its output
     is the state after each frame.
@@ -26,7 +26,7 @@ def with_loops(graph: onnx.GraphProto) -> onnx.GraphProto:
 
 
 def _body() -> onnx.GraphProto:
-    """One frame: the state before, keep and added -> the state after, twice."""
+    """Return the graph of one frame: (state before, keep, added) -> (state after, state after)."""
     inputs, outputs = (
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
         for names in (("before", "keep", "added"), ("after", "made"))

@@ -1,9 +1,9 @@
-"""One ONNX file for every level of a model, one frame or many, with the router inside and each weight once.
+"""One ONNX file for all levels of a model, with its router inside and each weight stored once.
 
-The network's own forward path is traced twice, for one frame and for any number of them. In a call with one
-frame nested `If`s run the network with one level's weights; in a call with many, whose levels differ, each
-block gathers the frames of each level, or, where a level changes what a state becomes, frames are run one by
-one. A level's weights are slices of the full ones, which ONNX Runtime folds when it opens the file.
+The network's own forward path is traced twice: for one frame, and for any number of frames. In a call with
+one frame, nested `If`s run the network with the weights of one level. In a call with many frames whose levels
+differ, each block gathers the frames of each level, or frames run one by one where their level changes the
+states. The weights of a level are slices of the full ones, which ONNX Runtime folds when it opens the file.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from sese.nn.policies.budget import MEMORY
 
 
 def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[float]) -> onnx.ModelProto:
-    """Trace a model and join the traces.
+    """Trace a model and join its traces to one ONNX file.
 
     Args:
-        model: ready for inference.
-        metadata: facts that travel in the file under the key ``sese``.
-        utilizations: of each level, cheapest first.
+        model: network, ready for inference.
+        metadata: facts that the file holds under the key ``sese``.
+        utilizations: utilization of each level, lowest level first.
 
     Returns:
         A model with the inputs ``audio``, ``level``, ``budget``, ``ceiling``, ``state.<name>`` and the
@@ -61,7 +61,7 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
     values = {name: name for name in inputs} | scope.choose(single, *begun)
     if isinstance(one, RestingCalls):
         scope.take(helper.make_node("Identity", [utilizations_of(scope, utilizations)], ["utilization"]))
-    elif not one.gated:  # gates know it when they have decided
+    elif not one.gated:  # with gates it is known after they have decided
         scope.take(
             helper.make_node("Gather", [scope.constant(utilizations, np.float32), "chosen"], ["utilization"])
         )
@@ -82,19 +82,19 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
 
 
 def network_of(parts: Parts, lengths: list[dict[str, tuple[int, ...]]]) -> Levels | LevelGraphs:
-    """The network at all levels; `lengths` as in `nn.cost.prefixes`, of each level."""
+    """Return the network at all levels; `lengths` of each level are as from `nn.cost.prefixes`."""
     if parts.model.backbone.frames_apart:
         return Levels(parts.networks[0], lengths)
     return LevelGraphs(parts.networks)
 
 
 class _Calls:
-    """What is done in a call with one frame, or with any number of them.
+    """Build the graph for calls with one frame, or for calls with any number of frames.
 
     Args:
-        parts: of the network.
-        lengths: for each level, the weights of which it uses a part, and its lengths from axis 0 on.
-        one: what is done in a call with one frame, for those with many.
+        parts: traced parts of the network.
+        lengths: for each level, the lengths, from axis 0 on, of each weight that it uses in part.
+        one: for calls with any number of frames, the graph for calls with one.
     """
 
     def __init__(self, parts: Parts, lengths: list[dict[str, tuple[int, ...]]], one: _Calls | None = None):
@@ -104,7 +104,7 @@ class _Calls:
         self.routing = Routing(parts) if parts.routed else None
 
     def begin(self, scope: Scope) -> dict[str, str]:
-        """What comes before the network: the signal, the levels, and the branch that is to run."""
+        """Add everything before the network: the signal, the levels, and the branch to run."""
         inputs = {value.name: value.name for value in self.features.input}
         made = embed(scope, self.features, inputs)
         if self.routing is None:  # without a router -1 is the highest level, or behind it the gates
@@ -114,7 +114,7 @@ class _Calls:
         return made | {"branch": scope.constant([self.count]) if self.many else made["chosen"]}
 
     def at_levels(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
-        """Makers of a branch for each level, with everything at it."""
+        """Return functions that fill a branch for each level, with everything at it."""
         return [partial(self._at, level=level, values=values) for level in range(self.count)]
 
     def _at(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
@@ -125,12 +125,12 @@ class _Calls:
         return results
 
     def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """A branch for whatever levels the frames have; where they are all the same all are run as one."""
+        """Add a branch for frames with any levels; frames run together where all have the same level."""
         lowest, highest = (scope.add(kind, values["chosen"]) for kind in ("ReduceMin", "ReduceMax"))
         steady, changing = scope.inner("steady"), scope.inner("changing")
         if isinstance(self.network, Levels):
             results = self.network.gathered(changing, values["chosen"], values)
-        elif self.gated:  # which hear of each frame's level
+        elif self.gated:  # whose graph reads each frame's level
             results = self.network.at(changing, self.count - 1, values)
         else:
             assert self.one is not None
@@ -143,7 +143,7 @@ class _Calls:
 
 
 def values_of(model: Enhancer, levels: int) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
-    """Types and shapes: what goes in, what comes out, what branches hand on inside."""
+    """Return the types and shapes of inputs, of outputs, and of values between branches."""
     number = TensorProto.INT64
     inputs: dict[str, Value] = {
         "audio": (TensorProto.FLOAT, ["batch", 1, "time"]),

@@ -1,4 +1,4 @@
-"""From learned bitwise networks and hashes to files of packed bits."""
+"""Packed bits of bitwise networks and of hashes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from sese.core.errors import InputError
 from sese.nn.backbones.bitwise import Bitwise
 from sese.nn.backbones.boosted_hashing import BoostedHashing
 from sese.nn.enhancer import Enhancer
+from sese.nn.features.codes import CodeFeatures
+from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.layers.bitwise import BitwiseLinear
 
 
 def save_packed(model: Enhancer, folder: Path) -> bool:
-    """Write what can be packed of a model into a folder; returns whether there was anything."""
+    """Write the packed bits of a model into a folder, and return whether the model has any."""
     if isinstance(model.backbone, Bitwise) and model.backbone.binary:
         bitwise.save(packed(model), folder / bitwise.FILE)
     elif isinstance(model.backbone, BoostedHashing):
@@ -30,24 +32,27 @@ def save_packed(model: Enhancer, folder: Path) -> bool:
 
 
 def dictionary(model: Enhancer) -> hashing.Dictionary:
-    """Hash and dictionary of a model that has them."""
-    backbone = model.backbone
+    """Return the hash and the dictionary of a model whose backbone is `BoostedHashing`."""
+    backbone, features = model.backbone, model.features
+    assert isinstance(backbone, BoostedHashing)
+    assert isinstance(features, MagnitudeFeatures)
     facts = hashing.Facts(
-        model.sample_rate, model.hop_length, model.features.compression, backbone.bits, backbone.neighbours
+        model.sample_rate, model.hop_length, features.compression, backbone.bits, backbone.neighbours
     )
     arrays = (backbone.projections.detach(), backbone.codes, backbone.masks)
     return hashing.Dictionary(facts, *(array.numpy() for array in arrays))
 
 
 def packed(model: Enhancer) -> Packed:
-    """Pack a network.
+    """Pack a network of bits.
 
     Raises:
-        InputError: it is none of bits.
+        InputError: it is no network of bits.
     """
     backbone, features = model.backbone, model.features
     if not isinstance(backbone, Bitwise) or not backbone.binary:
         raise InputError("only a bitwise network with model.binary can be packed")
+    assert isinstance(features, CodeFeatures)
     matrices, inputs = [], backbone.inputs
     for layer in backbone.layers:
         if backbone.recurrent:
@@ -79,7 +84,7 @@ def packed(model: Enhancer) -> Packed:
 
 
 def _gates(layer: BitwiseLinear, inputs: int, hidden: int) -> Matrix:
-    """Those of a GRU; where its units fill no whole words, rows between reset and update fill them."""
+    """Pack the gates of a GRU; extra rows between reset and update fill up the last word of the units."""
     matrix = _matrix(layer, inputs)
     missing = -hidden % 64
     if not missing:
@@ -100,6 +105,6 @@ def _matrix(layer: BitwiseLinear, inputs: int) -> Matrix:
 
 
 def _words(values: Tensor, inputs: int) -> Words:
-    """Rows whose values of the input, and of the state behind them, begin a word each."""
+    """Pack rows; the input's values start a word, and so do the state's values behind them."""
     parts = [part.numpy() for part in (values[:, :inputs], values[:, inputs:]) if part.shape[1]]
     return np.ascontiguousarray(np.concatenate([pack(part) for part in parts], axis=1))

@@ -1,7 +1,7 @@
-"""The parts of a network as functions of plain tensors, traced into ONNX graphs.
+"""The parts of a network as functions of tensors, traced into ONNX graphs.
 
-Each is the network's own code, but for the layers in `operators.py`. All are traced at once, since tracing
-takes seconds however little there is to trace, and then cut apart.
+Each runs the network's own code, except for the layers that have a form in `forms/`. All parts are traced in
+one call, since each call takes seconds, and then cut apart.
 """
 
 from __future__ import annotations
@@ -17,40 +17,45 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
-from sese.export.gates import Way, decide_together, gates_for_tracing, gather, open_gates
+from sese.export.forms.tracing import for_tracing
+from sese.export.gates import Way, gather, joint_gate, open_gates
 from sese.export.loops import with_loops
-from sese.export.operators import for_tracing
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, full
 from sese.nn.policies.activity import MEMORY as ACTIVITY_MEMORY
-from sese.nn.policies.activity import Activity, decide
+from sese.nn.policies.activity import decide
 from sese.nn.policies.budget import MEMORY, WINDOW_SECONDS, step
-from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 
 OPSET = 18
 BATCH, FRAMES = 2, 3
-"""Sizes to trace with: any but 1, which the tracer would take for a constant."""
+"""Sizes of the examples for tracing. They are not 1, which the tracer would treat as a constant."""
 
 
 Input = tuple[Tensor, int]
-"""An example, and the samples a frame if its last axis is any number of
-frames, else 0."""
+"""An example, and the samples a frame if its last axis is any number of frames, else 0."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A function of tensors to trace, with its inputs and the names of its outputs."""
+    """A function of tensors to trace.
+
+    Attributes:
+        run: the function.
+        inputs: name of an input -> example.
+        outputs: names of the outputs.
+        batched: whether the first axis of inputs with several axes is the batch.
+        by_frame: names of inputs whose first axis is the frame.
+    """
 
     run: Callable[..., tuple[Tensor, ...]]
     inputs: Mapping[str, Input]
     outputs: Sequence[str]
     batched: bool = True
     by_frame: tuple[str, ...] = ()
-    """Inputs whose first axis is the frame."""
 
     def axes(self, name: str) -> list[dict[int, Any]]:
-        """For each input its axes that may have any size; parts share no size, so that each stands alone."""
+        """Return for each input the axes that may have any size; parts share none, so that each is alone."""
         batch = torch.export.Dim(f"{name}_batch", min=1)
         frames = torch.export.Dim(f"{name}_frames", min=2, max=256)
         return [
@@ -65,35 +70,36 @@ class Parts:
     """A network's parts as graphs, for one frame or for any number of frames.
 
     Args:
-        model: ready for inference.
-        utilizations: of each level, cheapest first.
-        many: whether for any number of frames; else for one.
-        way: in which gated blocks leave out their closed channels; None leaves them marked.
+        model: network, ready for inference.
+        utilizations: utilization of each level, lowest level first.
+        many: whether it is traced for any number of frames; else for one.
+        way: replaces the markers of gated blocks; None leaves the markers.
 
     Attributes:
         features: audio -> signal, context, next state.
-        networks: signal, context, state -> enhanced, next state, of backbone and head. Where frames stand
-            apart (`frames_apart`) one with everything kept, in which the rows that enter and leave a
-            slimmable product are marked; else one for each level. A model with gates has one with everything
-            kept and one whose channels they pick, which tells the utilization (frame,); in its calls with
-            many frames those that have a ``level`` keep everything.
-        scores: audio, signal, context, state -> scores (frame, level), mean over the batch, next state of the
-            GRU.
-        choice: score (level,) of a frame, memory, budget, ceiling -> picked, next_memory, for a batch of one.
-            A model without a router has no such two.
+        networks: signal, context, state -> enhanced, next state, of backbone and head. With `frames_apart`
+            there is one that keeps everything, in which the rows that enter and leave a slimmable product
+            are marked; else there is one for each level. A model with gates has one that keeps everything,
+            and one in which the gates decide, which returns the utilization (frame,) as well; in its calls
+            with many frames, frames that have a ``level`` keep everything. A model that rests has the
+            backbones alone: signal, state -> hidden, next state.
+        head: hidden, context, gain, state -> enhanced, next state, in a model that rests.
+        scores: audio, signal, context, state -> scores (frame, level), mean over the batch, next state of
+            the GRU, in a model with a policy before the backbone.
+        choice: score (level,) of a frame, memory, budget, ceiling -> picked, next_memory, for a batch of one,
+            in such a model.
     """
 
     def __init__(self, model: Enhancer, utilizations: Sequence[float], many: bool, way: Way | None = gather):
         self.model: Enhancer = for_tracing(model, many)
         self.utilizations, self.many = torch.tensor(utilizations), many
-        self.gated = isinstance(model.policy, ChannelGates)
+        self.gated = model.gated
         self.routed = model.policy is not None and not self.gated
-        self.rests = isinstance(model.policy, Activity)
+        self.rests = model.rests
         plans: list[Plan | None] = [*level_plans(model)]
         if model.backbone.frames_apart:
             plans = [full(model.sites)]
         if self.gated:
-            gates_for_tracing(self.model, many)
             plans.append(None)
         make = self._backbone if self.rests else self._network
         networks = {f"network{number}": make(plan) for number, plan in enumerate(plans)}
@@ -123,15 +129,16 @@ class Parts:
         return Part(run, inputs, ["signal", "context", *self._next("features")])
 
     def _network(self, plan: Plan | None) -> Part:
-        """Backbone and head under a plan, or under the gates where it is None."""
+        """Return the part of backbone and head under a plan, or under the gates where it is None."""
         parts = {part: list(getattr(self.model, part).state_shapes()) for part in ("backbone", "head")}
 
         def run(signal: Tensor, context: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             values = iter(state)
             backbone, head = ({name: next(values) for name in names} for names in parts.values())
             if plan is None:
-                decide_together(self.model.policy, next(values, None))
-                hidden, ran, backbone = self.model.backbone.gated(signal, self.model.policy, backbone)
+                assert self.model.policy is not None
+                gate = joint_gate(self.model.policy, next(values, None))
+                hidden, ran, backbone = self.model.backbone.gated(signal, gate, backbone)
                 kept = torch.cat([keep for keep in ran.values() if isinstance(keep, Tensor)], dim=2)
                 used = [kept.float().mean((0, 2))]
             else:
@@ -145,11 +152,11 @@ class Parts:
         inputs = self._analysed() | self._state("backbone") | self._state("head")
         if plan is None and self.many:
             inputs["level"] = torch.zeros(FRAMES, dtype=torch.int64), 1
-        told = ["utilization"] if plan is None else []
-        return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head"), *told])
+        utilization = ["utilization"] if plan is None else []
+        return Part(run, inputs, ["enhanced", *self._next("backbone"), *self._next("head"), *utilization])
 
     def _backbone(self, plan: Plan | None) -> Part:
-        """The backbone alone under a plan: signal, state -> hidden, next state."""
+        """Return the part of the backbone under a plan: signal, state -> hidden, next state."""
         names = list(self.model.backbone.state_shapes())
 
         def run(signal: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -161,7 +168,7 @@ class Parts:
         return Part(run, inputs, ["hidden", *self._next("backbone")])
 
     def _head(self) -> Part:
-        """The head alone: hidden, context, gain at rest, state -> enhanced, next state."""
+        """Return the part of the head: hidden, context, gain at rest, state -> enhanced, next state."""
         names = list(self.model.head.state_shapes())
 
         def run(hidden: Tensor, context: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -193,11 +200,12 @@ class Parts:
         return Part(run, examples, ["picked", "gain", "next_memory"], batched=False, by_frame=("score",))
 
     def _frames(self) -> Input:
-        """A value a frame."""
+        """Return an example with one value a frame."""
         return torch.ones(FRAMES if self.many else 1), int(self.many)
 
     def _scores(self) -> Part:
         def run(audio: Tensor, signal: Tensor, context: Tensor, gru: Tensor) -> tuple[Tensor, ...]:
+            assert self.model.policy is not None
             evidence = self.model.features.evidence(audio.squeeze(1), signal, context)
             scores, gru = self.model.policy(evidence, {"gru": gru})
             return scores.amax(0) if self.rests else scores.mean(0), gru
@@ -222,12 +230,12 @@ class Parts:
         return Part(run, inputs, ["picked", "next_memory"], batched=False)
 
     def _analysed(self) -> dict[str, Input]:
-        """What the features make."""
+        """Return examples of the features' signal and context."""
         signal, context = self.model.backbone.frame_samples, self.model.features.context_size
         return {"signal": self._time(signal), "context": self._time(context)}
 
     def _time(self, samples: int, *channels: int) -> Input:
-        """A signal (batch, [channel,] time) with so many samples a frame."""
+        """Return an example (batch, [channel,] time) with this number of samples a frame."""
         return torch.ones(BATCH, *channels, samples * (FRAMES if self.many else 1)), samples * self.many
 
     def _state(self, part: str) -> dict[str, Input]:
@@ -239,7 +247,7 @@ class Parts:
 
 
 class _Together(nn.Module):
-    """Parts side by side, as a module that has their network, so that the trace has the weights by name."""
+    """Run parts side by side in a module that holds their network, so that the trace names the weights."""
 
     def __init__(self, model: Enhancer, parts: Mapping[str, Part]):
         super().__init__()
@@ -254,9 +262,9 @@ class _Together(nn.Module):
 
 
 def _trace(model: Enhancer, parts: Mapping[str, Part]) -> dict[str, onnx.GraphProto]:
-    """Trace parts of a network; a graph for each."""
+    """Trace parts of a network, and return a graph for each."""
     inputs = {f"{at}/{name}": value for at, part in parts.items() for name, value in part.inputs.items()}
-    logging.disable(logging.WARNING)  # the exporter remarks on packages that this model does not use
+    logging.disable(logging.WARNING)  # the exporter warns about packages that this model does not use
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -277,7 +285,7 @@ def _trace(model: Enhancer, parts: Mapping[str, Part]) -> dict[str, onnx.GraphPr
 
 
 def _cut(traced: onnx.GraphProto, at: str, part: Part) -> onnx.GraphProto:
-    """One part of a graph in which several lie side by side."""
+    """Return the graph of one part, from a graph of several side by side."""
     needed, nodes = {f"{at}/{name}" for name in part.outputs}, []
     for node in reversed(traced.node):
         if needed.intersection(node.output):

@@ -1,4 +1,4 @@
-"""Smaller weights for a model file, kept only where they cost neither time nor quality.
+"""Smaller weights for a model file, accepted only where they cost neither time nor quality.
 
 | kind | weights in the file | arithmetic |
 | --- | --- | --- |
@@ -41,37 +41,37 @@ from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step
 
 LARGE = 1000
-"""Elements from which a tensor is worth storing smaller."""
+"""Number of elements above which a tensor is stored smaller."""
 
 MOST_TIME = 1.03
-"""Of the float32 file's time at the same level. The rest is spread: ``fp16``, which computes
-the same, was found at 0.97 to 1.02."""
+"""Largest accepted time, as a multiple of the float32 file's at the same level. It allows for noise:
+``fp16``, which computes the same, was measured at 0.97 to 1.02."""
 
 MOST_LOSS = 0.05
-"""Of mean PESQ-WB at any level."""
+"""Largest accepted loss of mean PESQ-WB at any level."""
 
 PRODUCER = "sese"
-"""Of a float32 file, as `to_onnx` writes it; quantised files bear another."""
+"""Producer's name in a float32 file, as `to_onnx` writes it; quantised files have another."""
 
 MATRICES = ("MatMul", "Gemm")
-"""What 8 bits are for: nearly all that these networks compute, but for recurrences."""
+"""Operators that get 8 bits: nearly all arithmetic of these networks, except for recurrences."""
 
 ROUNDS = {1: 200, Step.LONGEST: 30}
-"""Frames of a call -> rounds of timing at each level. The first are streams, the second files."""
+"""Frames of a call -> rounds of timing at each level. First come streams, then files."""
 
 CALLS = 5
-"""Of one frame, timed at a time."""
+"""Number of calls with one frame that are timed together."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A level in the quantised file and in the float32 one.
+    """Comparison of a level in the quantised file and in the float32 file.
 
     Attributes:
         name: See `level_name`.
         streaming: Time of one frame a call, as a multiple of the float32 file's.
-        files: The same of calls with many frames.
-        loss: Of mean PESQ-WB.
+        files: Time of calls with many frames, as such a multiple.
+        loss: Loss of mean PESQ-WB.
     """
 
     name: str
@@ -88,19 +88,16 @@ class Compared:
 def export_quantised(
     kind: str, data: Path, clips: int, run: Path, output: Path, *, force: bool = False, **options: Any
 ) -> None:
-    """Export a run with quantised weights, if that passes; else write nothing.
+    """Export a run with quantised weights, if no level gets slower or worse; else write nothing.
 
-    What is done is said on standard error. A model folder whose facts are not to change is taken as it is,
-    since tracing its network anew takes a minute.
+    Progress is printed on standard error. A model folder whose facts do not change is copied, since tracing
+    its network again takes a minute.
 
     Args:
         kind: One of `KINDS`.
         data: Folder with ``clean/`` and ``noisy/`` speech to measure on.
-        clips: How many pairs of it to take.
-        run: See `sese.export.folder.export_folder`.
-        output: See there.
-        force: See there.
-        options: See there.
+        clips: Number of pairs to measure on.
+        run, output, force, options: See `sese.export.folder.export_folder`.
 
     Raises:
         InputError: As `export_folder`; the kind or the data cannot be used; or a level is slower or worse.
@@ -112,7 +109,7 @@ def export_quantised(
     check_output(output, force, run, data)
     pairs = [read_pair(pair) for pair in find_pairs(data, clips)]
     with replacing(output, folder=True) as part, tempfile.TemporaryDirectory() as made:
-        folder, plain = Path(made) / output.name, Path(made) / "float32.onnx"
+        folder, original = Path(made) / output.name, Path(made) / "float32.onnx"
         if not any(options.values()) and is_exported(run):
             folder.mkdir()
             for name in (*FILES, *({bitwise.FILE} & set(os.listdir(run)))):
@@ -120,11 +117,11 @@ def export_quantised(
         else:
             tell("exporting in float32; tracing takes up to a minute")
             export_folder(run, folder, **options)
-        os.replace(folder / "model.onnx", plain)
+        os.replace(folder / "model.onnx", original)
         tell(f"quantising to {kind}")
-        KINDS[kind](plain, folder / "model.onnx")
-        levels = compare(folder / "model.onnx", plain, pairs)
-        sizes = [path.stat().st_size / 1e6 for path in (folder / "model.onnx", plain)]
+        KINDS[kind](original, folder / "model.onnx")
+        levels = compare(folder / "model.onnx", original, pairs)
+        sizes = [path.stat().st_size / 1e6 for path in (folder / "model.onnx", original)]
         table = f"{sizes[0]:.2f} MB; {sizes[1]:.2f} MB in float32. {as_table(levels, len(pairs))}"
         print(table)
         refused = [level for level in levels if not level.accepted]
@@ -141,20 +138,20 @@ def export_quantised(
 
 
 def is_exported(run: Path) -> bool:
-    """Whether a folder holds a float32 model as `export_folder` makes it."""
+    """Return whether a folder holds a float32 model as `export_folder` writes it."""
     if not all((run / name).is_file() for name in FILES):
         return False
-    open_artefact(run / "model.onnx")  # else an error that says what is wrong with it
+    open_artefact(run / "model.onnx")  # raises an error that says what is wrong with it
     return onnx.load(run / "model.onnx").producer_name == PRODUCER
 
 
 def tell(what: str) -> None:
-    """Say on standard error what is done."""
+    """Print progress on standard error."""
     print(what, file=sys.stderr, flush=True)
 
 
 def half_weights(source: Path, target: Path) -> None:
-    """Store large weights in half precision, each followed by a cast that is carried out at opening."""
+    """Store large weights in half precision, each followed by a cast that runs when the file is opened."""
     model = onnx.load(source)
     casts = []
     for tensor in model.graph.initializer:
@@ -173,18 +170,21 @@ def half_weights(source: Path, target: Path) -> None:
 
 
 def int8_matrices(source: Path, target: Path) -> None:
-    """Quantise every matrix product's weights. Each level gets its own: a slice cannot share a scale."""
+    """Quantise the weights of every matrix product.
+
+    Each level gets its own weights, since a slice cannot share the scale of the whole.
+    """
     from onnxruntime.quantization import quantize_dynamic
 
     with tempfile.TemporaryDirectory() as folder:
         sliced = Path(folder) / "sliced.onnx"
         options = session_options()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(sliced)  # the slices of each level, carried out
+        options.optimized_model_filepath = str(sliced)  # has the weights of each level
         onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         logger = logging.getLogger()
         level = logger.level
-        logger.setLevel(logging.ERROR)  # it advises on what was done above
+        logger.setLevel(logging.ERROR)  # it advises steps that were taken above
         try:
             quantize_dynamic(
                 sliced,
@@ -201,27 +201,27 @@ KINDS: dict[str, Callable[[Path, Path], None]] = {"fp16": half_weights, "int8": 
 
 
 def compare(
-    quantised: Path, plain: Path, pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+    quantised: Path, original: Path, pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 ) -> list[Compared]:
     """Time and score two files at every level.
 
     Args:
         quantised: Model file.
-        plain: Model file, in float32.
+        original: Model file in float32.
         pairs: Clean and noisy speech ``[time]`` at 16 kHz.
     """
     from sese.evaluation.metrics import pesq_wb
     from sese.evaluation.pairs import SAMPLE_RATE
 
-    card = open_artefact(plain).card
+    card = open_artefact(original).card
     names = [level_name(card, index) for index in range(len(card.levels))]
     tell(f"timing {len(names)} levels")
-    times = [times_of(quantised, plain, frames) for frames in ROUNDS]
+    times = [times_of(quantised, original, frames) for frames in ROUNDS]
     results = []
     for name, streaming, files in zip(names, *times, strict=True):
         tell(f"scoring level {name} on {len(pairs)} clips")
         scores = []
-        for path in (quantised, plain):
+        for path in (quantised, original):
             enhancer = Enhancer(path, f"fixed:{name}")
             scores.append(
                 np.mean([pesq_wb(c, enhancer.enhance(n, SAMPLE_RATE), SAMPLE_RATE) for c, n in pairs])
@@ -230,24 +230,25 @@ def compare(
     return results
 
 
-def times_of(quantised: Path, plain: Path, frames: int) -> list[float]:
-    """CPU time of a call at each level, as a multiple of the float32 file's: the ratio of medians.
+def times_of(quantised: Path, original: Path, frames: int) -> list[float]:
+    """Measure the CPU time of a call at each level, as a multiple of the float32 file's.
 
-    That file is opened twice and the slower one counts, since two sessions of one file differ by a tenth.
+    The multiple is the ratio of medians. The float32 file is opened twice and the slower session counts,
+    since two sessions of one file differ by a tenth.
 
     Args:
         quantised: Model file.
-        plain: Model file, in float32.
-        frames: Of a call, a key of `ROUNDS`.
+        original: Model file in float32.
+        frames: Frames of a call, a key of `ROUNDS`.
     """
-    steps = [Step(open_artefact(path), 1) for path in (quantised, plain, plain)]
-    card, calls = open_artefact(plain).card, max(1, CALLS // frames)
+    steps = [Step(open_artefact(path), 1) for path in (quantised, original, original)]
+    card, calls = open_artefact(original).card, max(1, CALLS // frames)
     audio = 0.1 * np.random.default_rng(0).standard_normal((1, frames * card.hop_length)).astype(np.float32)
     ratios = []
     for level in range(len(card.levels)):
         taken: list[list[float]] = [[], [], []]
         for _ in range(ROUNDS[frames]):
-            for which in random.sample(range(3), 3):  # so that none always comes last
+            for which in random.sample(range(3), 3):  # so that none is always the last
                 steps[which](audio, level)
                 started = time.process_time()
                 for _ in range(calls):
@@ -259,7 +260,16 @@ def times_of(quantised: Path, plain: Path, frames: int) -> list[float]:
 
 
 def as_table(levels: list[Compared], clips: int) -> str:
-    """What was measured, as Markdown."""
+    """Return the measurements as Markdown.
+
+    Args:
+        levels: Results of each level.
+        clips: Number of clips that were scored.
+
+    Example:
+        >>> print(as_table([Compared("1", 0.98, 1.01, 0.002)], 20).splitlines()[-1])
+        | 1 | 0.98 | 1.01 | +0.002 |  |
+    """
     lines = [
         f"Against the float32 file, on {clips} clips:",
         "",

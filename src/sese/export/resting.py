@@ -1,8 +1,8 @@
-"""A network that can rest, in the exported graph: its dial, and calls in which some frames rest.
+"""The exported graph of a network that can rest: its choice, and calls in which some frames rest.
 
-A frame's branch is its level, or -1 at rest. States are held through rests, so that in a call with many
-frames those that are awake run together, as if they followed each other. The head runs over all frames;
-at rest it gets the gain in place of a mask.
+A frame's branch is its level, or -1 at rest. States are held during rests, so that in a call with many frames
+the frames that are awake run together, as if they followed each other. The head runs over all frames; at rest
+it gets the gain in place of a mask.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ CONTROLS = {"budget": "budget", "ceiling": "ceiling"}
 
 
 class RestingCalls:
-    """Builds the graph for calls with one frame, or for calls with any number of frames.
+    """Build the graph for calls with one frame, or for calls with any number of frames.
 
     Args:
-        parts: of the network.
-        one: what is done in a call with one frame, for those with many.
+        parts: traced parts of the network.
+        one: for calls with any number of frames, the graph for calls with one.
     """
 
     gated = False
@@ -37,7 +37,7 @@ class RestingCalls:
         self.head_states = [value.name for value in parts.head.input if value.name.startswith("state.")]
 
     def begin(self, scope: Scope) -> dict[str, str]:
-        """Add what comes before the network: the signal, the levels, the gains, and the branch to run."""
+        """Add everything before the network: the signal, the levels, the gains, and the branch to run."""
         made = embed(scope, self.parts.features, {v.name: v.name for v in self.parts.features.input})
         asked, given = scope.inner("asked"), scope.inner("given")
         lowest = scope.add("ReduceMin", "level", keepdims=0) if self.many else "level"
@@ -48,7 +48,7 @@ class RestingCalls:
             (asked, self._ask(asked, made)),
             (given, {"chosen": "level", "gain": zeros} | kept),
         )
-        # In a call with one frame branches are picked by number, from 0, rest.
+        # In a call with one frame a branch is selected by its number; 0 is rest.
         branch = (
             scope.constant([self.count + 1])
             if self.many
@@ -57,7 +57,7 @@ class RestingCalls:
         return made | {"branch": branch}
 
     def _ask(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """Decide on the frames that have no level; to the dial they follow each other."""
+        """Decide on the frames that have no level; the policy sees them as if they followed each other."""
         given = {"audio": "audio", **values}
         if not self.many:
             return self._decide(scope, given)
@@ -80,7 +80,7 @@ class RestingCalls:
 
     def _decide(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         made = embed(scope, self.parts.scores, {f"state.{GRU}": f"state.{GRU}", **values})
-        # One decision serves the whole batch, and so does its memory.
+        # One decision, and one memory, holds for the whole batch.
         memory = scope.add("Slice", f"state.{MEMORY}", scope.constant([0]), scope.constant([1]))
         done = embed(scope, self.parts.choice, CONTROLS | {"score": made["scores"], "memory": memory})
         shape = scope.add("Shape", f"state.{MEMORY}")
@@ -92,7 +92,7 @@ class RestingCalls:
         }
 
     def at_levels(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
-        """Return makers of a branch for rest and for each level, with everything at it."""
+        """Return functions that fill a branch for rest and for each level, with everything at it."""
         return [partial(self._whole, level=level, values=values) for level in range(-1, self.count)]
 
     def _whole(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
@@ -100,7 +100,7 @@ class RestingCalls:
         return hidden | self._head(scope, hidden.pop("hidden"), values)
 
     def _rest(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """Hold all states; what would be a mask is not looked at."""
+        """Hold all states; the head ignores the mask."""
         held = {f"next_{name}": values[name] for name in self.states}
         return held | {"hidden": values["context"]}
 
@@ -111,7 +111,7 @@ class RestingCalls:
         return embed(scope, self.parts.head, {**values, "hidden": hidden})
 
     def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """Add a branch for whatever levels the frames have."""
+        """Add a branch for frames with any levels."""
         assert self.one is not None
         awake = scope.add("Not", scope.add("Less", values["chosen"], scope.constant(0)))
         any_awake = scope.add(
@@ -124,7 +124,7 @@ class RestingCalls:
         return made
 
     def _awake(self, scope: Scope, awake: str, values: Mapping[str, str]) -> dict[str, str]:
-        """Run the frames that are awake: as one where their levels are the same, else one by one."""
+        """Run the frames that are awake: together where their levels are the same, else one by one."""
         where = scope.add("Reshape", scope.add("NonZero", awake), scope.constant([-1]))
         levels = scope.add("Gather", values["chosen"], where)
         lowest, highest = (scope.add(kind, levels) for kind in ("ReduceMin", "ReduceMax"))
@@ -136,7 +136,7 @@ class RestingCalls:
         made = steady.pick(
             lowest, [partial(self._at, level=level, values=own) for level in range(self.count)]
         )
-        # A frame at rest gets the mask of one before it, which the head does not look at.
+        # A frame at rest gets the mask of a frame before it, which the head ignores.
         number = steady.add("CumSum", steady.add("Cast", awake, to=7), steady.constant(0))
         number = steady.add("Max", steady.add("Sub", number, steady.constant(1)), steady.constant([0]))
         bins = self.parts.model.features.context_size
@@ -154,12 +154,12 @@ class RestingCalls:
         return frame_by_frame(scope, self.one.masks_at, [*self.states, "signal", "context"], values, "hidden")
 
     def masks_at(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
-        """Return makers of a branch for rest and for each level, up to the masks."""
+        """Return functions that fill a branch for rest and for each level, up to the masks."""
         rest = partial(self._rest, values=values)
         return [rest, *(partial(self._at, level=level, values=values) for level in range(self.count))]
 
 
 def utilizations_of(scope: Scope, utilizations: list[float]) -> str:
-    """Add the utilization of each frame, 0 at rest; returns its name."""
+    """Add the utilization of each frame, 0 at rest, and return its name."""
     used = scope.constant([0.0, *utilizations], np.float32)
     return scope.add("Gather", used, scope.add("Add", "chosen", scope.constant(1)))

@@ -14,10 +14,10 @@ GRU, MEMORY = "policy.gru", "policy.memory"
 
 
 class Routing:
-    """Levels for the frames of a call that have none.
+    """Decide on the levels of the frames of a call that have none.
 
     Args:
-        parts: of a network with a policy, for one frame or for any number of them.
+        parts: traced parts of a network with a router, for one frame or for any number of frames.
     """
 
     def __init__(self, parts: Parts):
@@ -32,7 +32,7 @@ class Routing:
         }
 
     def levels(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """What runs, ``chosen`` (frame,), and the router's next state: it moves where it is asked alone."""
+        """Add the levels, ``chosen`` (frame,), and the router's next state, which moves where it decides."""
         asked, given = scope.inner("asked"), scope.inner("given")
         lowest = scope.add("ReduceMin", "level", keepdims=0) if self.many else "level"
         kept = {f"next_state.{name}": f"state.{name}" for name in (GRU, MEMORY)}
@@ -43,7 +43,7 @@ class Routing:
         )
 
     def _ask_some(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """Decide on the frames that have no level; to the router they follow each other."""
+        """Decide on the frames that have no level; the router sees them as if they followed each other."""
         where = scope.add("NonZero", scope.add("Less", "level", scope.constant(0)))
         where = scope.add("Reshape", where, scope.constant([-1]))
         picked = {}
@@ -56,7 +56,7 @@ class Routing:
         return results | {"chosen": scope.add("ScatterElements", "level", where, results["chosen"], axis=0)}
 
     def _ask(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """Decide on every frame of ``audio``: by the best score, or holding a budget."""
+        """Decide on every frame of ``audio``: by the best score, or by a budget."""
         made = embed(scope, self.scores, {f"state.{GRU}": f"state.{GRU}", **values})
         held, free = scope.inner("held"), scope.inner("free")
         best = free.add("Min", free.add("ArgMax", made["scores"], axis=1, keepdims=0), "ceiling")
@@ -68,7 +68,7 @@ class Routing:
         return results | {f"next_state.{GRU}": made[f"next_state.{GRU}"]}
 
     def _hold(self, scope: Scope, scores: str) -> dict[str, str]:
-        """Hold the budget frame by frame; the memory is the same for all of the batch."""
+        """Decide by the budget, frame by frame, with one memory for the whole batch."""
         memory = scope.add("Slice", f"state.{MEMORY}", scope.constant([0]), scope.constant([1]))
         if self.many:
             memory, chosen = scope.add_many(
@@ -82,7 +82,7 @@ class Routing:
         return {"chosen": chosen, f"next_state.{MEMORY}": scope.add("Expand", memory, shape)}
 
     def _frame(self, scope: Scope) -> onnx.GraphProto:
-        """The body of a loop over frames."""
+        """Return the body of a loop over frames."""
         body = scope.inner("frame")
         inputs = {"memory": "memory", "score": "score"}
         made = embed(body, self.choice, CONTROLS | inputs)

@@ -1,1 +1,1 @@
-"""The networks: features -> policy -> backbone -> head, joined in `enhancer.py`."""
+"""Networks: the parts of an enhancer, the systems built from them, plans, states and cost."""

@@ -1,4 +1,4 @@
-"""Networks are built from sizes in files. These may be wrong by many zeros, and must not fill the memory."""
+"""Limits of the networks that are built from files: sizes in a damaged file must not fill the memory."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sese.core.errors import InputError
 from sese.core.untrusted import MALFORMED
 
 LARGEST = 1 << 28
-"""Values of all tensors of a network together, 1 GiB; the largest here have some millions."""
+"""Largest number of values in all tensors of a network, 1 GiB; networks here have some millions at most."""
 
 MOST_TENSORS = 1 << 14
-"""Of a network with what it takes to initialise it; layers and experts can be too many, too."""
+"""Largest number of tensors of a network and its initialisation: layers and experts can be too many, too."""
 
 # What Python, NumPy and PyTorch raise for sizes and values of the wrong type or range.
 _NONSENSE = (*MALFORMED, RuntimeError, MemoryError)
 
 
 class _Counted(TorchDispatchMode):
-    """Counts the values of tensors before they are made."""
+    """Count the values of tensors before they are created."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,10 +45,10 @@ class _Counted(TorchDispatchMode):
 
 @contextmanager
 def bounded(what: object) -> Iterator[None]:
-    """A context in which a network is built as a file says.
+    """Return a context in which a network is built from a file.
 
     Args:
-        what: names the file, for errors.
+        what: name of the file, for errors.
 
     Raises:
         InputError: the sizes are too large, or no such network can be built.

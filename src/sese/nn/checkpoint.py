@@ -25,8 +25,8 @@ def save(folder: Path, system: str, config: Any, weights: dict[str, Tensor]) -> 
     """Write a network into a folder, as `write` does.
 
     Args:
-        folder: made if missing.
-        system: key of `SYSTEMS`, or what another kind of network calls itself.
+        folder: created if missing.
+        system: key of `SYSTEMS`, or the name of another kind of network.
         config: dataclass of the network's values.
         weights: the network's state dict.
     """
@@ -39,7 +39,14 @@ def write(
     weights: dict[str, Tensor],
     names: tuple[str, str] = (CONFIG, WEIGHTS),
 ) -> None:
-    """Write a configuration and weights into files of a folder; each appears whole or not at all."""
+    """Write a configuration and weights into a folder; each file appears whole or not at all.
+
+    Args:
+        folder: created if missing.
+        values: of the configuration, as JSON has them.
+        weights: state dict.
+        names: names of the two files.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with replacing(folder / names[1]) as part:
         save_file(tensors, part, metadata={"format": "pt"})
@@ -48,10 +55,10 @@ def write(
 
 
 def read_config(folder: Path) -> tuple[str, Any]:
-    """The system's name and its configuration.
+    """Read the name of a folder's system and its configuration.
 
     Raises:
-        InputError: no configuration there, or one that is not understood.
+        InputError: the folder has no configuration, or an invalid one.
     """
     path = folder / CONFIG
     try:
@@ -64,7 +71,7 @@ def read_config(folder: Path) -> tuple[str, Any]:
 
 
 def load(folder: Path) -> Enhancer:
-    """Build the network of a folder and give it its weights, ready for inference.
+    """Build the network of a folder with its weights, ready for inference.
 
     Raises:
         InputError: missing or corrupt files, or weights of another network.
@@ -77,15 +84,15 @@ def load(folder: Path) -> Enhancer:
 
 
 def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> set[str]:
-    """Give a network the weights of a folder.
+    """Load the weights of a folder into a network.
 
     Args:
-        model: the network.
-        folder: holds the weights.
-        new: beginnings of names of weights that may be missing there; they stay as they are.
+        model: network.
+        folder: folder with the weights.
+        new: beginnings of names of weights that may be missing in the folder; these stay unchanged.
 
     Returns:
-        Names of those that stayed.
+        Names of the weights that stayed unchanged.
 
     Raises:
         InputError: missing or corrupt file, or weights of another network.

@@ -1,8 +1,8 @@
-"""Cost: multiply-accumulates (MACs) a frame as a function of the plan, written once.
+"""Cost: multiply-accumulates (MACs) of a frame as a function of the plan, written once.
 
-It is the penalty in training, the x-axis in evaluation and the budget at run time. What is counted: the
-weights' products of convolutions, linear and recurrent layers and of resampling filters; not counted:
-biases, activations, gate products, element-wise scaling, Fourier transforms.
+It is the penalty in training, the x-axis in evaluation and the budget at run time. It counts the products
+with the weights of convolutions, linear and recurrent layers and resampling filters. It does not count
+biases, activations, products of gates, element-wise scaling and Fourier transforms.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from sese.nn.plan import Plan, kept
 
 
 def macs_per_frame(model: Enhancer, plan: Plan, routed: bool = False) -> Tensor:
-    """MACs that each frame runs under a plan; differentiable in relaxed masks.
+    """Return the MACs that each frame runs under a plan; differentiable in relaxed masks.
 
     Args:
-        model: the network.
+        model: network.
         plan: what runs.
-        routed: whether the model's policy made the plan, which costs as well.
+        routed: whether to add the MACs of the model's policy, which decided on the plan.
 
     Returns:
         (batch, frame); both of size 1 for a plan of ints.
     """
     static, units = model.macs()
-    total = torch.tensor([[float(static + (model.policy.macs() if routed else 0))]])
+    policy = model.policy.macs() if routed and model.policy is not None else 0
+    total = torch.tensor([[float(static + policy)]])
     for site in model.sites:
         keep, adds = plan[site.name], units[site.name]
         if isinstance(keep, int):
@@ -37,19 +38,31 @@ def macs_per_frame(model: Enhancer, plan: Plan, routed: bool = False) -> Tensor:
 
 
 def macs_per_sample(model: Enhancer, plan: Plan) -> float:
-    """Mean MACs for each sample of audio under a plan."""
+    """Return the mean MACs of a sample of audio under a plan."""
     return float(macs_per_frame(model, plan).mean()) / model.hop_length
 
 
 def parameters(module: nn.Module) -> int:
-    """Number of weights."""
+    """Return the number of weights of a module.
+
+    Example:
+        >>> parameters(nn.Linear(3, 2))
+        8
+    """
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def prefixes(model: Enhancer, units: int) -> dict[str, tuple[int, ...]]:
-    """What a level with `units` units uses of each weight that it uses in part: lengths from axis 0 on.
+    """Return the lengths, from axis 0 on, of each weight that a level uses in part.
 
-    A module that knows speaks for all that is in it.
+    A module with a method `prefixes` answers for all modules in it.
+
+    Args:
+        model: network.
+        units: number of units that the level keeps.
+
+    Returns:
+        Name of a weight -> lengths.
     """
     found: dict[str, tuple[int, ...]] = {}
     known: list[str] = []
@@ -61,7 +74,7 @@ def prefixes(model: Enhancer, units: int) -> dict[str, tuple[int, ...]]:
 
 
 def parameters_used(model: Enhancer, units: int) -> int:
-    """Number of weights that a level with `units` units kept touches."""
+    """Return the number of weights that a level with `units` kept units uses."""
     lengths = prefixes(model, units)
     return sum(
         weight[tuple(slice(length) for length in lengths.get(name, ()))].numel()

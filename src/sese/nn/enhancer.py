@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.core.errors import InputError
-from sese.nn.plan import REST, Plan, Site, check, choice_to_mask, full
-from sese.nn.policies.activity import Activity, dial
-from sese.nn.policies.channel_gates import ChannelGates
+from sese.nn.parts import Backbone, EveryLevel, Features, Head, Part, Policy
+from sese.nn.plan import Plan, Site, check, full
+from sese.nn.policies.choice import Choose, best
 from sese.nn.policies.fixed import level_plans
-from sese.nn.policies.router import Choose, best
 from sese.nn.state import State, fresh
 
 
 @dataclass(frozen=True)
 class Enhanced:
-    """What an enhancer returns.
+    """Result of an enhancer.
 
     Attributes:
-        audio: (batch, 1, time), late by the enhancer's `lookahead_samples`.
+        audio: (batch, 1, time) in float32, late by the enhancer's `lookahead_samples`.
         plan: what ran.
-        state: hand it back with the next chunk.
-        scores: (batch, frame, level) of the policy, where it decided.
+        state: argument of the call for the next chunk.
+        scores: (batch, frame, level) of the policy, where it decided before the backbone.
     """
 
     audio: Tensor
@@ -40,33 +38,33 @@ class Enhancer(nn.Module):
     """Features, policy, backbone and head of one system, at one sample rate, streamed by its state.
 
     Args:
-        features, backbone, head: the parts; each declares `state_shapes`, `macs`, and what it delays.
-        sample_rate: in Hz, of the audio that comes and goes.
+        features: computes the signal, the context and the evidence.
+        backbone: enhances the signal.
+        head: computes the waveform.
+        sample_rate: of the audio, in Hz.
         hop_length: samples a frame; chunks are multiples of it.
-        lookahead_samples: how late the output is against the input.
-        policy: scores the levels of each frame, or gates channels while the backbone runs; None where a model
-            has levels and nobody to pick them.
+        lookahead_samples: samples by which the output is late against the input.
+        policy: decides what runs where a call has no plan; None for a model that then runs everything.
 
     Raises:
-        InputError: a policy on a backbone whose sites have not the same number of units.
+        InputError: a policy on a backbone whose sites have different numbers of units.
     """
 
     def __init__(
         self,
-        features: nn.Module,
-        backbone: nn.Module,
-        head: nn.Module,
+        features: Features,
+        backbone: Backbone,
+        head: Head,
         sample_rate: int,
         hop_length: int,
         lookahead_samples: int,
-        policy: nn.Module | None = None,
+        policy: Policy | None = None,
     ):
         super().__init__()
-        # Any: what the three share (state_shapes, macs) is no part of nn.Module's type.
-        self.features: Any = features
-        self.backbone: Any = backbone
-        self.head: Any = head
-        self.policy: Any = policy
+        self.features: Features = features
+        self.backbone: Backbone = backbone
+        self.head: Head = head
+        self.policy: Policy | None = policy
         if policy is not None and len({site.units for site in self.sites}) != 1:
             raise InputError("a policy needs a backbone whose sites all have the same number of units")
         self.sample_rate, self.hop_length = sample_rate, hop_length
@@ -74,16 +72,31 @@ class Enhancer(nn.Module):
 
     @property
     def latency_samples(self) -> int:
-        """From a sample's arrival to the moment its enhanced version can leave: lookahead and one frame."""
+        """Samples from a sample's arrival to its enhanced version: the lookahead and one frame."""
         return self.lookahead_samples + self.hop_length
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Where compute can be left out."""
+        """Places where compute can be left out."""
         return self.backbone.sites
 
+    @property
+    def gated(self) -> bool:
+        """Whether the model has a policy that decides inside the backbone."""
+        return self.policy is not None and self.policy.inside_backbone
+
+    @property
+    def rests(self) -> bool:
+        """Whether the model has a policy that lets frames rest."""
+        return self.policy is not None and self.policy.rests
+
+    @property
+    def choose(self) -> Choose:
+        """Choice of a level without a budget."""
+        return best if self.policy is None else self.policy.free_choice(self.sites[0].units)
+
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the whole state behind the batch axis; names start with the part's name."""
+        """Return the shapes of all states behind the batch axis; a name starts with the part's name."""
         return {
             f"{part}.{name}": shape
             for part, module in self._parts().items()
@@ -102,11 +115,11 @@ class Enhancer(nn.Module):
         Args:
             audio: (batch, 1, time) in [-1, 1] at `sample_rate`, time a multiple of `hop_length`.
             plan: what runs; when None the policy decides, and without a policy everything runs.
-            state: what the chunk before returned; None starts afresh.
-            choose: makes a choice of the policy's scores; None for what the policy does by itself.
+            state: state that the call for the chunk before returned; None at the start of a stream.
+            choose: turns the policy's scores into levels; None for the choice without a budget.
 
         Raises:
-            InputError: wrong shape, or a plan that does not fit.
+            InputError: wrong shape, or a plan that does not match the sites.
         """
         if audio.ndim != 3 or audio.shape[1] != 1 or audio.shape[2] == 0 or audio.shape[2] % self.hop_length:
             raise InputError(
@@ -116,23 +129,20 @@ class Enhancer(nn.Module):
         batch, frames = audio.shape[0], audio.shape[2] // self.hop_length
         state = fresh(self.state_shapes(), batch, audio) if state is None else state
         after: dict[str, dict[str, Tensor]] = {}
-        scores = None
+        scores, policy = None, self.policy
 
         audio = audio.squeeze(1)
         signal, context, after["features"] = self.features(audio, _part(state, "features"))
-        if self.policy is not None:
+        if policy is not None:
             after["policy"] = _part(state, "policy")
-        gated = plan is None and isinstance(self.policy, ChannelGates)
-        if plan is None and self.policy is not None and not gated:
+        if plan is None and policy is not None and not policy.inside_backbone:
             evidence = self.features.evidence(audio, signal, context)
-            scores, after["policy"]["gru"] = self.policy(evidence, after["policy"])
+            scores, after["policy"]["gru"] = policy(evidence, after["policy"])
             choice, after["policy"]["memory"] = (choose or self.choose)(scores, after["policy"]["memory"])
-            plan = {site.name: choice_to_mask(choice[..., : site.units], site) for site in self.sites}
-            if isinstance(self.policy, Activity):
-                plan[REST] = choice[..., -1]
-        if gated:  # gates see what comes out of the blocks before theirs
+            plan = policy.plan(choice, self.sites)
+        if plan is None and policy is not None:  # a gate needs the output of the blocks before its own
             hidden, plan, after["backbone"] = self.backbone.gated(
-                signal, self.policy, _part(state, "backbone")
+                signal, policy.gate, _part(state, "backbone")
             )
         else:
             plan = full(self.sites) if plan is None else plan
@@ -142,13 +152,6 @@ class Enhancer(nn.Module):
 
         merged = {f"{part}.{name}": after[part][name] for part in self._parts() for name in after[part]}
         return Enhanced(output.unsqueeze(1), plan, merged, scores)
-
-    @property
-    def choose(self) -> Choose:
-        """Return the choice without a budget: the level with the best score, or rest or the highest level."""
-        if isinstance(self.policy, Activity):
-            return dial(0.0, torch.ones(self.sites[0].units), 1)
-        return best
 
     def run_clip(self, audio: Tensor, plan: Plan | None = None, choose: Choose | None = None) -> Enhanced:
         """Enhance whole clips of any length; the audio has the input's shape and is aligned with it."""
@@ -163,17 +166,24 @@ class Enhancer(nn.Module):
     def enhance_levels(self, audio: Tensor, levels: Sequence[int]) -> list[Tensor]:
         """Enhance whole clips at each of some levels, as `enhance_clip` does.
 
-        One pass gives them all where a level's output comes from within a higher one's pass: such a backbone
-        has a method `every_level(signal, state)`, which returns what it makes at each level, cheapest first.
+        A backbone in which one pass gives the outputs of all levels (`EveryLevel`) runs once.
+
+        Args:
+            audio: (batch, 1, time).
+            levels: numbers of the levels, 0 the lowest.
+
+        Returns:
+            (batch, 1, time) for each of the levels, in their order.
         """
-        if len(levels) == 1 or not hasattr(self.backbone, "every_level"):
+        backbone = self.backbone
+        if len(levels) == 1 or not isinstance(backbone, EveryLevel):
             plans = level_plans(self)
             return [self.enhance_clip(audio, plans[level]) for level in levels]
         time = audio.shape[-1]
         audio = F.pad(audio, (0, self.padding(time))).squeeze(1)
         state = fresh(self.state_shapes(), audio.shape[0], audio)
         signal, context, _ = self.features(audio, _part(state, "features"))
-        every = self.backbone.every_level(signal, _part(state, "backbone"))
+        every = backbone.every_level(signal, _part(state, "backbone"))
         hidden = torch.cat([every[level] for level in levels])
         before = fresh(self.head.state_shapes(), len(hidden), audio)
         output, _ = self.head(hidden.float(), context.repeat(len(levels), 1), before)
@@ -181,7 +191,19 @@ class Enhancer(nn.Module):
         return list(output.unsqueeze(1).chunk(len(levels)))
 
     def score(self, audio: Tensor) -> Tensor:
-        """The policy's scores of whole clips, (batch, 1, time) -> (batch, frame, level); no backbone."""
+        """Return the policy's scores of whole clips without running the backbone.
+
+        Args:
+            audio: (batch, 1, time).
+
+        Returns:
+            (batch, frame, level).
+
+        Raises:
+            InputError: the model has no policy.
+        """
+        if self.policy is None:
+            raise InputError("the model has no policy that scores its levels; use one that has a router")
         audio = F.pad(audio, (0, self.padding(audio.shape[-1]))).squeeze(1)
         state = fresh(self.state_shapes(), audio.shape[0], audio)
         signal, context, _ = self.features(audio, _part(state, "features"))
@@ -189,27 +211,28 @@ class Enhancer(nn.Module):
         return self.policy(evidence, _part(state, "policy"))[0]
 
     def padding(self, time: int) -> int:
-        """Zeros to append to a clip so that its last sample comes out and whole frames result."""
+        """Return the zeros to append to a clip so that its last sample comes out, in whole frames."""
         return self.lookahead_samples + (-time - self.lookahead_samples) % self.hop_length
 
     def frames(self, time: int) -> int:
-        """Frames that `enhance_clip` runs for a clip of `time` samples: the frame axis of its plan."""
+        """Return the frames that `enhance_clip` runs for a clip of `time` samples: its plan's frame axis."""
         return (time + self.padding(time)) // self.hop_length
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates a frame: those under any plan, and for each site those each unit adds.
+        """Return the multiply-accumulates of a frame: those under any plan, and by site those of each unit.
 
-        The policy's come on top in frames where it decides.
+        The policy's are added in frames in which it decides.
         """
         static, units = self.backbone.macs()
         return static + self.features.macs() + self.head.macs(), units
 
-    def _parts(self) -> Mapping[str, Any]:
+    def _parts(self) -> Mapping[str, Part]:
         policy = {} if self.policy is None else {"policy": self.policy}
         return {"features": self.features, **policy, "backbone": self.backbone, "head": self.head}
 
 
 def _part(state: State, part: str) -> dict[str, torch.Tensor]:
+    """Return the states of one part, under their names in that part."""
     return {
         name.removeprefix(part + "."): value for name, value in state.items() if name.startswith(part + ".")
     }

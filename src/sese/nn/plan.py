@@ -1,8 +1,8 @@
-"""What runs: sites, and plans over them.
+"""Sites, and plans over them: what runs.
 
-A *site* is a named place in a backbone where compute can be left out; its *units* are what can be left
-out. A *plan* says for each site which units are kept. How much runs is an argument of every forward call
-and is never stored on a module.
+A *site* is a named place in a backbone where compute can be left out, and its *units* are the pieces of
+compute. A *plan* says for each site which units are kept. It is an argument of every forward call and is
+never stored on a module.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from torch import Tensor
 from sese.core.errors import InputError
 
 Keep = int | Tensor
-"""How one site is kept: an int keeps that many first units everywhere, or, where exactly one is kept, the
-one of that number, counted from 1; a tensor (batch, frame, unit) of 0/1 (relaxed values in training) decides
-for each row and frame. Rows or frames of size 1 broadcast."""
+"""Units of one site that are kept. An int keeps that many first units everywhere or, in a one-hot site, the
+unit of that number, counted from 1. A tensor (batch, frame, unit) of 0/1 (relaxed in training) decides for
+each row and frame; axes of size 1 broadcast."""
 
 Plan = Mapping[str, Keep]
-"""For each site name, what is kept. A network that can rest, where nothing is kept, takes a tensor (batch,
-frame) under the name `REST` too: the gain at which the signal passes in frames of rest."""
+"""Name of a site -> the units that are kept. For a network that can rest, a plan may also have a tensor
+(batch, frame) under the name `REST`: the gain of the signal in frames at rest, in which nothing is kept."""
 
 REST = "rest"
+"""Name of the gain at rest in a plan."""
 
 
 @dataclass(frozen=True)
@@ -51,52 +52,88 @@ class Site:
 
 
 def full(sites: Sequence[Site]) -> dict[str, Keep]:
-    """The plan that keeps everything; of units of which one is kept, the last."""
+    """Return the plan that keeps everything; in a one-hot site, the last unit.
+
+    Example:
+        >>> full([Site("depth", (0.25, 0.75))])
+        {'depth': 2}
+    """
     return {site.name: site.units for site in sites}
 
 
 def alternatives(sites: Sequence[Site]) -> bool:
-    """Whether levels lie side by side, as experts do, rather than each within the next."""
+    """Return whether levels are alternatives, as experts are, rather than each a part of the next."""
     return any(site.kind == "one_hot" and site.units > 1 for site in sites)
 
 
 def choice_to_mask(choice: Tensor, site: Site) -> Tensor:
-    """Masks from choices of a level.
+    """Turn choices of a level into masks.
 
     Args:
-        choice: (batch, frame, level), one-hot (or relaxed) choice of how many units to keep, or of which one.
-        site: that the mask is for.
+        choice: (batch, frame, level), one-hot or relaxed; a level is a number of units, or one unit. Levels
+            beyond the units of the site are left out.
+        site: site of the mask.
 
     Returns:
         (batch, frame, unit) mask. In a prefix unit i is kept by every level j >= i, so its value is the sum
         of the choices from i on.
+
+    Example:
+        >>> choice_to_mask(torch.tensor([[[0.0, 1.0, 0.0]]]), Site("depth", (0.2, 0.3, 0.5)))
+        tensor([[[1., 1., 0.]]])
     """
     return choice if site.kind == "one_hot" else choice.flip(-1).cumsum(-1).flip(-1)
 
 
 def counts_to_mask(counts: Tensor, units: int) -> Tensor:
-    """Prefix masks from unit counts: (batch, frame) integers in 1..units -> (batch, frame, unit) of 0/1."""
+    """Turn counts of units into prefix masks.
+
+    Args:
+        counts: (batch, frame) integers in 0..units.
+        units: number of units of the site.
+
+    Returns:
+        (batch, frame, unit) of 0 and 1.
+
+    Example:
+        >>> counts_to_mask(torch.tensor([[1, 3]]), 3)
+        tensor([[[1., 0., 0.],
+                 [1., 1., 1.]]])
+    """
     return (torch.arange(units, device=counts.device) < counts.unsqueeze(-1)).float()
 
 
 def spread(keep: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Masks of a site's units -> masks of what they stand for: (batch, frame, unit) -> (.., sizes[-1]).
+    """Turn masks of units into masks of the channels, or heads, or groups, that these units stand for.
 
     Args:
-        keep: the masks.
-        sizes: how much the first unit stands for, the first two, and so on.
+        keep: (batch, frame, unit).
+        sizes: number of channels of the first unit, of the first two units, and so on.
+
+    Returns:
+        (batch, frame, sizes[-1]).
+
+    Example:
+        >>> spread(torch.tensor([[[1.0, 0.0]]]), (1, 3))
+        tensor([[[1., 0., 0.]]])
     """
     spans = torch.tensor([b - a for a, b in pairwise((0, *sizes))], device=keep.device)
     return keep.repeat_interleave(spans, dim=2, output_size=sizes[-1])
 
 
 def kept(adds: Sequence[float], keep: int, site: Site) -> float:
-    """What an int keeps of values of a site's units."""
+    """Return the sum of the values of the kept units.
+
+    Args:
+        adds: value of each unit of the site.
+        keep: as in `Keep`.
+        site: site of the units.
+    """
     return adds[keep - 1] if site.kind == "one_hot" else sum(adds[:keep])
 
 
 def check(plan: Plan, sites: Sequence[Site], batch: int, frames: int) -> None:
-    """Refuse a plan that does not fit the sites.
+    """Check that a plan matches the sites.
 
     Raises:
         InputError: a site is missing or unknown, a count is out of range, a mask has a wrong shape.
@@ -121,10 +158,14 @@ def check(plan: Plan, sites: Sequence[Site], batch: int, frames: int) -> None:
 
 
 def utilization(plan: Plan, sites: Sequence[Site]) -> Tensor:
-    """Fraction of the scalable compute that the plan uses.
+    """Return the fraction of the scalable compute that a plan uses.
 
     Returns:
-        (batch, frame) in (0, 1]; both of size 1 for a plan of ints. Sites weigh the same.
+        (batch, frame) in (0, 1]; both of size 1 for a plan of ints. All sites have the same weight.
+
+    Example:
+        >>> utilization({"depth": 1}, [Site("depth", (0.25, 0.75))])
+        tensor([[0.2500]])
     """
     used = []
     for site in sites:
@@ -138,12 +179,12 @@ def utilization(plan: Plan, sites: Sequence[Site]) -> Tensor:
 
 @dataclass(frozen=True)
 class Slices:
-    """A prefix keep made ready to run without masks: for each unit count, the (row, frame) pairs it serves.
+    """Form of a prefix keep that runs without masks: the frames of each number of units.
 
     Attributes:
         rows: batch * frame.
-        groups: (count, flat indices into batch * frame, or None where the count serves all of them). Where
-            each count serves a run of them, the indices are slices, in order, which need no gathering.
+        groups: (number of units, flat indices into batch * frame, or None for all of them). Where the frames
+            of each number follow each other, the indices are slices, in order, which need no gathering.
     """
 
     rows: int
@@ -151,10 +192,17 @@ class Slices:
 
 
 def resolve(keep: Keep | Slices, batch: int, frames: int, least: int = 1) -> Tensor | Slices:
-    """Choose how a prefix site is run: by masks where a gradient has to reach the choice, else by slices.
+    """Return a prefix keep in the form in which it runs: masks where it needs a gradient, else slices.
 
-    Both give the same result to rounding; slices leave the arithmetic out. No frame may keep fewer units than
-    `least`.
+    Both compute the same result to rounding; slices leave the arithmetic out.
+
+    Args:
+        keep: kept units.
+        batch, frames: number of rows and frames.
+        least: lowest number of units that a frame may keep.
+
+    Raises:
+        InputError: a mask that keeps no prefix, or fewer units.
     """
     if isinstance(keep, Slices):
         return keep

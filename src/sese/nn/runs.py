@@ -1,8 +1,7 @@
-"""Run a network whose rows and frames keep different amounts, piece by piece, so that nothing runs in vain.
+"""Run a network whose rows and frames keep different units, piece by piece, so that only kept units run.
 
-For networks that are recurrent throughout: what a frame keeps decides what its state becomes, so frames
-cannot be gathered out of order. A clip is cut where the plan changes, and the rows of a piece are grouped by
-what they keep.
+This is for networks in which a frame's kept units change the state, so that frames must run in order. A clip
+is cut where the plan changes, and the rows of a piece are grouped by the units that they keep.
 """
 
 from __future__ import annotations
@@ -18,16 +17,22 @@ from sese.nn.plan import Keep, resolve
 from sese.nn.state import State
 
 Run = Callable[[Tensor, int, State], tuple[Tensor, dict[str, Tensor]]]
-"""(frames (batch, frame, ...), units kept, state) -> (made (batch, frame, ...), next state)."""
+"""(frames (batch, frame, ...), number of kept units, state) -> (output (batch, frame, ...), next state)."""
 
 Masked = Callable[[Tensor, Tensor, State], tuple[Tensor, dict[str, Tensor]]]
-"""The same under a mask (batch, frame, unit)."""
+"""As `Run`, with a mask (batch, frame, unit) in place of the number of kept units."""
 
 
 def masked_or_sliced(
     masked: Masked, sliced: Run, x: Tensor, keep: Keep, state: State, rests: bool = False
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run frames (batch, frame, ...) under masks where the plan needs gradients, else as `runs` does."""
+    """Run frames (batch, frame, ...) under masks where the plan needs gradients, else by `runs`.
+
+    Args:
+        masked: runs every unit under masks.
+        sliced: runs kept units only.
+        x, keep, state, rests: as for `runs`.
+    """
     if isinstance(keep, Tensor) and keep.requires_grad:
         return masked(x, keep.expand(*x.shape[:2], -1), state)
     return runs(sliced, x, keep, state, rests)
@@ -39,10 +44,10 @@ def runs(
     """Run frames (batch, frame, ...) under a prefix keep without gradient.
 
     Args:
-        run: takes 0 for frames in which the network rests, where `rests`.
+        run: runs kept units; with `rests` it may get 0 units, for frames at rest.
         x: (batch, frame, ...).
-        keep: what is kept.
-        state: before the first frame.
+        keep: kept units.
+        state: state before the first frame.
         rests: whether frames may keep nothing.
 
     Raises:
@@ -51,12 +56,12 @@ def runs(
     if isinstance(keep, int):
         return run(x, keep, state)
     batch, frames = x.shape[:2]
-    resolve(keep, batch, frames, least=0 if rests else 1)  # refuses what is no prefix
+    resolve(keep, batch, frames, least=0 if rests else 1)  # raises for a mask that is no prefix
     return _pieces(run, x, keep.expand(batch, frames, -1).sum(-1).round().long(), state)
 
 
 def _pieces(run: Run, x: Tensor, counts: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run frames under counts, or numbers, (batch, frame)."""
+    """Run frames under (batch, frame) counts of units, or numbers of one unit."""
     frames = x.shape[1]
     changes = (counts[:, 1:] != counts[:, :-1]).any(0).nonzero().flatten() + 1
     cuts = [0, *changes.tolist(), frames]
@@ -68,7 +73,7 @@ def _pieces(run: Run, x: Tensor, counts: Tensor, state: State) -> tuple[Tensor, 
 
 
 def _rows(run: Run, x: Tensor, counts: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run frames of which each row keeps the same throughout: counts (batch,)."""
+    """Run frames in which each row keeps the same units throughout: counts (batch,)."""
     present = counts.unique().tolist()
     if len(present) == 1:
         return run(x, present[0], state)
@@ -85,17 +90,17 @@ def _rows(run: Run, x: Tensor, counts: Tensor, state: State) -> tuple[Tensor, di
 def mixed_or_picked(
     mixed: Masked, picked: Run, x: Tensor, keep: Keep, state: State
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run frames (batch, frame, ...) by one unit each, or mix what units make where the plan needs gradients.
+    """Run frames (batch, frame, ...) by one unit each, or mix all units where the plan needs gradients.
 
     Args:
-        mixed: every unit runs.
-        picked: takes a unit's number, counted from 1, where `Run` has a count.
+        mixed: runs every unit and mixes their outputs.
+        picked: runs one unit; its second argument is the unit's number, counted from 1.
         x: (batch, frame, ...).
         keep: which unit.
-        state: of all units.
+        state: state of all units before the first frame.
 
     Raises:
-        InputError: a mask without gradient that picks no one unit.
+        InputError: a mask without gradient that does not pick exactly one unit.
     """
     if isinstance(keep, int):
         return picked(x, keep, state)
@@ -108,5 +113,10 @@ def mixed_or_picked(
 
 
 def one_hot(shares: Tensor) -> bool:
-    """Whether each of (batch, frame, unit) is exactly 1 in one unit and 0 in the others."""
+    """Return whether every frame of (batch, frame, unit) is 1 in one unit and 0 in the others.
+
+    Example:
+        >>> one_hot(torch.tensor([[[0.0, 1.0], [1.0, 1.0]]]))
+        False
+    """
     return bool((((shares == 1).sum(-1) == 1) & ((shares != 0).sum(-1) == 1)).all())

@@ -198,6 +198,7 @@ def dictionary(model: Enhancer, mixer: Mixer, config: RunConfig) -> tuple[Tensor
     Raises:
         InputError: there is no sound in them.
     """
+    assert isinstance(model.backbone, BoostedHashing)
     settings, wanted = config.training.boosting, model.backbone.frames
     generator = torch.Generator().manual_seed(config.seed)
     first, found, held = settings.segments * settings.clips, [], 0

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sese.nn.enhancer import Enhancer
+from sese.nn.features.codes import CodeFeatures
 from sese.nn.features.log_power import LogPowerFeatures
 from sese.nn.state import fresh
 
@@ -17,6 +18,7 @@ def fit(model: Enhancer, noisy: Tensor) -> None:
     """Set the thresholds of a model's codes by mixtures (batch, 1, time)."""
     padded = torch.nn.functional.pad(noisy, (0, model.padding(noisy.shape[2]))).squeeze(1)
     features = model.features
+    assert isinstance(features, CodeFeatures)
     state = fresh(features.state_shapes(), len(padded), padded)
     powers = LogPowerFeatures.forward(features, padded, state)[0]
     found = lloyd_max(powers.flatten().cpu().numpy(), len(features.thresholds) + 1)

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sese.core.errors import InputError
+from sese.nn.backbones.bitwise import Bitwise
 from sese.nn.enhancer import Enhancer
+from sese.nn.features.short_time import ShortTimeFeatures
 from sese.nn.layers.bitwise import Binarisation
 from sese.nn.state import fresh
 
@@ -46,6 +48,7 @@ def mask_error(model: Enhancer, noisy: Tensor, clean: Tensor, how: Binarisation)
         noisy, clean: (batch, 1, time).
         how: which share of the network is bits.
     """
+    assert isinstance(model.backbone, Bitwise)
     padded, speech = (F.pad(x, (0, model.padding(x.shape[2]))).squeeze(1) for x in (noisy, clean))
     state = fresh(model.state_shapes(), len(padded), padded)
     with torch.no_grad(), torch.autocast(noisy.device.type, enabled=False):
@@ -65,6 +68,7 @@ def ideal_masks(model: Enhancer, spectrum: Tensor, speech: Tensor) -> Tensor:
         speech: (batch, time).
     """
     features = model.features
+    assert isinstance(features, ShortTimeFeatures)
     past = speech.new_zeros(len(speech), features.n_fft - features.hop_length)
     quiet = features.analyse(speech, past)[0]
     noise = spectrum.unflatten(1, (-1, 2, features.bins)) - quiet

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from sese.core.checks import shares
 from sese.core.errors import InputError
+from sese.nn.backbones.cold_diffusion import ColdDiffusion
 from sese.nn.enhancer import Enhancer
-from sese.nn.features.stft import compress
+from sese.nn.features.stft import SpectralFeatures, compress
 from sese.nn.state import fresh
 
 
@@ -63,6 +64,8 @@ def pairs(
         The steps' outputs, their aims and the noisy clips, each (row, 1, time), step after step.
     """
     features, backbone, (batch, _, time) = model.features, model.backbone, noisy.shape
+    assert isinstance(features, SpectralFeatures)
+    assert isinstance(backbone, ColdDiffusion)
     padded, speech = (F.pad(x, (0, model.padding(time))).squeeze(1) for x in (noisy, clean))
     state = fresh(features.state_shapes(), batch, padded)
     heard, spectrum, level, _ = features.steadied(padded, state)
@@ -93,6 +96,7 @@ def pairs(
 
 def targets(model: Enhancer, noisy: Tensor, clean: Tensor) -> list[Tensor]:
     """What each step of a model aims at, signals shaped as the two that are given."""
+    assert isinstance(model.backbone, ColdDiffusion)
     gains = model.backbone.noise_gains[1:]
     if model.backbone.aim == "clean":
         return [clean] * len(gains)
@@ -107,5 +111,6 @@ def draw(rows: int, steps: int, share: float, generator: torch.Generator) -> lis
 
 def _step(model: Enhancer, number: int, heard: Tensor) -> tuple[Tensor, Tensor]:
     """A step from its beginning: what it makes, and where the next one starts."""
+    assert isinstance(model.backbone, ColdDiffusion)
     states = fresh(model.backbone.state_shapes(), len(heard), heard)
     return model.backbone.step(number, heard, 1, states)[:2]

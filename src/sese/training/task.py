@@ -15,7 +15,6 @@ from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.nn import checkpoint
 from sese.nn.plan import utilization
-from sese.nn.policies.channel_gates import ChannelGates
 from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig
 from sese.training.losses import MIX_RESOLUTIONS, si_sdr, total
@@ -41,8 +40,7 @@ class EnhancementTask(lightning.LightningModule):
         if config.training.initial and initial:
             new = ("policy.", *(f"{beginning}." for beginning in only))
             fresh = checkpoint.load_into(self.model, Path(config.training.initial), new)
-            if hasattr(self.model.backbone, "grow"):
-                self.model.backbone.grow({name.removeprefix("backbone.") for name in fresh})
+            self.model.backbone.grow({name.removeprefix("backbone.") for name in fresh})
         if only != ("all",):
             _freeze_all_but(self.model, only)
         purification = config.training.purification
@@ -112,7 +110,7 @@ class EnhancementTask(lightning.LightningModule):
         named = {str(level): estimate for level, estimate in enumerate(estimates)}
         if self.model.policy is not None:
             decided = self.model.run_clip(noisy)
-            gated = isinstance(self.model.policy, ChannelGates)
+            gated = self.model.gated
             named["gated" if gated else "routed"] = decided.audio
             self._note("utilization", utilization(decided.plan, self.model.sites).mean(1))
             self._note("noise_db", -snr_db)

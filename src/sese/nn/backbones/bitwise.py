@@ -19,6 +19,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.codes import CodeFeatures
 from sese.nn.heads.gain import GainHead
 from sese.nn.layers.bitwise import Binarisation, BitwiseGRU, BitwiseLinear, sign
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site
 from sese.nn.state import State
 
@@ -90,7 +91,7 @@ class BitwiseConfig:
         return Enhancer(features, backbone, head, rate, hop, head.lookahead_samples)
 
 
-class Bitwise(nn.Module):
+class Bitwise(Backbone):
     """From codes to masks.
 
     Args:

@@ -25,6 +25,7 @@ from sese.nn.features.waveform import WaveformFeatures
 from sese.nn.heads.waveform import WaveformHead
 from sese.nn.layers.backward import PReLU
 from sese.nn.layers.depthwise import ChannelNorm, DepthwiseBlock
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State, delay, push
@@ -105,7 +106,7 @@ class BloomNetConfig:
         return Enhancer(features, backbone, head, self.sample_rate, self.hop_length, lookahead, router)
 
 
-class BloomNet(nn.Module):
+class BloomNet(Backbone):
     """From samples to samples.
 
     Args:

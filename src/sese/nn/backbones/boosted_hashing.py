@@ -23,6 +23,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
 from sese.nn.layers.packed_bits import unpack
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
@@ -99,7 +100,7 @@ class BoostedHashingConfig:
         return Enhancer(features, backbone, head, rate, hop, head.lookahead_samples)
 
 
-class BoostedHashing(nn.Module):
+class BoostedHashing(Backbone):
     """From magnitudes to masks, by a search.
 
     Args:

@@ -23,6 +23,7 @@ from sese.nn.backbones.spectral_mixer import SpectralMixer
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import LevelledFeatures, product
 from sese.nn.heads.spectrum import SpectrumHead
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
@@ -122,7 +123,7 @@ class ColdDiffusionConfig:
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)
 
 
-class ColdDiffusion(nn.Module):
+class ColdDiffusion(Backbone):
     """From compressed spectra to compressed spectra, a mask a step.
 
     Args:

@@ -10,6 +10,7 @@ streams; the mask then belongs to a frame that came `ahead` frames before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
@@ -23,6 +24,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
 from sese.nn.layers.temporal_block import TemporalBlock
+from sese.nn.parts import Backbone, Gate
 from sese.nn.plan import Keep, Plan, Site
 from sese.nn.policies.channel_gates import ChannelGates, Surrogate
 from sese.nn.policies.router import Router
@@ -142,7 +144,7 @@ class ConvFSENetConfig:
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, policy)
 
 
-class ConvFSENet(nn.Module):
+class ConvFSENet(Backbone):
     """From magnitudes to masks.
 
     Args:
@@ -221,18 +223,17 @@ class ConvFSENet(nn.Module):
         Returns:
             The mask, as x is laid out, in (0, 1), late by `ahead` frames, and the next state.
         """
-        mask, _, state = self._run(x, plan, state)
+        mask, _, state = self._run(x, lambda block, _: plan[f"block.{block}"], state)
         return mask, state
 
-    def gated(
-        self, x: Tensor, gates: ChannelGates, state: State
-    ) -> tuple[Tensor, dict[str, Keep], dict[str, Tensor]]:
+    def gated(self, x: Tensor, gate: Gate, state: State) -> tuple[Tensor, dict[str, Keep], dict[str, Tensor]]:
         """As `forward`, with gates that make the plan as it goes; it is returned between the two."""
-        return self._run(x, gates, state)
+        return self._run(x, gate, state)
 
     def _run(
-        self, x: Tensor, plan: Plan | ChannelGates, state: State
+        self, x: Tensor, keep_of: Callable[[int, Tensor], Keep], state: State
     ) -> tuple[Tensor, dict[str, Keep], dict[str, Tensor]]:
+        """Run the blocks; `keep_of` returns what a block keeps, of its number and its input."""
         stream = torch.relu(self.encoder(x.unflatten(1, (-1, self.bins))))
         after: dict[str, Tensor] = {}
         ran: dict[str, Keep] = {}
@@ -240,7 +241,7 @@ class ConvFSENet(nn.Module):
             held = stream
             if block.ahead:
                 held, after[f"held.{i}"] = delay(state[f"held.{i}"], stream)
-            keep = plan(i, held) if isinstance(plan, ChannelGates) else plan[site.name]
+            keep = keep_of(i, held)
             made, after[f"past.{i}"] = block(stream, keep, state[f"past.{i}"])
             stream, ran[site.name] = held + made, keep
         return torch.sigmoid(self.decoder(stream)).flatten(1), ran, after

@@ -26,6 +26,7 @@ from sese.nn.features.waveform import WaveformFeatures
 from sese.nn.heads.waveform import WaveformHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.grouped_gru import GroupedGRU
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site, resolve
 from sese.nn.state import State, delay, push
 
@@ -102,7 +103,7 @@ class DemucsConfig:
         return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead, router)
 
 
-class Demucs(nn.Module):
+class Demucs(Backbone):
     """Slimmable DEMUCS on samples.
 
     Args:

@@ -25,6 +25,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
 from sese.nn.layers.dynamic import SLOPE, DynamicAttention, DynamicConv, DynamicGRU
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
@@ -122,7 +123,7 @@ class FTFNetConfig:
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)
 
 
-class FTFNet(nn.Module):
+class FTFNet(Backbone):
     """From compressed spectra to complex masks.
 
     Args:

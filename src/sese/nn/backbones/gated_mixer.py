@@ -24,6 +24,7 @@ from sese.nn.features.steady import SteadyFeatures
 from sese.nn.features.stft import COMPRESSION
 from sese.nn.heads.mask import MaskHead
 from sese.nn.layers.gated import BandMap, GatedRecurrence, Hidden
+from sese.nn.parts import Backbone
 from sese.nn.plan import REST, Plan, Site, spread
 from sese.nn.policies.activity import Activity
 from sese.nn.runs import masked_or_sliced
@@ -104,7 +105,7 @@ class GatedMixerConfig:
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, policy)
 
 
-class GatedMixer(nn.Module):
+class GatedMixer(Backbone):
     """From compressed spectra to complex masks.
 
     Args:

@@ -20,6 +20,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
 from sese.nn.layers.held import HeldGRU
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site
 from sese.nn.policies.gate import Gate
 from sese.nn.runs import mixed_or_picked, one_hot
@@ -96,7 +97,7 @@ class LocalExpertsConfig:
         return Enhancer(features, backbone, head, rate, hop, head.lookahead_samples, gate)
 
 
-class LocalExperts(nn.Module):
+class LocalExperts(Backbone):
     """From magnitudes to real masks.
 
     Args:

@@ -26,6 +26,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.log_power import LogPowerFeatures
 from sese.nn.heads.gain import GainHead
 from sese.nn.layers.held import HeldGRU
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
@@ -105,7 +106,7 @@ class NsNet2Config:
         return NsNet2(bins, self.hidden, self.wide, self.exits, self.split, self.copy_share)
 
 
-class NsNet2(nn.Module):
+class NsNet2(Backbone):
     """From log powers to gains.
 
     Args:

@@ -30,6 +30,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
 from sese.nn.layers.slim import BandGRU, BandMap, ChannelMap, Hidden
+from sese.nn.parts import Backbone
 from sese.nn.plan import Plan, Site, spread
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
@@ -100,7 +101,7 @@ class SpectralMixerConfig:
         return Enhancer(features, backbone, head, rate, self.hop_length, lookahead, router)
 
 
-class SpectralMixer(nn.Module):
+class SpectralMixer(Backbone):
     """From compressed spectra to complex masks.
 
     Args:

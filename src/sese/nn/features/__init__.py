@@ -1,1 +1,1 @@
-"""Audio in: what a backbone sees of the waveform."""
+"""Features: from a waveform to the inputs of the backbone, the head and the policy."""

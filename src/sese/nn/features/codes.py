@@ -1,7 +1,7 @@
-"""Bipolar codes of short-time spectra: what a bitwise network hears.
+"""Bipolar codes of short-time spectra: the input of a bitwise network.
 
-The power of each bin over its running level is quantised to one of a few components, and the number of the
-component is written in bits of -1 and +1. So the network's input is bits, as all that follows is.
+The power of each bin over its running level is quantised to one of a few components. The number of the
+component is written in bits of -1 and +1, so that the network's input is bits like its weights.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from sese.nn.features.log_power import LogPowerFeatures
 from sese.nn.state import State
 
 LOWEST, HIGHEST = -4.0, 2.0
-"""Log powers over the level between which the components of a fresh network lie."""
+"""Range of log powers, relative to the level, over which a fresh network spreads its components."""
 
 
 class CodeFeatures(LogPowerFeatures):
-    """Log powers, quantised.
+    """Quantise log powers.
 
     Args:
-        n_fft: samples in a window, twice the hop, a multiple of twice the bands.
+        n_fft: samples in a window: two hops, and a multiple of twice the bands.
         hop_length: samples a frame.
         level_frames: time constant of the running level, in frames.
-        code_bits: bits a bin.
+        code_bits: bits of each bin.
 
     Attributes:
-        thresholds: (component - 1,) log powers that part the components, ascending; `training.codes` fits
-            them. Weights like any other, but not learned by gradients.
+        thresholds: (component - 1,) log powers between the components, ascending; `training.codes` sets them.
+            They are saved with the weights, but not learned by gradients.
     """
 
     thresholds: Tensor
@@ -44,7 +44,7 @@ class CodeFeatures(LogPowerFeatures):
 
     @property
     def signal_size(self) -> int:
-        """Values a frame that the network gets."""
+        """Number of values a frame that the network gets."""
         return self.bins * self.code_bits
 
     def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -62,5 +62,5 @@ class CodeFeatures(LogPowerFeatures):
         return F.embedding(self.components(power), self.codebook).flatten(1), spectrum, after
 
     def components(self, power: Tensor) -> Tensor:
-        """Log powers -> numbers of components, shaped as they are."""
+        """Return the number of each log power's component, in the same shape."""
         return torch.bucketize(power, self.thresholds)

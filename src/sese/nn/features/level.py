@@ -1,4 +1,4 @@
-"""The running mean of a power: the same offline and streamed, and exact from the first frame on."""
+"""Running means of powers: the same offline and streamed, and exact from the first frame on."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from torch import Tensor
 from sese.nn.state import State
 
 BLOCK = 256
-"""Frames that are averaged at once."""
+"""Number of frames that are averaged at once."""
 
 SILENCE = 1e-7
-"""Largest magnitude of a sample, as it came, in a frame of digital silence: -140 dBFS."""
+"""Largest magnitude of an input sample in a frame of digital silence: -140 dBFS."""
 
 FORGOTTEN = 1e-6
-"""Weight below which an average is as good as forgotten."""
+"""Weight of an average below which it counts as forgotten."""
 
 
 def running_mean(x: Tensor, state: State, decay: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """Exponential average of the frames so far.
+    """Return the exponential average of the frames so far.
 
     Args:
         x: (batch, frame).
-        state: ``power``, the average, and ``weight``, what the frames so far have in it, each (batch, 1):
-            dividing by the weight makes the average exact from the first frame on, with a state that starts
-            at zero.
+        state: ``power``, the average, and ``weight``, the share that the frames so far have in it, each
+            (batch, 1). Dividing by the weight makes the average exact from the first frame on, although the
+            state starts at zero.
         decay: weight of the past, in (0, 1).
 
     Returns:
@@ -39,14 +39,15 @@ def running_mean(x: Tensor, state: State, decay: float) -> tuple[Tensor, dict[st
 def held_mean(
     x: Tensor, heard: Tensor, state: State, decay: float, most: Tensor | None = None
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Exponential average of some of the frames so far: the others leave it as it is.
+    """Return the exponential average of the frames that count; the others leave it as it is.
 
     Args:
         x: (batch, frame).
         heard: (batch, frame) 1 for the frames that count, 0 for the others.
         state: ``power`` and ``weight``, as for `running_mean`.
         decay: weight of the past, in (0, 1).
-        most: (batch, frame) what the average, where given, is brought down to and goes on from.
+        most: (batch, frame) limit of the average in each frame, or None. An average above it drops to it and
+            continues from there.
 
     Returns:
         The average and its weight, (batch, frame) each; the average is 0 where no frame has counted yet, and
@@ -61,12 +62,16 @@ def held_mean(
 
 
 def audible(frames: Tensor) -> Tensor:
-    """Return 0 for frames (batch, frame, time) of digital silence, which have no say in a level, else 1."""
+    """Return 0 for frames (batch, frame, time) of digital silence, which do not count in a level, else 1."""
     return (frames.abs().amax(2) > SILENCE).to(frames.dtype)
 
 
 def ramps(first: Tensor, last: Tensor, time: int) -> Tensor:
-    """Go from one value to another, (batch, frame) each, straight over each frame of `time` samples.
+    """Interpolate from one value of each frame to another, linearly over `time` samples.
+
+    Args:
+        first, last: (batch, frame).
+        time: samples in a frame.
 
     Returns:
         (batch, frame, time); the last sample of each frame has the second value.
@@ -76,20 +81,24 @@ def ramps(first: Tensor, last: Tensor, time: int) -> Tensor:
 
 
 def powers(decay: float, frames: int, device: torch.device) -> Tensor:
-    """What is left of the past after each frame: (frame,) decay ** 1, 2, ... in double precision."""
+    """Return the weight of the past after each frame: (frame,) decay ** 1, 2, ... in double precision."""
     return decay ** torch.arange(1, frames + 1, device=device, dtype=torch.float64)
 
 
 def smooth(x: Tensor, before: Tensor, decay: float) -> Tensor:
-    """Exponential average over frames, y[n] = decay * y[n - 1] + (1 - decay) * x[n], without a loop over n.
+    """Compute y[n] = decay * y[n - 1] + (1 - decay) * x[n] over frames without a loop over n.
 
-    A sum under the weights of all frames so far, in blocks; only powers from decay down occur, so nothing
+    Each value is a weighted sum of the frames so far, in blocks. All weights are powers of decay, so nothing
     overflows.
 
     Args:
         x: (batch, frame).
         before: (batch, 1) the average before the first frame.
         decay: weight of the past, in (0, 1).
+
+    Example:
+        >>> smooth(torch.ones(1, 3), torch.zeros(1, 1), 0.5)
+        tensor([[0.5000, 0.7500, 0.8750]])
     """
     if x.shape[1] > BLOCK:
         parts = []
@@ -98,16 +107,16 @@ def smooth(x: Tensor, before: Tensor, decay: float) -> Tensor:
             before = parts[-1][:, -1:]
         return torch.cat(parts, dim=1)
     at = torch.arange(x.shape[1], device=x.device)
-    age = at - at.unsqueeze(1)  # of frame (row) when frame (column) is the latest
+    age = at - at.unsqueeze(1)  # age of frame (row) when frame (column) is the latest
     weights = torch.where(age >= 0, (1 - decay) * decay ** age.clamp_min(0).double(), 0.0).to(x.dtype)
     return (x.unsqueeze(2) * weights).sum(1) + before * powers(decay, x.shape[1], x.device).to(x.dtype)
 
 
 def smooth_below(x: Tensor, most: Tensor, before: Tensor, decay: float) -> Tensor:
-    """Exponential average under a limit, y[n] = min(decay * y[n - 1] + (1 - decay) * x[n], most[n]).
+    """Compute y[n] = min(decay * y[n - 1] + (1 - decay) * x[n], most[n]) over frames without a loop over n.
 
-    Without a loop over n: from frame k on the average is below what it would be had it been at its limit
-    there, and it is the least of all these.
+    For each frame k, the average is at most the one that starts at the limit in frame k. It equals the
+    smallest of all these.
 
     Args:
         x, most: (batch, frame), 0 or more.
@@ -124,7 +133,7 @@ def smooth_below(x: Tensor, most: Tensor, before: Tensor, decay: float) -> Tenso
     if x.shape[1] == 1:  # a frame a call, where every operator counts
         return torch.minimum(free, most)
     at = torch.arange(x.shape[1], device=x.device)
-    age = at - at.unsqueeze(1)  # of frame (row) when frame (column) is the latest
+    age = at - at.unsqueeze(1)  # age of frame (row) when frame (column) is the latest
     left = torch.where(age >= 0, decay ** age.clamp_min(0).double(), 0.0).to(x.dtype)
     limited = free.unsqueeze(1) + (most - free).unsqueeze(2) * left
     return torch.minimum(free, limited.amin(1)).clamp_min(0.0)

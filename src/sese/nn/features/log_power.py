@@ -1,7 +1,8 @@
 """Log power spectra, a frame a hop, all bins from zero to the Nyquist frequency.
 
-The feature of nsNet2: log10 of each bin's power, floored. The power is first divided by its running level,
-the same offline and streamed, so that loudness decides nothing; without a level the feature is as published.
+This is the feature of nsNet2: log10 of each bin's power, with a lower limit. The power is first divided by
+its running level, the same offline and streamed, so that loudness has no effect. Without a level the feature
+is as published.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from sese.nn.features.short_time import ShortTimeFeatures, analysis_window
 from sese.nn.state import State
 
 POWER_FLOOR = 1e-12
-"""Lowest power that the logarithm sees, as in Microsoft's nsNet2 baseline."""
+"""Lowest power before the logarithm, as in Microsoft's nsNet2 baseline."""
 
 LEVEL_FLOOR = 1e-4
-"""Added to the level of power, so that silence is not blown up; noise at -64 dB of full scale, n_fft 512."""
+"""Added to the level of power, so that silence is not amplified; noise at -64 dB of full scale, n_fft 512."""
 
 
 class LogPowerFeatures(ShortTimeFeatures):
-    """Short-time spectra, and the logarithm of their power.
+    """Compute short-time spectra and the logarithm of their power.
 
     Args:
-        n_fft: samples in a window, twice the hop, a multiple of twice the bands.
+        n_fft: samples in a window: two hops, and a multiple of twice the bands.
         hop_length: samples a frame.
         level_frames: time constant of the running level, in frames; 0 for no level.
-        bands: that a policy sees, evenly wide.
+        bands: evenly wide bands that a policy gets.
     """
 
     def __init__(self, n_fft: int, hop_length: int, level_frames: int, bands: int = 32):
@@ -51,5 +52,5 @@ class LogPowerFeatures(ShortTimeFeatures):
         return power.clamp_min(POWER_FLOOR).log10().flatten(1), spectrum.flatten(1), after
 
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
-        """What a policy sees: mean log powers of even bands below the last bin, (batch, frame * band)."""
+        """Return mean log powers of evenly wide bands below the last bin, (batch, frame * band)."""
         return self.in_bands(signal.unflatten(1, (-1, self.bins)))

@@ -1,4 +1,4 @@
-"""Magnitude spectra at a steady level, a frame a hop; the spectra themselves go by to the head.
+"""Magnitude spectra at a steady level, a frame a hop; the spectra themselves are the head's context.
 
 The window is a periodic Hann window. Magnitudes are raised to a power and divided by their running level,
 which is the same offline and streamed.
@@ -18,14 +18,14 @@ MAGNITUDE_FLOOR = 1e-5
 
 
 class MagnitudeFeatures(ShortTimeFeatures):
-    """Short-time magnitudes of all n_fft / 2 + 1 bins.
+    """Compute short-time magnitudes of all n_fft / 2 + 1 bins.
 
     Args:
-        n_fft: samples in a window, twice the hop.
+        n_fft: samples in a window: two hops.
         hop_length: samples a frame.
         level_frames: time constant of the running level, in frames.
         compression: power that magnitudes are raised to; 1 leaves them as they are.
-        bands: that a router sees, evenly wide.
+        bands: evenly wide bands that a policy gets.
     """
 
     def __init__(
@@ -53,5 +53,5 @@ class MagnitudeFeatures(ShortTimeFeatures):
         return (magnitude / level.unsqueeze(2)).flatten(1), spectrum.flatten(1), after | {"past": past}
 
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
-        """What a router sees: mean magnitudes of even bands, without the last bin, (batch, frame * band)."""
+        """Return mean magnitudes of evenly wide bands, without the last bin, (batch, frame * band)."""
         return self.in_bands(signal.unflatten(1, (-1, self.bins)))

@@ -1,9 +1,9 @@
 """Sinc resampling by two inside a network, causal and streamed.
 
 DEMUCS works at a multiple of the sample rate (Défossez et al., arXiv 2006.12847, section 2.1). Its kernel
-has 112 taps, 56 on each side, which looks 3.5 ms ahead at 16 kHz in each direction. Here as many taps lie
-unevenly, 98 behind and 14 ahead under a Hann window with two half-widths: the arithmetic is the published
-one, and the four stages of a factor of four look 2.6 ms ahead instead of 10.5 ms.
+has 112 taps, 56 on each side, which looks 3.5 ms ahead at 16 kHz in each direction. Here the same number of
+taps lies unevenly: 98 behind and 14 ahead, under a Hann window with two half-widths. The arithmetic is the
+published one, and the four stages of a factor of four look 2.6 ms ahead instead of 10.5 ms.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from torch import Tensor
 from sese.nn.state import push
 
 TAPS = 112
+"""Number of samples that each interpolated sample is computed from."""
+
 AHEAD = 14
+"""Number of these samples that come later than the interpolated one."""
+
 MACS_PER_SAMPLE = TAPS
-"""Multiply-accumulates for each sample at the lower of the two rates, in either direction."""
+"""Multiply-accumulates of each sample at the lower of the two rates, in either direction."""
 
 
 def half_sample_kernel() -> Tensor:
-    """Windowed sinc that interpolates half-way between two samples.
+    """Return the windowed sinc that interpolates half-way between two samples.
 
     Returns:
         (TAPS,) weights of the samples from `TAPS - AHEAD - 1` behind to `AHEAD` ahead.

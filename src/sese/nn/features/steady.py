@@ -1,8 +1,8 @@
-"""Compressed spectra at a level that neither loud sounds, nor digital silence, nor an offset can spoil.
+"""Compressed spectra at a level that loud sounds, digital silence and offsets do not disturb.
 
-What is amiss in recordings is kept from the network here, where it is cheap: a constant offset is tracked and
-subtracted, frames of digital silence have no say in the level, and the level stays near that of the last
-frames when sounds become much louder or softer.
+Faults of recordings are removed here, where it costs little. A constant offset is tracked and subtracted.
+Frames of digital silence do not count in the level. The level stays near that of the last frames when sounds
+become much louder or softer.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from sese.nn.features.stft import COMPRESSION, LEVEL_FLOOR, POWER_FLOOR
 from sese.nn.state import State
 
 OFFSET_FRAMES = 16
-"""Time constant of the offset: long against a period of the deepest voice, so that speech keeps its own."""
+"""Time constant of the offset in frames: long against a period of the deepest voice, so that speech stays."""
 
 RECENT_FRAMES = 16
-"""Time constant of the level of the last frames."""
+"""Time constant of the level of the last frames, in frames."""
 
 MOST = 4.0
-"""How far the level may be from that of the last frames, as a ratio of powers of compressed magnitudes: 4 is
-18 dB of the sound's own power."""
+"""Largest ratio between the level and that of the last frames, as powers of compressed magnitudes: 4 is 18 dB
+of the sound's own power."""
 
 LEAST = POWER_FLOOR**COMPRESSION
-"""Lowest level, as a mean square: what all bins have at their lowest power. Only where the averages hold no
-sound, at the start or after seconds of digital silence, is there less, and nothing may be divided by that."""
+"""Lowest level, as a mean square: that of bins at their lowest power. The averages are lower only where they
+hold no sound, at the start or after seconds of digital silence, and nothing may be divided by that."""
 
 FORGOTTEN = 1e-6
-"""Added to weights, so that after long silence a level begins afresh."""
+"""Added to weights, so that a level starts anew after long silence."""
 
 
 class SteadyFeatures(ShortTimeFeatures):
-    """Magnitudes and real and imaginary parts, all compressed, at a steady level, for the network.
+    """Compute magnitudes and real and imaginary parts, all compressed, at a steady level.
 
     The bin at the Nyquist frequency is left out.
 
     Args:
-        n_fft: samples in a window, twice the hop.
+        n_fft: samples in a window: two hops.
         hop_length: samples a frame.
         level_frames: time constant of the running level, in frames.
-        bands: that a policy sees, evenly wide.
+        bands: evenly wide bands that a policy gets.
     """
 
     def __init__(self, n_fft: int, hop_length: int, level_frames: int, bands: int = 32):
@@ -74,7 +74,7 @@ class SteadyFeatures(ShortTimeFeatures):
         return signal.flatten(1), spectrum.flatten(1), {"past": past, "offset": offset, "level": levels}
 
     def _centred(self, audio: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """Subtract the offset, which goes from each frame's estimate to the next in a straight line."""
+        """Subtract the offset, interpolated linearly from each frame's estimate to the next."""
         hops = audio.unflatten(1, (-1, self.hop_length))
         offset = smooth(hops.mean(2), before, 1 - 1 / OFFSET_FRAMES)
         earlier = torch.cat([before, offset], dim=1)[:, :-1]
@@ -85,7 +85,7 @@ class SteadyFeatures(ShortTimeFeatures):
 
         Args:
             size: (batch, frame) mean squares of compressed magnitudes.
-            audio: (batch, time) as it came, since what is left of an offset makes sound of silence.
+            audio: (batch, time) before the offset is subtracted, since a rest of it is no silence.
             state: (batch, 2, 2) averages of the sizes and of their weights, over a long and a short time.
         """
         weight = audible(audio.unflatten(1, (-1, self.hop_length)))
@@ -101,6 +101,6 @@ class SteadyFeatures(ShortTimeFeatures):
         return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after
 
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
-        """Return what a policy sees: mean compressed magnitudes of even bands, (batch, frame * band)."""
+        """Return mean compressed magnitudes of evenly wide bands, (batch, frame * band)."""
         magnitude = signal.unflatten(1, (-1, 3, self.bins))[:, :, 0]
         return self.in_bands(magnitude)

@@ -1,7 +1,7 @@
 """Compressed complex spectra at a steady level, a frame a hop.
 
-Magnitudes are compressed by a power, which brings weak sounds up to strong ones, and divided by their running
-level, which is the same offline and streamed.
+Magnitudes are compressed by a power, which brings weak sounds closer to strong ones, and divided by their
+running level, which is the same offline and streamed.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from sese.nn.features.short_time import ShortTimeFeatures, analysis_window
 from sese.nn.state import State
 
 COMPRESSION = 1 / 3
-"""Power that magnitudes are raised to. `heads.mask` undoes it by a cube, which is cheap to run."""
+"""Power that magnitudes are raised to. `heads.mask` reverses it by a cube, which costs little."""
 
 POWER_FLOOR = 1e-10
-"""Lowest power of a bin: -100 dB of a full-scale sine's, with windows normed as they are here."""
+"""Lowest power of a bin: -100 dB of a full-scale sine's, with the windows used here."""
 
 LEVEL_FLOOR = 1e-3
-"""Added to the level of compressed magnitudes, so that silence is not blown up."""
+"""Added to the level of compressed magnitudes, so that silence is not amplified."""
 
 
 class SpectralFeatures(ShortTimeFeatures):
-    """Short-time spectra, as they are and compressed; the bin at the Nyquist frequency is left out.
+    """Compute short-time spectra and compressed ones; the bin at the Nyquist frequency is left out.
 
     Args:
-        n_fft: samples in a window, twice the hop.
+        n_fft: samples in a window: two hops.
         hop_length: samples a frame.
         level_frames: time constant of the running level, in frames.
-        bands: that a policy sees, evenly wide.
+        bands: evenly wide bands that a policy gets.
     """
 
     def __init__(self, n_fft: int, hop_length: int, level_frames: int, bands: int = 32):
@@ -51,9 +51,11 @@ class SpectralFeatures(ShortTimeFeatures):
         return signal.flatten(1), spectrum.flatten(1), after
 
     def steadied(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        """Compressed spectra at a steady level, spectra, levels and the next state.
+        """Transform, compress and normalise, as `forward`, and return the levels too.
 
-        Both spectra are (batch, frame, 2, bin); the levels (batch, frame) are what the former are divided by.
+        Returns:
+            Compressed spectra at a steady level and spectra, each (batch, frame, 2, bin), the levels
+            (batch, frame) that the former are divided by, and the next state.
         """
         spectrum, past = self.analyse(audio, state["past"])
         compressed = compress(spectrum)
@@ -63,18 +65,18 @@ class SpectralFeatures(ShortTimeFeatures):
         return compressed / level.unflatten(1, (-1, 1, 1)), spectrum, level, after | {"past": past}
 
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
-        """What a policy sees: mean compressed magnitudes of even bands, (batch, frame * band)."""
+        """Return mean compressed magnitudes of evenly wide bands, (batch, frame * band)."""
         spectrum = signal.unflatten(1, (-1, 2, self.bins))
         magnitude = spectrum.square().sum(2).clamp_min(POWER_FLOOR).sqrt()
         return self.in_bands(magnitude)
 
 
 class LevelledFeatures(SpectralFeatures):
-    """As `SpectralFeatures`, for a head that needs no spectrum: it gets the levels in its place."""
+    """Compute what `SpectralFeatures` does, with the levels as the context in place of the spectra."""
 
     @property
     def context_size(self) -> int:
-        """Values a frame that the head gets."""
+        """Number of values a frame that the head gets."""
         return 1
 
     def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -99,7 +101,13 @@ def compress(spectrum: Tensor) -> Tensor:
 
 
 def product(x: Tensor, mask: Tensor) -> Tensor:
-    """Product of complex values, each (batch, frame, 2, bin) with real parts before imaginary ones."""
+    """Multiply complex values, each (batch, frame, 2, bin) with real parts before imaginary ones.
+
+    Example:
+        >>> x = torch.tensor([0.0, 1.0]).view(1, 1, 2, 1)  # i
+        >>> product(x, x).flatten()  # i * i
+        tensor([-1.,  0.])
+    """
     real, imaginary = mask.split(1, dim=2)
     turned = torch.cat([-x[:, :, 1:], x[:, :, :1]], dim=2)
     return real * x + imaginary * turned

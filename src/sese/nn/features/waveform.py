@@ -1,45 +1,46 @@
-"""Framing for networks that work on samples: a running level, and a higher rate inside.
+"""Samples at a steady level, for networks that work on samples, and at a higher rate inside.
 
-No normalisation looks at the whole clip: the level is an exponential average of the power of the frames so
-far, the same offline and streamed. The gain ramps over each frame, and the head undoes it sample by sample.
+The level is an exponential average of the power of the frames so far, the same offline and streamed; nothing
+needs the whole clip. The gain ramps over each frame, and the head reverses it sample by sample.
 
-What would mislead the level is kept from it. A constant offset is tracked and subtracted. Frames of digital
-silence do not count. After a loud sound the level comes down with the loudest of the last frames.
+A constant offset is tracked and subtracted. Frames of digital silence do not count in the level. After a loud
+sound the level falls with the loudest of the last frames.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sese.nn.features.level import FORGOTTEN, audible, held_mean, ramps
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, half_sample_kernel, upsample
+from sese.nn.parts import Features
 from sese.nn.state import State
 
 LEVEL_FLOOR = 1e-3
-"""Added to the level, as DEMUCS does, so that silence is not blown up."""
+"""Added to the level, as in DEMUCS, so that silence is not amplified."""
 
 OFFSET_SHARE = 1 / 8
 """Time constant of the offset, as a share of the level's: long against a period of the deepest voice."""
 
 LAST_SHARE, LAST_LIMIT = 1 / 10, 2.0
-"""The level's power is at most twice that of the loudest frame within this share of its time constant. In a
-pause the level dips, and is what it was when speech goes on."""
+"""The level's power is at most twice that of the loudest frame within this share of its time constant. The
+level dips in a pause, and returns when speech continues."""
 
 LASTING_SHARE = 1 / 2
-"""The average itself is at most the power of the loudest frame within this share: after that long, a sound is
-no longer taken to go on, and the average forgets it."""
+"""The average itself is at most the power of the loudest frame within this share of its time constant: after
+that time a sound counts as ended, and the average forgets it."""
 
 FALL = 10.0
-"""How far the gain may fall over one frame, as a ratio: a loud sound out of nothing is not blown up more."""
+"""Largest ratio by which the gain may fall over one frame: it limits how far a sudden sound is amplified."""
 
 NO_LIMIT = 1e4
-"""Power that stands in for that of a frame that does not count: it limits nothing."""
+"""Power used for a frame that does not count: it is no limit for the level."""
 
 
-class WaveformFeatures(nn.Module):
-    """Samples at a steady level and at `oversampling` times the rate.
+class WaveformFeatures(Features):
+    """Bring samples to a steady level and to `oversampling` times the rate.
 
     Args:
         hop_length: samples a frame at the outer rate.
@@ -61,25 +62,25 @@ class WaveformFeatures(nn.Module):
 
     @property
     def lookahead_samples(self) -> int:
-        """How late the output is, in samples of the outer rate."""
+        """Samples of the outer rate by which the signal is late."""
         return sum(AHEAD // 2**stage for stage in range(self.stages))
 
     @property
     def context_size(self) -> int:
-        """Values a frame that the head gets."""
+        """Number of values a frame that the head gets."""
         return self.hop_length
 
     @property
     def evidence_size(self) -> int:
-        """Values a frame that a policy sees."""
+        """Number of values a frame that a policy gets."""
         return self.hop_length
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame; the level's few products are not counted."""
+        """Return the multiply-accumulates of a frame; the level's few products are not counted."""
         return self.hop_length * sum(MACS_PER_SAMPLE * 2**stage for stage in range(self.stages))
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state behind the batch axis."""
         shapes: dict[str, tuple[int, ...]] = {"power": (1,), "weight": (1,), "gain": (1,)}
         shapes |= {"offset": (1,), "offset_weight": (1,), "recent": (self.lasting_frames - 1,)}
         return shapes | {f"upsample.{stage}": (TAPS - 1,) for stage in range(self.stages)}
@@ -92,7 +93,8 @@ class WaveformFeatures(nn.Module):
             state: tensors as in `state_shapes`.
 
         Returns:
-            (batch, time * oversampling), the level (batch, time) that the audio was divided by, next state.
+            Samples (batch, time * oversampling), the level (batch, time) that the audio was divided by, and
+            the next state.
         """
         frames = audio.unflatten(1, (-1, self.hop_length))
         heard = audible(frames)
@@ -129,9 +131,9 @@ class WaveformFeatures(nn.Module):
         return centred, {"offset": after["power"], "offset_weight": after["weight"]}
 
     def evidence(self, audio: Tensor, signal: Tensor, level: Tensor) -> Tensor:
-        """Return what a policy sees: samples at the outer rate, steady and without offset, (batch, time).
+        """Return samples (batch, time) at the outer rate, at a steady level and without offset.
 
-        Upsampled samples come late, so there each frame's own mean stands in for the offset.
+        Upsampled samples come late, so in that case each frame's own mean is used as the offset.
         """
         if self.stages == 0:
             return signal

@@ -1,1 +1,1 @@
-"""Audio out: from what a backbone makes to the waveform."""
+"""Heads: from the output of a backbone to the waveform."""

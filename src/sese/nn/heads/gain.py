@@ -9,14 +9,14 @@ from sese.nn.heads.overlap_add import OverlapAddHead
 from sese.nn.state import State
 
 LOWEST_GAIN = 10 ** (-80 / 20)
-"""Of any bin, as in Microsoft's nsNet2 baseline."""
+"""Lowest gain of a bin, as in Microsoft's nsNet2 baseline: -80 dB."""
 
 
 class GainHead(OverlapAddHead):
-    """Scale the spectrum of `LogPowerFeatures`, phases kept, and transform it back.
+    """Scale the spectrum of `LogPowerFeatures`, without a change of phase, and transform it back.
 
     Args:
-        n_fft: samples in a window, twice the hop.
+        n_fft: samples in a window: two hops.
         hop_length: samples a frame.
     """
 

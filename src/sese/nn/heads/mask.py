@@ -13,12 +13,11 @@ from sese.nn.state import State
 class MaskHead(OverlapAddHead):
     """Mask the spectrum of `SpectralFeatures` and transform it back.
 
-    The mask m acts on the compressed spectrum; back at full dynamics, where magnitudes are cubed, that is a
-    mask m |m|^2 on the spectrum itself. Small values there come from not so small ones here, and so
-    suppression can be deep.
+    The mask m acts on the compressed spectrum. At full dynamics, where magnitudes are cubed, that is a mask
+    m |m|^2 on the spectrum itself. A moderately small m suppresses deeply.
 
     Args:
-        n_fft: samples in a window, twice the hop.
+        n_fft: samples in a window: two hops.
         hop_length: samples a frame.
     """
 
@@ -30,7 +29,7 @@ class MaskHead(OverlapAddHead):
 
         Args:
             mask: (batch, frame * 2 * bin), a frame's real parts before its imaginary ones.
-            spectrum: the same of the noisy signal.
+            spectrum: (batch, frame * 2 * bin) of the noisy signal, in the same order.
             state: tensors as in `state_shapes`.
 
         Returns:

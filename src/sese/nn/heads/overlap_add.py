@@ -1,19 +1,20 @@
-"""From spectra back to samples by overlap-add: what heads on spectra have in common."""
+"""From spectra back to samples by overlap-add: the base of all heads on spectra."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sese.nn.parts import Head
 from sese.nn.state import State, delay
 
 
-class OverlapAddHead(nn.Module):
-    """Synthesis of the spectra that a kind of head makes.
+class OverlapAddHead(Head):
+    """Synthesise spectra; each kind of head computes them its own way.
 
     Args:
-        window: (n_fft,) of the synthesis, two hops long.
-        bins: of the spectra, from the lowest; those above are zero.
+        window: (n_fft,) synthesis window, two hops long.
+        bins: number of bins of the spectra, from the lowest; higher bins are zero.
     """
 
     window: Tensor
@@ -25,19 +26,19 @@ class OverlapAddHead(nn.Module):
 
     @property
     def lookahead_samples(self) -> int:
-        """How late the output is: a sample is whole when the last window that has it has come."""
+        """Samples by which the output is late: a sample is complete with the last window that covers it."""
         return self.n_fft - self.hop_length
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame; Fourier transforms and element-wise products are not counted."""
+        """Return 0: Fourier transforms and element-wise products are not counted."""
         return 0
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state behind the batch axis."""
         return {"overlap": (1, self.n_fft - self.hop_length)}
 
     def synthesise(self, spectrum: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Spectra (batch, frame, 2, bin) -> (batch, time), and the next state."""
+        """Synthesise spectra (batch, frame, 2, bin): samples (batch, time), and the next state."""
         frames = self.transform(spectrum) * self.window
         # Each window's first half meets the second half of the one before.
         first, second = frames.split(self.hop_length, dim=2)
@@ -45,6 +46,6 @@ class OverlapAddHead(nn.Module):
         return (first + late).flatten(1), {"overlap": overlap}
 
     def transform(self, spectrum: Tensor) -> Tensor:
-        """Real and imaginary parts (batch, frame, 2, bin) -> samples (batch, frame, n_fft)."""
+        """Transform real and imaginary parts (batch, frame, 2, bin) to samples (batch, frame, n_fft)."""
         real, imaginary = spectrum.unbind(2)
         return torch.fft.irfft(torch.complex(real, imaginary), self.n_fft)

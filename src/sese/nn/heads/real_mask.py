@@ -1,4 +1,4 @@
-"""A real mask on the spectrum, whose phase is kept, and back to samples by overlap-add."""
+"""A real mask on the spectrum, without a change of phase, and back to samples by overlap-add."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sese.nn.state import State, delay
 class RealMaskHead(OverlapAddHead):
     """Mask the spectrum of `MagnitudeFeatures` and transform it back.
 
-    The window is that of the analysis, divided by the sum of the squares that meet in a sample, so that a
-    mask of ones gives the signal back.
+    The synthesis window is the analysis window divided by the sum of the squares that meet in a sample, so
+    that a mask of ones returns the signal.
 
     Args:
-        n_fft: samples in a window, twice the hop.
+        n_fft: samples in a window: two hops.
         hop_length: samples a frame.
-        late: frames by which masks are late; spectra are held back as long.
+        late: frames by which masks are late; spectra are delayed by the same time.
     """
 
     def __init__(self, n_fft: int, hop_length: int, late: int = 0):
@@ -29,11 +29,11 @@ class RealMaskHead(OverlapAddHead):
 
     @property
     def lookahead_samples(self) -> int:
-        """How late the output is."""
+        """Samples by which the output is late."""
         return super().lookahead_samples + self.late * self.hop_length
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state behind the batch axis."""
         held = {"spectrum": (self.late, 2 * self.bins)} if self.late else {}
         return super().state_shapes() | held
 

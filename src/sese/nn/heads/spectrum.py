@@ -10,10 +10,10 @@ from sese.nn.state import State
 
 
 class SpectrumHead(OverlapAddHead):
-    """Give spectra like those of `LevelledFeatures` their level and their dynamics back, and transform them.
+    """Return the spectra of `LevelledFeatures` to their level and their dynamics, and transform them back.
 
     Args:
-        n_fft: samples in a window, twice the hop.
+        n_fft: samples in a window: two hops.
         hop_length: samples a frame.
     """
 

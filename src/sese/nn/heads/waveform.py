@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, downsample, half_sample_kernel
+from sese.nn.parts import Head
 from sese.nn.state import State, delay
 
 
-class WaveformHead(nn.Module):
-    """Undo what `WaveformFeatures` did.
+class WaveformHead(Head):
+    """Return the samples of `WaveformFeatures` to the outer rate and to their level.
 
     Args:
         hop_length: samples a frame at the outer rate.
         oversampling: 1, 2 or 4.
-        lookahead_samples: how late the samples that arrive here are, head included; the level is held back
-            by as much, so that each sample gets back the level it was divided by.
+        lookahead_samples: samples by which the output is late, the head's own delay included. The level is
+            delayed by the same time, so that each sample meets the level that it was divided by.
     """
 
     kernel: Tensor
@@ -30,20 +31,20 @@ class WaveformHead(nn.Module):
 
     @staticmethod
     def lookahead_of(oversampling: int) -> int:
-        """What the head itself adds to the delay, in samples of the outer rate."""
+        """Return the head's own delay in samples of the outer rate."""
         return {1: 0, 2: AHEAD, 4: AHEAD + AHEAD // 2}[oversampling]
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame."""
+        """Return the multiply-accumulates of a frame."""
         return self.hop_length * sum(MACS_PER_SAMPLE * 2**stage for stage in range(self.stages))
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state behind the batch axis."""
         shapes: dict[str, tuple[int, ...]] = {"level": (self.delay,)}
         return shapes | {f"downsample.{stage}": (TAPS, 2) for stage in range(self.stages)}
 
     def forward(self, signal: Tensor, level: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Downsample and give the level back.
+        """Downsample and multiply by the level.
 
         Args:
             signal: (batch, time * oversampling).

@@ -1,1 +1,1 @@
-"""Layers whose hidden width can be slimmed, laid out so that a level is a prefix of the weights."""
+"""Layers of which a level runs a part. Weights are laid out so that this part is their beginning."""

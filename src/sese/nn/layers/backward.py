@@ -1,6 +1,7 @@
-"""PyTorch's PReLU and depthwise convolution with backward passes that are quick on CPUs.
+"""PReLU and depthwise convolution with fast backward passes on CPUs.
 
-PyTorch's own take ten times as long as the forward pass there. Numbers are the same to rounding.
+PyTorch's own backward passes take ten times as long as the forward pass there. The numbers are the same to
+rounding.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from torch.autograd.function import once_differentiable
 
 
 class PReLU(nn.PReLU):
-    """As PyTorch's, with one slope (1,) for all channels."""
+    """Apply PyTorch's PReLU with one slope (1,) for all channels."""
 
     def __init__(self) -> None:
         super().__init__()
 
     def forward(self, input: Tensor) -> Tensor:
-        """Any shape -> the same."""
+        """Return a tensor of the same shape."""
         slope = self.weight.to(input.dtype)
         return _PReLU.apply(input, slope) if torch.is_grad_enabled() else F.prelu(input, slope)
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
-    """A convolution along time for each channel by itself, without padding, in the precision of x.
+    """Convolve each channel along time by itself, without padding, in the precision of x.
 
     Args:
         x: (batch, time, channel).
@@ -43,13 +44,13 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
-        rows = x.transpose(1, 2).unsqueeze(2)  # in two dimensions channels may lie last: ten times as quick
+        rows = x.transpose(1, 2).unsqueeze(2)  # ten times as fast in 2D with channels last
         y = F.conv2d(rows, weight.unsqueeze(2), bias, dilation=(1, dilation), groups=x.shape[2])
     return y.squeeze(2).transpose(1, 2)
 
 
 def _column_sums(x: Tensor) -> Tensor:
-    """(batch, time, channel) -> (channel,), as a product, which is quicker than a sum over long axes."""
+    """Sum (batch, time, channel) to (channel,), by a product, which is faster than a sum over long axes."""
     flat = x.flatten(0, 1)
     return torch.mm(flat.new_ones(1, len(flat)), flat).squeeze(0)
 

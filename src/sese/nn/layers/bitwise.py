@@ -1,11 +1,11 @@
-"""Layers whose weights and activations are bits, and how they come to be.
+"""Layers whose weights and activations are bits, and how they are learned.
 
-A weight is a real number while it is learned. Used softly it is its tanh; used as a bit it is its sign times
-the mean size of all that are kept, or nothing where it is among the smallest. Between the two, each weight
-and each activation is drawn, soft or hard, in every step: the share of hard ones grows until all are.
+A weight is a real number while it is learned. Its soft value is its tanh. Its hard value is its sign times
+the mean size of all kept weights, or 0 where it is among the smallest. In every step each weight and each
+activation is soft or hard at random, and the share of hard ones grows until all are hard.
 
-A hard layer is a count of agreeing bits against a whole number: its scale is one number for the whole
-matrix, so it decides nothing but the bias, and that becomes the number.
+A hard layer compares the count of agreeing bits with a whole number. Its scale is one number for the whole
+matrix, so it only changes the bias, and the bias becomes that whole number.
 """
 
 from __future__ import annotations
@@ -20,35 +20,38 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Binarisation:
-    """How much of a network is used as bits in a forward pass that learns.
+    """Share of a network that is used as bits in a forward pass of training.
 
     Attributes:
-        share: of weights and of activations that are hard, in [0, 1].
-        generator: draws which.
+        share: share of the weights and of the activations that are hard, in [0, 1].
+        generator: chooses which ones.
     """
 
     share: float = 0.0
     generator: torch.Generator | None = None
 
     def mix(self, soft: Tensor, hard: Tensor) -> Tensor:
-        """A share of hard values among soft ones, drawn for each element."""
+        """Take the hard value of a random share of the elements, and the soft value of the others."""
         if self.share in (0.0, 1.0):
             return hard if self.share else soft
         drawn = torch.rand(soft.shape, generator=self.generator) < self.share
         return torch.where(drawn.to(soft.device), hard, soft)
 
     def bipolar(self, x: Tensor) -> Tensor:
-        """Sign or tanh."""
+        """Return the sign (hard) or the tanh (soft) of each element."""
         soft = torch.tanh(x)
         return self.mix(soft, soft + (sign(x) - soft).detach())
 
     def gate(self, x: Tensor) -> Tensor:
-        """Step or sigmoid; the step's gradient is twice that of the sigmoid."""
+        """Return the step (hard) or the sigmoid (soft) of each element.
+
+        The gradient of the step is twice that of the sigmoid.
+        """
         soft = torch.sigmoid(x)
         return self.mix(soft, 2 * soft + (step(x) - 2 * soft).detach())
 
     def weight(self, weight: Tensor, sparsity: float) -> Tensor:
-        """Bits times their scale, or tanh."""
+        """Return bits times their scale (hard), or the tanh (soft), of each weight (out, in)."""
         soft = torch.tanh(weight)
         if not self.share:
             return soft
@@ -59,12 +62,12 @@ class Binarisation:
 
 @dataclass(frozen=True)
 class Bits:
-    """A hard layer.
+    """Weights and offsets of a hard layer.
 
     Attributes:
         weight: (out, in) of -1, 0 and +1.
-        offset: (out,) whole numbers and a half, to be added to the products: none of those sums is 0.
-        scale: what the sums are to be multiplied with to be those of the weights as they were learned.
+        offset: (out,) whole numbers plus a half, added to the products: no sum is 0.
+        scale: factor from these sums to those of the weights as they were learned.
     """
 
     weight: Tensor
@@ -73,11 +76,11 @@ class Bits:
 
 
 class BitwiseLinear(nn.Module):
-    """A product with bits.
+    """Multiply by a matrix of bits.
 
     Args:
-        inputs, outputs: its widths.
-        sparsity: share of the weights, the smallest, that are left out as bits.
+        inputs, outputs: widths.
+        sparsity: share of the weights, the smallest ones, that are 0 in the hard layer.
     """
 
     def __init__(self, inputs: int, outputs: int, sparsity: float = 0.0):
@@ -87,11 +90,11 @@ class BitwiseLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def macs(self) -> int:
-        """Multiply-accumulates of one frame."""
+        """Return the multiply-accumulates of a frame."""
         return self.weight.numel()
 
     def bits(self) -> Bits:
-        """The layer as it runs when it has learned."""
+        """Return the hard layer, which runs after training."""
         weight = self.weight.detach()
         kept, scale = kept_and_scale(torch.tanh(weight), self.sparsity)
         # A sum at or above this number is at or above zero with the bias.
@@ -100,14 +103,14 @@ class BitwiseLinear(nn.Module):
         return Bits(sign(weight) * kept, 0.5 - least.clamp(-reach, reach).to(weight.dtype), scale)
 
     def forward(self, x: Tensor, how: Binarisation) -> Tensor:
-        """Products with weights as they learn."""
+        """Multiply x (..., input) by the weights of training: (..., output)."""
         return F.linear(x, how.weight(self.weight, self.sparsity), self.bias)
 
 
 class BitwiseGRU(nn.Module):
-    """A GRU of bits: h' = (1 - u) h + u c; the reset gate acts on the state before its product.
+    """Run a GRU of bits: h' = (1 - u) h + u c; the reset gate acts on the state before its product.
 
-    Where all is hard, gates are 0 or 1 and candidates -1 or +1, so that the state is -1, +1, or 0 in units
+    In the hard layer gates are 0 or 1 and candidates -1 or +1, so that the state is -1, +1, or 0 in units
     that no frame has updated yet.
 
     Args:
@@ -121,15 +124,24 @@ class BitwiseGRU(nn.Module):
         self.inputs, self.size = inputs, size
         self.gates = BitwiseLinear(inputs + size, 2 * size, sparsity)
         self.candidate = BitwiseLinear(inputs + size, size, sparsity)
-        with torch.no_grad():  # states that hold for some frames are learned from the start
+        with torch.no_grad():  # so that fresh units hold their state for some frames
             self.gates.bias[size:] = -1.0
 
     def macs(self) -> int:
-        """Multiply-accumulates of one frame."""
+        """Return the multiply-accumulates of a frame."""
         return self.gates.macs() + self.candidate.macs()
 
     def forward(self, x: Tensor, hidden: Tensor, how: Binarisation) -> tuple[Tensor, Tensor]:
-        """Run frames as they learn: x (batch, frame, input), hidden (batch, 1, unit) -> as wide as it."""
+        """Run frames with the weights of training.
+
+        Args:
+            x: (batch, frame, input).
+            hidden: (batch, 1, unit).
+            how: share of bits.
+
+        Returns:
+            (batch, frame, unit), and the next hidden state.
+        """
         layers = (self.gates, self.candidate)
         weights = [how.weight(layer.weight, layer.sparsity) for layer in layers]
         (from_x, from_h), (new_x, new_h) = (
@@ -148,7 +160,15 @@ class BitwiseGRU(nn.Module):
         return torch.stack(outputs, dim=1), h.unsqueeze(1)
 
     def hard(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """The same as it runs when it has learned, exactly: every sum is of whole numbers and a half."""
+        """Run frames with the hard layer, exactly: every sum is a whole number plus a half.
+
+        Args:
+            x: (batch, frame, input) of -1 and +1.
+            hidden: (batch, 1, unit).
+
+        Returns:
+            (batch, frame, unit), and the next hidden state.
+        """
         gates, candidate = self.gates.bits(), self.candidate.bits()
         inputs = self.inputs
         outputs, h = [], hidden[:, 0]
@@ -166,17 +186,27 @@ class BitwiseGRU(nn.Module):
 
 
 def sign(x: Tensor) -> Tensor:
-    """-1 below zero, else +1."""
+    """Return -1 for elements below zero, else +1.
+
+    Example:
+        >>> sign(torch.tensor([-0.5, 0.0, 2.0]))
+        tensor([-1.,  1.,  1.])
+    """
     return torch.where(x < 0, -1.0, 1.0).to(x.dtype)
 
 
 def step(x: Tensor) -> Tensor:
-    """0 below zero, else 1."""
+    """Return 0 for elements below zero, else 1."""
     return torch.where(x < 0, 0.0, 1.0).to(x.dtype)
 
 
 def kept_and_scale(soft: Tensor, sparsity: float) -> tuple[Tensor, Tensor]:
-    """Which weights are kept (1) and which left out (0), and the mean size of those that are kept."""
+    """Return 1 for kept weights and 0 for the smallest ones, and the mean size of the kept ones.
+
+    Args:
+        soft: (out, in) weights through tanh.
+        sparsity: share of the weights that are not kept, in [0, 1).
+    """
     size = soft.abs()
     left_out = int(sparsity * size.numel())
     if not left_out:

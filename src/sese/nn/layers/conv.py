@@ -4,7 +4,7 @@ Adaptive Slimming (arXiv 2507.04879, figures of the slimmable encoder and decode
 inside a block is slimmed; the block's input and output keep their full width. With kernel size twice the
 stride, a strided convolution is one matrix product on (the block before, the block now), and a transposed
 one adds each frame's second half to the next frame's first half. The state of either is one block at full
-width, so a change of level needs no hand-over.
+width, so levels can change at any frame.
 
 Weights are laid out hidden unit first, so that the first k hidden units are the first bytes of each matrix.
 """
@@ -23,12 +23,12 @@ from sese.nn.state import delay
 
 
 class SlimEncoderBlock(nn.Module):
-    """Conv1d(kernel 2 * stride) -> ReLU -> pointwise -> GLU, causal, with a slimmable hidden width.
+    """Encode by Conv1d(kernel 2 * stride) -> ReLU -> pointwise -> GLU, causal, slimmable in hidden width.
 
     Args:
         channels_in, channels_out: full widths of the block's input and output.
         stride: samples a frame; the kernel is twice as long.
-        widths: hidden channels that are kept for each number of units, growing; the last is the full width.
+        widths: hidden channels for each number of kept units, growing; the last is the full width.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int, widths: tuple[int, ...]):
@@ -43,11 +43,11 @@ class SlimEncoderBlock(nn.Module):
         reset_uniform(self.pointwise_weight, self.pointwise_bias, fan_in=hidden)
 
     def macs(self, units: int) -> int:
-        """Multiply-accumulates of one output frame with `units` units kept; biases not counted."""
+        """Return the multiply-accumulates of an output frame with `units` units kept; biases not counted."""
         return self.widths[units - 1] * (self.conv_weight.shape[1] + self.pointwise_weight.shape[1])
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with `units` units kept, from axis 0 on; whole ones not named."""
+        """Return the lengths, from axis 0 on, of each weight that `units` kept units use in part."""
         return dict.fromkeys(("conv_weight", "conv_bias", "pointwise_weight"), (self.widths[units - 1],))
 
     def forward(self, x: Tensor, late: Tensor, keep: Tensor | Slices) -> Tensor:
@@ -55,7 +55,7 @@ class SlimEncoderBlock(nn.Module):
 
         Args:
             x: (batch, time, channel), time a multiple of the stride.
-            late: the same, one stride late.
+            late: (batch, time, channel), the same signal one stride late.
             keep: what runs.
 
         Returns:
@@ -72,15 +72,16 @@ class SlimEncoderBlock(nn.Module):
 
 
 class SlimDecoderBlock(nn.Module):
-    """Pointwise -> GLU -> ConvTranspose1d(kernel 2 * stride) [-> ReLU], causal, slimmable in hidden width.
+    """Decode by pointwise -> GLU -> ConvTranspose1d(kernel 2 * stride) [-> ReLU], causal.
 
+    The hidden width is slimmable.
     The two GLU halves are two matrices, so that values and gates stay matched at every width.
 
     Args:
         channels_in, channels_out: full widths of the block's input and output.
         stride: samples a frame; the kernel is twice as long.
-        widths: hidden channels that are kept for each number of units, growing; the last is the full width.
-        last: the last block of a decoder has no ReLU.
+        widths: hidden channels for each number of kept units, growing; the last is the full width.
+        last: whether it is the last block of a decoder, which has no ReLU.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int, widths: tuple[int, ...], last: bool):
@@ -99,11 +100,11 @@ class SlimDecoderBlock(nn.Module):
         reset_uniform(self.conv_weight, self.conv_bias, fan_in=kernel * channels_out)
 
     def macs(self, units: int) -> int:
-        """Multiply-accumulates of one input frame with `units` units kept; biases not counted."""
+        """Return the multiply-accumulates of an input frame with `units` units kept; biases not counted."""
         return self.widths[units - 1] * (2 * self.value_weight.shape[1] + self.conv_weight.shape[1])
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with `units` units kept, from axis 0 on; whole ones not named."""
+        """Return the lengths, from axis 0 on, of each weight that `units` kept units use in part."""
         names = ("value_weight", "value_bias", "gate_weight", "gate_bias", "conv_weight")
         return dict.fromkeys(names, (self.widths[units - 1],))
 
@@ -148,11 +149,11 @@ def run_slim(
         x: (batch, time, feature); time is a multiple of the number of frames that `keep` decides for.
         keep: a mask (batch, frame, unit), or slices.
         widths: hidden width for each number of units kept.
-        inner: makes the first `hidden` hidden channels from rows of features.
-        outer: consumes however many hidden channels it is given.
+        inner: (rows (row, feature), hidden) -> the first `hidden` hidden channels (row, hidden).
+        outer: (row, hidden) of any width -> (row, output).
 
     Returns:
-        (batch, time, whatever `outer` makes).
+        (batch, time, output).
     """
     flat = x.flatten(0, 1)
     if isinstance(keep, Tensor):
@@ -179,12 +180,17 @@ def run_slim(
 
 
 def first(weight: Tensor, length: int) -> Tensor:
-    """The beginning of a weight; itself where that is all of it."""
+    """Return the first `length` rows of a weight; the weight itself where these are all.
+
+    Example:
+        >>> first(torch.arange(4), 2)
+        tensor([0, 1])
+    """
     return weight if length == len(weight) else weight[:length]
 
 
 def reset_uniform(weight: Tensor, bias: Tensor, fan_in: int) -> None:
-    """PyTorch's default initialisation, followed by DEMUCS' rescaling of convolutions.
+    """Initialise by PyTorch's default, followed by DEMUCS' rescaling of convolutions.
 
     DEMUCS divides weight and bias by sqrt(std(weight) / 0.1), which narrows the spread of scales between
     layers (Défossez et al., arXiv 1911.13254, section on weight rescaling).

@@ -1,4 +1,4 @@
-"""The block of Conv-TasNet's separator (arXiv 1809.07454), causal, that a frame may leave out."""
+"""The block of Conv-TasNet's separator (arXiv 1809.07454), causal; frames may leave it out."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from sese.nn.state import push
 
 
 class ChannelNorm(nn.BatchNorm1d):
-    """Batch norm of (batch, step, channel)."""
+    """Normalise (batch, step, channel) by batch norm."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Same shape."""
+        """Return a tensor of the same shape."""
         return super().forward(input.flatten(0, 1)).unflatten(0, input.shape[:2])
 
 
 class DepthwiseBlock(nn.Module):
-    """Pointwise, PReLU, norm, depthwise along time, PReLU, norm, pointwise; added to the stream.
+    """Run pointwise, PReLU, norm, depthwise along time, PReLU, norm, pointwise; add to the stream.
 
-    Norms are by statistics that training gathers for each channel, so that nothing but the depthwise
-    convolution remembers. A step that leaves the block out hands it zeros, as there are before the first
-    step.
+    Norms use statistics of each channel from training, so that only the depthwise convolution has a state. A
+    step that leaves the block out adds zeros to this state, which are also the state before the first step.
 
     Args:
-        channels: of the residual stream.
-        hidden: channels inside.
-        kernel_size, dilation: of the depthwise convolution.
+        channels: width of the residual stream.
+        hidden: width inside.
+        kernel_size, dilation: of the depthwise convolution, in steps.
     """
 
     def __init__(self, channels: int, hidden: int, kernel_size: int, dilation: int):
@@ -42,11 +41,11 @@ class DepthwiseBlock(nn.Module):
 
     @property
     def hidden(self) -> int:
-        """Channels inside."""
+        """Number of channels inside."""
         return self.expand.out_features
 
     def macs(self) -> int:
-        """Multiply-accumulates of one step."""
+        """Return the multiply-accumulates of a step."""
         return self.hidden * (2 * self.expand.in_features + self.depthwise.kernel_size[0])
 
     def forward(self, x: Tensor, kept: Tensor | None, history: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,8 +53,8 @@ class DepthwiseBlock(nn.Module):
 
         Args:
             x: (batch, step, channel).
-            kept: (batch, step, 1) of 0/1 (relaxed values in training), which steps run it; None: all.
-            history: (batch, past, hidden) the last steps before x inside.
+            kept: (batch, step, 1), 1 for steps that run it, else 0 (relaxed in training); None: all run it.
+            history: (batch, past, hidden), the steps before x inside the block.
 
         Returns:
             (batch, step, channel), and the next history.
@@ -69,10 +68,10 @@ class DepthwiseBlock(nn.Module):
         return x + (made if kept is None else made * kept.to(made.dtype)), history
 
     def left_out(self, steps: int, history: Tensor) -> Tensor:
-        """The history (batch, past, hidden) behind so many steps that leave the block out."""
+        """Return the next history (batch, past, hidden) after `steps` steps that leave the block out."""
         return push(history, history.new_zeros(history.shape[0], steps, self.hidden))[1]
 
     def _convolve(self, x: Tensor) -> Tensor:
-        """(batch, past + step, hidden) -> (batch, step, hidden)."""
+        """Convolve (batch, past + step, hidden) to (batch, step, hidden)."""
         assert self.depthwise.bias is not None
         return depthwise(x, self.depthwise.weight, self.depthwise.bias, self.dilation)

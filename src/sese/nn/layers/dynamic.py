@@ -1,10 +1,10 @@
 """Layers with a static part and dynamic parts, after Dynamically Slimmable Networks (arXiv 2510.11395).
 
 A layer's input and output keep their full width. Inside, or at its output, the first units are static and run
-in every frame; further units run where a frame keeps them, and are zero elsewhere. ``keep`` says which: an
+in every frame; further units run where a frame keeps them, and are zero elsewhere. ``keep`` selects them: an
 int keeps that many first units of the site, a mask (batch, frame, unit) decides for each row and frame.
 
-Weights are laid out unit first, so that what a level uses is a prefix of each.
+Weights are laid out unit first, so that the part that a level uses is the beginning of each.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from sese.nn.plan import spread
 from sese.nn.state import delay, push
 
 Kept = int | Tensor
-"""Units of the site that are kept: the first so many, or a mask (batch, frame, unit)."""
+"""Kept units of the site: the number of the first ones, or a mask (batch, frame, unit)."""
 
 KERNEL = 3
-"""Bins that a convolution sees."""
+"""Width of a convolution in bins."""
 
 BLOCK = 32
-"""Frames of a clip that attention along time runs at once, over all that any of them sees."""
+"""Number of frames that attention along time runs at once, over all frames that any of them sees."""
 
 SLOPE = 0.03
-"""Of the leaky ReLU below zero."""
+"""Slope of the leaky ReLU below zero."""
 
 
 class DynamicConv(nn.Module):
-    """Causal convolution over two frames and three bins whose last output channels are dynamic.
+    """Convolve two frames and three bins, causal; the last output channels are dynamic.
 
     Args:
         channels_in, channels_out: full widths.
-        widths: output channels that are kept for each number of units, growing or the same, the last all.
-        transposed: doubles the bins; else it halves them.
+        widths: output channels for each number of kept units, never falling; the last is the full width.
+        transposed: whether it doubles the bins; else it halves them.
     """
 
     def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, ...], transposed: bool):
@@ -50,11 +50,11 @@ class DynamicConv(nn.Module):
         uniform(self.weight, self.bias, 2 * channels_in * KERNEL // (2 if transposed else 1))
 
     def macs(self, units: int, bins: int) -> int:
-        """Multiply-accumulates of one frame; `bins` is the smaller of the numbers of input and output."""
+        """Return the multiply-accumulates of a frame; `bins` is the smaller number of input and output."""
         return bins * self.widths[units - 1] * self.weight.shape[1] * KERNEL
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with `units` units of the site kept, from the first axis on."""
+        """Return the lengths, from axis 0 on, of the part of each weight that `units` kept units use."""
         return dict.fromkeys(("weight", "bias"), (self.widths[units - 1],))
 
     def forward(self, x: Tensor, keep: Kept, past: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,16 +86,16 @@ class DynamicConv(nn.Module):
 
 
 class DynamicGRU(nn.Module):
-    """Grouped GRU whose last groups are dynamic, and a linear layer back: a residual branch.
+    """Run a grouped GRU whose last groups are dynamic, and a linear layer back: a residual branch.
 
-    Each group sees and makes its own channels of the stream. Along bands it runs in both directions, and a
-    group that is not kept is left out of that frame. Along time a group that is not kept holds its state.
-    The linear layer reads the groups that are kept.
+    Each group reads and computes its own channels of the stream. Along bands it runs in both directions, and
+    a group that is not kept is left out of that frame. Along time a group that is not kept holds its state.
+    The linear layer reads the kept groups.
 
     Args:
         channels: of the stream.
-        groups: that are kept for each number of units, growing; the last divides the channels.
-        along_bands: else along time.
+        groups: number of groups for each number of kept units, growing; the last divides the channels.
+        along_bands: whether it runs along bands; else along time.
     """
 
     def __init__(self, channels: int, groups: tuple[int, ...], along_bands: bool):
@@ -114,12 +114,12 @@ class DynamicGRU(nn.Module):
         uniform(self.out_weight, self.out_bias, self.directions * channels)
 
     def macs(self, units: int, bands: int) -> int:
-        """Multiply-accumulates of one frame with `units` units of the site kept."""
+        """Return the multiply-accumulates of a frame with `units` units of the site kept."""
         made = self.groups[units - 1] * self.directions * self.size
         return bands * made * (6 * self.size + self.out_weight.shape[1])
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with `units` units of the site kept, from the first axis on."""
+        """Return the lengths, from axis 0 on, of the part of each weight that `units` kept units use."""
         groups = self.groups[units - 1]
         names = ("input_weight", "hidden_weight", "input_bias", "hidden_bias")
         used: dict[str, tuple[int, ...]] = dict.fromkeys(names, (groups,))
@@ -153,12 +153,20 @@ class DynamicGRU(nn.Module):
         return x + out.view(x.shape), state
 
     def weights(self, count: int) -> list[Tensor]:
-        """Of so many groups, both directions of each: of input and state, and the biases of both."""
+        """Return the weights of the first groups, both directions of each.
+
+        Returns:
+            Matrices of the input and of the state, (group * direction, 3 * unit, unit) each, and the two
+            biases (group * direction, 3 * unit).
+        """
         made = (self.input_weight, self.hidden_weight, self.input_bias, self.hidden_bias)
         return [weight[:count].flatten(0, 1) for weight in made]
 
     def _along_bands(self, y: Tensor, count: int) -> Tensor:
-        """(batch, frame, band, channel) of the first groups -> (.., group * direction * unit)."""
+        """Run the first groups along bands.
+
+        (batch, frame, band, channel) -> (batch, frame, band, group * direction * unit).
+        """
         batch, frames, bands, _ = y.shape
         up = y.view(batch * frames, bands, count, self.size).permute(1, 2, 3, 0)
         rows = torch.stack([up, up.flip(0)], dim=2).flatten(1, 2)  # (band, group and direction, unit, row)
@@ -168,7 +176,7 @@ class DynamicGRU(nn.Module):
         return made.reshape(batch, frames, bands, -1)
 
     def _along_time(self, y: Tensor, count: int, state: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(batch, frame, band, channel) of the first groups -> the same, and their next state."""
+        """Run the first groups along time: (batch, frame, band, channel) -> the same, and the next state."""
         batch, frames, bands, width = y.shape
         rows = y.view(batch, frames, bands, count, self.size).permute(1, 3, 4, 0, 2).flatten(3)
         h = state.reshape(batch * bands, count, self.size).permute(1, 2, 0)
@@ -180,7 +188,7 @@ class DynamicGRU(nn.Module):
         return made, last.permute(2, 0, 1).reshape(batch, bands, width)
 
     def _recur(self, rows: Tensor, h: Tensor, count: int, kept: Tensor | None) -> tuple[Tensor, Tensor]:
-        """As `grouped_gru`, with the weights of so many groups."""
+        """Run `grouped_gru` with the weights of the first groups."""
         input_weight, hidden_weight, input_bias, hidden_bias = self.weights(count)
         return grouped_gru(
             rows,
@@ -194,16 +202,16 @@ class DynamicGRU(nn.Module):
 
 
 class DynamicAttention(nn.Module):
-    """Multi-head attention whose last heads are dynamic: a residual branch.
+    """Run multi-head attention whose last heads are dynamic: a residual branch.
 
-    Along bands a frame's bands see each other. Along time a band sees itself in this frame and in
-    ``window - 1`` frames before. There the keys and values that a head does not have, those before the
-    stream's beginning and those of frames that did not keep it, count as zeros.
+    Along bands a frame's bands see each other. Along time a band sees itself in this frame and in the
+    ``window - 1`` frames before. Keys and values are zeros before the start of the stream and in frames that
+    did not keep the head.
 
     Args:
         channels: of the stream.
-        heads: that are kept for each number of units, growing; the last divides the channels.
-        window: frames that are seen along time; 0 is attention along bands.
+        heads: number of heads for each number of kept units, growing; the last divides the channels.
+        window: number of frames seen along time; 0 is attention along bands.
     """
 
     def __init__(self, channels: int, heads: tuple[int, ...], window: int):
@@ -218,16 +226,16 @@ class DynamicAttention(nn.Module):
             uniform(weight, None, channels)
 
     def macs(self, units: int, bands: int) -> int:
-        """Multiply-accumulates of one frame with `units` units of the site kept, those of scores included."""
+        """Return the multiply-accumulates of a frame with `units` units kept, the scores included."""
         width = self.heads[units - 1] * self.size
         return bands * width * (4 * self.out_bias.numel() + 2 * (self.window or bands))
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with `units` units of the site kept, from the first axis on."""
+        """Return the lengths, from axis 0 on, of the part of each weight that `units` kept units use."""
         return dict.fromkeys(("in_weight", "in_bias", "out_weight"), (self.heads[units - 1],))
 
     def state_shape(self, bands: int) -> tuple[int, ...]:
-        """Keys and values of the frames before: (frame, band, head, key and value)."""
+        """Return the shape of the state along time: (frame, band, head, key and value)."""
         return (self.window - 1, bands, self.heads[-1], 2 * self.size)
 
     def forward(self, x: Tensor, keep: Kept, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -262,7 +270,16 @@ class DynamicAttention(nn.Module):
         return x + out.view(x.shape), state
 
     def _along_time(self, query: Tensor, pair: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Query and pair (batch, frame, band, head, value) -> (batch, frame, band, head, value), state."""
+        """Attend along time.
+
+        Args:
+            query: (batch, frame, band, head, value).
+            pair: (batch, frame, band, head, key and value).
+            state: keys and values of the frames before.
+
+        Returns:
+            (batch, frame, band, head, value), and the next state.
+        """
         frames, count = pair.shape[1], pair.shape[3]
         if count < self.heads[-1]:
             missing = pair.new_zeros(*pair.shape[:3], self.heads[-1] - count, pair.shape[4])
@@ -283,7 +300,7 @@ class DynamicAttention(nn.Module):
         return torch.cat(made, dim=3).permute(0, 3, 1, 2, 4), after
 
     def _band(self, frames: int, like: Tensor) -> Tensor:
-        """To add to scores (frame, frame seen by any of them): 0 where the one sees the other, else -inf."""
+        """Return offsets of scores (frame, seen frame): 0 where a frame sees the other one, else -inf."""
         ahead = torch.arange(frames + self.window - 1, device=like.device) - torch.arange(
             frames, device=like.device
         ).unsqueeze(1)
@@ -291,12 +308,17 @@ class DynamicAttention(nn.Module):
         return torch.zeros_like(ahead, dtype=like.dtype).masked_fill(outside, -torch.inf)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, offset: Tensor | None = None) -> Tensor:
-        """Scaled dot-product attention over the axis before the last, written out so that its products count.
+        """Attend over the axis before the last by scaled dot products.
+
+        It is written out so that tools that count operations see its products.
 
         Args:
-            query: (.., seeing, value).
-            key, value: (.., seen, value).
+            query: (..., seeing, value).
+            key, value: (..., seen, value).
             offset: (seeing, seen), added to the scores.
+
+        Returns:
+            (..., seeing, value).
         """
         scores = torch.matmul(query / math.sqrt(self.size), key.transpose(-1, -2))
         if offset is not None:

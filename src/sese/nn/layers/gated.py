@@ -1,9 +1,9 @@
 """Branches of a slimmable stream: a map along the bands, and a gated linear recurrence along time.
 
-The stream is (frame, batch, band, channel) and keeps its full width. A branch makes hidden units of it and
-maps them back; the first `hidden` units are kept: an int keeps them everywhere, a mask (frame, batch, unit)
-decides for each row and frame. No branch adds a bias at its end, so that without units it adds nothing.
-Weights are laid out hidden unit first, so that a smaller width is the first bytes of each.
+The stream is (frame, batch, band, channel) and keeps its full width. A branch maps it to hidden units and
+back. An int keeps that many first hidden units everywhere; a mask (frame, batch, unit) decides for each row
+and frame. No branch adds a bias at its end, so that without units it adds nothing. Weights are laid out
+hidden unit first, so that a smaller width is the first bytes of each.
 
 In training under bfloat16 autocast on a CPU the branches run by the kernels of `kernels.py`.
 """
@@ -21,7 +21,7 @@ from sese.nn.layers import kernels
 from sese.nn.layers.initial import uniform
 
 Hidden = int | Tensor
-"""Hidden units that are kept: the first so many, or a mask (frame, batch, unit)."""
+"""Kept hidden units: the number of the first ones, or a mask (frame, batch, unit)."""
 
 
 class BandMap(nn.Module):
@@ -43,11 +43,11 @@ class BandMap(nn.Module):
         uniform(self.out_weight, None, size)
 
     def macs(self, hidden: int) -> int:
-        """Return the multiply-accumulates of one frame with this many hidden units."""
+        """Return the multiply-accumulates of a frame with this number of hidden units."""
         return 2 * hidden * self.bands * self.channels
 
     def used(self, hidden: int) -> dict[str, tuple[int, ...]]:
-        """Return the length of the part of each weight that this many hidden units use, from axis 0 on."""
+        """Return the lengths, from axis 0 on, of the part of each weight that this many hidden units use."""
         return dict.fromkeys(("in_weight", "in_bias", "out_weight"), (hidden,))
 
     def forward(self, x: Tensor, hidden: Hidden) -> Tensor:
@@ -66,7 +66,7 @@ class BandMap(nn.Module):
 
 
 class GatedRecurrence(nn.Module):
-    """Mix time and channels: h = a h + (1 - a) v, and g silu'd times h goes back to the stream.
+    """Mix time and channels: h = a h + (1 - a) v, and h times silu(g) is mapped back to the stream.
 
     Keep a (a sigmoid), value v and gate g are linear in the stream's normalised frame; bands share the
     weights. The recurrence is linear in its state, so that the state after a rest is known in closed form,
@@ -75,7 +75,7 @@ class GatedRecurrence(nn.Module):
     Args:
         bands, channels: of the stream.
         size: hidden units.
-        longest: frames; time constants of fresh units are spread from 1 to this.
+        longest: longest time constant of a fresh unit in frames; the others are spread from 1 to it.
     """
 
     def __init__(self, bands: int, channels: int, size: int, longest: float = 100.0):
@@ -93,11 +93,11 @@ class GatedRecurrence(nn.Module):
             self.in_bias[:, 0] = torch.logit(torch.exp(-1 / frames)).float()
 
     def macs(self, hidden: int) -> int:
-        """Return the multiply-accumulates of one frame with this many hidden units."""
+        """Return the multiply-accumulates of a frame with this number of hidden units."""
         return 4 * hidden * self.bands * self.channels
 
     def used(self, hidden: int) -> dict[str, tuple[int, ...]]:
-        """Return the length of the part of each weight that this many hidden units use, from axis 0 on."""
+        """Return the lengths, from axis 0 on, of the part of each weight that this many hidden units use."""
         return dict.fromkeys(("in_weight", "in_bias", "out_weight"), (hidden,))
 
     def forward(self, x: Tensor, hidden: Hidden, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +105,7 @@ class GatedRecurrence(nn.Module):
 
         Args:
             x: (frame, batch, band, channel).
-            hidden: what is kept; units that are not hold their state.
+            hidden: kept units; the others hold their state.
             state: (batch, band, unit).
 
         Returns:
@@ -137,7 +137,7 @@ class GatedRecurrence(nn.Module):
 
 
 def scan(keep: Tensor, added: Tensor, state: Tensor) -> Tensor:
-    """Run h = keep h + added over the first axis, in as many passes as the number of steps has bits.
+    """Run h = keep h + added over the first axis, in log2(steps) passes.
 
     Args:
         keep, added: (step, ...), keep in [0, 1].
@@ -145,6 +145,10 @@ def scan(keep: Tensor, added: Tensor, state: Tensor) -> Tensor:
 
     Returns:
         (step, ...).
+
+    Example:
+        >>> scan(torch.full((3, 1), 0.5), torch.ones(3, 1), torch.zeros(1)).flatten()
+        tensor([1.0000, 1.5000, 1.7500])
     """
     h = torch.cat([(added[:1] + keep[:1] * state), added[1:]])
     keep, reach = keep, 1
@@ -156,7 +160,7 @@ def scan(keep: Tensor, added: Tensor, state: Tensor) -> Tensor:
 
 
 class _BandMap(torch.autograd.Function):
-    """`BandMap` on tiles (tile, band, channel) of bfloat16."""
+    """Run `BandMap` on tiles (tile, band, channel) of bfloat16."""
 
     @staticmethod
     def forward(
@@ -184,7 +188,7 @@ class _BandMap(torch.autograd.Function):
         x, gain, means, inverses, y, h, inward, outward = ctx.saved_tensors
         slope = slope.contiguous()
         dmade = kernels.turn(slope).flatten(0, 1)
-        dout = torch.mm(dmade.t(), h).t()  # this way round it is quicker
+        dout = torch.mm(dmade.t(), h).t()  # faster in this order
         dh = torch.mm(dmade, outward.t())
         dbias = kernels.shift_relu_backward(dh, h)
         din = torch.mm(y.t(), dh).t()
@@ -194,7 +198,7 @@ class _BandMap(torch.autograd.Function):
 
 
 class _GatedRecurrence(torch.autograd.Function):
-    """`GatedRecurrence` on a stream (frame, batch, band, channel) of bfloat16 with a state of float32."""
+    """Run `GatedRecurrence` on a stream (frame, batch, band, channel) of bfloat16, its state in float32."""
 
     @staticmethod
     def forward(
@@ -227,7 +231,7 @@ class _GatedRecurrence(torch.autograd.Function):
         rows, gain, means, inverses, y, gates, bias, states, made, inward, outward = ctx.saved_tensors
         units, channels = outward.shape
         flat = slope.reshape(-1, channels)
-        dout = torch.mm(flat.t(), made.view(-1, units)).t()  # this way round it is quicker
+        dout = torch.mm(flat.t(), made.view(-1, units)).t()  # faster in this order
         dmade = torch.mm(flat, outward.t()).view(made.shape)
         later = later.reshape(gates.shape[1], units)
         dgates, dbias, dstate = kernels.recur_backward(gates, bias, states, dmade, later)

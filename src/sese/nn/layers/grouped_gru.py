@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 class GroupedGRU(nn.Module):
-    """`groups` independent GRUs side by side, in one batched product per step.
+    """Run `groups` independent GRUs side by side, in one batched product per step.
 
-    Adaptive Slimming (arXiv 2507.04879) puts it between encoder and decoder in place of DEMUCS' LSTM.
+    Adaptive Slimming (arXiv 2507.04879) uses it between encoder and decoder in place of DEMUCS' LSTM.
     Gates follow PyTorch's `nn.GRU` (reset, update, new).
 
     Args:
@@ -33,7 +33,7 @@ class GroupedGRU(nn.Module):
             nn.init.uniform_(parameter, -1 / math.sqrt(self.size), 1 / math.sqrt(self.size))
 
     def macs(self) -> int:
-        """Multiply-accumulates of one frame; biases and gate products not counted."""
+        """Return the multiply-accumulates of a frame; biases and gate products are not counted."""
         return self.input_weight.numel() + self.hidden_weight.numel()
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ class GroupedGRU(nn.Module):
         return y.to(dtype), torch.stack(lasts, dim=1)
 
     def _recur(self, steps: Sequence[Tensor], h: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
-        """One layer over frames: projected inputs (group, batch, 3 * size) -> (group, batch, size)."""
+        """Run one layer over frames: projected inputs (group, batch, 3 * size) -> (group, batch, size)."""
         outputs = []
         both = 2 * self.size  # the reset and update gates come first
         for step in steps:

@@ -1,4 +1,4 @@
-"""The recurrence of GRUs side by side, with a backward pass of its own that is quick on CPUs.
+"""The recurrence of GRUs side by side, with its own backward pass that is fast on CPUs.
 
 Autograd would keep a dozen tensors a step. Here rows, of which there are many, lie side by side in memory: a
 step is one product for all groups and a few operations over long runs.
@@ -22,17 +22,18 @@ def grouped_gru(
     hidden_bias: Tensor,
     kept: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What each of some GRUs makes at each step, gates as in PyTorch's `nn.GRU` (reset, update, new).
+    """Run GRUs side by side, with the gates of PyTorch's `nn.GRU` (reset, update, new).
 
     Args:
         x: (step, group, input, row).
         hidden: (group, unit, row) before the first step.
         input_weight, hidden_weight: (group, 3 * unit, input or unit).
         input_bias, hidden_bias: (group, 3 * unit, 1).
-        kept: (step, group, 1, row) of 0/1, or relaxed: how far the state moves to what is made; None is 1.
+        kept: (step, group, 1, row), 1 where the state moves to the new value, 0 where it stays, or relaxed;
+            None is 1.
 
     Returns:
-        (step, group, unit, row) what is made, also where it is not kept, and the state after the last step.
+        New values (step, group, unit, row), also where they are not kept, and the state after the last step.
     """
     return _GroupedGRU.apply(x, hidden, input_weight, hidden_weight, input_bias, hidden_bias, kept)
 
@@ -57,7 +58,7 @@ class _GroupedGRU(torch.autograd.Function):
         gates = x.new_empty(steps, groups, 3 * units, rows)
         recurrent = x.new_empty(steps, groups, units, rows)  # what the reset gate acts on
         made = x.new_empty(steps, groups, units, rows)
-        # The state after a step is what was made, unless a step may be left out.
+        # The state after a step is the new value, unless a step may be left out.
         states = None if kept is None else x.new_empty(steps, groups, units, rows)
         product = x.new_empty(groups, 3 * units, rows)
         h = hidden

@@ -1,4 +1,4 @@
-"""A GRU layer that a frame may skip; its state holds until a frame runs it again."""
+"""A GRU layer that a frame may skip; its state stays until a frame runs it again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sese.nn.layers.recurrence import gru
 
 
 class HeldGRU(GroupedGRU):
-    """One GRU, in one group and one layer, whose input may have another width than its state.
+    """Run one GRU whose input may have another width than its state; frames may skip it.
 
     Args:
         inputs: width of the input.
@@ -26,12 +26,25 @@ class HeldGRU(GroupedGRU):
         self.input_weight = nn.Parameter(torch.empty(1, 1, inputs, 3 * size).uniform_(-bound, bound))
 
     def weights(self) -> list[Tensor]:
-        """Of the input (3 * unit, input), of the state (3 * unit, unit), and the biases of both."""
+        """Return the weights in the order of `recurrence.gru`.
+
+        Returns:
+            Matrices of the input (3 * unit, input) and of the state (3 * unit, unit), and their biases
+            (3 * unit,).
+        """
         matrices = [matrix[0, 0].t() for matrix in (self.input_weight, self.hidden_weight)]
         return matrices + [bias.flatten() for bias in (self.input_bias, self.hidden_bias)]
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Run all frames: x (batch, frame, input), hidden (batch, 1, unit) -> as wide as hidden, next."""
+        """Run all frames.
+
+        Args:
+            x: (batch, frame, input).
+            hidden: (batch, 1, unit).
+
+        Returns:
+            (batch, frame, unit), and the next hidden state.
+        """
         device, weights = x.device.type, self.weights()
         if torch.is_autocast_enabled(device):  # once, not at every step
             weights[:2] = [weight.to(torch.get_autocast_dtype(device)) for weight in weights[:2]]
@@ -40,7 +53,7 @@ class HeldGRU(GroupedGRU):
         return h, h[:, -1:]
 
     def masked(self, x: Tensor, kept: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Run every frame, and let it change the state where it is kept.
+        """Run every frame, and change the state where the frame is kept.
 
         Args:
             x: (batch, frame, input).
@@ -48,7 +61,7 @@ class HeldGRU(GroupedGRU):
             hidden: (batch, 1, unit).
 
         Returns:
-            (batch, frame, unit), which counts where kept is 1, and the next hidden state.
+            (batch, frame, unit), which is valid where kept is 1, and the next hidden state.
         """
         input_weight, hidden_weight, input_bias, hidden_bias = self.weights()
         outputs, h = [], hidden[:, 0]

@@ -1,4 +1,4 @@
-"""How fresh weights are drawn."""
+"""Initial values of weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def uniform(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:
-    """PyTorch's default: within 1 / sqrt(fan_in) of zero."""
+    """Initialise by PyTorch's default: uniform within 1 / sqrt(fan_in) of zero, in place."""
     bound = 1 / math.sqrt(fan_in)
     nn.init.uniform_(weight, -bound, bound)
     if bias is not None:

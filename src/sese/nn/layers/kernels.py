@@ -1,7 +1,7 @@
-"""The C kernels of the gated mixer's training, compiled for the processor at the first use.
+"""C kernels for the training of the gated mixer, compiled for the processor at their first use.
 
-PyTorch runs the same sums in separate passes over memory, which take several times as long. Where there is no
-C compiler the layers run in PyTorch alone.
+PyTorch runs the same sums in separate passes over memory, which take several times as long. Without a C
+compiler the layers run in PyTorch alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sese.core.compiled import compile_library
 from sese.core.errors import InputError
 
 MOST_BANDS, MOST_CHANNELS = 64, 1024
-"""Sizes that the kernels have room for."""
+"""Largest sizes that the kernels accept."""
 
 NAMES = (
     "norm_forward",
@@ -67,7 +67,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def usable(x: Tensor) -> bool:
-    """Return whether the kernels take a stream (..., band, channel): bfloat16 on a CPU, not too wide."""
+    """Return whether the kernels accept a stream (..., band, channel): bfloat16, on a CPU, not too wide."""
     small = x.shape[-2] <= MOST_BANDS and x.shape[-1] <= MOST_CHANNELS
     return x.dtype == torch.bfloat16 and x.device.type == "cpu" and small and library() is not None
 
@@ -82,7 +82,7 @@ def norm(x: Tensor, gain: Tensor, shift: Tensor, turned: bool) -> tuple[Tensor, 
     """Normalise the rows of x (tile, band, channel), bfloat16; gain and shift (channel,), float32.
 
     Returns:
-        The result, (tile, channel, band) where turned, and the rows' means and inverse deviations.
+        The result, (tile, channel, band) if turned, and the rows' means and inverse deviations.
     """
     tiles, bands, channels = x.shape
     y = x.new_empty((tiles, channels, bands) if turned else x.shape)
@@ -118,12 +118,16 @@ def turn(x: Tensor) -> Tensor:
 
 
 def shift_relu(y: Tensor, bias: Tensor) -> None:
-    """Add a bias (unit,), float32, to y (row, unit), bfloat16, and cut it off at 0, in place."""
+    """Add a bias (unit,), float32, to y (row, unit), bfloat16, and replace negative values by 0, in place."""
     _run("shift_relu", y, bias, *y.shape)
 
 
 def shift_relu_backward(slope: Tensor, y: Tensor) -> Tensor:
-    """Turn the gradient of y (row, unit) into that before `shift_relu`, in place; return the bias's."""
+    """Apply the backward pass of `shift_relu` to a gradient (row, unit), in place.
+
+    Returns:
+        The gradient of the bias (unit,).
+    """
     dbias = torch.zeros(y.shape[1])
     _run("shift_relu_backward", slope, y, dbias, *y.shape)
     return dbias
@@ -138,7 +142,7 @@ def recur(gates: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor, T
         state: (row, unit), float32, before the first step.
 
     Returns:
-        What is made (step, row, unit), the states (step + 1, row, unit), and the last state in float32.
+        The output (step, row, unit), the states (step + 1, row, unit), and the last state in float32.
     """
     steps, rows, _, units = gates.shape
     last = state.clone(memory_format=torch.contiguous_format)

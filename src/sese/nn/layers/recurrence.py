@@ -1,8 +1,8 @@
-"""The recurrence of a GRU, with a backward pass of its own that is quick on CPUs.
+"""The recurrence of a GRU, with its own backward pass that is fast on CPUs.
 
-Autograd would keep a dozen tensors a step and sum the weights' gradients step by step. Here what can be done
-for all steps at once is: products with the input before the loop, gradients of weights after it. In the loop
-remain one product and a few element-wise operations.
+Autograd would keep a dozen tensors a step and sum the weights' gradients step by step. Here the products with
+the input run for all steps before the loop, and the gradients of the weights after it. One product and a few
+element-wise operations are left in the loop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def gru(
     input_bias: Tensor,
     hidden_bias: Tensor,
 ) -> Tensor:
-    """Hidden states after each step, as PyTorch's `nn.GRU` has them (gates reset, update, new).
+    """Run a GRU and return its states, with the gates of PyTorch's `nn.GRU` (reset, update, new).
 
     Args:
         x: (step, row, input).

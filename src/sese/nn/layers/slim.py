@@ -1,11 +1,11 @@
 """Branches of a residual stream whose hidden width is slimmed.
 
-The stream is (frame, band, batch, channel) and keeps its full width. A branch makes hidden units of it and
-maps them back; the first `hidden` units are kept: an int keeps them everywhere, and a mask (batch, frame,
-unit) decides for each row and frame. No branch adds a bias at its end, so that without units it adds nothing.
+The stream is (frame, band, batch, channel) and keeps its full width. A branch maps it to hidden units and
+back. An int keeps that many first hidden units everywhere; a mask (batch, frame, unit) decides for each row
+and frame. No branch adds a bias at its end, so that without units it adds nothing.
 
-Weights are laid out hidden unit first. All but the recurrent matrix, whose both axes are units, have a
-smaller width in their first bytes.
+Weights are laid out hidden unit first, so that a smaller width is the first bytes of each. The recurrent
+matrix is the exception, since both of its axes are units.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sese.nn.layers.initial import uniform
 from sese.nn.layers.recurrence import gru
 
 Hidden = int | Tensor
-"""Hidden units that are kept: the first so many, or a mask (batch, frame, unit)."""
+"""Kept hidden units: the number of the first ones, or a mask (batch, frame, unit)."""
 
 
 class BandMap(nn.Module):
-    """Two-layer map along the bands, the same for all channels.
+    """Mix the bands by a two-layer map, the same for all channels.
 
     Args:
         bands, channels: of the stream.
@@ -40,11 +40,11 @@ class BandMap(nn.Module):
         uniform(self.out_weight, None, size)
 
     def macs(self, hidden: int) -> int:
-        """Multiply-accumulates of one frame with so many hidden units."""
+        """Return the multiply-accumulates of a frame with this number of hidden units."""
         return 2 * hidden * self.in_weight.shape[1] * self.channels
 
     def used(self, hidden: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with so many hidden units, from the first axis on."""
+        """Return the lengths, from axis 0 on, of the part of each weight that this many hidden units use."""
         return dict.fromkeys(("in_weight", "in_bias", "out_weight"), (hidden,))
 
     def forward(self, x: Tensor, hidden: Hidden) -> Tensor:
@@ -59,7 +59,7 @@ class BandMap(nn.Module):
 
 
 class ChannelMap(nn.Module):
-    """Two-layer map along the channels, the same for all bands.
+    """Mix the channels by a two-layer map, the same for all bands.
 
     Args:
         bands, channels: of the stream.
@@ -77,11 +77,11 @@ class ChannelMap(nn.Module):
         uniform(self.out_weight, None, size)
 
     def macs(self, hidden: int) -> int:
-        """Multiply-accumulates of one frame with so many hidden units."""
+        """Return the multiply-accumulates of a frame with this number of hidden units."""
         return 2 * hidden * self.in_weight.shape[1] * self.bands
 
     def used(self, hidden: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with so many hidden units, from the first axis on."""
+        """Return the lengths, from axis 0 on, of the part of each weight that this many hidden units use."""
         return dict.fromkeys(("in_weight", "in_bias", "out_weight"), (hidden,))
 
     def forward(self, x: Tensor, hidden: Hidden) -> Tensor:
@@ -96,9 +96,9 @@ class ChannelMap(nn.Module):
 
 
 class BandGRU(nn.Module):
-    """A GRU along time, the same for all bands, and a linear map back.
+    """Run a GRU along time, the same for all bands, and a linear map back.
 
-    Units that are not kept hold their state and feed nobody. Gates follow PyTorch's `nn.GRU`.
+    Units that are not kept hold their state, and no other unit reads it. Gates follow PyTorch's `nn.GRU`.
 
     Args:
         bands, channels: of the stream.
@@ -119,12 +119,12 @@ class BandGRU(nn.Module):
         uniform(self.out_weight, None, size)
 
     def macs(self, hidden: int) -> int:
-        """Multiply-accumulates of one frame with so many hidden units."""
+        """Return the multiply-accumulates of a frame with this number of hidden units."""
         channels = self.out_weight.shape[1]
         return self.bands * hidden * (3 * (channels + hidden) + channels)
 
     def used(self, hidden: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with so many hidden units, from the first axis on."""
+        """Return the lengths, from axis 0 on, of the part of each weight that this many hidden units use."""
         names = ("input_weight", "input_bias", "hidden_bias", "out_weight")
         return dict.fromkeys(names, (hidden,)) | {"hidden_weight": (hidden, 3, hidden)}
 
@@ -133,7 +133,7 @@ class BandGRU(nn.Module):
 
         Args:
             x: (frame, band, batch, channel).
-            hidden: what is kept.
+            hidden: kept units.
             state: (batch, band, unit).
 
         Returns:
@@ -150,7 +150,12 @@ class BandGRU(nn.Module):
         return x + made, last.transpose(0, 1)
 
     def weights(self, hidden: int) -> list[Tensor]:
-        """Of the input (3 * unit, channel), of the state (3 * unit, unit), and the biases of both."""
+        """Return the weights in the order of `recurrence.gru`.
+
+        Returns:
+            Matrices of the input (3 * unit, channel) and of the state (3 * unit, unit), and their biases
+            (3 * unit,).
+        """
         return [
             part.transpose(0, 1).flatten(0, 1)
             for part in (

@@ -1,7 +1,7 @@
 """A residual block along time, depthwise and dilated, whose hidden channels can be left out in any frame.
 
-Left out are the depthwise products and the way back to the stream. The way in always runs: the depthwise
-convolution looks back, and a channel that a frame leaves out may be wanted by a later one.
+A frame leaves out the depthwise products of a channel and its way back to the stream. The way in always runs:
+the depthwise convolution looks back, and a later frame may keep the channel.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from sese.nn.plan import Keep, counts_to_mask
 from sese.nn.state import push
 
 Channels = int | Tensor
-"""Channels that run: the first so many, or the indices of some."""
+"""Channels that run: the number of the first ones, or the indices of some."""
 
 
 class TemporalBlock(nn.Module):
-    """Pointwise, PReLU, norm, depthwise, PReLU, norm, pointwise; makes what is to be added to the stream.
+    """Run pointwise, PReLU, norm, depthwise, PReLU, norm, pointwise: the update of a residual stream.
 
-    One that looks ahead is late by as much: it makes what belongs to its input of `ahead` frames before.
+    A block that looks ahead is late by the same time: its output belongs to its input of `ahead` frames
+    before.
 
-    In training all channels are computed and then masked, so that the norms see them in every frame. Else a
-    keep that needs no gradient leaves the arithmetic out.
+    In training all channels are computed and then masked, so that the norms see them in every frame.
+    Otherwise a keep that needs no gradient leaves the arithmetic out.
 
     Args:
         channels: of the stream.
         hidden: channels inside.
         kernel, dilation: of the depthwise convolution, in frames.
-        units: equal groups of hidden channels, each kept or left out as one.
-        causal: whether the depthwise convolution looks back alone; else it looks both ways as far.
+        units: number of equal groups of hidden channels, each kept or left out as one.
+        causal: whether the depthwise convolution only looks back; else it looks as far in both directions.
     """
 
     def __init__(
@@ -53,25 +54,25 @@ class TemporalBlock(nn.Module):
 
     @property
     def past(self) -> int:
-        """Frames before the latest that the depthwise convolution sees."""
+        """Number of frames before the latest that the depthwise convolution sees."""
         return (self.kernel - 1) * self.dilation
 
     def macs(self) -> tuple[int, list[int]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        """Return the multiply-accumulates of a frame: those under any plan, and those of each unit."""
         return self.channels * self.hidden, [self.group * (self.kernel + self.channels)] * self.units
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with the first `units` units, from the first axis on."""
+        """Return the lengths, from axis 0 on, of each weight that the first `units` units use in part."""
         names = ("depthwise_weight", "out_weight", "out_norm.weight", "out_norm.bias")
         return dict.fromkeys(names, (units * self.group,))
 
     def forward(self, x: Tensor, keep: Keep, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Make what is to be added to the stream.
+        """Compute the update of the stream.
 
         Args:
             x: (batch, frame, channel).
-            keep: what runs for the frames that are made.
-            state: (batch, past, hidden), what the depthwise convolution saw before.
+            keep: what runs for the frames that come out.
+            state: (batch, past, hidden), the depthwise convolution's input in the frames before.
 
         Returns:
             (batch, frame, channel), late by `ahead`, and the next state.
@@ -102,13 +103,13 @@ class TemporalBlock(nn.Module):
         return torch.matmul(h, self.out_weight)
 
     def _whole(self, joined: Tensor, width: int) -> Tensor:
-        """Run the first channels in all frames."""
+        """Run the first channels in all frames: (batch, past + frame, hidden) -> (batch, frame, channel)."""
         h = self._after(self._depthwise(joined, width), width)
         made = torch.mm(h, self.out_weight[:width])
         return made.unflatten(0, (joined.shape[0], -1))
 
     def _sliced(self, joined: Tensor, mask: Tensor) -> Tensor:
-        """Run in each frame the channels that it keeps; frames that keep the same run together."""
+        """Run in each frame the channels that it keeps; frames that keep the same ones run together."""
         batch, frames = mask.shape[:2]
         if not ((mask == 0) | (mask == 1)).all():
             raise InputError("the plan's mask has values between 0 and 1; round them, or ask for gradients")
@@ -129,13 +130,13 @@ class TemporalBlock(nn.Module):
         return made.unflatten(0, (batch, frames))
 
     def _depthwise(self, joined: Tensor, width: int) -> Tensor:
-        """(batch, past + frame, hidden) -> (batch * frame, width)."""
+        """Convolve (batch, past + frame, hidden) to (batch * frame, width)."""
         x = joined[:, :, :width].transpose(1, 2)
         y = F.conv1d(x, self.depthwise_weight[:width], dilation=self.dilation, groups=width)
         return y.transpose(1, 2).flatten(0, 1)
 
     def _after(self, h: Tensor, channels: Channels) -> Tensor:
-        """PReLU and norm of some channels: (row, channel)."""
+        """Apply PReLU and norm to some channels (row, channel)."""
         h, norm = self.out_slope(h), self.out_norm
         if self.training:
             return norm(h)

@@ -1,1 +1,1 @@
-"""Who decides how much runs."""
+"""Policies, which decide what runs, and the choices and plans that follow from their scores."""

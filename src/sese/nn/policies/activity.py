@@ -1,47 +1,54 @@
-"""A small network that hears whether somebody speaks and something disturbs, and the dial that it turns.
+"""A small network that detects speech and noise, and lets the enhancement network rest without either.
 
-Where nobody speaks, or nothing disturbs, the enhancement network rests: its states are held, and the signal
-passes lowered, or as it is. Else it runs, as wide as a budget allows. The network for this runs in every
-frame; it hears the evidence that the features give.
+In frames without speech, or without noise, the enhancement network rests: it holds its states, and the signal
+passes at a lower gain, or unchanged. Otherwise it runs, at the highest level that a budget allows. The
+network for detection runs in every frame, on the evidence of the features.
 
-A miss costs a word and a false alarm only time, so thresholds are low, the network wakes at once, and rests
-only when a while has passed without speech, or without noise.
+A missed word costs more than a false alarm, which only costs time. So thresholds are low, the enhancement
+network wakes at once, and it rests only after some time without speech, or without noise.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.nn.features.level import smooth
-from sese.nn.policies.router import Choose, DiagonalGRU
+from sese.nn.parts import Policy
+from sese.nn.plan import REST, Keep, Site
+from sese.nn.policies.choice import Choose
+from sese.nn.policies.router import DiagonalGRU
 from sese.nn.state import State
 
 SPEECH, NOISE = 0, 1
-"""Places of the two scores."""
+"""Indices of the two scores."""
 
 THRESHOLDS = (-1.5, -2.0)
 """Scores above which speech, and noise, count as present."""
 
 SPEECH_FRAMES, NOISE_FRAMES = 10, 62
-"""Frames after which speech, and noise, that are no longer heard count as gone."""
+"""Number of frames without a detection after which speech, and noise, count as gone."""
 
 MEMORY = SPEECH_FRAMES - 1 + NOISE_FRAMES - 1 + 1
-"""What is remembered of a stream: whether speech was heard in the frames before, whether noise was, and the
-share of the frames at rest."""
+"""Size of the memory of a stream: whether speech, and noise, were detected in each of the last frames, and
+the share of the frames at rest."""
 
 QUIET_GAIN = 10 ** (-30 / 20)
-"""Of frames in which nobody speaks and something disturbs."""
+"""Gain of frames with noise and without speech: -30 dB."""
 
 
-class Activity(nn.Module):
-    """Scores for speech and for noise, one pair a frame, causal.
+class Activity(Policy):
+    """Score speech and noise in each frame, causal.
 
     Args:
         size: values a frame that the features give as evidence.
-        units: of the hidden layers.
+        units: number of units of the hidden layers.
     """
+
+    rests = True
 
     def __init__(self, size: int, units: int):
         super().__init__()
@@ -55,7 +62,7 @@ class Activity(nn.Module):
         return self.inward.weight.numel() + self.gru.macs() + self.outward.weight.numel()
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the state behind the batch axis; ``memory`` belongs to whoever chooses."""
+        """Return the shapes of the state behind the batch axis; ``memory`` belongs to the choice."""
         return {"gru": (self.units,), "memory": (MEMORY,)}
 
     def forward(self, evidence: Tensor, state: State) -> tuple[Tensor, Tensor]:
@@ -72,19 +79,33 @@ class Activity(nn.Module):
         hidden, last = self.gru(F.relu(self.inward(x)), state["gru"])
         return self.outward(hidden).float(), last
 
+    def free_choice(self, levels: int) -> Choose:
+        """Return the choice of rest, or of the highest level."""
+        return dial(0.0, torch.ones(levels), 1)
+
+    def held_choice(
+        self, target: float, utilizations: Tensor, window: int, ceiling: int | None = None
+    ) -> Choose:
+        """Return the choice of rest, or of the highest level that the budget allows; see `dial`."""
+        return dial(target, utilizations, window, ceiling)
+
+    def plan(self, choice: Tensor, sites: Sequence[Site]) -> dict[str, Keep]:
+        """Return the plan of a choice (batch, frame, level + 1), whose last value is the gain at rest."""
+        return super().plan(choice[..., :-1], sites) | {REST: choice[..., -1]}
+
 
 def dial(target: float, utilizations: Tensor, window: int, ceiling: int | None = None) -> Choose:
-    """Return a choice that rests where it can, and else runs as wide as a budget allows.
+    """Return a choice of rest where that is possible, and else of the highest level that a budget allows.
 
     Args:
-        target: mean utilization that is not exceeded, in (0, 1]; at 0 the highest level runs.
+        target: limit of the mean utilization, in (0, 1]; at 0 the highest level runs.
         utilizations: (level,) growing.
         window: frames over which the share of rest is averaged.
         ceiling: highest level that may be chosen.
 
     Returns:
-        A `Choose` of scores (batch, frame, 2). Its choice is (batch, frame, level + 1): one-hot over levels
-        where the network runs, else zeros; and behind them the gain at rest.
+        A `Choose` of scores (batch, frame, 2). Its choice is (batch, frame, level + 1): one-hot over the
+        levels where the network runs, else zeros; the last value is the gain at rest.
     """
 
     def choose(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,12 +125,12 @@ def decide(
     window: int,
     ceiling: int | Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Decide on frames.
+    """Decide on the level, or on rest, of each frame.
 
     Args:
         scores: (batch, frame, 2).
         memory: (batch, MEMORY), zeros at the start.
-        target, utilizations, window, ceiling: as in `dial`.
+        target, utilizations, window, ceiling: as for `dial`.
 
     Returns:
         Level (batch, frame), -1 at rest; gain at rest (batch, frame), else 0; next memory.
@@ -118,7 +139,6 @@ def decide(
     before = memory.split([SPEECH_FRAMES - 1, NOISE_FRAMES - 1, 1], dim=1)
     speech = torch.cat([before[0], heard[:, :, SPEECH]], dim=1)
     noise = torch.cat([before[1], heard[:, :, NOISE]], dim=1)
-    # At the start nobody has heard anything: that is no silence yet.
     disturbed = _lately(noise, NOISE_FRAMES)
     awake = _lately(speech, SPEECH_FRAMES) * disturbed
     rest = smooth(1 - awake, before[2], 1 - 1 / window)
@@ -134,6 +154,6 @@ def decide(
 
 
 def _lately(heard: Tensor, frames: int) -> Tensor:
-    """Return whether there is a 1 in the last frames: (batch, frames - 1 + frame) -> (batch, frame)."""
+    """Return whether any of the last `frames` is 1: (batch, frames - 1 + frame) -> (batch, frame)."""
     count = F.pad(heard, (1, 0)).cumsum(1)
     return (count[:, frames:] - count[:, :-frames] > 0.5).to(heard.dtype)

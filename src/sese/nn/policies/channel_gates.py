@@ -1,7 +1,7 @@
 """Channel gates of DynCP (arXiv 2412.17121): each block decides in every frame which of its channels run.
 
-A gate sees what its block gets, so it decides while the backbone runs, not before. A channel runs where its
-score is above 0. That step has no gradient of use; in training a surrogate's stands in for it.
+A gate reads the input of its block, so it decides while the backbone runs, not before. A channel runs where
+its score is above 0. The gradient of that step is 0; in training the gradient of a surrogate replaces it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,27 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sese.nn.parts import Policy
+
 Surrogate = Literal["sigmoid", "fast_sigmoid", "straight_through"]
-"""Whose gradient stands in for the step's: the logistic function's; x / (1 + |x|)'s, whose tails are long;
-1, as if there were no step."""
+"""Function whose gradient replaces that of the step: the logistic function; x / (1 + |x|), which has long
+tails; or x, as if there were no step."""
 
 
-class ChannelGates(nn.Module):
-    """A small network for each block: pointwise, ReLU, pointwise, a score for each unit.
+class ChannelGates(Policy):
+    """Decide on the units of each block by a small network: pointwise, ReLU, pointwise.
 
     Args:
         blocks: number of blocks.
-        channels: of a block's input.
-        hidden: of the gate.
-        units: that a block can leave out.
+        channels: number of channels of a block's input.
+        hidden: number of hidden channels of a gate.
+        units: number of units of a block.
         surrogate: see `Surrogate`.
         slope: steepness of the two sigmoids.
-        bias: added to those that scores begin with.
+        bias: added to the initial biases of the scores.
     """
+
+    inside_backbone = True
 
     def __init__(
         self,
@@ -49,21 +53,39 @@ class ChannelGates(nn.Module):
         self.outward = nn.ModuleList(outward)
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame."""
+        """Return the multiply-accumulates of a frame."""
         return sum(p.numel() for name, p in self.named_parameters() if name.endswith("weight"))
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Nothing is remembered: what a block gets has the past in it."""
+        """Return no shapes: the input of a block already depends on the past."""
         return {}
 
-    def forward(self, block: int, x: Tensor) -> Tensor:
-        """Decide for one block: x (batch, frame, channel) -> masks of 0 and 1, (batch, frame, unit)."""
+    def gate(self, block: int, x: Tensor) -> Tensor:
+        """Decide on the units of one block.
+
+        Args:
+            block: number of the block.
+            x: (batch, frame, channel), its input.
+
+        Returns:
+            Masks (batch, frame, unit) of 0 and 1.
+        """
         scores = self.outward[block](torch.relu(self.inward[block](x))).float()
         return open_where_positive(scores, self.surrogate, self.slope)
 
+    def joint_gate(self, block: int, x: Tensor) -> Tensor:
+        """Decide once for the whole batch: (1, frame, unit), true where the mean of the scores is above 0."""
+        hidden = torch.relu(self.inward[block](x)).mean(0, keepdim=True)
+        return self.outward[block](hidden) > 0  # scores are linear in these, so this is their mean
+
 
 def open_where_positive(scores: Tensor, surrogate: Surrogate, slope: float = 1.0) -> Tensor:
-    """1 where a score is above 0, else 0; backward the surrogate's gradient."""
+    """Return 1 where a score is above 0, else 0, with the gradient of a surrogate.
+
+    Example:
+        >>> open_where_positive(torch.tensor([-1.0, 2.0]), "sigmoid")
+        tensor([0., 1.])
+    """
     hard = (scores > 0).to(scores.dtype)
     if not scores.requires_grad:
         return hard

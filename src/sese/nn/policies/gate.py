@@ -1,8 +1,8 @@
-"""The gate of a mixture of experts (arXiv 2005.08128): scores them by what it has heard so far.
+"""The gate of a mixture of experts (arXiv 2005.08128): it scores experts by the audio so far.
 
-GRU layers and a linear layer give a logit for each expert in every frame; the scores are the running mean of
-those, so that the choice settles and one expert runs for an utterance, and yet no frame has to wait for the
-end of it. Published is the last frame's logit of a clip.
+GRU layers and a linear layer compute a logit for each expert in every frame. The scores are the running means
+of the logits, so that the choice settles and one expert runs for an utterance, and no frame waits for the end
+of the utterance. The publication uses the logits of a clip's last frame.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from torch import Tensor, nn
 
 from sese.nn.features.level import powers, smooth
 from sese.nn.layers.held import HeldGRU
+from sese.nn.parts import Policy
 from sese.nn.policies.budget import MEMORY
 from sese.nn.state import State
 
 
-class Gate(nn.Module):
-    """Scores for experts, causal, in the place of a router.
+class Gate(Policy):
+    """Score experts, causal, in the place of a router.
 
     Args:
-        size: values a frame of what the features give as evidence.
-        experts: number of them.
+        size: values a frame of the evidence of the features.
+        experts: number of experts.
         hidden: width of the GRU layers.
-        layers: number of them.
+        layers: number of GRU layers.
         mean_frames: time constant of the running mean, in frames, 2 or more.
     """
 
     def __init__(self, size: int, experts: int, hidden: int = 16, layers: int = 2, mean_frames: int = 625):
         super().__init__()
         self.size, self.decay = size, 1 - 1 / mean_frames
-        # Any: PyTorch's type of what is in a list says nothing.
+        # Any: PyTorch types the elements of a list as modules of any kind.
         self.recurrent: Any = nn.ModuleList(
             HeldGRU(hidden if layer else size, hidden) for layer in range(layers)
         )
@@ -40,14 +41,14 @@ class Gate(nn.Module):
         self.parts = [*(hidden for _ in range(layers)), experts, 1]
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame."""
+        """Return the multiply-accumulates of a frame."""
         return sum(layer.macs() for layer in self.recurrent) + self.logits.weight.numel()
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis.
+        """Return the shapes of the state behind the batch axis.
 
         ``gru`` has the layers' states, the running sums of the logits and their weight, side by side;
-        ``memory`` belongs to whoever chooses.
+        ``memory`` belongs to the choice.
         """
         return {"gru": (sum(self.parts),), "memory": (MEMORY,)}
 

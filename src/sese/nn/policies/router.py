@@ -1,39 +1,34 @@
-"""The router of Adaptive Slimming (arXiv 2507.04879): a small network that picks a level for every frame.
+"""The router of Adaptive Slimming (arXiv 2507.04879): a small network that scores the levels of every frame.
 
-Conv1d -> ReLU -> diagonal GRU -> pointwise Conv1d gives a score for each level. In training a level is drawn
-by Gumbel-softmax, straight through (Jang et al., arXiv 1611.01144); else the best score decides. A policy is
-such a network; who turns its scores into a choice is an argument, since training, inference and a held
-budget (`policies.budget`) differ in that alone.
+Conv1d -> ReLU -> diagonal GRU -> pointwise Conv1d computes a score for each level. In training a level is
+chosen at random by Gumbel-softmax (`choice.gumbel`); otherwise the best score decides, or a budget.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.parts import Policy
 from sese.nn.policies.budget import MEMORY
 from sese.nn.state import State
 
-Choose = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(scores (batch, frame, level), memory (batch, MEMORY)) -> one-hot choice (batch, frame, level), memory."""
 
+class Router(Policy):
+    """Score the levels of each frame, causal, from the evidence so far.
 
-class Router(nn.Module):
-    """Scores for the levels, one decision a frame, causal, from the evidence of the frame and before.
-
-    The paper's figure gives the parts; sizes follow its MAC count (kernel and stride of 128 samples, 16
-    channels). Ours: the samples come at a steady level, so that loudness decides nothing, and the two
-    convolution steps of a frame are averaged before the GRU, which then runs once a frame.
+    The paper's figure shows the parts; sizes follow its MAC count (kernel and stride of 128 samples, 16
+    channels). Two things differ: the samples have a steady level, so that loudness has no effect, and the
+    two convolution steps of a frame are averaged before the GRU, which then runs once a frame.
 
     Args:
-        size: values a frame of what the features give as evidence.
+        size: values a frame of the evidence of the features.
         levels: number of levels.
-        channels: of convolution and GRU.
-        steps: of the convolution in a frame.
+        channels: number of channels of convolution and GRU.
+        steps: number of convolution steps in a frame.
     """
 
     def __init__(self, size: int, levels: int, channels: int = 16, steps: int = 1):
@@ -44,11 +39,11 @@ class Router(nn.Module):
         self.pointwise = nn.Linear(channels, levels)
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame."""
+        """Return the multiply-accumulates of a frame."""
         return self.steps * self.conv.weight.numel() + self.gru.macs() + self.pointwise.weight.numel()
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis; ``memory`` belongs to whoever chooses."""
+        """Return the shapes of the state behind the batch axis; ``memory`` belongs to the choice."""
         return {"gru": (self.channels,), "memory": (MEMORY,)}
 
     def forward(self, evidence: Tensor, state: State) -> tuple[Tensor, Tensor]:
@@ -67,10 +62,10 @@ class Router(nn.Module):
 
 
 class DiagonalGRU(nn.Module):
-    """A GRU whose recurrent matrices are diagonal: each channel remembers itself alone.
+    """Run a GRU whose recurrent matrices are diagonal: each channel depends on its own past only.
 
     Args:
-        channels: of input and state.
+        channels: width of input and state.
     """
 
     def __init__(self, channels: int):
@@ -80,11 +75,19 @@ class DiagonalGRU(nn.Module):
         nn.init.uniform_(self.recurrent_weight, -1 / math.sqrt(channels), 1 / math.sqrt(channels))
 
     def macs(self) -> int:
-        """Multiply-accumulates of one frame; the diagonal products are element-wise and not counted."""
+        """Return the multiply-accumulates of a frame; the element-wise diagonal products are not counted."""
         return self.input.weight.numel()
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Run over frames: x (batch, frame, channel), hidden (batch, channel) -> the same, next hidden."""
+        """Run over frames.
+
+        Args:
+            x: (batch, frame, channel).
+            hidden: (batch, channel).
+
+        Returns:
+            (batch, frame, channel), and the next hidden state.
+        """
         reset_weight, update_weight, new_weight = self.recurrent_weight.unbind(0)
         outputs = []
         for step in self.input(x).to(hidden.dtype).unbind(1):
@@ -95,25 +98,3 @@ class DiagonalGRU(nn.Module):
             hidden = new + update * (hidden - new)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), hidden
-
-
-def best(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose the level of the best score in every frame."""
-    return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype), memory
-
-
-def gumbel(temperature: float, generator: torch.Generator | None = None) -> Choose:
-    """Draw levels for training: hard choices forward, the gradient of the relaxed ones backward.
-
-    Args:
-        temperature: of the softmax, above 0; lower is closer to the hard choice.
-        generator: on the CPU; decides the draw.
-    """
-
-    def choose(scores: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        uniform = torch.rand(scores.shape, generator=generator).clamp(1e-9, 1 - 1e-7).to(scores.device)
-        soft = torch.softmax((scores - torch.log(-torch.log(uniform))) / temperature, dim=-1)
-        hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
-        return hard - soft.detach() + soft, memory
-
-    return choose

@@ -1,4 +1,4 @@
-"""Levels drawn for training a slimmable backbone; used in training only."""
+"""Random levels for the training of a slimmable backbone."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ import torch
 from torch import Tensor
 
 
-def deal(rows: int, shares: Sequence[float], generator: torch.Generator) -> Tensor:
-    """Deal the rows of a batch out to levels, as near to the shares as whole rows allow.
+def random_levels(rows: int, shares: Sequence[float], generator: torch.Generator) -> Tensor:
+    """Sample a level for each row of a batch, as close to the shares as whole rows allow.
 
-    Rows of a level lie together, which saves gathering them; the examples in them are random anyway.
+    Rows of a level lie together, so that they need not be gathered; the examples in them are random anyway.
 
     Args:
-        rows: rows in the batch.
+        rows: number of rows.
         shares: for each level the share of the rows; sums to 1.
-        generator: makes the shares right on average where the rows do not divide evenly.
+        generator: decides where the rows do not divide evenly, so that the shares are right on average.
 
     Returns:
-        (rows,) level of each row, growing.
+        (row,) level of each row, growing.
+
+    Example:
+        >>> random_levels(4, (0.5, 0.5), torch.Generator()).tolist()
+        [0, 0, 1, 1]
     """
     bounds = torch.cumsum(torch.tensor(shares, dtype=torch.float64), 0)
     places = (torch.arange(rows, dtype=torch.float64) + torch.rand((), generator=generator).double()) / rows
     return torch.searchsorted(bounds, places, right=True).clamp_max(len(shares) - 1)
 
 
-def hand_over(levels: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-    """Let each row go on at the level of another row, or its own, from a drawn frame on.
+def switch_levels(levels: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+    """Switch each row, at a random frame, to the level of another row, or to its own.
 
     Args:
         levels: (row, 1).
-        frames: in a row, 2 or more.
-        generator: draws the frame and the order.
+        frames: number of frames in a row, 2 or more.
+        generator: chooses the frame and the order.
 
     Returns:
         (row, frame) levels.
@@ -47,8 +51,8 @@ def rest(levels: Tensor, frames: int, generator: torch.Generator) -> Tensor:
 
     Args:
         levels: (row, frame), or (row, 1) for the same in all frames.
-        frames: in a row, 4 or more.
-        generator: draws where the stretch lies.
+        frames: number of frames in a row, 4 or more.
+        generator: chooses the stretch.
 
     Returns:
         (row, frame) levels.
@@ -61,6 +65,20 @@ def rest(levels: Tensor, frames: int, generator: torch.Generator) -> Tensor:
 
 
 def sandwich(levels: int, generator: torch.Generator) -> list[int]:
-    """The sandwich rule (Yu and Huang, arXiv 1903.05134): the widest, the narrowest, and one between them."""
+    """Return the highest level, the lowest, and a random one between: the sandwich rule.
+
+    See Yu and Huang, arXiv 1903.05134.
+
+    Args:
+        levels: number of levels.
+        generator: chooses the level between.
+
+    Returns:
+        Levels, highest first.
+
+    Example:
+        >>> sandwich(2, torch.Generator())
+        [1, 0]
+    """
     between = torch.randint(1, levels - 1, (), generator=generator).item() if levels > 2 else 0
     return sorted({levels - 1, int(between), 0}, reverse=True)

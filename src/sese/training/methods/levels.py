@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from sese.data.mixing import Mixture
 from sese.nn.policies.fixed import levels_plan
-from sese.nn.policies.sample import deal, hand_over, rest, sandwich
+from sese.nn.policies.sample import random_levels, rest, sandwich, switch_levels
 
 if TYPE_CHECKING:
     from sese.training.task import EnhancementTask
@@ -35,7 +35,7 @@ def dealt(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[s
     """Each row at one level; in a share of the steps its level changes within the clip, or it rests."""
     levels = deal_rows(task, batch.noisy.shape[0], generator).unsqueeze(1)
     if torch.rand((), generator=generator) < task.config.training.random_level.switching:
-        levels = hand_over(levels, task.model.frames(batch.noisy.shape[2]), generator)
+        levels = switch_levels(levels, task.model.frames(batch.noisy.shape[2]), generator)
     if torch.rand((), generator=generator) < task.config.training.random_level.rest:
         levels = rest(levels, task.model.frames(batch.noisy.shape[2]), generator)
     plan = levels_plan(task.model.sites, levels)
@@ -45,7 +45,7 @@ def dealt(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[s
 def deal_rows(task: EnhancementTask, rows: int, generator: Generator) -> Tensor:
     """A level for each row, (row,), in the shares that the configuration asks for."""
     shares = task.config.training.random_level.shares or (1 / task.levels,) * task.levels
-    return deal(rows, shares, generator).to(task.device)
+    return random_levels(rows, shares, generator).to(task.device)
 
 
 def over_levels(task: EnhancementTask, batch: Mixture, levels: Sequence[int]) -> dict[str, Tensor]:

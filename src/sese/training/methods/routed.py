@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from sese.data.mixing import Mixture
 from sese.nn.plan import utilization
-from sese.nn.policies.router import gumbel
+from sese.nn.policies.choice import gumbel
 from sese.training.methods.levels import deal_rows, mean_score
 from sese.training.metric_guided import activation, guidance
 from sese.training.routing import balance, efficiency

@@ -1,0 +1,28 @@
+"""The form of a class of layers: the methods that replace its own while a network is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+Form = Callable[[Any, bool], Mapping[str, Callable[..., Any]]]
+"""(layer, whether for any number of frames) -> the methods that replace the layer's own, by name."""
+
+
+def replaced_by(**functions: Callable[..., Any]) -> Form:
+    """Return a form that is the same for one frame and for many.
+
+    Args:
+        functions: by the names of the methods that they replace; each takes the layer first.
+
+    Example:
+        >>> form = replaced_by(forward=lambda layer, x: layer.upper() + x)
+        >>> form("layer", many=True)["forward"](" on x")
+        'LAYER on x'
+    """
+
+    def form(layer: Any, many: bool) -> dict[str, Callable[..., Any]]:
+        return {name: partial(function, layer) for name, function in functions.items()}
+
+    return form
