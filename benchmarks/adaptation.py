@@ -1,13 +1,13 @@
-"""Students adapted to users, beside generalists of all sizes, on each user's held-out pairs.
+r"""Compare students adapted to users with generalists of several sizes, on held-out pairs of each user.
 
     python benchmarks/adaptation.py users --students runs/gru-mask-32 runs/gru-mask-64 --teacher sese-1 \
         --larger runs/gru-mask-256 sese-1 -o report [--count 12] [--clips 4] [--max-minutes 6] [key=value ...]
 
-`users` is what `benchmarks/users.py` writes. Each student is adapted as `sese adapt` does it, to the
-recordings alone: all the way, as published, and as far as the guard lets it. Clean speech is only used to
-score. What is done is kept in `report/results.jsonl`; the same command goes on, and writes
-`report/adaptation.md`. Two things are left out of `sese adapt` to save time: the export, and the teacher's
-second hearing of a user for the next student.
+`users` is a folder written by `benchmarks/users.py`. Each student is adapted as by `sese adapt`, to the
+recordings alone: once completely, as published, and once as far as the guard permits. Clean speech is used
+only for scores. Results are stored in `report/results.jsonl`, and the tables in `report/adaptation.md`. After
+an interruption, the same command continues. To save time, students are not exported, and the output of the
+teacher is reused for the next student.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from markdown_tables import heading, interval
 from sese.adaptation import adaptation, guard
 from sese.adaptation.adaptation import Request, adapt
 from sese.adaptation.config import read
@@ -48,7 +49,7 @@ OUTPUTS: dict[Any, Any] = {}
 
 
 def teacher_that_remembers(model: str, student: Any) -> Teacher:
-    """As `open_teacher`; what it made once is not made again."""
+    """Return the enhancement of `open_teacher`, with a cache of its outputs."""
     teacher = open_teacher(model, student)
     if model == "own":
         return teacher
@@ -63,13 +64,13 @@ def teacher_that_remembers(model: str, student: Any) -> Teacher:
 
 
 def save_weights(run: Path, output: Path, **_: Any) -> None:
-    """In place of the export: the network alone, which is all that is scored."""
+    """Save the weights of the network, which is all that is scored, in place of an export."""
     system, values = checkpoint.read_config(run)
     checkpoint.save(output, system, values, checkpoint.load(run).state_dict())
 
 
 def main() -> None:
-    """Do what is not done yet, and report."""
+    """Compute the missing results and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("users", type=Path)
     parser.add_argument("overrides", nargs="*", help="settings of the adaptation, key=value")
@@ -103,7 +104,7 @@ def main() -> None:
 
 
 def score_generalist(model: Path, user: Path, options: argparse.Namespace, every: bool) -> None:
-    """A model as it is, at every level or at its highest; with the first, the noisy input too."""
+    """Score a model without adaptation, at all levels or the highest, and with the first the noisy input."""
     if not has(options.out_dir, user.name, "noisy", "noisy"):
         note(options.out_dir, user, "noisy", "noisy", {"noisy": score(user, lambda x: x, options.clips)})
     if not has(options.out_dir, user.name, model.name, "generalist"):
@@ -112,7 +113,7 @@ def score_generalist(model: Path, user: Path, options: argparse.Namespace, every
 
 
 def score_adapted(model: Path, user: Path, options: argparse.Namespace) -> None:
-    """A student adapted to a user, all the way, and as far as the guard lets it."""
+    """Adapt a student to a user, completely and as far as the guard permits, and score both."""
     if has(options.out_dir, user.name, model.name, "guarded"):
         return
     config = read(options.config, options.overrides)
@@ -151,7 +152,7 @@ def score_adapted(model: Path, user: Path, options: argparse.Namespace) -> None:
 
 
 def score_levels(folder: Path, user: Path, clips: int, every: bool = True) -> dict[str, Any]:
-    """Scores of each level of a model by its utilization, with what it costs."""
+    """Return the scores of each level of a model, by its utilization, with its cost."""
     model = checkpoint.load(folder)
     found = {}
     for level, plan in list(enumerate(level_plans(model)))[0 if every else -1 :]:
@@ -163,7 +164,7 @@ def score_levels(folder: Path, user: Path, clips: int, every: bool = True) -> di
 
 
 def score(user: Path, run: Run, clips: int) -> dict[str, float]:
-    """Means over a user's test pairs."""
+    """Return mean scores over the test pairs of a user."""
     rows = []
     for path in sorted((user / "test" / "noisy").glob("*.wav"))[:clips]:
         noisy, rate = soundfile.read(path, dtype="float32")
@@ -174,7 +175,7 @@ def score(user: Path, run: Run, clips: int) -> dict[str, float]:
 
 
 def note(output: Path, user: Path, model: str, kind: str, levels: Any, report: Any = None) -> None:
-    """Add a result."""
+    """Append a result to the file of results."""
     facts = json.loads((user / "user.json").read_text())
     row = {"user": user.name, "noise": facts["noise"], "model": model, "kind": kind, "levels": levels}
     with (output / "results.jsonl").open("a") as file:
@@ -182,18 +183,18 @@ def note(output: Path, user: Path, model: str, kind: str, levels: Any, report: A
 
 
 def known(output: Path) -> list[dict[str, Any]]:
-    """All results so far."""
+    """Return all results in the file."""
     path = output / "results.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def has(output: Path, user: str, model: str, kind: str) -> bool:
-    """Whether a result is there."""
+    """Return whether a result is in the file."""
     return any((row["user"], row["model"], row["kind"]) == (user, model, kind) for row in known(output))
 
 
 def to_markdown(results: list[dict[str, Any]]) -> str:
-    """Means over users, gains paired by user with intervals, and each user's own."""
+    """Return the report: means over users, gains paired by user, and the scores of each user."""
     table: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in results:
         for level, scores in row["levels"].items():
@@ -207,9 +208,8 @@ def to_markdown(results: list[dict[str, Any]]) -> str:
 
 
 def means(table: dict[Any, Any]) -> Iterator[str]:
-    """A row for each model, kind and level."""
-    yield "| model | level | | users | MMAC/s | parameters | SI-SDR | SDR | PESQ |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    """Yield a table with a row for each model, kind and level."""
+    yield from heading(["model", "level", "", "users", "MMAC/s", "parameters", "SI-SDR", "SDR", "PESQ"])
     for (model, kind, level), users in sorted(table.items(), key=lambda item: _cost(item[1])):
         shown = [bootstrap_mean([row[name] for row in users.values()])["mean"] for name in COLUMNS]
         row = next(iter(users.values()))
@@ -221,9 +221,8 @@ def means(table: dict[Any, Any]) -> Iterator[str]:
 
 
 def gains(table: dict[Any, Any]) -> Iterator[str]:
-    """Adapted and guarded less the same model and level as it was."""
-    yield "| model | level | | users | SI-SDR | SDR | PESQ |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    """Yield a table of the gains of adaptation at each model and level."""
+    yield from heading(["model", "level", "", "users", "SI-SDR", "SDR", "PESQ"])
     for (model, kind, level), users in sorted(table.items(), key=lambda item: _cost(item[1])):
         if kind in ("adapted", "guarded"):
             base = table[model, "generalist", level]
@@ -231,9 +230,9 @@ def gains(table: dict[Any, Any]) -> Iterator[str]:
 
 
 def against(table: dict[Any, Any]) -> Iterator[str]:
-    """Adapted students less each dearer model as it was."""
-    yield "| adapted | level | less the generalist | level | times fewer MACs | users | SI-SDR | SDR | PESQ |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    """Yield a table of adapted students against each larger model without adaptation."""
+    names = ["adapted", "level", "less the generalist", "level", "times fewer MACs", "users"]
+    yield from heading([*names, "SI-SDR", "SDR", "PESQ"])
     adapted = {key: users for key, users in table.items() if key[1] == "adapted"}
     for (model, _, level), users in sorted(adapted.items(), key=lambda item: _cost(item[1])):
         for (other, kind, its), base in sorted(table.items(), key=lambda item: _cost(item[1])):
@@ -243,13 +242,12 @@ def against(table: dict[Any, Any]) -> Iterator[str]:
 
 
 def by_user(table: dict[Any, Any], results: list[dict[str, Any]]) -> Iterator[str]:
-    """Before and after, for each user and model."""
+    """Yield a table of scores before and after adaptation, for each user and model."""
     columns = sorted(
         (key for key in table if key[1] != "guarded"), key=lambda key: (_cost(table[key]), key[1])
     )
     noises = {row["user"]: row["noise"] for row in results}
-    yield "| user | noise | " + " | ".join(f"{m} {lv} {k}" for m, k, lv in columns) + " |"
-    yield "| --- " * (len(columns) + 2) + "|"
+    yield from heading(["user", "noise", *(f"{model} {level} {kind}" for model, kind, level in columns)])
     for user, noise in sorted(noises.items()):
         cells = [table[key].get(user) for key in columns]
         shown = " | ".join("" if cell is None else f"{cell['si_sdr']:.1f}" for cell in cells)
@@ -257,12 +255,9 @@ def by_user(table: dict[Any, Any], results: list[dict[str, Any]]) -> Iterator[st
 
 
 def costs(results: list[dict[str, Any]]) -> Iterator[str]:
-    """Minutes, steps, what the guard said."""
-    yield (
-        "| student | users | minutes of learning | with all | steps | to the teacher | general set | "
-        "accepted | share taken |"
-    )
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    """Yield a table of the minutes and steps of adaptation, and of the decisions of the guard."""
+    names = ["student", "users", "minutes of learning", "with all", "steps", "to the teacher", "general set"]
+    yield from heading([*names, "accepted", "share taken"])
     for model in dict.fromkeys(row["model"] for row in results if row["kind"] == "adapted"):
         reports = [row["report"] for row in results if (row["model"], row["kind"]) == (model, "adapted")]
         taken = [
@@ -285,15 +280,17 @@ def costs(results: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _paired(users: dict[str, Any], base: dict[str, Any]) -> str:
+    """Return the number of common users and the mean difference of each score with its interval."""
     both = [user for user in users if user in base]
     cells = [f"{len(both)}"]
     for name, digits in zip(COLUMNS, (2, 2, 3), strict=True):
         row = bootstrap_mean([users[user][name] - base[user][name] for user in both])
-        cells.append(f"{row['mean']:+.{digits}f} ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})")
+        cells.append(interval(row, digits))
     return " | ".join(cells)
 
 
 def _cost(users: dict[str, Any]) -> float:
+    """Return the compute of a model in millions of MACs per second."""
     return next(iter(users.values())).get("mmacs_per_second", 0.0)
 
 

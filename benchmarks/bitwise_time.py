@@ -1,9 +1,10 @@
-"""Size and time of a bitwise network: packed bits against ONNX Runtime in float32 and in int8.
+"""Measure size and time of a bitwise network: packed bits against ONNX Runtime in float32 and in int8.
 
     python benchmarks/bitwise_time.py configs/bitwise_gru_small.yaml [key=value ...]
 
-The same network, from codes to masks, one frame a call, one thread, with random weights: time does not depend
-on them. Each way makes the same masks, which is checked. Ways take turns in one run: quote the ratios.
+All implementations run the same network, from codes to masks, one frame per call and in one thread. Weights
+are random, since time does not depend on them. The masks of all implementations are compared. Implementations
+are timed in turn within one run, so the ratios are the figures to quote.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ Step = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("overrides", nargs="*")
@@ -74,8 +75,12 @@ def main() -> None:
 
 
 def measure(config: BitwiseConfig, rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """A row for each way: bytes of its file, of its weights, and by which a process grows when it opens the
-    file; microseconds a frame.
+    """Measure each implementation.
+
+    Returns:
+        A row for each: bytes of its file, bytes of its weights, bytes by which a process grows when it opens
+            the
+        file, and microseconds per frame.
     """
     torch.manual_seed(0)
     model = config.build()
@@ -118,13 +123,13 @@ def measure(config: BitwiseConfig, rounds: int = ROUNDS) -> list[dict[str, Any]]
 
 
 def run_all(step: Step, codes: NDArray[np.bool_]) -> None:
-    """Run frames (frame, bit) one by one."""
+    """Run frames [frame, bit] one by one."""
     for code in codes:
         step(code)
 
 
 def grown(way: str, path: Path) -> int:
-    """Bytes by which a fresh process grows when it opens a file and runs a frame; 0 where it is not told."""
+    """Return the bytes by which a new process grows when it opens a file and runs a frame; 0 if unknown."""
     if not STATM.exists():
         return 0
     code = OPEN_ONNX if path.suffix == ".onnx" else OPEN_PACKED
@@ -134,13 +139,13 @@ def grown(way: str, path: Path) -> int:
 
 
 def in_bits(network: bitwise.Network) -> Step:
-    """Steps of a packed network."""
+    """Return a function that runs a frame of a packed network."""
     state = network.fresh()
     return lambda code: network.step(pack(code), state)
 
 
 def in_onnx(path: Path, backbone: Bitwise, kind: Any) -> Step:
-    """Steps of a file that `graph` made."""
+    """Return a function that runs a frame of a file written by `graph`."""
     session = onnxruntime.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     zero = 1 if kind is np.uint8 else 0
@@ -156,9 +161,9 @@ def in_onnx(path: Path, backbone: Bitwise, kind: Any) -> Step:
 
 
 def graph(backbone: Bitwise, kind: Any) -> onnx.ModelProto:
-    """One frame of a network, in float32, or in 8 bits with products in whole numbers.
+    """Build a graph of one frame of a network, in float32 or in 8 bits.
 
-    Weights of 8 bits are signed, and values are not: 0, 1, 2 for -1, 0, +1. ONNX Runtime is quickest at that.
+    8-bit weights are signed and values are unsigned (0, 1, 2 for -1, 0, +1), which ONNX Runtime runs fastest.
     """
     whole = kind is np.uint8
     nodes: list[onnx.NodeProto] = []
@@ -213,7 +218,7 @@ def graph(backbone: Bitwise, kind: Any) -> onnx.ModelProto:
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
-    """Sizes and times as Markdown, with ratios to float32."""
+    """Return sizes and times as a Markdown table, with ratios to float32."""
     header = ["way", "file, kB", "weights, kB", "of float32", "process grows, kB", "us a frame", "of float32"]
     whole = rows[0]
     cells = [

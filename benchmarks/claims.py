@@ -1,10 +1,10 @@
-"""The claims of Adaptive Slimming, tested on the runs of configs/sweeps/demucs_claims.yaml.
+"""Test the claims of Adaptive Slimming on the runs of configs/sweeps/demucs_claims.yaml.
 
     python benchmarks/claims.py runs/demucs_claims noisy-set -o report
 
-Scores every finished run (kept beside it in scores.json, so that a second call is quick), compares, and
-writes claims.md and claims.json. Gains are paired by file; with several seeds the interval is Student's
-over the seeds' means, with one it is a bootstrap over the files.
+Every finished run is scored, and its scores are stored beside it in scores.json. The results are written to
+claims.md and claims.json. Gains are paired by file. With several seeds, intervals are those of Student's t
+over the means of the seeds; with one seed, they are bootstrap intervals over the files.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 import yaml
 from scipy import stats
 
+from markdown_tables import heading, interval, row
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, find_pairs, read_pair
 from sese.evaluation.suite import score_pairs
 from sese.evaluation.summary import bootstrap_mean
@@ -39,7 +40,7 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    """Score what is new, then compare."""
+    """Score runs without scores, and compare all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path)
     parser.add_argument("data", type=Path)
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def scored(folder: Path, pairs: Sequence[Pair], jobs: int) -> dict[str, Row]:
-    """Rows of one run by level or ``router``; read back where they are there already."""
+    """Return the scores of a run by level or ``router``, from its file of scores where it exists."""
     path = folder / "scores.json"
     if path.exists():
         return json.loads(path.read_text())
@@ -85,7 +86,7 @@ def scored(folder: Path, pairs: Sequence[Pair], jobs: int) -> dict[str, Row]:
 
 @torch.inference_mode()
 def score_row(model: Enhancer, name: str, pairs: Sequence[Pair], jobs: int) -> Row:
-    """Scores, utilization and MACs a second of every file."""
+    """Return scores, utilization and MACs per second of each file."""
     plan: Plan | None = None if name == ROUTER else level_plan(model.sites, int(name))
     clean, estimates, used, macs, shares = [], [], [], [], []
     for pair in pairs:
@@ -107,7 +108,7 @@ def score_row(model: Enhancer, name: str, pairs: Sequence[Pair], jobs: int) -> R
 
 
 def noisy_row(path: Path, pairs: Sequence[Pair], jobs: int) -> Row:
-    """Scores of the input itself."""
+    """Return scores of the noisy input."""
     if not path.exists():
         clean, noisy = zip(*(read_pair(pair) for pair in pairs), strict=True)
         path.write_text(json.dumps(_metrics(clean, noisy, jobs)) + "\n")
@@ -115,6 +116,7 @@ def noisy_row(path: Path, pairs: Sequence[Pair], jobs: int) -> Row:
 
 
 def _metrics(clean: Sequence[np.ndarray], estimates: Sequence[np.ndarray], jobs: int) -> Row:
+    """Return the scores of enhanced files by metric."""
     names = ("pesq", "estoi", "si_sdr")
     files = score_pairs(clean, estimates, SAMPLE_RATE, metrics=names, jobs=jobs)["files"]
     return {name: [file[name] for file in files] for name in METRICS}
@@ -129,7 +131,7 @@ def _levels(model: Enhancer) -> list[float]:
 
 
 def compare(runs: dict[str, list[dict[str, Row]]], noisy: Row) -> dict[str, list[dict[str, str]]]:
-    """The tables by name."""
+    """Return all tables by name."""
     backbone = runs.get("backbone", [])
     alone = [
         {level: rows[level] for rows in seeds for level in rows}
@@ -160,7 +162,7 @@ def compare(runs: dict[str, list[dict[str, Row]]], noisy: Row) -> dict[str, list
 
 
 def summary(rows: Sequence[Row], noisy: Row) -> dict[str, str]:
-    """Means over seeds and files."""
+    """Return a table of means over seeds and files."""
     cells = {"seeds": str(len(rows)), "utilization": f"{_mean(rows, 'utilization'):.3f}"}
     cells["MMAC/s"] = f"{_mean(rows, 'macs_per_second') / 1e6:.2f}"
     cells |= {metric: f"{_mean(rows, metric):.{digits}f}" for metric, digits in METRICS.items()}
@@ -171,7 +173,7 @@ def summary(rows: Sequence[Row], noisy: Row) -> dict[str, str]:
 
 
 def above(routed: dict[str, list[Row]], static: Sequence[dict[str, Row]]) -> list[dict[str, str]]:
-    """Each dynamic model against the line through static levels at its own average MACs, file by file."""
+    """Return a table of gains of dynamic models over static levels at equal mean MACs, paired by file."""
     lines = []
     for name, rows in routed.items():
         if not name.startswith(("joint", "finetune", "router", "measured")):
@@ -190,7 +192,7 @@ def above(routed: dict[str, list[Row]], static: Sequence[dict[str, Row]]) -> lis
 
 
 def on_line(levels: dict[str, Row], metric: str, macs: float) -> np.ndarray:
-    """Scores of files at some MACs a second, on the line between the two levels next to it."""
+    """Return scores of files at a number of MACs per second, interpolated between the two nearest levels."""
     ordered = sorted(levels.values(), key=lambda row: row["macs_per_second"][0])
     costs = [row["macs_per_second"][0] for row in ordered]
     at = int(np.clip(np.searchsorted(costs, macs), 1, len(costs) - 1))
@@ -200,7 +202,7 @@ def on_line(levels: dict[str, Row], metric: str, macs: float) -> np.ndarray:
 
 
 def cheaper(dynamic: Sequence[Row], static: Sequence[Row]) -> list[dict[str, str]]:
-    """Quality of the dynamic model against a static level, and what it saves."""
+    """Return a table of the quality and savings of the dynamic model against a static level."""
     if not dynamic or not static:
         return []
     both = list(zip(dynamic, static, strict=False))
@@ -214,7 +216,7 @@ def cheaper(dynamic: Sequence[Row], static: Sequence[Row]) -> list[dict[str, str
 
 
 def correlation(rows: Sequence[Row], noisy: Row) -> dict[str, str]:
-    """Of the input's SI-SDR with the utilization, over files, for each seed."""
+    """Return the correlation over files of the SI-SDR of the input with the utilization, for each seed."""
     cells = {}
     for name, function in (("Pearson", stats.pearsonr), ("Spearman", stats.spearmanr)):
         values = [function(noisy["si_sdr"], row["utilization"]) for row in rows]
@@ -227,7 +229,7 @@ def correlation(rows: Sequence[Row], noisy: Row) -> dict[str, str]:
 
 @torch.inference_mode()
 def drop(folder: Path, pairs: Sequence[Pair], drop_db: float = 10.0) -> dict[str, str]:
-    """Mean utilization of a clip said twice, the second time with as much or less noise."""
+    """Measure the mean utilization of a clip that is repeated, with equal or less noise the second time."""
     model = checkpoint.load(folder / "last")
     used: dict[float, list[float]] = {0.0: [], drop_db: []}
     for pair in pairs:
@@ -248,7 +250,7 @@ def drop(folder: Path, pairs: Sequence[Pair], drop_db: float = 10.0) -> dict[str
 
 
 def gain(by_seed: Sequence[np.ndarray], digits: int) -> str:
-    """Mean with its 95% interval."""
+    """Return a mean with its 95% interval as text."""
     if not by_seed:
         return ""
     if len(by_seed) == 1:
@@ -259,18 +261,18 @@ def gain(by_seed: Sequence[np.ndarray], digits: int) -> str:
         mean = float(np.mean(means))
         half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
         low, high = mean - half, mean + half
-    return f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    return interval({"mean": mean, "low": low, "high": high}, digits)
 
 
 def _mean(rows: Sequence[Row], key: str) -> float:
+    """Return the mean over seeds and files of a column."""
     return float(np.mean([np.nanmean(row[key]) for row in rows]))
 
 
 def table(rows: Sequence[dict[str, str]]) -> str:
-    """Markdown; the columns are those of the first row that has most."""
+    """Return a Markdown table with the columns of all rows."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([*heading(columns), *(row(each.get(name, "") for name in columns) for each in rows)])
 
 
 if __name__ == "__main__":

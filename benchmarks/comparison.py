@@ -1,13 +1,13 @@
-"""All systems side by side: quality against MACs and against measured milliseconds, with their statics.
+"""Compare all systems: quality against MACs and against measured milliseconds, beside networks of one size.
 
     sese sweep configs/sweeps/comparison.yaml "data.train=[...]" "data.validation=[...]"
     python benchmarks/comparison.py runs/comparison noisy-set -o report
 
-comparison.yaml beside this file says which runs belong together, and which pairs of points a claim is about.
-Each run is exported to one ONNX file and scored by the code of `sese evaluate`; both are kept in the output
-folder, so that a second call, or one with more runs, does only what is new. Then all are timed in rounds, one
-frame a call, each model in turn, so that a machine whose speed drifts slows all of them. Quote
-ratios; milliseconds are of the machine at hand.
+comparison.yaml in this folder lists the runs that belong together and the pairs of points that claims are
+about. Each run is exported to one ONNX file and scored by the code of `sese evaluate`. Both are stored in the
+output folder, so a second call, or one with more runs, computes only what is missing. All models are then
+timed in turn, in rounds of one frame per call, so that a machine whose speed drifts slows all of them. Quote
+ratios; milliseconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import yaml
 
 import comparison_report
 from comparison_report import COLUMNS, FRAME_MS
+from exit_codes import exit_code
 from sese.core.errors import InputError
 from sese.evaluation import front, plots, report, summary, timing
 from sese.evaluation import pairs as corpus
@@ -47,7 +48,7 @@ FRAMES = 200  # timed at each budget in a round
 
 @dataclass(frozen=True)
 class System:
-    """Runs that are compared with each other: scalable ones, and of one size each."""
+    """Runs that are compared with each other: scalable networks and networks of one size."""
 
     name: str
     adaptive: tuple[str, ...]
@@ -56,7 +57,7 @@ class System:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two points whose difference a claim is about, each as `MODEL@LEVEL`, a number from 0 or a budget."""
+    """Two points of a claim, each as `MODEL@LEVEL`, where the level is a number from 0 or a budget."""
 
     claim: str
     of: str
@@ -68,14 +69,15 @@ class Point:
     """A model at a budget.
 
     Attributes:
-        kind: ``static``, a network of one size; ``level``, a scalable one at a fixed level; ``dynamic``, one
-            whose frames differ.
-        scores: by column, one for each file; also their SNR in dB, and the share of the compute used.
-        ms: for a frame of 16 ms, median of the rounds.
-        saved: shares of the MACs and of the milliseconds of the same model's highest level that are saved.
-        gains: by ``mmacs`` or ``ms`` and column, mean above the system's own statics at that cost, paired by
-            file, with its interval; None below the cheapest of them. For a dynamic one by ``levels`` too:
-            above the same model's fixed levels at equal MACs, which is what its choice is worth.
+        kind: ``static``, a network of one size; ``level``, a scalable network at a fixed level; ``dynamic``,
+            a network that chooses a level for each frame.
+        scores: Scores by column, one for each file, and the SNR in dB and the share of compute of each file.
+        ms: Median time of a frame of 16 ms over the rounds, in milliseconds.
+        saved: Shares of the MACs and milliseconds of the highest level of the model that are saved.
+        gains: By ``mmacs`` or ``ms`` and column, mean gain over the networks of one size of the same system
+            at that cost, paired by file, with its interval; None where that cost is below the lowest of them.
+            For a dynamic point also by ``levels``: gain over the fixed levels of the model at equal MACs,
+            which is what the choice of levels is worth.
     """
 
     system: str
@@ -89,18 +91,18 @@ class Point:
     gains: dict[str, dict[str, dict[str, float] | None]] = field(default_factory=dict)
 
     def mean(self, column: str) -> float:
-        """Mean score over the files."""
+        """Return the mean score over the files."""
         return float(self.scores[column].mean())
 
     def by_snr(self, values: np.ndarray) -> list[float]:
-        """Means of a value for each file, over the files of each range of SNR."""
+        """Return means of the values of files, by range of SNR."""
         snr = self.scores["snr_db"]
         chosen = [values[(low <= snr) & (snr < high)] for low, high in SNRS]
         return [float(each.mean()) if len(each) else math.nan for each in chosen]
 
 
 def main() -> int:
-    """Exit codes: 0 done, 2 bad usage or input, 130 interrupted."""
+    """Run the command and return its exit code: 0 done, 2 bad usage or input, 130 interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="folder of the sweep's runs")
     parser.add_argument("data", type=Path, help="folder with clean/ and noisy/")
@@ -109,18 +111,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes that score")
     parser.add_argument("--rounds", type=int, default=7, help="of timing; 0 leaves the times out")
     options = parser.parse_args()
-    try:
-        compare(options)
-    except InputError as error:
-        print(f"comparison: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code("comparison", lambda: compare(options))
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Export and score what is new, time all, and write the table and the plot."""
+    """Export and score the missing models, time all, and write the table and the plot."""
     systems, claims = read_plan(PLAN)
     found = finished(options.runs)
     models = {
@@ -148,7 +143,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def read_plan(path: Path) -> tuple[list[System], list[Pair]]:
-    """What belongs together, and what is compared, from a YAML file."""
+    """Read a YAML file with the systems and the pairs."""
     values = yaml.safe_load(path.read_text())
     systems = [
         System(name, tuple(entry.get("adaptive", ())), tuple(entry.get("static", ())))
@@ -159,14 +154,17 @@ def read_plan(path: Path) -> tuple[list[System], list[Pair]]:
 
 
 def finished(runs: Path) -> dict[str, Path]:
-    """Folders of the finished runs by name, the first seed of each."""
+    """Return the folders of the finished runs by name, the first seed of each."""
     return {
         folder.parent.parent.name: folder.parent for folder in sorted(runs.glob(f"*/*/{DONE}"), reverse=True)
     }
 
 
 def exported(run: Path, output: Path) -> Path:
-    """The run as a model folder; the sweep validates once, at the end, so its best weights are its last."""
+    """Export a run to a model folder.
+
+    The sweep validates once, at the end, so the best weights of a run are its last.
+    """
     from sese.export.folder import export_folder
 
     if not output.exists():
@@ -178,7 +176,7 @@ def exported(run: Path, output: Path) -> Path:
 def scored(
     model: Path, budgets: Sequence[Any], files: Sequence[corpus.Pair], folder: Path, jobs: int
 ) -> dict[str, Any]:
-    """What `sese.evaluation.suite.evaluate` says of a model, kept in a file by what was asked."""
+    """Return the results of `sese.evaluation.suite.evaluate`, from a file if they were computed before."""
     content = (model / "model.onnx").read_bytes()
     asked = json.dumps([budgets, [str(pair.noisy) for pair in files]]).encode()
     path = folder / f"{model.name}-{hashlib.sha256(content + asked).hexdigest()[:12]}.json"
@@ -192,9 +190,10 @@ def scored(
 
 
 def budgets_of(card: Any, scalable: bool) -> list[Any]:
-    """Every level; the router where there is one, free and held; the policy that goes by a running SNR.
+    """Return the budgets to score: every level, the router with and without a target average, and the SNR
+    policy.
 
-    Of a network of one size all it has; what else its file may hold was not trained.
+    A network of one size has only the budgets it was trained for.
     """
     if not scalable:
         return [f"fixed:{card.levels[-1].utilization:g}"]
@@ -203,7 +202,7 @@ def budgets_of(card: Any, scalable: bool) -> list[Any]:
 
 
 def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) -> list[Point]:
-    """A point for each model of each system and each budget it was scored at."""
+    """Return a point for each model of each system and each budget it was scored at."""
     points = []
     for system in systems:
         for name in (*system.static, *system.adaptive):
@@ -227,7 +226,7 @@ def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) 
 
 
 def streams_of(models: Mapping[str, Path], scalable: Collection[str]) -> dict[tuple[str, str], Any]:
-    """A stream of each model at each budget it is scored at, opened once for all rounds."""
+    """Open a stream of each model at each budget it is scored at, for all rounds."""
     found = {}
     for name, path in models.items():
         enhancer = resolve(ENHANCER)(str(path))
@@ -237,7 +236,7 @@ def streams_of(models: Mapping[str, Path], scalable: Collection[str]) -> dict[tu
 
 
 def timed(streams: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], float]:
-    """Milliseconds for a frame of 16 ms by model and budget: of one round, the models in turn."""
+    """Return milliseconds per frame of 16 ms by model and budget, for one round with the models in turn."""
     taken = {}
     for place, (card, stream) in streams.items():
         speech = timing.noisy_speech(card.sample_rate)
@@ -249,7 +248,7 @@ def timed(streams: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], float
 def finish(
     points: Sequence[Point], systems: Sequence[System], times: Sequence[Mapping[tuple[str, str], float]]
 ) -> None:
-    """Fill in the times, what is saved, and the gains over the statics."""
+    """Fill in the times, the savings, and the gains over networks of one size."""
     for point in points:
         if times:
             point.ms = median(each[point.model, point.budget] for each in times)
@@ -269,7 +268,7 @@ def finish(
 
 
 def gains(point: Point, others: Sequence[Point], cost: str) -> dict[str, dict[str, float] | None]:
-    """Mean scores above the front of others at the same cost, paired by file."""
+    """Return mean gains over the front of other points at the same cost, paired by file."""
     found: dict[str, dict[str, float] | None] = {}
     for column in COLUMNS:
         found[column] = None
@@ -285,7 +284,7 @@ def gains(point: Point, others: Sequence[Point], cost: str) -> dict[str, dict[st
 
 
 def differences(claims: Sequence[Pair], points: Sequence[Point]) -> list[dict[str, Any]]:
-    """What the first of each pair has above the second, paired by file; pairs not at hand are left out."""
+    """Return the difference of each pair, paired by file, without the pairs that were not measured."""
     found = []
     for claim in claims:
         of, against = (named(points, name) for name in (claim.of, claim.against))
@@ -306,7 +305,7 @@ def differences(claims: Sequence[Pair], points: Sequence[Point]) -> list[dict[st
 
 
 def named(points: Sequence[Point], name: str) -> Point | None:
-    """The point `MODEL@LEVEL`, a level's number from 0 or a budget; None where it was not measured."""
+    """Return the point `MODEL@LEVEL`, or None if it was not measured."""
     model, _, at = name.partition("@")
     mine = sorted((p for p in points if p.model == model), key=lambda p: (p.kind == "dynamic", p.mmacs))
     found = mine[int(at) : int(at) + 1] if at.isdigit() else [p for p in mine if p.budget == at]
@@ -319,7 +318,7 @@ def write(
     result: Mapping[str, Any],
     options: argparse.Namespace,
 ) -> None:
-    """comparison.md, .json and .png."""
+    """Write comparison.md, comparison.json and comparison.png."""
     noisy = {column: result["levels"][0]["mean"][column]["mean"] for column in COLUMNS}
     about = f"{result['file_count']} files; times are medians of {options.rounds} rounds."
     text = comparison_report.to_markdown(points, claims, noisy, about)

@@ -1,4 +1,4 @@
-"""What `comparison.py` writes: tables, and a plot of quality over compute and over time."""
+"""Tables and plots of `comparison.py`: quality over compute and over time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markdown_tables import interval
 from sese.evaluation import report
 
 COLUMNS = ("pesq_wb", "estoi", "si_sdr")
@@ -27,7 +28,7 @@ NOTE = (
 def to_markdown(
     points: Sequence[Any], claims: Sequence[Mapping[str, Any]], noisy: Mapping[str, float], about: str
 ) -> str:
-    """All points, the pairs that claims are about, and who is best at which budget."""
+    """Return the report: all points, the pairs of the claims, and the best point for each budget."""
     lines = [*_points(points, noisy), ""]
     if claims:
         lines += [*_claims(claims), ""]
@@ -37,6 +38,7 @@ def to_markdown(
 
 
 def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
+    """Return the table of a system."""
     header = [
         "system",
         "model",
@@ -71,6 +73,7 @@ def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
 
 
 def _claims(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the table of the pairs that claims are about."""
     header = ["claim", "of", "against", "MMAC/s", "ms", "PESQ", "of these below 2.5, to 12.5, above", "ESTOI"]
     rows = []
     for each in claims:
@@ -82,7 +85,7 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _best(points: Sequence[Any], cost: str) -> list[str]:
-    """For each budget the best point that keeps to it, by PESQ and by SI-SDR."""
+    """Return a table of the best point within each budget, by PESQ and by SI-SDR."""
     rows = []
     for budget in BUDGETS[cost]:
         within = [point for point in points if getattr(point, cost) <= budget]
@@ -96,20 +99,19 @@ def _best(points: Sequence[Any], cost: str) -> list[str]:
 
 
 def _number(value: float, decimals: int, unit: str = "") -> str:
+    """Return a number as text; empty if it is not finite."""
     return f"{value:.{decimals}f}{unit}" if math.isfinite(value) else ""
 
 
 def _difference(value: Mapping[str, float] | None, decimals: int) -> str:
-    if value is None:
-        return ""
-    mean, low, high = (f"{value[key]:+.{decimals}f}" for key in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
+    """Return a mean with its interval as text; empty if there is none."""
+    return "" if value is None else interval(value, decimals)
 
 
 def draw(points: Sequence[Any], noisy: Mapping[str, float]) -> Any:
-    """Quality over compute and over time: a color for each system, a line through a model's levels.
+    """Draw quality over compute and over time: one color per system, one line through the levels of a model.
 
-    Of a system's scalable models the first is drawn; the table has all.
+    Only the first scalable model of a system is drawn; the table has all.
     """
     from matplotlib.figure import Figure
 
@@ -134,7 +136,7 @@ def draw(points: Sequence[Any], noisy: Mapping[str, float]) -> Any:
 
 
 def _draw_system(panel: Any, points: Sequence[Any], cost: str, column: str, color: str) -> None:
-    """Circles and lines: levels; stars: frames that differ; crosses: networks of one size."""
+    """Draw levels as circles and lines, dynamic models as stars, and networks of one size as crosses."""
     styles = {"level": ("o-", 5, ""), "dynamic": ("*", 10, ", dynamic"), "static": ("x", 6, ", one size")}
     labelled: set[str] = set()
     for model in dict.fromkeys(point.model for point in points):

@@ -1,12 +1,13 @@
-"""Experts beside generalists of all sizes: quality, what runs, what is stored, and what the gate decides.
+"""Compare experts with generalists of all sizes: quality, compute, stored weights, and decisions of the gate.
 
     python benchmarks/experts.py TEST_SET EVALUATION... [--table sex.csv] [-o FOLDER]
 
-TEST_SET is a folder of `sese data mix`; each EVALUATION a report of `sese evaluate` (option -o) on it, with
-SI-SDR, of a model folder. Of a model of experts there are rows for its gate frame by frame, for the gate's
-choice after a whole clip, for the right expert by the clip's class (of the table where it has as many classes
-as the model experts, else the nearest of the published SNRs) and for the best one by its score. Differences
-are paired by clip, with bootstrap intervals. Times are of one frame a call, all models in turn, one thread.
+TEST_SET is a folder written by `sese data mix`. Each EVALUATION is a report of `sese evaluate` (option -o) of
+a model on it, with SI-SDR. A model of experts has a row for its gate frame by frame, for the choice of its
+gate after a whole clip, for the right expert, and for the expert with the best score. The right expert is
+that of the class of the clip in the table, if the table has as many classes as the model has experts, else
+that of the nearest published SNR. Differences are paired by clip, with bootstrap intervals. Times are those
+of one frame per call in one thread, with the models in turn.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import soundfile
 import torch
 
+from markdown_tables import interval
 from sese.data.corpora import AUDIO
 from sese.evaluation.pareto import read_evaluation
 from sese.evaluation.report import table
@@ -39,7 +41,7 @@ ROUNDS = 2000
 
 @dataclass(frozen=True)
 class Row:
-    """What a model reaches in one way: its scores by metric, each [clip], and what that takes."""
+    """Scores [clip] by metric of one way to run a model, and their cost."""
 
     model: str
     way: str
@@ -97,7 +99,7 @@ def _rows(
     classes: Path | None,
     times: dict[tuple[str, str], float],
 ) -> tuple[list[Row], list[list[str]]]:
-    """The rows of a model, and a line on its gate."""
+    """Return the rows of a model, and a line about its gate."""
     folder, name = Path(result["model"]), Path(result["model"]).name
     card = open_artefact(folder).card
     expert = card.levels[-1]
@@ -145,7 +147,7 @@ def _rows(
 
 
 def _gate(network: Any, files: list[str], test_set: Path) -> tuple[np.ndarray, float]:
-    """What the gate picks after each whole clip, and the share of frames at which its choice changes."""
+    """Return the choice of the gate after each whole clip, and the share of frames at which it changes."""
     chosen, changes = [], []
     for file in files:
         path = next(p for p in (test_set / "noisy").glob(f"{Path(file).stem}.*") if p.suffix in AUDIO)
@@ -161,6 +163,7 @@ def _gate(network: Any, files: list[str], test_set: Path) -> tuple[np.ndarray, f
 def _classes(
     files: list[str], manifest: dict[str, dict[str, str]], classes: Path | None, experts: int
 ) -> np.ndarray:
+    """Return the class of each clip."""
     about = [manifest[Path(file).stem] for file in files]
     known = {} if classes is None else read_classes(classes)
     kinds = sorted(set(known.values()))
@@ -171,12 +174,13 @@ def _classes(
 
 
 def _scores(result: dict[str, Any], level: str) -> dict[str, np.ndarray]:
+    """Return the scores [clip] of a level by metric."""
     rows = [row for row in result["files"] if row["level"] == level]
     return {metric: np.array([row[metric] for row in rows]) for metric in METRICS if metric in rows[0]}
 
 
 def _times(models: list[str], rounds: int) -> dict[tuple[str, str], float]:
-    """Median milliseconds of a frame by model and budget: its gate's choice, or its highest level."""
+    """Return median milliseconds per frame by model and budget: the gate, or the highest level."""
     keys, streams = [], []
     card: Card | None = None
     for model in models:
@@ -191,6 +195,7 @@ def _times(models: list[str], rounds: int) -> dict[tuple[str, str], float]:
 
 
 def _table(rows: list[Row], noisy: dict[str, np.ndarray]) -> list[str]:
+    """Return the table of all rows."""
     shown = [metric for metric in METRICS if all(metric in row.scores for row in rows)]
     cells = []
     for row in rows:
@@ -211,7 +216,7 @@ def _table(rows: list[Row], noisy: dict[str, np.ndarray]) -> list[str]:
 
 
 def _differences(rows: list[Row]) -> list[str]:
-    """SI-SDR of each way of the experts against each network alone, paired by clip."""
+    """Return a table of the SI-SDR of experts against each single network, paired by clip."""
     alone = [row for row in rows if row.way == "alone"]
     cells = []
     for row in rows:
@@ -220,7 +225,7 @@ def _differences(rows: list[Row]) -> list[str]:
         found = []
         for other in alone:
             gain = bootstrap_mean(row.scores["si_sdr"] - other.scores["si_sdr"])
-            found.append(f"{gain['mean']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})")
+            found.append(interval(gain))
         cells.append([row.model, row.way, *found])
     return table(["SI-SDR, dB, against", "", *(row.model for row in alone)], cells)
 

@@ -1,11 +1,12 @@
-"""Time of a frame at each level: the one file against a file for each level, streaming and in files.
+"""Measure the time of a frame at each level: one file for all levels against a file for each level.
 
     python benchmarks/frame_time.py MODEL_FOLDER [--rounds 100]
     python benchmarks/frame_time.py configs/demucs_slim.yaml model.router_channels=16   # untrained weights
 
-CPU time of one thread. All are timed within each round, in another order each time, so that a machine whose
-speed drifts slows all of them; the ratios are the figures to quote. A level's own file holds that level's
-slices alone and has no choice to make: what the one file takes longer is the price of switching.
+Times are CPU times of one thread, for streams and for files. All graphs are timed in each round, in random
+order, so that a machine whose speed drifts slows all of them; the ratios are the figures to quote. The file
+of a single level has only the weights of that level and no choice of levels. The extra time of the file for
+all levels is the price of level switching.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from graphs import bound, session, single
+from markdown_tables import heading
 from sese.export.folder import describe
 from sese.export.onnx import network_of, to_onnx
 from sese.export.parts import Parts
@@ -58,7 +60,7 @@ def main() -> None:
 
 
 def write(model: Enhancer, facts: dict[str, Any], folder: Path) -> dict[Any, Path]:
-    """Write the one file, under "all", and a file for each level and number of frames, under the two."""
+    """Write the file of all levels, named "all", and a file for each level and number of frames."""
     used = [level["utilization"] for level in facts["levels"]]
     paths: dict[Any, Path] = {"all": folder / "all.onnx"}
     onnx.save(to_onnx(model, facts, used), paths["all"])
@@ -75,7 +77,7 @@ def write(model: Enhancer, facts: dict[str, Any], folder: Path) -> dict[Any, Pat
 def table(
     model: Enhancer, facts: dict[str, Any], paths: dict[Any, Path], frames: int, rounds: int
 ) -> list[str]:
-    """Time what runs so many frames a call; lines of Markdown."""
+    """Return lines of a Markdown table of times, for a number of frames per call."""
     levels, top = facts["levels"], len(facts["levels"]) - 1
     cases: dict[Any, tuple[Any, float]] = {level: (level, 0.0) for level in range(len(levels))}
     if frames > 1:
@@ -90,10 +92,17 @@ def table(
             runs["own", case] = bound(session(paths[level, frames]), model, frames, level)
     ms = {key: 1000 * seconds / frames for key, seconds in in_turn(runs, rounds).items()}
     frame_ms = 1000 * model.hop_length / model.sample_rate
-    lines = [
-        "| level | MACs, share | time, share | one file, ms | own file, ms | overhead | operators | RTF |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    names = [
+        "level",
+        "MACs, share",
+        "time, share",
+        "one file, ms",
+        "own file, ms",
+        "overhead",
+        "operators",
+        "RTF",
     ]
+    lines = heading(names)
     for case, (level, budget) in cases.items():
         cells = [str(case), "", f"{ms['all', case] / ms['all', top]:.2f}", f"{ms['all', case]:.3f}", "", ""]
         if isinstance(case, int):
@@ -107,13 +116,13 @@ def table(
 
 
 def spread(levels: int, frames: int) -> NDArray[np.int64]:
-    """Levels that change from frame to frame, the cheap ones more often."""
+    """Return levels that change from frame to frame, low levels more often."""
     shares = np.arange(levels, 0, -1)
     return np.random.default_rng(0).choice(levels, frames, p=shares / shares.sum())
 
 
 def operators(path: Path, model: Enhancer, frames: int, level: Any, budget: float) -> int:
-    """Operators that one call runs, counted by ONNX Runtime's profiler."""
+    """Return the number of operators that one call runs, as counted by the profiler of ONNX Runtime."""
     options = session_options()
     options.enable_profiling, options.profile_file_prefix = True, str(path.parent / "profile")
     opened = session(path, options)

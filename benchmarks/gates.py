@@ -1,15 +1,17 @@
-"""Time of a frame with gates that leave channels out, against the same network without: when does it pay?
+"""Measure when gates save time: a frame with gates that leave channels out, against the network without
+gates.
 
     python benchmarks/gates.py [--sizes 128x256 512x1024] [--shares 0.1 0.25 0.5 1] [--rounds 100]
 
-Conv-FSENet with untrained weights, streaming, one frame a call, CPU time of one thread. Gates are forced to
-keep a share of the channels, others in each block. All graphs of a size are timed within each round, in
-another order each time; the figures are multiples of the dense network's time. Four ways to run a block:
+The network is Conv-FSENet with untrained weights, streaming, one frame per call; times are CPU times of one
+thread. Gates are forced to keep a share of the channels, different ones in each block. All graphs of a size
+are timed in each round, in random order. The figures are multiples of the time of the network without gates.
+There are four ways to run a block:
 
-- masks: everything is computed, and the closed channels multiplied by 0
-- gather: what the product does; the open channels' rows of the weights are copied together
-- gather of groups: the same with a gate for each of 16 groups of channels
-- If of groups: an `If` for each of 8 groups
+- masks: everything is computed, and the closed channels are multiplied by 0
+- gather: the exported form; the weights of the open channels are copied together
+- gather of groups: the same, with a gate for each of 16 groups of channels
+- If of groups: an `If` operator for each of 8 groups
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from graphs import bound, session, single
+from markdown_tables import heading
 from sese.export.gates import Gated, Way, activated, gather, open_gates
 from sese.export.graph import Scope
 from sese.export.level_graphs import LevelGraphs
@@ -38,7 +41,7 @@ GATE_CHANNELS = 8
 
 
 def masks(scope: Scope, names: Gated, sizes: Mapping[str, int]) -> str:
-    """Compute everything."""
+    """Compute all channels and multiply the closed ones by 0."""
     taps = scope.add("Squeeze", names.taps, scope.constant([1]))
     h = activated(scope, names, scope.add("Mul", names.windows, taps))
     mask = scope.add("Reshape", names.mask, scope.constant([-1]))
@@ -101,7 +104,7 @@ def main() -> None:
 
 
 def table(channels: int, hidden: int, shares: list[float], rounds: int, folder: Path) -> list[str]:
-    """Time the graphs of one size; lines of Markdown."""
+    """Time the graphs of one size and return lines of a Markdown table."""
     runs: dict[tuple[str, float], Callable[[], None]] = {}
     for units in (0, 16, 8):
         torch.manual_seed(0)
@@ -133,8 +136,7 @@ def table(channels: int, hidden: int, shares: list[float], rounds: int, folder: 
     lines = [
         f"{channels} channels, {hidden} hidden, dense {1000 * dense_s:.3f} ms a frame; {rounds} rounds",
         "",
-        f"| share kept | MACs | {' | '.join(WAYS)} |",
-        f"| --- | --- |{' --- |' * len(WAYS)}",
+        *heading(["share kept", "MACs", *WAYS]),
     ]
     for share in shares:
         macs = (static + share * (whole - static) + gates) / whole
@@ -144,7 +146,7 @@ def table(channels: int, hidden: int, shares: list[float], rounds: int, folder: 
 
 
 def keep(traced: onnx.GraphProto, share: float) -> None:
-    """Make a traced network's gates keep a share of their units, whatever they see."""
+    """Force the gates of a traced network to keep a share of their units, whatever their input."""
     rng = np.random.default_rng(0)
     for tensor in traced.initializer:
         if ".outward." not in tensor.name:

@@ -1,4 +1,4 @@
-"""Graphs of one level alone, and calls of graphs; used by the benchmarks here."""
+"""Graphs of a single level, and calls of graphs, for the other benchmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sese.runtime.artefact import session_options
 
 
 def single(model: Enhancer, parts: Parts, network: Levels | LevelGraphs, level: int) -> onnx.ModelProto:
-    """A graph of one level alone."""
+    """Return the graph of a single level."""
     inputs, outputs, _ = values_of(model, len(model.sites[0].shares))
     scope, made = Scope("level", Initializers(), {}), {name: name for name in inputs}
     made |= embed(scope, parts.features, made)
@@ -44,7 +44,7 @@ def single(model: Enhancer, parts: Parts, network: Levels | LevelGraphs, level: 
 def bound(
     opened: onnxruntime.InferenceSession, model: Enhancer, frames: int, level: Any, budget: float = 0.0
 ) -> Callable[[], None]:
-    """A call of a graph on arrays that are made once; the state does not move on."""
+    """Return a call of a graph on arrays that are allocated once; the state is not advanced."""
     binding = opened.io_binding()
     sizes = {"batch": 1, "frames": frames, "time": frames * model.hop_length}
     noise = 0.1 * np.random.default_rng(0).standard_normal(sizes["time"])
@@ -66,7 +66,7 @@ def bound(
 
 
 def session(path: Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
-    """A graph opened for one thread."""
+    """Open a graph for one thread."""
     return onnxruntime.InferenceSession(
         str(path), options or session_options(), providers=["CPUExecutionProvider"]
     )

@@ -1,9 +1,10 @@
-"""Time and size of a search for the nearest frames: packed bits in NumPy and faiss, and floats.
+"""Measure time and size of a search for the nearest frames: packed bits in NumPy and faiss, and floats.
 
     python benchmarks/hashing_time.py [--frames 20000] [--bits 25 50 100 200] [--bins 257]
 
-One query at a time, one thread, a random dictionary: time does not depend on it. `bits as floats` is how the
-ONNX file searches, `spectra` the search without a hash. Ways take turns in one run: quote the ratios.
+Queries run one at a time in one thread. The dictionary is random, since time does not depend on it. `bits as
+floats` is the search of the ONNX file, and `spectra` the search without a hash. Searches are timed in turn
+within one run, so the ratios are the figures to quote.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Search = Callable[[int], Any]
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=20_000)
     parser.add_argument("--bits", type=int, nargs="+", default=[25, 50, 100, 200])
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def measure(frames: int, bits: list[int], bins: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """A row for each way and number of bits: bytes that are searched, and microseconds a query."""
+    """Return a row for each search and number of bits: bytes searched, and microseconds per query."""
     generator = np.random.default_rng(0)
     codes = generator.integers(0, 256, (frames, -(-max(bits) // 8)), dtype=np.uint8)
     queries = generator.integers(0, 256, (QUERIES, codes.shape[1]), dtype=np.uint8)
@@ -68,13 +69,13 @@ def measure(frames: int, bits: list[int], bins: int, rounds: int = ROUNDS) -> li
 
 
 def search_all(search: Search) -> None:
-    """Ask all queries, one by one."""
+    """Run all queries, one by one."""
     for query in range(QUERIES):
         search(query)
 
 
 def in_onnx(dictionary: np.ndarray, queries: np.ndarray) -> Search:
-    """Neighbours by the largest products, in ONNX Runtime."""
+    """Return a search for the largest products in ONNX Runtime."""
     nodes = [
         helper.make_node("MatMul", ["query", "dictionary"], ["alike"]),
         helper.make_node("TopK", ["alike", "count"], ["best", "nearest"], axis=1),
@@ -94,7 +95,7 @@ def in_onnx(dictionary: np.ndarray, queries: np.ndarray) -> Search:
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
-    """Sizes and times as Markdown, with ratios to the search by spectra."""
+    """Return sizes and times as a Markdown table, with ratios to the search of spectra."""
     whole = rows[0]
     cells = [
         [

@@ -1,10 +1,10 @@
-"""Streams that run for long, and many at a time: memory, delay, values and speed from hour to hour.
+"""Test long streams and many streams at a time: memory, delay, values and speed from hour to hour.
 
-    python benchmarks/long_streams.py day --hours 24       # one: speech, hiss, tones, silence, denormals
-    python benchmarks/long_streams.py crowd --streams 100  # bursts and stalls from four threads
-    python benchmarks/long_streams.py dial --minutes 60    # a caller turns the budget at random: clicks?
+    python benchmarks/long_streams.py day --hours 24       # one stream: speech, hiss, tones, silence,
+    denormals python benchmarks/long_streams.py crowd --streams 100  # bursts and stalls from four threads
+    python benchmarks/long_streams.py dial --minutes 60    # random changes of the budget: clicks?
 
-Faster than real time. Prints a table, and exits with 1 where something is not as it should be.
+The tests run faster than real time. They print a table and exit with 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ import soundfile
 from numpy.typing import NDArray
 
 import sese
+from markdown_tables import heading
+from resident_memory import resident_kb
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "playground.wav"
 RATE = 16000
 
 
 def main() -> int:
-    """Run one of the trials."""
+    """Run one of the tests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trial", choices=("day", "crowd", "dial"))
     parser.add_argument("--model")
@@ -44,7 +46,7 @@ def main() -> int:
 
 
 def day(options: argparse.Namespace) -> list[str]:
-    """One stream for a day."""
+    """Run one stream for a day, and return what failed."""
     problems: list[str] = []
     rate = options.rate
     stream = sese.load(options.model, budget="auto").stream(rate)
@@ -52,8 +54,8 @@ def day(options: argparse.Namespace) -> list[str]:
     fed = given = 0
     speeds: list[float] = []
     sizes: list[float] = []
-    print("| hour | resident, MB | samples behind | real-time factor | utilization |")
-    print("| --- | --- | --- | --- | --- |")
+    names = ["hour", "resident, MB", "samples behind", "real-time factor", "utilization"]
+    print("\n".join(heading(names)))
     blocks = 12  # a table's row each
     for _ in range(blocks):
         begun, seconds, before = time.process_time(), options.hours * 3600 / blocks, fed
@@ -65,7 +67,7 @@ def day(options: argparse.Namespace) -> list[str]:
             if fed - given > stream.latency_samples:
                 problems.append(f"{fed - given} samples behind in hour {fed / rate / 3600:.2f}")
         speeds.append((time.process_time() - begun) * rate / (fed - before))
-        sizes.append(resident())
+        sizes.append(resident_kb() * 1024 / 1e6)
         behind, used = fed - given, float(stream.trace.mean())
         print(
             f"| {fed / rate / 3600:.1f} | {sizes[-1]:.0f} | {behind} | {speeds[-1]:.4f} | {used:.2f} |",
@@ -95,7 +97,7 @@ def day(options: argparse.Namespace) -> list[str]:
 
 
 def weather(rng: np.random.Generator, seconds: float, rate: int) -> Iterator[NDArray[np.float32]]:
-    """Chunks of 10 to 400 ms, for so long: minutes of speech, hiss, a tone, silence, denormals."""
+    """Yield chunks of 10 to 400 ms: minutes of speech, hiss, a tone, silence and denormals in turn."""
     speech = soundfile.read(EXAMPLE, dtype="float32")[0]
     left = round(seconds * rate)
     while left > 0:
@@ -119,7 +121,7 @@ def weather(rng: np.random.Generator, seconds: float, rate: int) -> Iterator[NDA
 
 
 def silence_factor(model: str | None) -> tuple[float, float]:
-    """Time that silence and denormals take, after speech, as multiples of speech's."""
+    """Return the time of silence and of denormals that follow speech, as multiples of the time of speech."""
     speech = soundfile.read(EXAMPLE, dtype="float32")[0][: 8 * RATE]
     times = []
     for signal in (speech, np.zeros_like(speech), np.full_like(speech, 1e-41)):
@@ -135,7 +137,7 @@ def silence_factor(model: str | None) -> tuple[float, float]:
 
 
 def crowd(options: argparse.Namespace) -> list[str]:
-    """Many streams on one model, each fed in bursts from one of four threads."""
+    """Run many streams of one model, each fed in bursts from one of four threads, and return what failed."""
     enhancer = sese.load(options.model, budget=0.3)
     speech = soundfile.read(EXAMPLE, dtype="float32")[0]
     rng = np.random.default_rng(options.seed)
@@ -181,10 +183,11 @@ def crowd(options: argparse.Namespace) -> list[str]:
 
 
 def dial(options: argparse.Namespace) -> list[str]:
-    """A caller turns the budget at random. A click is a corner where frames meet, so these are measured.
+    """Change the budget of a stream at random, and return what failed.
 
-    After each turn, the second difference across the border of two frames is set against that of the level's
-    own steady stream. As a control the levels' streams are cut together at the same turns, which has corners.
+    A click is a corner at the border of two frames. After each change, the second difference at that border
+    is compared with that of the stream that stays at the same level. As a control, the streams of the levels
+    are cut together at the same changes, which has corners.
     """
     enhancer = sese.load(options.model)
     budgets = [f"fixed:{level.utilization:g}" for level in enhancer.card.levels]
@@ -221,12 +224,6 @@ def dial(options: argparse.Namespace) -> list[str]:
         f"{own:.3f} turned, {cut:.3f} cut together"
     )
     return [f"corners are {own:.2f} times as sharp"] if own > 1.04 or own >= cut else []
-
-
-def resident() -> float:
-    """Memory of this process, in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
 
 
 if __name__ == "__main__":

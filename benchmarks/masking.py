@@ -1,10 +1,11 @@
-"""Bitwise networks and hashes on unseen speech and noise: SDR, SI-SDR and PESQ.
+"""Score bitwise networks and hashes on unseen speech and noise: SDR, SI-SDR and PESQ.
 
     python benchmarks/masking.py runs/gru runs/boosted_hashing ... --data noisy-set -o report [--limit 120]
 
-Scores each run's `best/` at every level beside the noisy input, and with --controls the dictionaries of
-hashes searched without a hash. Prints means, and differences from the noisy input (or the row that --against
-names) with bootstrap intervals, paired by file. Scores are kept in OUT/scores.json.
+The `best/` of each run is scored at every level, beside the noisy input. With --controls, the dictionaries of
+hashes are also searched without a hash. The output is a table of means, and of differences from the noisy
+input or from the row named by --against, paired by file, with bootstrap intervals. Scores are stored in
+OUT/scores.json.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from markdown_tables import interval
 from sese.evaluation.metrics import pesq_wb, sdr, si_sdr
 from sese.evaluation.pairs import SAMPLE_RATE, find_pairs, read_pair
 from sese.evaluation.summary import bootstrap_mean
@@ -49,7 +51,7 @@ Scores = dict[str, dict[str, list[float]]]
 
 
 def main() -> None:
-    """Score what is not scored yet, and print tables."""
+    """Compute the missing scores and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--data", type=Path, required=True)
@@ -81,7 +83,7 @@ def main() -> None:
 
 
 def score_run(run: Path, pairs: Sequence[tuple[NDArray, NDArray]], controls: bool) -> Scores:
-    """Scores of a run at each of its levels, cheapest first; of hashes, with the controls if asked for."""
+    """Return the scores of a run at each level, lowest first, and of the controls of hashes if wanted."""
     model = checkpoint.load(run / "best")
     ways: dict[str, Enhance] = {}
     for level, plan in enumerate(level_plans(model)):
@@ -101,10 +103,11 @@ def score_run(run: Path, pairs: Sequence[tuple[NDArray, NDArray]], controls: boo
 
 
 def nearest_frames(run: Path, model: Enhancer) -> dict[str, Enhance]:
-    """Enhancement by the frames of a run's dictionary that are nearest without a hash.
+    """Return enhancement by the nearest frames of the dictionary of a run, found without a hash.
 
-    `spectra`: by the cosine of their spectra; `centred`: of spectra less their mean; `true masks`: by how
-    many bins of the ideal masks agree, which needs the clean speech: no search can do better.
+    `spectra`: by the cosine of the spectra. `centred`: by the cosine of the spectra minus their mean. `true
+    masks`: by the number of equal bins of the ideal masks, which needs the clean speech; no search can do
+    better.
     """
     config = read(run / RESOLVED)
     mixtures = MixtureData(config)
@@ -139,18 +142,18 @@ def nearest_frames(run: Path, model: Enhancer) -> dict[str, Enhance]:
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:
-    """Rows at a norm of 1."""
+    """Return rows scaled to a norm of 1."""
     return torch.nn.functional.normalize(x, dim=1)
 
 
 def score(pairs: Sequence[tuple[NDArray, NDArray]], enhance: Enhance) -> dict[str, list[float]]:
-    """Every metric of every file."""
+    """Return all metrics of each file."""
     made = [(clean, enhance(noisy, clean)) for clean, noisy in pairs]
     return {name: [metric(*pair) for pair in made] for name, metric in METRICS.items()}
 
 
 def as_table(scores: Scores, against: str = NOISY) -> str:
-    """Means, and differences from one of the rows, with intervals."""
+    """Return a table of means, and of differences from one of the rows, with intervals."""
     names = [column for name in METRICS for column in (name, f"over {against}")]
     lines = [f"| | {' | '.join(names)} |", f"|{' --- |' * (len(names) + 1)}"]
     for name, values in scores.items():
@@ -163,7 +166,7 @@ def as_table(scores: Scores, against: str = NOISY) -> str:
 
 
 def only(scores: Scores, chosen: Sequence[bool]) -> Scores:
-    """The scores of some of the files."""
+    """Return the scores of some of the files."""
     return {
         name: {
             metric: [v for v, take in zip(column, chosen, strict=True) if take]
@@ -174,10 +177,8 @@ def only(scores: Scores, chosen: Sequence[bool]) -> Scores:
 
 
 def difference(values: dict[str, list[float]], others: dict[str, list[float]], metric: str) -> str:
-    """Mean difference with its interval, paired by file."""
-    mean = bootstrap_mean(np.subtract(values[metric], others[metric]))
-    digits = DIGITS[metric]
-    return f"{mean['mean']:+.{digits}f} ({mean['low']:+.{digits}f} to {mean['high']:+.{digits}f})"
+    """Return a mean difference with its interval, paired by file."""
+    return interval(bootstrap_mean(np.subtract(values[metric], others[metric])), DIGITS[metric])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The tables and the figure of docs/systems/mixed_precision_gru.md, from folders of `sese compress --search`.
+"""Print the tables and draw the figure of docs/systems/mixed_precision_gru.md.
 
-python benchmarks/mixed_precision.py FOLDER... -o figure.png > tables.md
+    python benchmarks/mixed_precision.py FOLDER... -o figure.png > tables.md
+
+Each FOLDER is written by `sese compress --search`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from markdown_tables import heading, interval
 from sese.compression.layers import GRU_WEIGHTS
 
 KINDS = {
@@ -29,7 +32,7 @@ KINDS = {
 
 
 def main() -> None:
-    """Print the tables, draw the figure."""
+    """Print the tables and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--output", "-o", type=Path, required=True)
@@ -42,17 +45,14 @@ def main() -> None:
 
 
 def smallest(rows: Sequence[Any], most: float) -> Any:
-    """The smallest file whose error is at most this."""
+    """Return the smallest file whose error is at most `error`."""
     return min((row for row in rows if row["error"] <= most), key=lambda row: row["bytes"])
 
 
 def sizes(studies: Sequence[tuple[Path, Any]]) -> str:
-    """Of each task, the smallest network of one width and the smallest mixed one that lose as little."""
-    lines = [
-        "| task | may lose | one width, bytes | narrow weights | mixed | than 8 bits | than one width |"
-        " than narrow weights |"
-    ]
-    lines.append("| --- " * 8 + "|")
+    """Return a table of the smallest networks of one width and of mixed widths with equal loss, by task."""
+    names = ["task", "may lose", "one width, bytes", "narrow weights", "mixed"]
+    lines = heading([*names, "than 8 bits", "than one width", "than narrow weights"])
     for folder, result in studies:
         single = [row for row in result["networks"] if row["name"].endswith("-bit")]
         narrow = [row for row in result["networks"] if row["name"].endswith("s8")]
@@ -73,12 +73,11 @@ SHOWN = ("8-bit", "6-bit", "4-bit", "w4s8", "w3s8", "w2s8", "near", "small", "ne
 
 
 def scores(studies: Sequence[tuple[Path, Any]]) -> str:
-    """Of networks on other clips: means of 8 bits, then differences from them with intervals."""
+    """Return a table of scores on other clips: means of 8 bits, and differences from them with intervals."""
     columns = dict.fromkeys(
         column for _, result in studies for row in result["networks"] for column in row.get("test", {})
     )
-    lines = [f"| task | network | bytes | of 8 bits | {' | '.join(columns)} |"]
-    lines.append("| --- " * (4 + len(columns)) + "|")
+    lines = heading(["task", "network", "bytes", "of 8 bits", *columns])
     for folder, result in studies:
         for row in result["networks"]:
             if row["name"] not in SHOWN or "test" not in row:
@@ -90,15 +89,14 @@ def scores(studies: Sequence[tuple[Path, Any]]) -> str:
                 elif row["name"] == "8-bit":
                     cells.append(f"{row['test'][column]['mean']:.3f}")
                 else:
-                    change = row["against_8_bit"][column]
-                    cells.append(f"{change['mean']:+.3f} ({change['low']:+.3f} to {change['high']:+.3f})")
+                    cells.append(interval(row["against_8_bit"][column], 3))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def genomes(studies: Sequence[tuple[Path, Any]]) -> str:
-    """Mean bits of each kind of gene in the picks."""
-    lines = ["| bits, mean | " + " | ".join(KINDS) + " |", "| --- " * (1 + len(KINDS)) + "|"]
+    """Return a table of the mean bits of each kind of gene in the picks."""
+    lines = heading(["bits, mean", *KINDS])
     for folder, result in studies:
         for row in result["networks"]:
             if row["name"] not in ("near", "small"):
@@ -112,7 +110,7 @@ def genomes(studies: Sequence[tuple[Path, Any]]) -> str:
 
 
 def figure(studies: Sequence[tuple[Path, Any]]) -> bytes:
-    """A panel for each study, as a PNG."""
+    """Draw a panel for each study and write it as PNG."""
     from matplotlib.figure import Figure
 
     from sese.compression.study import draw

@@ -1,26 +1,28 @@
-"""Streaming networks of others, the peers of benchmarks/standing.py: ONNX files that compute a frame a call.
+"""Streaming networks of other authors, for benchmarks/standing.py: ONNX files that compute one frame per
+call.
 
-A peer is named on the command line as NAME=PATH.onnx, with options behind the path:
+A peer is given on the command line as NAME=PATH.onnx, with options behind the path:
 
     GTCRN=gtcrn_simple.onnx
     UL-UNAS=ulunas_stream_simple.onnx,n_fft=512,hop_length=256,window=hann
     FastEnhancer=fastenhancer_s.onnx
 
-Its first input and first output are the signal at 16 kHz, float32. All other inputs are states, which begin
-as zeros; all other outputs are the next states, in the order of the inputs. Two interfaces are told apart by
-the shape of the signal:
+The first input and the first output are the signal at 16 kHz, float32. All other inputs are states, which
+begin as zeros. All other outputs are the next states, in the order of the inputs. The shape of the signal
+tells which of two interfaces the file has:
 
     spectrum   (1, n_fft / 2 + 1, 1, 2) in and out: real and imaginary parts of one frame
-    audio      (1, samples) in, (1, hop_length) out: the input is the new hop, behind earlier samples where
-               it is longer than the hop
+    audio      (1, samples) in, (1, hop_length) out: the input is the new hop, after earlier samples if it is
+               longer than the hop
 
-Options of a spectrum: `n_fft` (read from the shape), `hop_length` (half of it) and `window`, `hann_sqrt` (the
-default) or `hann`, for analysis and synthesis; what overlaps is divided by the sum of the squared windows.
-Where the file's metadata has these names (and `window_type`), those are the defaults. Transforms are done
-here, in NumPy, and are part of the peer's time.
+Options of a spectrum are `n_fft` (default: from the shape), `hop_length` (default: half of it) and `window`,
+`hann_sqrt` (default) or `hann`, for analysis and synthesis. The overlapping frames are divided by the sum of
+the squared windows. If the metadata of the file has these names (or `window_type`), those are the defaults.
+Transforms are computed in NumPy and count as time of the peer.
 
-Every peer's output is late. `delay`, in samples, is where the output correlates most with noisy speech that
-went in; the option `delay` sets it instead. Audio that is scored is moved back by it.
+The output of each peer is delayed. `delay`, in samples, is the lag with the highest correlation of the output
+with noisy speech at the input, unless the option `delay` sets it. Audio is moved back by it before it is
+scored.
 """
 
 from __future__ import annotations
@@ -54,12 +56,12 @@ FORM = "give NAME=PATH.onnx, with options behind it such as ,n_fft=512,hop_lengt
 
 @dataclass(frozen=True)
 class Peer:
-    """A file and how it is run.
+    """A file and its interface.
 
     Attributes:
-        size: samples that a frame sees: n_fft of a spectrum, the input's length of audio.
-        window: of a spectrum, one of `WINDOWS`; empty for audio.
-        delay: samples by which the output is late.
+        size: Samples of a frame: n_fft of a spectrum, or the length of the input of audio.
+        window: Window of a spectrum, one of `WINDOWS`; empty for audio.
+        delay: Delay of the output in samples.
     """
 
     name: str
@@ -71,15 +73,15 @@ class Peer:
 
     @property
     def latency_ms(self) -> float:
-        """A hop and the delay."""
+        """Return the length of a hop plus the delay, in milliseconds."""
         return 1000 * (self.hop_length + self.delay) / SAMPLE_RATE
 
 
 def read_peer(text: str) -> Peer:
-    """Open the peer that a command line names, and measure its delay where it is not given.
+    """Open the peer given on a command line, and measure its delay unless it is given.
 
     Raises:
-        InputError: the text, an option or the file is of no use.
+        InputError: The text, an option or the file cannot be used.
     """
     name, equals, rest = text.partition("=")
     path, *words = rest.split(",")
@@ -102,7 +104,7 @@ def read_peer(text: str) -> Peer:
 def _peer(
     name: str, path: str, session: onnxruntime.InferenceSession, asked: dict[str, int], window: str
 ) -> Peer:
-    """Interface of a peer, read from its shapes, its metadata and the options given for it."""
+    """Return the interface of a peer, from its shapes, its metadata and the options."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shapes = [[_shape(each) for each in side] for side in (inputs, outputs)]
     for each in (*inputs, *outputs):
@@ -133,6 +135,7 @@ def _spectral_peer(
     asked: dict[str, int],
     window: str,
 ) -> Peer:
+    """Return the interface of a peer whose signal is a spectrum."""
     metadata = session.get_modelmeta().custom_metadata_map
     told = {key: int(metadata[key]) for key in OPTIONS[:2] if metadata.get(key, "").isdecimal()} | asked
     size = told.get("n_fft", 2 * (bins - 1))
@@ -151,7 +154,7 @@ def _spectral_peer(
 
 
 def unusable(path: str, what: str) -> InputError:
-    """The error that names the file, what is wrong with it, and what it must be."""
+    """Return the error that names the file, what is wrong with it, and what is needed."""
     return InputError(
         f"{path} is no streaming network that can be compared: {what}; it must take a spectrum"
         " (1, bins, 1, 2) or audio (1, samples) first, then float states that come out in the same order"
@@ -159,7 +162,7 @@ def unusable(path: str, what: str) -> InputError:
 
 
 class Stream:
-    """A signal on its way through a peer, in frames of a hop."""
+    """Enhance a signal with a peer, hop by hop."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer, self.session = peer, _session(peer.path)
@@ -173,13 +176,13 @@ class Stream:
         self.reset()
 
     def reset(self) -> None:
-        """Begin a new signal."""
+        """Start a new signal."""
         self.heard = np.zeros(self.peer.size, np.float32)
         self.tail = np.zeros(self.peer.size, np.float32)
         self.states = dict(self.fresh)
 
     def feed(self, frame: Audio) -> Audio:
-        """The next hop of the output for the next hop [time] of the input."""
+        """Return the next hop of the output for the next hop [time] of the input."""
         hop = self.peer.hop_length
         self.heard = np.concatenate([self.heard[hop:], frame])
         if not self.peer.window:
@@ -203,20 +206,20 @@ class Stream:
 
 
 class Enhancer:
-    """An enhancer for `sese.evaluation.suite.evaluate`; a fresh stream for every signal."""
+    """Enhance whole signals with a peer, as `sese.evaluation.suite.evaluate` needs it."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer, self.through = peer, Stream(peer)
 
     def enhance(self, audio: NDArray[Any], sample_rate: int) -> Audio:
-        """Enhance `audio` [time] at 16 kHz, aligned with it to the sample."""
+        """Enhance `audio` [time] at 16 kHz; the output is aligned to the sample."""
         if sample_rate != SAMPLE_RATE:
             raise InputError(f"peer {self.peer.name}: got {sample_rate} Hz; it hears {SAMPLE_RATE} Hz")
         return _late(self.through, np.asarray(audio, np.float32), self.peer.delay)[self.peer.delay :]
 
 
 def _late(stream: Stream, audio: Audio, more: int) -> Audio:
-    """The output for `audio` [time] and `more` samples of silence behind it, late by the delay."""
+    """Return the output for `audio` [time] and `more` samples of silence after it, with its delay."""
     hop = stream.peer.hop_length
     frames = -(-(len(audio) + more) // hop)
     padded = np.zeros(frames * hop, np.float32)
@@ -227,10 +230,10 @@ def _late(stream: Stream, audio: Audio, more: int) -> Audio:
 
 
 def measured_delay(peer: Peer) -> int:
-    """Samples by which the output is late: where it correlates most with noisy speech that went in.
+    """Return the delay in samples: the lag with the highest correlation with noisy speech at the input.
 
     Raises:
-        InputError: the output is silent or not finite.
+        InputError: The output is silent or not finite.
     """
     speech = timing.noisy_speech(SAMPLE_RATE)
     made = _late(Stream(peer), speech, LONGEST_DELAY)
@@ -242,7 +245,7 @@ def measured_delay(peer: Peer) -> int:
 
 
 def timer(peer: Peer) -> Callable[[], dict[str, dict[str, float]]]:
-    """Times a peer in the same way as `standing_times.Timer` times a model; files run frame by frame."""
+    """Return a function that times a peer as `standing_times.Timer` times a model; files run by frame."""
     stream, speech = Stream(peer), timing.noisy_speech(SAMPLE_RATE)
     audio = np.resize(speech, timing.FILE_SECONDS * SAMPLE_RATE)
 
@@ -263,10 +266,10 @@ def timer(peer: Peer) -> Callable[[], dict[str, dict[str, float]]]:
 
 
 def reference_of(asked: str | None, others: Sequence[str]) -> str:
-    """Return the name of the system whose time the shares are of: by default the first; empty for none.
+    """Return the name of the system that times are relative to, by default the first; empty for none.
 
     Raises:
-        InputError: there is no such system among the others.
+        InputError: No system has this name.
     """
     if asked is None:
         return others[0] if others else ""
@@ -277,7 +280,7 @@ def reference_of(asked: str | None, others: Sequence[str]) -> str:
 
 
 def facts(peer: Peer) -> dict[str, Any]:
-    """Return the facts about the peer for the report. Its MACs are unknown."""
+    """Return the facts about a peer for the report. Its MACs are unknown."""
     return {
         "file": Path(peer.path).name,
         "interface": "spectrum" if peer.window else "audio",
@@ -292,7 +295,7 @@ def facts(peer: Peer) -> dict[str, Any]:
 
 
 def parameters(peer: Peer) -> int:
-    """Floats that the file holds; matrices of transforms and filter banks are among them."""
+    """Return the number of floats in the file, including matrices of transforms and filter banks."""
     import onnx
 
     graph = onnx.load(peer.path).graph
@@ -301,13 +304,13 @@ def parameters(peer: Peer) -> int:
 
 
 def _window(peer: Peer) -> Audio:
-    """Periodic window [n_fft]."""
+    """Return a periodic window [n_fft]."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(peer.size) / peer.size)
     return (np.sqrt(hann) if peer.window == "hann_sqrt" else hann).astype(np.float32)
 
 
 def _overlap(peer: Peer) -> NDArray[np.float64]:
-    """Sum of the squared windows over each sample of a hop: [hop]."""
+    """Return the sum of the squared windows over each sample of a hop: [hop]."""
     size = -(-peer.size // peer.hop_length) * peer.hop_length
     squared = np.zeros(size)
     squared[: peer.size] = _window(peer).astype(np.float64) ** 2
@@ -315,16 +318,16 @@ def _overlap(peer: Peer) -> NDArray[np.float64]:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    """Shape of an input or output; axes of an open size are 1."""
+    """Return the shape of an input or output, with 1 for axes of open size."""
     return tuple(size if isinstance(size, int) else 1 for size in value.shape)
 
 
 @cache
 def _session(path: str) -> onnxruntime.InferenceSession:
-    """A session of one thread, with the options that models of sese have.
+    """Open a session of one thread, with the options of the models of sese.
 
     Raises:
-        InputError: there is no such file, or it is no ONNX file.
+        InputError: There is no such file, or it is not an ONNX file.
     """
     try:
         check_file(Path(path))

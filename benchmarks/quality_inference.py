@@ -1,10 +1,11 @@
-"""What binary activation maps save: memory and time of one clip, beside the float network in ONNX Runtime.
+"""Measure what binary activation maps save: memory and time of one clip, against the float network in ONNX
+Runtime.
 
     python benchmarks/quality_inference.py
 
-Weights are random: neither depends on them. Memory is the growth of the peak of the resident set, in a new
-process with its libraries loaded, from before the model is opened to after three clips; time the median of
-CPU time, one thread. The C kernel needs gcc.
+Weights are random, since neither memory nor time depends on them. Memory is the growth of the peak of the
+resident set in a new process with its libraries loaded, from before the model is opened until after three
+clips. Time is the median of CPU times of one thread. The C kernel needs gcc.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resident_memory import resident_kb
 from sese.evaluation.dnsmos_network import open_session
 from sese.predictor import packed
 from sese.predictor.design import Design
@@ -35,7 +37,7 @@ ROUNDS = 25
 
 
 def main() -> None:
-    """Measure every way in a process of its own and print a table."""
+    """Measure each implementation in a process of its own and print a table."""
     print("| sizes | inference | file, kB | growth of the resident set, MB | ms a clip |")
     print("| --- | --- | ---: | ---: | ---: |")
     for name, design in SIZES.items():
@@ -60,7 +62,7 @@ def main() -> None:
 
 
 def write(design: Design, folder: Path) -> dict[str, Path]:
-    """The float network and the packed one, as files."""
+    """Write the files of the float network and of the packed network."""
     import dataclasses
     import logging
 
@@ -83,27 +85,27 @@ def write(design: Design, folder: Path) -> dict[str, Path]:
 
 
 def with_onnx_runtime(file: Path) -> Callable[[np.ndarray], float]:
-    """One thread."""
+    """Return a function that runs the float network in one thread."""
     session = open_session(file)
     (name,) = (each.name for each in session.get_inputs())
     return lambda mel: float(session.run(None, {name: mel[None]})[0][0])
 
 
 def with_numpy(file: Path) -> Callable[[np.ndarray], float]:
-    """What the package runs."""
+    """Return a function that runs the packed network as the package does."""
     small = packed.load(file)
     return lambda mel: packed.predict(small, mel)
 
 
 def with_kernel(file: Path) -> Callable[[np.ndarray], float]:
-    """The same, its convolutions behind the first compiled for this machine."""
+    """Return the same function with all convolutions but the first compiled for this machine."""
     library = compiled(file.with_name("kernel.so"))
     packed._convolve = lambda *arguments: convolved(library, *arguments)
     return with_numpy(file)
 
 
 def compiled(target: Path) -> ctypes.CDLL:
-    """The kernel as a library at `target`."""
+    """Compile the kernel to a library at `target` and return it."""
     subprocess.run(["gcc", "-O3", "-march=native", "-shared", "-fPIC", KERNEL, "-o", target], check=True)
     return ctypes.CDLL(str(target))
 
@@ -111,7 +113,7 @@ def compiled(target: Path) -> ctypes.CDLL:
 def convolved(
     library: ctypes.CDLL, cells: np.ndarray, channels: int, planes: np.ndarray, thresholds: np.ndarray
 ) -> np.ndarray:
-    """As `sese.predictor.packed._convolve`, where channels fill whole bytes."""
+    """Compute the same as `sese.predictor.packed._convolve`, for channels that fill whole bytes."""
     bands, frames, size = cells.shape
     made = np.empty((bands // 2, frames // 2, len(thresholds) // 8), np.uint8)
     cells = np.ascontiguousarray(cells)
@@ -136,32 +138,24 @@ WAYS: dict[str, tuple[str, Callable[[Path], Callable[[np.ndarray], float]]]] = {
 
 
 def measure(way: str, file: Path, bands: int, frames: int) -> dict[str, float]:
-    """In this process: `grown_mb` and `ms`."""
+    """Measure an implementation in this process: `grown_mb` and `ms`."""
     import onnxruntime  # noqa: F401  loaded before memory is counted
 
     mel = np.random.default_rng(0).normal(-4, 4, (bands, frames)).astype(np.float32)
     if way == "packed bits, C":
         compiled(file.with_name("kernel.so"))
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak
-    before = resident("VmRSS")
+    before = resident_kb()
     predict = WAYS[way][1](file)
     for _ in range(3):
         predict(mel)
-    grown = resident("VmHWM") - before
+    grown = resident_kb("VmHWM") - before
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()
         predict(mel)
         times.append(time.process_time() - start)
     return {"grown_mb": grown / 1e3, "ms": 1e3 * statistics.median(times)}
-
-
-def resident(word: str) -> float:
-    """Of this process, in kB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(word + ":"):
-            return float(line.split()[1])
-    raise RuntimeError(f"/proc/self/status has no {word}")
 
 
 if __name__ == "__main__":

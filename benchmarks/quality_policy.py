@@ -1,11 +1,12 @@
-"""Does a predicted quality tell which clips gain from a higher level of a model?
+"""Test whether a predicted quality tells which clips gain from a higher level of a model.
 
     python benchmarks/quality_policy.py RUN -o REPORT [--predictor predictor.npz]
 
-On mixtures of the run's validation speakers and noises: PESQ of every level of the run's first model, and
-what the predictor says of the mixture and of the lowest level's output. A policy picks for each clip the
-lowest or the highest level by a threshold on one of these; it is compared, at the same mean compute, with
-picking the same share of clips at random, by the true SNR, and by the true gain (the best that is possible).
+The clips are mixtures of the validation speakers and noises of the run. Measured are the PESQ of every level
+of the first model of the run, and the predictions for the mixture and for the output of the lowest level. A
+policy chooses the lowest or the highest level of each clip by a threshold on one of these. At the same mean
+compute, it is compared with a random choice of equally many clips, with a choice by the true SNR, and with
+the best possible choice, by the true gain.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from markdown_tables import interval as interval_text
 from sese.evaluation import plots, report
 from sese.evaluation.summary import bootstrap_mean
 from sese.predictor import packed
@@ -34,39 +36,42 @@ RESAMPLES, SEED = 2000, 0
 
 @dataclass(frozen=True, eq=False)
 class AtEveryLevel(Mixtures):
-    """Clip i is version i % versions of mixture i // versions: as it is, then at each level."""
+    """Mixtures at every level.
+
+    Clip i is version i % versions of mixture i // versions; version 0 is the mixture itself.
+    """
 
     @property
     def versions(self) -> int:
-        """Of a mixture."""
+        """Number of versions of a mixture."""
         return 1 + len(levels_of(self.data.models[:1]))
 
     def key(self) -> str:
-        """Told apart from the clips of a training."""
+        """Return a hash that differs from that of the clips of a training."""
         return "levels-" + super().key()
 
     def open(self) -> Make:
-        """Opens the model."""
+        """Open the model and return a function that computes a clip."""
         mixer, levels, rate = self.mixer(), levels_of(self.data.models[:1]), self.mix.sample_rate
 
         def make(index: int) -> tuple[NDArray[np.int16], Row]:
             number, version = divmod(index, 1 + len(levels))
-            mixture, plan = mixer([number]), mixer.sampler(number)
+            mixture, spec = mixer([number]), mixer.sampler(number)
             noisy, clean = mixture.noisy[0, 0].numpy(), mixture.clean[0, 0].numpy()
             audio = noisy
             if version:
                 model, budget = levels[version - 1]
                 audio = model.enhance(noisy, rate, budget=budget)
             samples, score = scored(clean, audio, rate)
-            speaker = int(self.banks.speech.groups[plan.speech[0][0]])
+            speaker = int(self.banks.speech.groups[spec.speech[0][0]])
             made = ENHANCED if version else MIXTURE
-            return samples, (score, float(mixture.snr_db[0]), speaker, plan.noise[0][0], made)
+            return samples, (score, float(mixture.snr_db[0]), speaker, spec.noise[0][0], made)
 
         return make
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("-o", "--out-dir", type=Path, required=True)
@@ -107,12 +112,12 @@ def main() -> None:
 
 
 def measure(pesq: NDArray, snr_db: NDArray, speakers: NDArray, says: NDArray) -> dict[str, Any]:
-    """Correlations with the gain, and policies.
+    """Compute correlations with the gain, and the results of policies.
 
     Args:
-        pesq: [mixture, version], the noisy side first.
-        snr_db, speakers: [mixture].
-        says: predictions [mixture, (noisy, lowest level)].
+        pesq: PESQ [mixture, version]; the first version is the mixture itself.
+        snr_db, speakers: SNR in dB and speaker of each mixture, [mixture].
+        says: Predictions [mixture, (mixture itself, lowest level)].
     """
     gain = pesq[:, -1] - pesq[:, 1]
     evidence = {
@@ -146,7 +151,7 @@ def measure(pesq: NDArray, snr_db: NDArray, speakers: NDArray, says: NDArray) ->
 
 
 def interval(values: NDArray, gain: NDArray, speakers: NDArray) -> dict[str, float]:
-    """Spearman's correlation with its 95% bootstrap interval over speakers."""
+    """Return the rank correlation of Spearman with its 95% bootstrap interval over speakers."""
     members = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
     generator = np.random.default_rng(SEED)
 
@@ -162,17 +167,14 @@ def interval(values: NDArray, gain: NDArray, speakers: NDArray) -> dict[str, flo
 
 
 def to_markdown(result: dict[str, Any]) -> str:
-    """What each evidence is worth."""
-
-    def cell(value: dict[str, float], name: str) -> str:
-        return f"{value[name]:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
+    """Return a table of the value of each evidence."""
 
     header = ["evidence", "Spearman with the gain", *(f"gain kept at {share:.0%}" for share in SHARES)]
     rows = [
         [
             row["evidence"],
-            cell(row["spearman"], "value"),
-            *(cell(row[f"{share:g}"], "mean") for share in SHARES),
+            interval_text(row["spearman"] | {"mean": row["spearman"]["value"]}, 3),
+            *(interval_text(row[f"{share:g}"], 3) for share in SHARES),
         ]
         for row in result["rows"]
     ]
@@ -181,15 +183,15 @@ def to_markdown(result: dict[str, Any]) -> str:
     lines += [
         "",
         f"{result['mixtures']} mixtures of {result['speakers']} speakers; mean PESQ: {means}. The gain of "
-        f"the highest over the lowest level is {cell(result['gain'], 'mean')}. Gain kept: mean PESQ above a "
-        "random choice of as many clips for the highest level, the others at the lowest; intervals over "
-        "clips, of Spearman over speakers.",
+        f"the highest over the lowest level is {interval_text(result['gain'], 3)}. Gain kept: mean PESQ "
+        "above a random choice of as many clips for the highest level, the others at the lowest; intervals "
+        "over clips, of Spearman over speakers.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def to_svg(result: dict[str, Any]) -> bytes:
-    """The gain of each mixture over what is predicted of its noisy side and of its lowest level."""
+    """Draw the gain of each mixture over the predictions for it and for its lowest level."""
     sheet, panels = plots.make_panels(2, 2.7)
     says, gain = np.array(result["predicted"]), np.array(result["gains"])
     for panel, column, name in zip(panels, (0, 1), ("the input", "the lowest level"), strict=True):

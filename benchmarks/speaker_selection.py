@@ -1,21 +1,21 @@
-"""The tables of docs/systems/speaker_informed_selection.md, from what `sese speakers select` wrote.
+"""Print the tables of docs/systems/speaker_informed_selection.md, from the output of `sese speakers select`.
 
     python benchmarks/speaker_selection.py --reference control evaluations/users-*/selection.json
 
-Each file is of one mixture of experts on some folders; models beside it in any of them count for all that
-have the same pairs. Differences are paired, folder by folder (a user each) or file by file where there is one
-folder.
+Each file belongs to one mixture of experts on some folders. Models that were scored beside it count for all
+files with the same pairs. Differences are paired by folder (one per user), or by file if there is one folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from markdown_tables import heading, interval
 from sese.evaluation.summary import bootstrap_mean
 
 Scores = dict[tuple[str, str], float]
@@ -30,21 +30,21 @@ def main() -> None:
     arguments = parser.parse_args()
     scored, costs, agreed = gather(arguments.selections)
     reference = scored[arguments.reference]
-    print(f"| | MMAC/s | SI-SDR improvement, dB | over {arguments.reference} | as the oracle |")
-    print("| --- | --- | --- | --- | --- |")
+    over = f"over {arguments.reference}"
+    print("\n".join(heading(["", "MMAC/s", "SI-SDR improvement, dB", over, "as the oracle"])))
     for name, own in scored.items():
         mean, gain = (bootstrap_mean(by_folder(values)) for values in (own, difference(own, reference)))
         cost = f"{costs[name]:.1f}" if name in costs else ""
         share = f"{100 * agreed[name]:.0f}%" if name in agreed else ""
-        print(f"| {name} | {cost} | {interval(mean)} | {interval(gain, '+')} | {share} |")
+        print(f"| {name} | {cost} | {interval(mean, sign='')} | {interval(gain)} | {share} |")
 
 
 def gather(
     paths: Sequence[Path],
 ) -> tuple[dict[str, Scores], dict[str, float], dict[str, float]]:
-    """Scores, MMAC/s and shares of the files where the oracle agrees, by name.
+    """Return scores, MMAC/s, and shares of the files with the choice of the oracle, by name.
 
-    Who picks is named with the folder of the file that tells of it.
+    The name of a method of choice includes the folder of its file.
     """
     scored: dict[str, Scores] = {}
     costs: dict[str, float] = {}
@@ -64,22 +64,16 @@ def gather(
 
 
 def difference(own: Scores, reference: Scores) -> Scores:
-    """What one has over the other, where both are scored."""
+    """Return the differences of the pairs that are scored in both."""
     return {pair: own[pair] - reference[pair] for pair in own if pair in reference}
 
 
 def by_folder(values: Scores) -> list[float]:
-    """Means of the folders, or the values themselves where there is one folder."""
+    """Return the means of the folders, or the values themselves if there is one folder."""
     folders = sorted({folder for folder, _ in values})
     if len(folders) == 1:
         return list(values.values())
     return [float(np.mean([v for (own, _), v in values.items() if own == folder])) for folder in folders]
-
-
-def interval(value: Mapping[str, float], sign: str = "") -> str:
-    """A mean and its 95% interval."""
-    mean, low, high = (f"{value[key]:{sign}.2f}" for key in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Where models stand: quality by SNR, cost, and RNNoise and other streaming networks beside them.
+"""Compare models by quality at each SNR and by cost, with RNNoise and other streaming networks.
 
     sese data mix CORPUS sets/0 --snr 0 0 --clips 40 --seconds 4 --seed 11     # and so on, a set for each SNR
     python benchmarks/standing.py sets/* -o report --model MODEL --model demucs-slim-small --rnnoise
     python benchmarks/standing.py sets/* -o report --model MODEL --peer GTCRN=gtcrn.onnx --reference GTCRN
 
-Scores are those of `sese evaluate`. Times are taken in rounds, each system in turn with the reference before
-and after it, so that a machine whose speed drifts slows all of them; the ratios are the figures to quote.
-Frames are timed by the code of `sese profile`, but one level after the other, as RNNoise is: in turn frame by
-frame, as there, each level finds the weights of another in the cache. Files are timed in CPU time, which
-other work on the machine does not lengthen; of frames the median does as well. RNNoise is described in
-rnnoise.py, other networks in peers.py.
+Scores are those of `sese evaluate`. Times are measured in rounds. In each round all systems run in turn, with
+the reference before and after each, so that a machine whose speed drifts slows all of them; the ratios are
+the figures to quote. Frames are timed by the code of `sese profile`, but one level after the other, as for
+RNNoise: when levels alternate frame by frame, each finds the weights of another in the cache. Times of files
+are CPU times, which do not depend on other work of the machine; the median of frames does not either. RNNoise
+is described in rnnoise.py, other networks in peers.py.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Annotated, Any
 import typer
 
 import peers
+from exit_codes import exit_code
 from sese.core.errors import InputError
 from sese.evaluation import report, suite, summary, timing
 from sese.evaluation.conversations import LOWER_IS_BETTER
@@ -42,7 +43,7 @@ Scores = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True)
 class System:
-    """A row: a model, by its short name and by what was asked for, at a budget; or a peer; or RNNoise."""
+    """A row of the tables: a model at a budget, a peer, or RNNoise."""
 
     name: str
     model: str = ""
@@ -59,15 +60,8 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 some scores are missing, 2 bad usage or input, 130 interrupted."""
-    try:
-        app()
-    except InputError as error:
-        print(f"standing: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("standing: interrupted", file=sys.stderr)
-        sys.exit(130)
+    """Run the command; exit codes: 0 done, 1 some scores are missing, 2 bad input, 130 interrupted."""
+    sys.exit(exit_code("standing", app))
 
 
 @app.command()
@@ -166,10 +160,12 @@ def standing(
 
 
 def read_sets(folders: Sequence[Path], limit: int | None) -> dict[str, tuple[Path, list[Pair]]]:
-    """Each set's folder and pairs by its name: its SNR where that is one, else the folder's; by SNR.
+    """Return folder and pairs of each set by its name, in the order of their SNRs.
+
+    The name is the SNR of the set if all clips have the same, else that of the folder.
 
     Raises:
-        InputError: a folder is missing, has no pairs, or is given twice.
+        InputError: A folder is missing, has no pairs, or is given twice.
     """
     found: list[tuple[float, str, Path, list[Pair]]] = []
     for folder in folders:
@@ -184,10 +180,10 @@ def read_sets(folders: Sequence[Path], limit: int | None) -> dict[str, tuple[Pat
 
 
 def model_names(models: Sequence[str]) -> dict[str, str]:
-    """What was asked for, by a short name.
+    """Return the names on the command line by short names.
 
     Raises:
-        InputError: there is no such model, or one is given twice.
+        InputError: There is no such model, or one is given twice.
     """
     files = [find_model(model) for model in models]
     short = [path.parent.resolve().name if path.name == "model.onnx" else path.stem for path in files]
@@ -195,10 +191,10 @@ def model_names(models: Sequence[str]) -> dict[str, str]:
 
 
 def distinct(names: Sequence[str], longer: Sequence[str]) -> list[str]:
-    """The names, those that come twice in their longer form.
+    """Return short names, or the longer form of those that are not unique.
 
     Raises:
-        InputError: so do the longer forms.
+        InputError: The longer forms are not unique either.
     """
     count = Counter(names)
     chosen = [name if count[name] == 1 else long for name, long in zip(names, longer, strict=True)]
@@ -211,10 +207,10 @@ def distinct(names: Sequence[str], longer: Sequence[str]) -> list[str]:
 def systems_of(
     cards: Mapping[str, tuple[str, Card]], rnnoise: bool, others: Sequence[peers.Peer] = ()
 ) -> list[System]:
-    """Return every model at each of its levels, and under its router where it has one; then the others.
+    """Return every model at each of its levels and under its router, if it has one; then the others.
 
     Raises:
-        InputError: two systems have one name.
+        InputError: Two systems have the same name.
     """
     systems = []
     for name, (path, card) in cards.items():
@@ -230,7 +226,7 @@ def systems_of(
 
 
 def enhancer(systems: Mapping[str, System], budget: object) -> Any:
-    """What `sese.evaluation.suite.evaluate` gets for a budget: here the name of a system."""
+    """Return what `sese.evaluation.suite.evaluate` runs for a budget, which is the name of a system here."""
     if not isinstance(budget, str):
         return None  # it asks for a card first, and there is none for all
     system = systems[budget]
@@ -253,14 +249,14 @@ def outcome_of(
     others: Mapping[str, dict[str, Any]],
     reference: str,
 ) -> dict[str, Any]:
-    """All that is reported, plain.
+    """Return all results as values that JSON can store.
 
     Args:
-        cards: path and card of each model by its name.
-        results: what `sese.evaluation.suite.evaluate` returned for each set.
-        taken: of each round what `round_of` returned.
-        others: what RNNoise and the peers say of themselves, by name.
-        reference: the one of them whose time the shares are of; empty for none.
+        cards: Path and card of each model by its name.
+        results: Results of `sese.evaluation.suite.evaluate` for each set.
+        taken: Results of `round_of` for each round.
+        others: Facts about RNNoise and the peers by name.
+        reference: Name of the system that times are relative to; empty for none.
     """
     first = next(iter(results.values()))
     scores = scores_of(systems, results, columns)
@@ -297,7 +293,7 @@ def columns_in(results: Mapping[str, dict[str, Any]]) -> list[str]:
 def scores_of(
     systems: Sequence[System], results: Mapping[str, dict[str, Any]], columns: Sequence[str]
 ) -> Scores:
-    """Means of the noisy input and of each system."""
+    """Return mean scores of the noisy input and of each system."""
     rows = {NOISY: NOISY} | {system.name: label(system.name) for system in systems}
     scores: Scores = {column: {name: {} for name in rows} for column in columns}
     for place, result in results.items():
@@ -318,7 +314,7 @@ def costs_of(
     taken: Sequence[Mapping[str, Mapping[str, float]]],
     others: Mapping[str, dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Of each system its MACs as they ran on the sets, parameters, latency and times (medians of rounds)."""
+    """Return MACs measured on the sets, parameters, latency and times (medians of rounds) of each system."""
     costs = []
     for system in systems:
         if system.model:
@@ -355,9 +351,10 @@ def crossings(
     results: Mapping[str, dict[str, Any]],
     reference: str,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """By column and model: its cheapest system whose mean is at least the reference's, or else its best.
+    """Return by column and model the lowest level whose mean reaches the reference, or else the best level.
 
-    `reaches` says which; `gain` is the difference to the reference, paired by file over all sets.
+    `reaches` tells which of both it is. `gain` is the difference from the reference, paired by file over all
+    sets.
     """
     macs = {cost["system"]: cost["macs_per_second"] for cost in costs}
     rows: dict[str, list[dict[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""What `standing.py` writes: tables of scores and costs, and what to know of them."""
+"""Tables of scores and costs of `standing.py`, and notes about them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from markdown_tables import interval
 from sese.evaluation import report, timing
 
 RNNOISE = "RNNoise"
@@ -17,7 +18,7 @@ MEAN = "mean"
 
 
 def to_markdown(outcome: Mapping[str, Any]) -> str:
-    """A table for each metric, of costs and of where the reference is reached, and what to know of them."""
+    """Return the report: tables of each metric, of costs, and of where the reference is reached."""
     lines = []
     for column, systems in outcome["scores"].items():
         heading, digits = report.HEADINGS[column]
@@ -33,6 +34,7 @@ def to_markdown(outcome: Mapping[str, Any]) -> str:
 
 
 def _cost_lines(outcome: Mapping[str, Any]) -> list[str]:
+    """Return the table of costs."""
     header = ["system", "MMAC/s", "parameters", "latency, ms"]
     timed, reference = bool(outcome["rounds"]), outcome["reference"]
     compared = timed and reference
@@ -56,6 +58,7 @@ def _cost_lines(outcome: Mapping[str, Any]) -> list[str]:
 
 
 def _crossing_lines(outcome: Mapping[str, Any]) -> list[str]:
+    """Return the table of the levels that reach the reference."""
     rows = []
     for column, models in outcome["crossings"].items():
         heading, digits = report.HEADINGS[column]
@@ -67,13 +70,13 @@ def _crossing_lines(outcome: Mapping[str, Any]) -> list[str]:
                 continue
             crossing, gain = models[model], models[model]["gain"]
             level = f"{crossing['budget']}, {crossing['macs_per_second'] / 1e6:.1f} MMAC/s"
-            above = f"{gain['mean']:+.{digits}f} ({gain['low']:+.{digits}f} to {gain['high']:+.{digits}f})"
-            cells.append(f"{'' if crossing['reaches'] else 'none; best '}{level}: {above}")
+            cells.append(f"{'' if crossing['reaches'] else 'none; best '}{level}: {interval(gain, digits)}")
         rows.append(cells)
     return report.table(["metric", outcome["reference"], *outcome["models"]], rows)
 
 
 def _notes(outcome: Mapping[str, Any]) -> list[str]:
+    """Return notes about the tables."""
     sets = ", ".join(f"{name}: {one['files']} files" for name, one in outcome["sets"].items())
     seconds = sum(one["audio_s"] for one in outcome["sets"].values())
     machine, reference = outcome["machine"], outcome["reference"]
@@ -112,6 +115,7 @@ def _notes(outcome: Mapping[str, Any]) -> list[str]:
 
 
 def _rnnoise_notes(outcome: Mapping[str, Any]) -> list[str]:
+    """Return notes about RNNoise."""
     facts = outcome["rnnoise"]
     if not facts:
         return []
@@ -129,6 +133,7 @@ def _rnnoise_notes(outcome: Mapping[str, Any]) -> list[str]:
 
 
 def _peer_notes(outcome: Mapping[str, Any]) -> list[str]:
+    """Return notes about the peers."""
     if not outcome["peers"]:
         return []
     notes = [
@@ -149,4 +154,5 @@ def _peer_notes(outcome: Mapping[str, Any]) -> list[str]:
 
 
 def _number(value: float, digits: int) -> str:
+    """Return a number as text, or a dash if it is not finite."""
     return f"{value:.{digits}f}" if math.isfinite(value) else "–"

@@ -1,4 +1,4 @@
-"""The times of benchmarks/standing.py: each system in turn, with a reference before and after it."""
+"""Times for benchmarks/standing.py: all systems in turn, with a reference before and after each."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Factors = dict[str, dict[str, float]]
 
 
 def budgets_of(card: Card) -> list[str]:
-    """The levels of a model, cheapest first, and its router where it has one."""
+    """Return the levels of a model, lowest first, and its router if it has one."""
     return [f"fixed:{level.utilization:g}" for level in card.levels] + ["auto"] * card.router
 
 
 class Timer:
-    """A model to be timed: its streams at every budget, and 10 s of noisy speech."""
+    """Time the streams of a model at every budget, with 10 s of noisy speech."""
 
     def __init__(self, path: str, card: Card) -> None:
         self.card, self.budgets = card, budgets_of(card)
@@ -32,7 +32,7 @@ class Timer:
         self.speech = timing.noisy_speech(card.sample_rate)
 
     def __call__(self) -> Factors:
-        """Real-time factors by budget: `stream`, the median of frames, one a call; `file`, of CPU time."""
+        """Return real-time factors by budget: `stream`, the median of single frames; `file`, of CPU time."""
         card = self.card
         frames = [
             timing.time_frames([stream], self.speech, card.hop_length, FRAMES) for stream in self.streams
@@ -56,13 +56,14 @@ def round_of(
     reference: Callable[[], dict[str, float]] | None,
     name_of_reference: str = RNNOISE,
 ) -> Factors:
-    """Return real-time factors by system, and as shares of the reference's.
+    """Return real-time factors by system, and relative to those of the reference.
 
-    The reference runs before and after each of the others; shares are of the mean of the two runs around.
+    The reference runs before and after each other system. Ratios are to the mean of these two runs.
 
     Args:
-        timers: by name, what times a model at its budgets; of what has no budgets, its key is "".
-        reference: what times the reference, if any.
+        timers: Functions that time a model at its budgets, by name. The key is "" for a system without
+            budgets.
+        reference: Function that times the reference, if any.
     """
     taken: Factors = {}
     around = [reference()] if reference else []

@@ -1,15 +1,16 @@
-"""Does a model keep speech at its level after loud sounds, after digital silence, and over offsets and hum?
+"""Test whether models keep the level of speech after loud sounds, after digital silence, and over offsets and
+hum.
 
     python benchmarks/steady.py                               # every bundled model, on a bundled recording
     python benchmarks/steady.py --model MODEL speech.wav other.wav
 
-A model with a running level may keep quiet speech down long after a loud sound. Each case here is a recording
-of speech behind, or over, such a disturbance. The output is compared with that of a fresh start: the model
-hears the same speech alone. The gain is the projection of the one on the other, so 0 dB is right and what is
-added to the speech does not count. It is given for the first 0.2 s of the speech, until 1 s, and from there.
+A model with a running level may attenuate quiet speech long after a loud sound. Each case is a recording of
+speech after, or under, such a disturbance. The output is compared with that of the same speech alone. The
+gain is the projection of the first on the second, so 0 dB is right, and sounds that are added to the speech
+do not count. It is measured for the first 0.2 s of the speech, then up to 1 s, and from there.
 
-The line is another matter: how far the strongest bin of the output stands above those around it, where white
-noise is heard, next to frequencies where networks on bands change the width of their bands.
+The line is a different measure: how far the strongest bin of the output exceeds the bins around it for white
+noise, near frequencies where networks on bands change the width of their bands.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import soxr
 import typer
 from numpy.typing import NDArray
 
+from exit_codes import exit_code
 from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, bundled_models, open_artefact
 from sese.runtime.stream import Stream
@@ -68,7 +70,12 @@ def sine(hertz: float, amplitude: float, time: int, rate: int) -> Audio:
 
 
 def behind(before: Callable[[Audio, int], Audio], dbfs: float | None = None) -> Case:
-    """Return a case: speech at a level in dBFS (None leaves it) behind what is made of it and its rate."""
+    """Return a case with a sound before the speech.
+
+    Args:
+        before: Returns the sound for the speech and its sample rate.
+        dbfs: Level of the speech; None: unchanged.
+    """
 
     def case(speech: Audio, rate: int) -> tuple[Audio, Audio, int]:
         first = before(speech, rate)
@@ -79,7 +86,12 @@ def behind(before: Callable[[Audio, int], Audio], dbfs: float | None = None) -> 
 
 
 def over(added: Callable[[int, int], Audio | float], dbfs: float) -> Case:
-    """Return a case: speech at a level in dBFS over what is made for its number of samples and its rate."""
+    """Return a case with a sound during the speech.
+
+    Args:
+        added: Returns the sound for a number of samples and a sample rate.
+        dbfs: Level of the speech.
+    """
 
     def case(speech: Audio, rate: int) -> tuple[Audio, Audio, int]:
         speech = at_level(speech, dbfs)
@@ -101,13 +113,13 @@ CASES: Mapping[str, Case] = {
 
 
 def enhance(model: Artefact, audio: Audio, budget: str) -> Audio:
-    """Return a sound [time] as a model makes it, from a fresh start and aligned with the input."""
+    """Return a sound [time] enhanced by a model from its initial state, aligned with the input."""
     stream = Stream(model, budget)
     return np.concatenate([stream.feed(audio), stream.flush()])
 
 
 def gains(out: Audio, fresh: Audio, rate: int) -> list[float]:
-    """Return the gain in dB over a fresh start, in each of `WINDOWS`; at least -99."""
+    """Return the gain in dB relative to the output for speech alone, in each of `WINDOWS`; at least -99."""
     found = []
     for first, last in WINDOWS.values():
         part = slice(round(first * rate), round(last * rate))
@@ -120,7 +132,7 @@ def gains(out: Audio, fresh: Audio, rate: int) -> list[float]:
 def measure(
     model: Artefact, speech: Audio, budget: str = "1", only: Sequence[str] = ()
 ) -> dict[str, list[float]]:
-    """Return the gains of each case (or of some), for speech [time] at the model's rate."""
+    """Return the gains of all or some cases, for speech [time] at the rate of the model."""
     rate, found = model.card.sample_rate, {}
     for name in only or CASES:
         heard, alone, begin = CASES[name](speech, rate)
@@ -130,7 +142,7 @@ def measure(
 
 
 def line(model: Artefact, budget: str = "1", seconds: float = 8.0) -> float:
-    """Return by how many dB the strongest bin within 100 Hz of the seam stands above those within 500 Hz."""
+    """Return by how many dB the strongest bin within 100 Hz of the seam exceeds those within 500 Hz."""
     rate = model.card.sample_rate
     noise = np.random.default_rng(1).normal(0, 0.05, round(seconds * rate)).astype(np.float32)
     out = enhance(model, noise, budget)[rate:]
@@ -143,10 +155,10 @@ def line(model: Artefact, budget: str = "1", seconds: float = 8.0) -> float:
 
 
 def read(path: Path, rate: int) -> Audio:
-    """Return four seconds of a recording from its first word on, of its first channel, at a rate in Hz.
+    """Return four seconds of the first channel of a recording from its first word on, at a rate in Hz.
 
     Raises:
-        InputError: no recording, or too short.
+        InputError: It is not a recording, or too short.
     """
     try:
         audio, own = soundfile.read(path, dtype="float32", always_2d=True)
@@ -169,7 +181,7 @@ def begin_of_speech(audio: Audio, rate: int) -> int:
 
 
 def as_table(found: Mapping[str, Mapping[str, Sequence[float]]], lines: Mapping[str, float]) -> str:
-    """Return a table in Markdown: a row for each model and case, gains in dB, then the lines."""
+    """Return a Markdown table with a row for each model and case: gains in dB, then the lines."""
     rows = [["model", "case", *WINDOWS], ["---", "---", *["---:"] * len(WINDOWS)]]
     for model, cases in found.items():
         rows += [[model, case, *(f"{gain:+.1f}" for gain in values)] for case, values in cases.items()]
@@ -191,7 +203,7 @@ def steady(
     ] = None,
     budget: Annotated[str, typer.Option(help="Budget of the models.")] = "1",
 ) -> None:
-    """Print how models keep speech at its level: gains in dB against a fresh start."""
+    """Print how models keep the level of speech: gains in dB relative to the output for speech alone."""
     found, lines = {}, {}
     for name in model or bundled_models():
         opened = open_artefact(name)
@@ -204,15 +216,8 @@ def steady(
 
 
 def main() -> None:
-    """Exit codes: 0 done, 2 bad usage or input, 130 interrupted."""
-    try:
-        app()
-    except InputError as error:
-        print(f"steady: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("steady: interrupted", file=sys.stderr)
-        sys.exit(130)
+    """Run the command; exit codes: 0 done, 2 bad usage or input, 130 interrupted."""
+    sys.exit(exit_code("steady", app))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Streams a core and kilobytes a stream: single streams, and batches of them.
+"""Measure streams per core and kilobytes per stream, for single streams and batches of them.
 
     python benchmarks/streams.py [MODEL] [--rate 16000] [--budgets fixed:LEVEL ...] [--rounds 200]
 
-CPU time of one thread. In each round every case runs, in another order each time, so that a machine whose
-speed drifts slows all of them, and feeds 16 chunks of one frame or more; times are medians of the rounds. The
-ratios are the figures to quote. Memory is the growth of a fresh process by 500 streams, when it holds 300
-already, and the size of the arrays that a stream holds.
+Times are CPU times of one thread. In each round every case runs, in random order, so that a machine whose
+speed drifts slows all of them. Each case gets 16 or more chunks of one frame; times are medians over the
+rounds. The ratios are the figures to quote. Memory is the growth of a new process by 500 streams when it has
+300 already, and the size of the arrays of a stream.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from time import thread_time
 import numpy as np
 from numpy.typing import NDArray
 
+from markdown_tables import heading
+from resident_memory import resident_kb
 from sese.runtime.enhancer import Enhancer
 
 COUNTS = (1, 4, 16, 64)
@@ -44,7 +46,7 @@ def main() -> None:
     budgets = options.budgets or [f"fixed:{level.utilization:g}" for level in enhancer.card.levels]
     print(f"{enhancer.card.name} at {options.rate} Hz; medians of {options.rounds} rounds\n")
     print("\n".join(throughput(enhancer, options.rate, budgets, options.rounds)) + "\n")
-    print("| a stream | growth of the process, kB | its arrays, kB |\n| --- | --- | --- |")
+    print("\n".join(heading(["a stream", "growth of the process, kB", "its arrays, kB"])))
     for kind in ("low", "high", "batch"):
         command = [sys.executable, __file__, *([options.model] if options.model else [])]
         command += ["--rate", str(options.rate), "--memory-of", kind]
@@ -54,7 +56,7 @@ def main() -> None:
 
 
 def throughput(enhancer: Enhancer, rate: int, budgets: list[str], rounds: int) -> list[str]:
-    """Lines of Markdown: streams that one core keeps up with, alone and so many in a batch."""
+    """Return lines of a Markdown table: streams that one core runs in real time, single and in batches."""
     size = round(enhancer.card.hop_length * rate / enhancer.card.sample_rate)
     chunks = np.random.default_rng(0).normal(0, 0.05, (max(COUNTS), size)).astype(np.float32)
     runs: dict[tuple[str, int], Callable[[], object]] = {}
@@ -70,11 +72,7 @@ def throughput(enhancer: Enhancer, rate: int, budgets: list[str], rounds: int) -
                 runs[key]()
             if turn >= 3:
                 taken[key].append((thread_time() - started) / repeats(key[1]))
-    titles = [f"{count} in a batch" for count in COUNTS]
-    lines = [
-        f"| budget | single streams a core | {' | '.join(titles)} |",
-        "| --- | --- |" + " --- |" * len(titles),
-    ]
+    lines = heading(["budget", "single streams a core", *(f"{count} in a batch" for count in COUNTS)])
     for budget in budgets:
         # The chunk lasts size / rate seconds: so many streams of it fit into real time.
         alone = LEAST * size / rate / statistics.median(taken[budget, 0])
@@ -87,25 +85,25 @@ def throughput(enhancer: Enhancer, rate: int, budgets: list[str], rounds: int) -
 
 
 def repeats(count: int) -> int:
-    """Times that a case with so many streams in a batch, or 0 for single ones, is run in a round."""
+    """Return how often a case is run in a round; `count` is the size of a batch, or 0 for single streams."""
     return max(1, LEAST // count) if count else 1
 
 
 def singly(enhancer: Enhancer, rate: int, budget: str, chunks: NDArray[np.float32]) -> Callable[[], object]:
-    """Feeds single streams, one after the other."""
+    """Feed single streams, one after the other."""
     streams = [enhancer.stream(rate, budget=budget) for _ in range(LEAST)]
     return lambda: [stream.feed(chunk) for stream, chunk in zip(streams, chunks, strict=False)]
 
 
 def together(enhancer: Enhancer, rate: int, budget: str, chunks: NDArray[np.float32]) -> Callable[[], object]:
-    """Feeds a batch of as many streams as there are chunks."""
+    """Feed a batch with one chunk for each stream."""
     batch = enhancer.batch()
     pairs = {batch.add(rate, budget=budget): chunk for chunk in chunks}
     return lambda: batch.feed(pairs)
 
 
 def memory(model: str | None, rate: int, kind: str) -> tuple[float, float]:
-    """Kilobytes of a stream: growth of this process, and arrays held."""
+    """Return kilobytes per stream: growth of this process, and size of the arrays."""
     enhancer = Enhancer(model)
     batch = enhancer.batch()
     chunk = np.random.default_rng(0).normal(0, 0.05, rate // 50).astype(np.float32)
@@ -126,14 +124,8 @@ def memory(model: str | None, rate: int, kind: str) -> tuple[float, float]:
     return grown, held
 
 
-def resident_kb() -> int:
-    """Memory of this process that lies in RAM (Linux)."""
-    with open("/proc/self/status") as status:
-        return int(next(line for line in status if line.startswith("VmRSS")).split()[1])
-
-
 def array_bytes(thing: object, seen: set[int]) -> int:
-    """Bytes of the NumPy arrays that an object holds, without those reached through `seen`."""
+    """Return the bytes of the NumPy arrays of an object, without objects in `seen`."""
     if id(thing) in seen:
         return 0
     seen.add(id(thing))

@@ -1,16 +1,16 @@
-"""Speed of training on one core: audio-seconds a second of whole steps, of several configurations in turn.
+"""Measure the speed of training on one core: seconds of audio per second, of whole steps.
 
     python benchmarks/training_speed.py configs/sese_1.yaml configs/sese_2.yaml
     python benchmarks/training_speed.py configs/sese_1.yaml configs/sese_2.yaml --set training.batch_size=8
     python benchmarks/training_speed.py configs/sese_2.yaml --set "data.train=[CORPUS]"
 
-A step is what a run does: mix a batch, run the training method with its losses, go back, clip the gradients,
-and let AdamW change the weights. The data are synthetic where none are given. In each round each
-configuration makes the same number of steps. The order changes from round to round, so that a machine whose
-speed drifts slows all of them. The ratios to the first configuration are the figures to quote.
+A step is that of a run: mix a batch, run the training method with its losses, compute gradients and clip
+them, and let AdamW change the weights. The data are synthetic unless corpora are given. In each round, each
+configuration runs the same number of steps. The order is random, so that a machine whose speed drifts slows
+all of them. The ratios to the first configuration are the figures to quote.
 
-Networks of different sizes are compared at equal compute: audio-seconds a second times the mean MACs of the
-levels that the rows of a batch get. A configuration of a gated mixer has a second row without its C kernels.
+Networks of different sizes are compared at equal compute: seconds of audio per second, times the mean MACs of
+the levels of the rows of a batch. A configuration of a gated mixer has a second row without its C kernels.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from markdown_tables import heading, row
 from sese.core.errors import InputError
 from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.cost import macs_per_sample
@@ -46,12 +47,12 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "32-true": None}
 
 @dataclass
 class Training:
-    """A run without Lightning: its steps, and how long they took.
+    """A run without Lightning, which counts and times its steps.
 
     Args:
-        config: of the run.
-        name: in the table.
-        kernels: whether the C kernels are used.
+        config: Configuration of the run.
+        name: Name in the table.
+        kernels: Whether the C kernels are used.
     """
 
     config: RunConfig
@@ -70,7 +71,7 @@ class Training:
         self.optimizer, self.scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
 
     def step(self) -> None:
-        """Make one step."""
+        """Run one step."""
         settings, first = self.config.training, self.task.step * self.config.training.batch_size
         batch = self.mixer(range(first, first + settings.batch_size))
         dtype = AUTOCAST[settings.precision]
@@ -86,7 +87,7 @@ class Training:
         self.task.step += 1
 
     def turn(self, steps: int) -> None:
-        """Make some steps and note the time of one."""
+        """Run some steps and store the time of one."""
         with _kernels(self.kernels):
             cpu, wall = time.process_time(), time.perf_counter()
             for _ in range(steps):
@@ -101,7 +102,7 @@ class Training:
 
     @property
     def macs(self) -> float:
-        """Mean MACs a second of audio over the levels that the rows get, all of them together."""
+        """Mean MACs per second of audio over the levels of the rows."""
         model, settings = self.task.model, self.config.training
         costs = [macs_per_sample(model, plan) * model.sample_rate for plan in level_plans(model)]
         if settings.method == "all_levels":
@@ -113,23 +114,25 @@ class Training:
 
 
 class _Task(EnhancementTask):
-    """The task without a trainer: it counts its own steps and logs nothing."""
+    """The training task without a trainer: it counts its own steps and logs nothing."""
 
     step = 0
 
     @property
     def global_step(self) -> int:
+        """Number of steps so far."""
         return self.step
 
     def log(self, *_: object, **__: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def log_dict(self, *_: object, **__: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def _kernels(used: bool) -> Iterator[None]:
+    """Turn the C kernels on or off within a context."""
     usable = kernels.usable
     if not used:
         kernels.usable = lambda x: False
@@ -143,7 +146,7 @@ def trainings(paths: Sequence[Path], overrides: Sequence[str]) -> list[Training]
     """Read the configurations; a gated mixer gets a second training without kernels.
 
     Raises:
-        InputError: a configuration that cannot be read, or is not timed here.
+        InputError: A configuration cannot be read, or cannot be timed here.
     """
     made = []
     for path in paths:
@@ -166,7 +169,7 @@ def trainings(paths: Sequence[Path], overrides: Sequence[str]) -> list[Training]
 
 
 def run(runs: Sequence[Training], rounds: int, steps: int) -> None:
-    """Time all in turn, after a round that does not count."""
+    """Run all trainings in turn, after a round that is not counted."""
     for turn in range(rounds + 1):
         for training in random.sample(list(runs), len(runs)):
             training.turn(steps if turn else 1)
@@ -176,12 +179,17 @@ def run(runs: Sequence[Training], rounds: int, steps: int) -> None:
 
 
 def table(runs: Sequence[Training]) -> list[str]:
-    """Return lines of Markdown: medians over rounds, and ratios to the first within each round."""
-    lines = [
-        "| configuration | clips, s | MMAC/s, mean | CPU ms a step | audio-s/s, CPU | audio-s/s, wall "
-        "| audio-s/s times MACs, GMAC/s | ratio of audio-s/s | ratio at equal MACs |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    """Return lines of a Markdown table: medians over rounds, and ratios to the first within each round."""
+    names = [
+        "configuration",
+        "clips, s",
+        "MMAC/s, mean",
+        "CPU ms a step",
+        "audio-s/s, CPU",
+        "audio-s/s, wall",
     ]
+    names += ["audio-s/s times MACs, GMAC/s", "ratio of audio-s/s", "ratio at equal MACs"]
+    lines = heading(names)
     first = runs[0]
     for training in runs:
         cpu, wall = statistics.median(training.cpu), statistics.median(training.wall)
@@ -202,7 +210,7 @@ def table(runs: Sequence[Training]) -> list[str]:
             f"{ratio:.2f} ({min(speeds):.2f} to {max(speeds):.2f})",
             f"{ratio * equal:.2f}",
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(row(cells))
     return lines
 
 

@@ -12,12 +12,12 @@ Key = TypeVar("Key")
 
 
 def in_turn(runs: Mapping[Key, Callable[[], object]], rounds: int, calls: int = 5) -> dict[Key, float]:
-    """Median seconds of CPU time of a call of each.
+    """Return the median CPU time of each call in seconds.
 
     Args:
-        runs: what is called, by name.
-        rounds: in each all have a turn, in another order.
-        calls: of a turn, after one that is not counted.
+        runs: Calls by name.
+        rounds: Number of rounds; in each, all calls have a turn, in random order.
+        calls: Number of calls in a turn, after one that is not counted.
     """
     taken: dict[Key, list[float]] = {key: [] for key in runs}
     for _ in range(rounds):

@@ -1,15 +1,17 @@
-"""Users: what the devices of real speakers would have recorded, and held-out pairs to test on.
+"""Write folders of users: recordings as the device of a real speaker would have them, and held-out test
+pairs.
 
     python benchmarks/users.py corpus/val users --snr-db 0 [--count 12 --seed 7]
 
-Each speaker of a corpus with enough speech is a user, who lives with one category of noise. For each:
+Each speaker of a corpus with enough speech is a user, who has one category of noise. The folder of a user
+has:
 
-    recordings/*.wav     noisy speech, all that a device has
-    clean/*.wav          its clean side, for what is given some clean speech; nothing else may read it
+    recordings/*.wav     noisy speech, which is all that a device has
+    clean/*.wav          the clean speech of these recordings, for methods that get clean speech
     test/clean, noisy    pairs of other utterances and other recordings of the noise
-    user.json            who it is, and how long everything is
+    user.json            speaker, noise, and lengths
 
-A device records for minutes: the utterances that are not for the test come again, under other noise.
+A device records for minutes: utterances that are not for the test are repeated with other noise.
 """
 
 from __future__ import annotations
@@ -64,13 +66,13 @@ def main() -> None:
 
 
 def by_length(bank: Bank) -> list[int]:
-    """Groups, the longest first."""
+    """Return the groups, the longest first."""
     total = np.bincount(bank.groups, weights=bank.lengths)
     return [int(group) for group in np.argsort(-total, kind="stable")]
 
 
 def lengths(bank: Bank, group: int) -> NDArray:
-    """Samples of each recording of a group."""
+    """Return the lengths in samples of the recordings of a group."""
     return bank.lengths[bank.groups == group]
 
 
@@ -82,7 +84,7 @@ def write_user(
     rng: np.random.Generator,
     options: argparse.Namespace,
 ) -> None:
-    """One folder."""
+    """Write the folder of a user."""
     name = speech.group_names[speaker]
     spoken = np.flatnonzero(speech.groups == speaker)
     limit = min(options.test_seconds * SAMPLE_RATE, 0.4 * lengths(speech, speaker).sum())
@@ -112,14 +114,14 @@ def write_user(
 
 
 def split(order: NDArray, bank: Bank, limit: float) -> tuple[NDArray, NDArray]:
-    """The first recordings, one or more, up to so many samples, and the others, one or more."""
+    """Return the first recordings, at least one, up to a number of samples, and the others, at least one."""
     within = np.cumsum(bank.lengths[order]) <= limit
     count = min(max(int(within.sum()), 1), len(order) - 1)
     return order[:count], order[count:]
 
 
 def clips(bank: Bank, recordings: NDArray, seconds: float, total: float | None = None) -> Iterator[NDArray]:
-    """Utterances joined to clips of so many seconds, once through, or until there are `total` seconds."""
+    """Yield clips of joined utterances, once through all of them or until they last `total` seconds."""
     joined: list[NDArray] = []
     filled, made = 0, 0
     for index in recordings if total is None else cycle(recordings):
@@ -145,7 +147,7 @@ def write_pairs(
     snr_db: float,
     rng: np.random.Generator,
 ) -> float:
-    """Mix clips with noise from drawn places of the recordings, joined; returns the seconds written."""
+    """Mix clips with parts of the joined noise recordings, and return the seconds written."""
     bed = np.concatenate([noise.audio(int(index)) for index in recordings])
     total = 0
     for folder in (noisy_folder, clean_folder):
@@ -164,7 +166,7 @@ def write_pairs(
 
 
 def power(speech: NDArray) -> float:
-    """Mean square of active speech."""
+    """Return the mean square of active speech."""
     return float(active_power(torch.from_numpy(np.ascontiguousarray(speech))[None], SAMPLE_RATE)) + 1e-9
 
 

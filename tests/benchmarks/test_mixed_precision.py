@@ -1,20 +1,19 @@
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
-SPEC = importlib.util.spec_from_file_location(
-    "mixed_precision", Path(__file__).parents[2] / "benchmarks" / "mixed_precision.py"
-)
-assert SPEC is not None
-assert SPEC.loader is not None
-mixed_precision = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(mixed_precision)
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def test_tables_and_figure(tmp_path: Path) -> None:
+def test_tables_and_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    mixed_precision = importlib.import_module("mixed_precision")
+
     def row(name: str, size: int, error: float, **bits: int) -> dict[str, Any]:
         return {"name": name, "bytes": size, "error": error, "bits": {f"gru.{k}": v for k, v in bits.items()}}
 
