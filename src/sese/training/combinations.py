@@ -42,15 +42,15 @@ def check(config: RunConfig) -> None:
     _check_rests(config)
     _check_bits(config)
     _check_purification(config)
-    if config.training.method == "milestones" and not hasattr(config.model, "noise_gains"):
+    if config.training.method == "milestones" and not config.model.noise_gains:
         raise InputError(f"training.method is 'milestones' and {config.system} has none; use cold_diffusion")
 
 
 def _check_policy(config: RunConfig) -> None:
     way, only = config.training.method, config.training.train_only
-    if way in ("routing", "routing_from_errors") and not getattr(config.model, "router_channels", 0):
+    if way in ("routing", "routing_from_errors") and not config.model.router_channels:
         raise InputError(f"training.method is '{way}' and the model has no router; set model.router_channels")
-    gates = bool(getattr(config.model, "gate_channels", 0))
+    gates = bool(config.model.gate_channels)
     if way == "pruning" and not gates:
         raise InputError("training.method is 'pruning' and the model has no gates; set model.gate_channels")
     if gates and way not in ("pruning", "full"):
@@ -60,7 +60,7 @@ def _check_policy(config: RunConfig) -> None:
         raise InputError(
             f"training.train_only is 'policy'; that needs training.method to be one of {', '.join(learns)}"
         )
-    if way == "activity" and not getattr(config.model, "activity_units", 0):
+    if way == "activity" and not config.model.activity_units:
         raise InputError("training.method is 'activity' and nothing listens; set model.activity_units")
     if way == "activity" and only != ("policy",):
         raise InputError(
@@ -76,7 +76,7 @@ def _check_policy(config: RunConfig) -> None:
 
 def _check_experts(config: RunConfig) -> None:
     way, model = config.training.method, config.model
-    experts = getattr(model, "experts", 0)
+    experts = model.experts
     if experts < 2:
         raise InputError(
             f"training.method is '{way}' and the model has no two experts; "
@@ -103,7 +103,7 @@ def _check_rests(config: RunConfig) -> None:
     share, seconds = config.training.random_level.rest, config.data.mix.seconds
     if not share:
         return
-    if not getattr(config.model, "rests", False):
+    if not config.model.rests:
         raise InputError(
             f"training.random_level.rest is {share:g} and {config.system} cannot rest; "
             "use gated_mixer, or set it to 0"
@@ -123,7 +123,7 @@ def _check_bits(config: RunConfig) -> None:
         raise InputError(
             f"training.method is '{way}' and system '{system}'; hashes are boosted, nothing else"
         )
-    bits = getattr(config.model, "code_bits", 0)
+    bits = config.model.code_bits
     if way == "masks" and not bits:
         raise InputError(f"training.method is 'masks', which trains bits, and {system} has none; use bitwise")
     if bits and way != "masks":

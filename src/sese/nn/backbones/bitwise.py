@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
 from sese.core.errors import InputError
-from sese.nn.backbones.common import check_window, level_frames
+from sese.nn.backbones.common import SystemConfig, check_window, level_frames
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.codes import CodeFeatures
 from sese.nn.heads.gain import GainHead
@@ -27,7 +27,7 @@ Output = Literal["soft", "hard"]
 
 
 @dataclass(frozen=True)
-class BitwiseConfig:
+class BitwiseConfig(SystemConfig):
     """A bitwise network; the published bitwise GRU is the default, at our window of two hops.
 
     Attributes:

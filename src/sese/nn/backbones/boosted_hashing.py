@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
 from sese.core.errors import InputError
-from sese.nn.backbones.common import check_window, level_frames
+from sese.nn.backbones.common import SystemConfig, check_window, level_frames
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
@@ -37,7 +37,7 @@ EXACT = 2**24
 
 
 @dataclass(frozen=True)
-class BoostedHashingConfig:
+class BoostedHashingConfig(SystemConfig):
     """A hash and the dictionary that it is for.
 
     Attributes:

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
 from sese.core.errors import InputError
-from sese.nn.backbones.common import check_bands, check_router, check_window, level_frames, router_of
+from sese.nn.backbones.common import (
+    SystemConfig,
+    check_bands,
+    check_router,
+    check_window,
+    level_frames,
+    router_of,
+)
 from sese.nn.backbones.spectral_mixer import SpectralMixer
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import LevelledFeatures, product
@@ -35,7 +42,7 @@ POWER_FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
-class ColdDiffusionConfig:
+class ColdDiffusionConfig(SystemConfig):
     """Residual steps between milestones; one step to a gain of 0 is a one-shot network.
 
     Attributes:

@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sese.core.errors import InputError
 from sese.nn.policies.router import Router
+
+
+class SystemConfig:
+    """What a system's configuration, a frozen dataclass, declares; these are the values of one without it.
+
+    Attributes:
+        rests: Whether frames may keep nothing.
+        router_channels: Number of channels of a router, see `policies.router`; 0 for no router.
+        gate_channels: Number of hidden channels of the gates of channels, see `policies.channel_gates`.
+        activity_units: Number of units of the policy that detects speech and noise, see `policies.activity`.
+        experts: Number of experts of which one runs.
+        gate_hidden: Width of the gate that selects an expert, see `policies.gate`.
+        code_bits: Number of bits that a bin's power is quantised to, in a network of bits.
+        noise_gains: Share of the noise that is left after each step, in a network of steps.
+    """
+
+    rests: ClassVar[bool] = False
+
+    router_channels: int = 0
+    gate_channels: int = 0
+    activity_units: int = 0
+    experts: int = 0
+    gate_hidden: int = 0
+    code_bits: int = 0
+    noise_gains: tuple[float, ...] = ()
 
 
 def check_window(config: Any, multiple: int = 1) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
 from sese.core.errors import InputError
-from sese.nn.backbones.common import check_window, level_frames, router_of
+from sese.nn.backbones.common import SystemConfig, check_window, level_frames, router_of
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
@@ -34,7 +34,7 @@ ROUTER_BANDS = 32
 
 
 @dataclass(frozen=True)
-class ConvFSENetConfig:
+class ConvFSENetConfig(SystemConfig):
     """Conv-FSENet; the defaults are the paper's sizes (arXiv 2412.17121).
 
     Attributes:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
 from sese.core.errors import InputError
-from sese.nn.backbones.common import check_router, level_frames, router_of
+from sese.nn.backbones.common import SystemConfig, check_router, level_frames, router_of
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.waveform import WaveformFeatures
 from sese.nn.heads.waveform import WaveformHead
@@ -32,7 +32,7 @@ from sese.nn.state import State, delay, push
 
 
 @dataclass(frozen=True)
-class DemucsConfig:
+class DemucsConfig(SystemConfig):
     """Slimmable DEMUCS; the defaults are the paper's (arXiv 2507.04879).
 
     Attributes:

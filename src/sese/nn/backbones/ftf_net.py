@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
 from sese.core.errors import InputError
-from sese.nn.backbones.common import check_router, check_window, level_frames, router_of
+from sese.nn.backbones.common import SystemConfig, check_router, check_window, level_frames, router_of
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.stft import SpectralFeatures
 from sese.nn.heads.mask import MaskHead
@@ -32,7 +32,7 @@ from sese.nn.state import State
 
 
 @dataclass(frozen=True)
-class FTFNetConfig:
+class FTFNetConfig(SystemConfig):
     """FTF-Net as a dynamically slimmable network; the defaults are the published size.
 
     Attributes:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
-from sese.nn.backbones.common import check_bands, check_window, level_frames, set_level_sizes
+from sese.nn.backbones.common import SystemConfig, check_bands, check_window, level_frames, set_level_sizes
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.steady import SteadyFeatures
 from sese.nn.features.stft import COMPRESSION
@@ -39,7 +39,7 @@ REST_MASK = 0.4
 
 
 @dataclass(frozen=True)
-class GatedMixerConfig:
+class GatedMixerConfig(SystemConfig):
     """Slimmable spectral network; the defaults are those of `sese-2`.
 
     Attributes:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
 from sese.core.errors import InputError
-from sese.nn.backbones.common import check_window, level_frames
+from sese.nn.backbones.common import SystemConfig, check_window, level_frames
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.magnitude import MagnitudeFeatures
 from sese.nn.heads.real_mask import RealMaskHead
@@ -28,7 +28,7 @@ from sese.nn.state import State
 
 
 @dataclass(frozen=True)
-class LocalExpertsConfig:
+class LocalExpertsConfig(SystemConfig):
     """GRU networks that make a mask, one of which runs, picked by a gate; one expert is a plain such network.
 
     Attributes:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sese.core.checks import at_least
 from sese.core.errors import InputError
-from sese.nn.backbones.common import check_router, check_window, level_frames, router_of
+from sese.nn.backbones.common import SystemConfig, check_router, check_window, level_frames, router_of
 from sese.nn.enhancer import Enhancer
 from sese.nn.features.log_power import LogPowerFeatures
 from sese.nn.heads.gain import GainHead
@@ -38,7 +38,7 @@ Split = Literal["none", "separate", "joined"]
 
 
 @dataclass(frozen=True)
-class NsNet2Config:
+class NsNet2Config(SystemConfig):
     """nsNet2 with early exits; the widths are the published ones. `exits: [fc3]` is nsNet2 itself.
 
     Attributes:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
 from sese.nn.backbones.common import (
+    SystemConfig,
     check_bands,
     check_router,
     check_window,
@@ -37,7 +38,7 @@ from sese.nn.state import State
 
 
 @dataclass(frozen=True)
-class SpectralMixerConfig:
+class SpectralMixerConfig(SystemConfig):
     """Slimmable spectral network; the defaults are those of `sese-1`.
 
     Attributes:
