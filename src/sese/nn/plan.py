@@ -70,8 +70,7 @@ def choice_to_mask(choice: Tensor, site: Site) -> Tensor:
     """Turn choices of a level into masks.
 
     Args:
-        choice: (batch, frame, level), one-hot or relaxed; a level is a number of units, or one unit. Levels
-            beyond the units of the site are left out.
+        choice: (batch, frame, level), one-hot or relaxed; a level is a number of units, or one unit.
         site: site of the mask.
 
     Returns:
