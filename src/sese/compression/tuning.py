@@ -19,7 +19,9 @@ from torch.autograd.function import once_differentiable
 from sese.compression.integer import Quantiser
 from sese.compression.layers import GRU, Dense, Floats, Layer, run
 from sese.core.files import replacing
+from sese.training.loop import Training, descend, run_steps
 from sese.training.run_folder import restoring
+from sese.training.schedule import half_cosine
 
 LEARNING_RATE = 5e-4
 CLIP_NORM = 1.0
@@ -161,34 +163,50 @@ def tune(
     Returns:
         The layers with new weights, in float.
     """
-    target = torch.from_numpy(run(layers, x).astype(np.float32))
-    frames = torch.from_numpy(x)
-    variance = float(target.var())
-    chain = RoundedChain(layers, quantisers)
-    optimiser = torch.optim.Adam(chain.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    done = 0
-    if keep is not None and keep.exists():
-        with restoring(keep) as held:
-            chain.load_state_dict(held["chain"])
-            optimiser.load_state_dict(held["optimiser"])
-            schedule.load_state_dict(held["schedule"])
-            done = held["step"]
-    for step in range(done, steps):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        rows = torch.randperm(len(frames), generator=generator)[:batch]
-        loss = (chain(frames[rows]) - target[rows]).square().mean() / variance
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(chain.parameters(), CLIP_NORM)
-        optimiser.step()
-        schedule.step()
-        if progress is not None:
-            progress(step + 1, loss.item())
-        if keep is not None and (step + 1) % KEEP_STEPS == 0:
-            parts: dict[str, Any] = {"chain": chain, "optimiser": optimiser, "schedule": schedule}
-            with replacing(keep) as partial:
-                torch.save(
-                    {"step": step + 1} | {name: part.state_dict() for name, part in parts.items()}, partial
-                )
-    return chain.trained()
+    tuning = _Tuning(layers, quantisers, x, steps, seed, batch, progress, keep)
+    done = tuning.restore() if keep is not None and keep.exists() else 0
+    run_steps(tuning, done, steps, KEEP_STEPS)
+    return tuning.chain.trained()
+
+
+class _Tuning(Training):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        quantisers: Mapping[str, Quantiser],
+        x: Floats,
+        steps: int,
+        seed: int,
+        batch: int,
+        progress: Callable[[int, float], None] | None,
+        keep: Path | None,
+    ):
+        self.target = torch.from_numpy(run(layers, x).astype(np.float32))
+        self.frames = torch.from_numpy(x)
+        self.variance = float(self.target.var())
+        self.chain = RoundedChain(layers, quantisers)
+        self.optimiser = torch.optim.Adam(self.chain.parameters(), lr=LEARNING_RATE)
+        self.steps, self.seed, self.batch = steps, seed, batch
+        self.progress, self.keep = progress, keep
+
+    def restore(self) -> int:
+        """Take up what was kept; return the number of steps done."""
+        assert self.keep is not None
+        with restoring(self.keep) as saved:
+            self.chain.load_state_dict(saved["chain"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            return saved["step"]
+
+    def step(self, number: int) -> None:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        rows = torch.randperm(len(self.frames), generator=generator)[: self.batch]
+        loss = (self.chain(self.frames[rows]) - self.target[rows]).square().mean() / self.variance
+        descend(loss, self.optimiser, LEARNING_RATE * half_cosine(number / self.steps), CLIP_NORM)
+        if self.progress is not None:
+            self.progress(number + 1, loss.item())
+
+    def checkpoint(self, done: int, late: bool) -> None:
+        if self.keep is not None:
+            state = {"chain": self.chain.state_dict(), "optimiser": self.optimiser.state_dict(), "step": done}
+            with replacing(self.keep) as part:
+                torch.save(state, part)

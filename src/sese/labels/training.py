@@ -16,7 +16,7 @@ from sese.labels.data import LabelDataConfig, LabelledClips
 from sese.labels.network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
 from sese.training import run_folder
 from sese.training.config_file import build, dump, read_values
-from sese.training.fitting import FittingConfig, fit
+from sese.training.small_networks import SmallTrainingConfig, train_network
 
 STANDARDISE_CLIPS = 64
 
@@ -39,7 +39,7 @@ class LabelRunConfig:
     task: str = TASKS[0]
     model: LabelNetConfig = field(default_factory=LabelNetConfig)
     data: LabelDataConfig = field(default_factory=LabelDataConfig)
-    training: FittingConfig = field(default_factory=FittingConfig)
+    training: SmallTrainingConfig = field(default_factory=SmallTrainingConfig)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -100,7 +100,7 @@ def train(
 ) -> bool:
     """Train, or go on training.
 
-    The folder gets what `fit` writes, and `config.yaml`.
+    The folder gets what `train_network` writes, and `config.yaml`.
 
     Args:
         config: the run.
@@ -138,7 +138,7 @@ def train(
         save(place, config.task, config.model, net.state_dict())
 
     run_folder.write_config(folder, dump(config))
-    return fit(net, settings, folder, loss, validate, write, resume, max_minutes)
+    return train_network(net, settings, folder, loss, validate, write, resume, max_minutes)
 
 
 def _standardise(net: LabelNet, audio: Tensor) -> None:

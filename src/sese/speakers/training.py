@@ -19,7 +19,7 @@ from sese.speakers.embedding import SpeakerNet, SpeakerNetConfig, pair_loss, sam
 from sese.speakers.verification import equal_error_rate
 from sese.training import run_folder
 from sese.training.config_file import build, dump, read_values
-from sese.training.fitting import FittingConfig, fit
+from sese.training.small_networks import SmallTrainingConfig, train_network
 
 KINDS: dict[str, Any] = {kind.system: kind for kind in (SpeakerNetConfig, AutoencoderConfig)}
 """Value of `system` -> the network's configuration."""
@@ -29,7 +29,7 @@ Parts = tuple[torch.nn.Module, Callable[[range], Tensor], Callable[[], Mapping[s
 
 
 @dataclass(frozen=True)
-class SpeakerTrainingConfig(FittingConfig):
+class SpeakerTrainingConfig(SmallTrainingConfig):
     """How to train, on pairs of clips: `batch_size` and `validation_clips` are even.
 
     Attributes:
@@ -89,7 +89,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> SpeakerRunConfig:
 def train(
     config: SpeakerRunConfig, folder: Path, resume: bool = False, max_minutes: float | None = None
 ) -> bool:
-    """Train, or go on training; the folder holds what `fit` says, and `config.yaml`.
+    """Train, or go on training; the folder holds what `train_network` writes, and `config.yaml`.
 
     Args:
         config: the run.
@@ -116,7 +116,7 @@ def train(
     parts = {SpeakerNetConfig.system: _embedding, AutoencoderConfig.system: _autoencoder}[config.system]
     net, loss, validate = parts(config, clips, held_out)
     run_folder.write_config(folder, dump(config))
-    return fit(
+    return train_network(
         net, settings, folder, loss, validate, lambda place: saved.save(place, net), resume, max_minutes
     )
 
