@@ -18,7 +18,8 @@ from sese.nn.cost import macs_per_sample
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, alternatives
 from sese.nn.policies.fixed import level_plans
-from sese.runtime.artefact import PRETRAINED, bundled_models
+from sese.runtime.artefact import bundled_models
+from sese.runtime.weights_folder import weights_folder
 
 OWN = "own"
 DEFAULT = "sese-1"
@@ -49,12 +50,10 @@ def model_folder(model: Path) -> Path:
     Raises:
         InputError: there is no such folder, or it has no weights.
     """
-    if not model.exists() and str(model) in bundled_models():
-        model = PRETRAINED / model
-    if not model.exists():
+    folder = weights_folder(model)
+    if not folder.exists():
         known = ", ".join(bundled_models())
         raise InputError(f"unknown model '{model}'; name a model or run folder, or a bundled model: {known}")
-    folder = next((each for each in (model / "best", model / "last") if each.is_dir()), model)
     for file in (checkpoint.CONFIG, checkpoint.WEIGHTS):
         if not (folder / file).is_file():
             raise InputError(

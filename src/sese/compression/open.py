@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sese.compression.subject import Subject
 from sese.core.errors import InputError
-from sese.runtime.artefact import PRETRAINED, bundled_models
+from sese.runtime.weights_folder import weights_folder
 
 SHORTEST_S, LONGEST_S = 0.1, 60.0
 """Of a clip."""
@@ -28,9 +28,7 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
     Raises:
         InputError: no network there, or one that cannot be compressed, or no clips.
     """
-    if not model.exists() and str(model) in bundled_models():
-        model = PRETRAINED / model
-    folder = next((each for each in (model / "best", model / "last") if each.is_dir()), model)
+    folder = weights_folder(model)
     if not folder.is_dir():
         raise InputError(
             f"{model} is not a folder; give a run folder, one with a network, or a bundled model"

@@ -23,6 +23,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, utilization
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import FORMAT
+from sese.runtime.weights_folder import weights_folder
 
 ONNX, CARD = "model.onnx", "README.md"
 
@@ -54,7 +55,7 @@ def export_folder(
     Raises:
         InputError: `run` holds no model, the output may not be replaced, or the export differs from PyTorch.
     """
-    source = next((folder for folder in (run / "best", run / "last") if folder.is_dir()), run)
+    source = weights_folder(run)
     model = checkpoint.load(source)
     _, config = checkpoint.read_config(source)
     check_output(output, force, run, *filter(None, (evaluation, notes)))

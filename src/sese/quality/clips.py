@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.core.cache import cache_folder
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.untrusted import read_array
-from sese.data.bank import default_cache
 from sese.data.synthetic import synthetic_banks
 from sese.evaluation.metrics import check_metrics
 from sese.evaluation.pairs import find_pairs
@@ -145,7 +145,7 @@ def grown(
     Raises:
         InputError: the cache cannot be used, or what makes clips raises it.
     """
-    folder = (Path(cache_dir) if cache_dir else default_cache()) / "quality"
+    folder = (Path(cache_dir) if cache_dir else cache_folder()) / "quality"
     key, samples = source.key(), source.samples
     sound, path = folder / f"{key}.i16", folder / f"{key}.npy"
     try:

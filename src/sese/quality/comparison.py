@@ -23,6 +23,7 @@ from sese.quality.network import with_rounded_weights
 from sese.quality.scores import INTERVAL, measure
 from sese.quality.sources import ENHANCED
 from sese.quality.training import predict
+from sese.runtime.weights_folder import weights_folder
 from sese.training.run_folder import RESOLVED
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _predictors(
     run: Path, config: QualityConfig
 ) -> list[tuple[int, Callable[[Tensor], NDArray[np.float64]]]]:
     """(bits of weights, spectrograms (clip, band, frame) -> scores [clip]) of the best network of a run."""
-    network = networks.load(run / "best")
+    network = networks.load(weights_folder(run))
     float_ = _clipped(network)
     if config.network.activation == "relu":
         return [(32, float_), (8, _clipped(with_rounded_weights(network)))]

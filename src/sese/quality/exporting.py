@@ -16,6 +16,7 @@ from sese.predictor.design import KERNEL
 from sese.predictor.packed import Packed, pack
 from sese.quality import network as networks
 from sese.quality.network import QualityNetwork
+from sese.runtime.weights_folder import weights_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -30,7 +31,7 @@ def export(run: Path, folder: Path) -> list[Path]:
     Raises:
         InputError: no such run, activations that are not binary, or files that disagree.
     """
-    network = networks.load(run / "best" if (run / "best").is_dir() else run)
+    network = networks.load(weights_folder(run))
     made = packed_of(network)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / PACKED, folder / ONNX]

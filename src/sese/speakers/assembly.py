@@ -11,6 +11,7 @@ from sese.core.errors import InputError
 from sese.core.files import require_new
 from sese.nn import checkpoint
 from sese.nn.backbones.local_experts import LocalExpertsConfig
+from sese.runtime.weights_folder import weights_folder
 from sese.speakers.embedding import SpeakerNet
 from sese.speakers.groups import Groups
 
@@ -100,7 +101,7 @@ def write(model: Path, net: SpeakerNet, groups: Groups, out: Path) -> LocalExper
         InputError: another system, parts that do not fit, or a folder that holds something.
     """
     require_new(out)
-    model = model if (model / checkpoint.CONFIG).exists() else model / "best"
+    model = weights_folder(model)
     system, config = checkpoint.read_config(model)
     if not isinstance(config, LocalExpertsConfig):
         raise InputError(f"{model} is a model of {system}; give one of local_experts")

@@ -15,6 +15,7 @@ from sese.core.untrusted import MALFORMED, from_json
 from sese.nn import checkpoint
 from sese.nn.bounded import bounded
 from sese.nn.checkpoint import CONFIG, WEIGHTS
+from sese.runtime.weights_folder import weights_folder
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -36,7 +37,7 @@ def load(folder: Path, kind: type[Net], sizes: Any, called: str) -> Net:
     Raises:
         InputError: missing or corrupt files, or a network of another kind or other sizes.
     """
-    folder = folder if (folder / CONFIG).exists() else folder / "best"
+    folder = weights_folder(folder)
     try:
         values = from_json((folder / CONFIG).read_text())
         if values.pop("system") != sizes.system:

@@ -23,6 +23,7 @@ from sese.nn import checkpoint
 from sese.nn.cost import macs_per_sample, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.policies.fixed import level_plans
+from sese.runtime.weights_folder import weights_folder
 from sese.speakers.autoencoder import SpeechAutoencoder, errors
 
 GATE, GATE_ONCE, AUTOENCODER = "gate", "gate, once", "autoencoder"
@@ -52,7 +53,7 @@ def load_model(folder: Path) -> Enhancer:
     Raises:
         InputError: none there, or one of another rate.
     """
-    model = checkpoint.load(folder if (folder / checkpoint.CONFIG).exists() else folder / "best")
+    model = checkpoint.load(weights_folder(folder))
     if model.sample_rate != SAMPLE_RATE:
         raise InputError(f"{folder} runs at {model.sample_rate} Hz; pairs are scored at {SAMPLE_RATE}")
     return model
