@@ -13,8 +13,8 @@ from sese.compression.layers import GRU, Dense, Floats, Layer
 from sese.compression.subject import fingerprint
 from sese.core.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
-from sese.labels.network import LabelNet, load, save
 from sese.labels.training import accuracy_of, loss_of
+from sese.nn.label_network import LabelNet, load, save
 
 AT_ONCE = 64
 

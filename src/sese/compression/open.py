@@ -33,7 +33,7 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
         raise InputError(
             f"{model} is not a folder; give a run folder, one with a network, or a bundled model"
         )
-    from sese.labels.network import is_label_net
+    from sese.nn.label_network import is_label_net
 
     if is_label_net(folder):
         from sese.compression.labelling import Labelling

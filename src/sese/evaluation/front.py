@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-PRICES = 25  # that the oracle is asked for
+COSTS = {"macs": "macs_per_second", "time": "real_time_factor"}
+"""Name of a cost -> the key of a level that holds it."""
+
+PRICES = 25  # number of prices that the oracle is asked for
 
 
 def on_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:

@@ -12,12 +12,12 @@ import numpy as np
 
 from sese.core.errors import InputError
 from sese.core.untrusted import MALFORMED, from_json
-from sese.evaluation import front, summary
+from sese.evaluation import front, pareto_report, summary
 from sese.evaluation.conversations import LOWER_IS_BETTER
+from sese.evaluation.front import COSTS
 from sese.evaluation.scoring import NOISY, Budget
 from sese.evaluation.suite import default_budgets
 
-COSTS = {"macs": "macs_per_second", "time": "real_time_factor"}
 SHIFTS_DB = (-6, 0, 6)  # of the threshold policy
 
 
@@ -42,8 +42,6 @@ def read_evaluation(path: str) -> dict[str, Any]:
     Raises:
         InputError: it is no such report.
     """
-    from sese.evaluation import pareto_report
-
     file = Path(path) / "evaluation.json" if Path(path).is_dir() else Path(path)
     try:
         result = from_json(file.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from sese.evaluation import html
-from sese.evaluation.pareto import COSTS
+from sese.evaluation.front import COSTS
 from sese.evaluation.report import HEADINGS, plain, table
 
 ORACLE = (

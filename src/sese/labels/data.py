@@ -20,7 +20,7 @@ from sese.data.bank import Bank
 from sese.data.corpus_banks import Banks, load_banks
 from sese.data.mix_config import MixConfig
 from sese.data.mixing import Mixer
-from sese.labels.network import LabelNetConfig
+from sese.nn.label_network import LabelNetConfig
 
 ACTIVE_DB = -35.0
 """Of a frame of clean speech, relative to its clip's 95th percentile, from which somebody speaks."""

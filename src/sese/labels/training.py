@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sese.core.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
-from sese.labels.network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
+from sese.nn.label_network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
 from sese.training import run_folder
 from sese.training.config_file import build, dump, read_values
 from sese.training.small_networks import SmallTrainingConfig, train_network
