@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sese.audio.mel import bin_frequencies, slaney_edges, triangles
 from sese.core.errors import InputError
 from sese.evaluation.dnsmos_network import open_session, raw_scores
 
@@ -98,17 +99,9 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
 
 @cache
 def _mel_filters() -> np.ndarray:
-    """Triangles [band, bin], equally spaced on the Slaney mel scale from 0 to 8 kHz, of equal area."""
-
-    def hertz(mel: np.ndarray) -> np.ndarray:  # linear below 1 kHz (15 mel), logarithmic above
-        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
-
-    top = 15 + 27 * np.log(8) / np.log(6.4)
-    edges = hertz(np.linspace(0, top, BANDS + 2))
-    bins = np.arange(FFT // 2 + 1) * SAMPLE_RATE / FFT
-    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    return np.maximum(0, np.minimum(rise, fall)) * 2 / (edges[2:] - edges[:-2])[:, None]
+    """Return triangles [band, bin] of equal area, equally spaced on Slaney's mel scale up to 8 kHz."""
+    edges = slaney_edges(SAMPLE_RATE / 2, BANDS)
+    return triangles(edges, bin_frequencies(FFT, SAMPLE_RATE)) * 2 / (edges[2:] - edges[:-2])[:, None]
 
 
 def model_folder() -> Path:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sese.audio.mel import bin_frequencies, htk_edges, triangles
 from sese.core.checks import at_least
 from sese.core.errors import InputError, brief
 from sese.core.untrusted import from_json
@@ -90,17 +91,14 @@ class LabelNet(nn.Module):
 
 
 def mel_filters(config: LabelNetConfig) -> np.ndarray:
-    """Triangles of unit height on the mel scale, float32 [bin, band]."""
-    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (60.0, config.sample_rate / 2))
-    edges = 700 * (10 ** (np.linspace(lowest, highest, config.bands + 2) / 2595) - 1)
-    hertz = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)[:, None]
-    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
-    made = np.clip(np.minimum(rising, falling), 0, None)
-    # The lowest bands are narrower than a bin: each has at least the bin that is nearest to its middle.
-    nearest = np.abs(hertz - edges[1:-1]).argmin(0)
-    made[nearest, np.arange(config.bands)] = np.maximum(made[nearest, np.arange(config.bands)], 0.1)
-    return made.astype(np.float32)
+    """Return triangles of height 1, equally spaced on the mel scale from 60 Hz, float32 [bin, band]."""
+    edges = htk_edges(60.0, config.sample_rate / 2, config.bands)
+    bins = bin_frequencies(config.n_fft, config.sample_rate)
+    filters = triangles(edges, bins).T.copy()
+    # The lowest bands are narrower than a bin: each gets at least the bin that is nearest to its middle.
+    nearest = np.abs(bins[:, None] - edges[1:-1]).argmin(0)
+    filters[nearest, np.arange(config.bands)] = np.maximum(filters[nearest, np.arange(config.bands)], 0.1)
+    return filters.astype(np.float32)
 
 
 def save(folder: Path, task: str, config: LabelNetConfig, weights: dict[str, Tensor]) -> None:
