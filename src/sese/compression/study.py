@@ -27,6 +27,7 @@ from sese.compression.search import LEAST_BITS, MOST_BITS, Evaluation, Evaluator
 from sese.compression.subject import Subject
 from sese.core.errors import InputError
 from sese.core.files import replacing
+from sese.core.tables import table
 from sese.core.untrusted import MALFORMED, from_json
 from sese.evaluation.summary import bootstrap_mean
 
@@ -270,7 +271,7 @@ def to_markdown(result: Mapping[str, Any]) -> str:
             " 95% interval."
         )
     headings = ["network", "bytes", "of 8 bits", "error", *(["test error", *columns] if columns else [])]
-    lines += [f"| {' | '.join(headings)} |", "| --- " * len(headings) + "|"]
+    rows = []
     for row in result["networks"]:
         cells = [row["name"], f"{row['bytes']:,}", f"{row['of_8_bit']:.2f}", f"{row['error']:.4f}"]
         if "test" in row:
@@ -281,8 +282,8 @@ def to_markdown(result: Mapping[str, Any]) -> str:
                     f"{row['test'][column]['mean']:.3f} ({change['mean']:+.3f}, {change['low']:+.3f} to"
                     f" {change['high']:+.3f})"
                 )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return "\n".join([*lines, *table(headings, rows)]) + "\n"
 
 
 def plot(result: Mapping[str, Any]) -> bytes:

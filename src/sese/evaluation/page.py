@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from sese.core.tables import NOTHING, shown
 from sese.evaluation import html
 from sese.evaluation.examples import Example
 from sese.evaluation.report import HEADINGS, failure_counts
@@ -64,21 +65,21 @@ def _scores(values: dict[str, Any], columns: list[str], signed: bool = False) ->
     for column in columns:
         value, decimals = values[column], HEADINGS[column][1]
         if not math.isfinite(value["mean"]):
-            cells.append("–")
+            cells.append(NOTHING)
             continue
-        shown = f"{value['mean']:{'+' if signed else ''}.{decimals}f}"
-        cells.append((shown, f"{value['low']:.{decimals}f} to {value['high']:.{decimals}f}"))
+        interval = f"{value['low']:.{decimals}f} to {value['high']:.{decimals}f}"
+        cells.append((shown(value["mean"], decimals, signed), interval))
     return cells
 
 
 def _compute(level: dict[str, Any]) -> list[str]:
     macs = level["macs_per_second"]
-    shown = (
+    used = (
         (level["utilization"], 3),
         (None if macs is None else macs / 1e6, 1),
         (level["real_time_factor"], 3),
     )
-    return ["–" if value is None else f"{value:.{decimals}f}" for value, decimals in shown]
+    return [shown(value, decimals) for value, decimals in used]
 
 
 def _failures(result: dict[str, Any]) -> list[str]:

@@ -8,9 +8,10 @@ import io
 import math
 from typing import Any
 
+from sese.core.tables import NOTHING, shown, table
 from sese.evaluation import html
 from sese.evaluation.front import COSTS
-from sese.evaluation.report import HEADINGS, plain, table
+from sese.evaluation.report import HEADINGS, nan_to_none
 
 ORACLE = (
     "Oracle: the best fixed level for each file, chosen with its score known, at a price of compute. An upper"
@@ -40,7 +41,7 @@ def to_csv(comparison: dict[str, Any]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(plain(rows))
+    writer.writerows(nan_to_none(rows))
     return text.getvalue()
 
 
@@ -92,9 +93,9 @@ def _points(comparison: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
             [
                 point["model"],
                 point["level"].removeprefix("budget "),
-                *(_shown(value, digits) for value, digits in ((used[0], 3), (macs, 1), (used[2], 3))),
+                *(shown(value, digits) for value, digits in ((used[0], 3), (macs, 1), (used[2], 3))),
                 *(
-                    _shown(point["mean"][column]["mean"], HEADINGS[column][1])
+                    shown(point["mean"][column]["mean"], HEADINGS[column][1])
                     + ("*" if "macs" in point["front"][column] else "")
                     + ("\u2020" if "time" in point["front"][column] else "")
                     for column in columns
@@ -111,20 +112,16 @@ def _gains(comparison: dict[str, Any]) -> tuple[list[str], list[list[html.Cell]]
     for point in comparison["points"]:
         if "gain" in point and point["macs_per_second"] is not None:
             gains = (_gain(point["gain"][column], HEADINGS[column][1]) for column in columns)
-            macs = _shown(point["macs_per_second"] / 1e6, 1)
+            macs = shown(point["macs_per_second"] / 1e6, 1)
             rows.append([point["model"], point["level"].removeprefix("budget "), macs, *gains])
     return header, rows
 
 
 def _gain(value: dict[str, float] | None, decimals: int) -> html.Cell:
     if value is None or not math.isfinite(value["mean"]):
-        return "–"
+        return NOTHING
     mean, low, high = (f"{value[key]:+.{decimals}f}" for key in ("mean", "low", "high"))
     return mean, f"{low} to {high}"
-
-
-def _shown(value: float | None, decimals: int) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
 
 
 def _about(comparison: dict[str, Any]) -> str:

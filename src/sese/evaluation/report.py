@@ -14,6 +14,7 @@ from typing import Any
 
 from sese.core.errors import InputError
 from sese.core.files import replacing
+from sese.core.tables import NOTHING, shown, table
 
 HEADINGS = {  # column of the result -> heading and decimals of the Markdown table
     "pesq_wb": ("PESQ-WB", 2),
@@ -76,7 +77,7 @@ def make_folder(folder: str | Path) -> Path:
 
 def to_json(result: dict[str, Any]) -> str:
     """The whole result as JSON text; numbers that are not finite become null."""
-    return json.dumps(plain(result), indent=1, allow_nan=False) + "\n"
+    return json.dumps(nan_to_none(result), indent=1, allow_nan=False) + "\n"
 
 
 def to_csv(result: dict[str, Any]) -> str:
@@ -84,7 +85,7 @@ def to_csv(result: dict[str, Any]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(result["files"][0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(plain(result["files"]))
+    writer.writerows(nan_to_none(result["files"]))
     return text.getvalue()
 
 
@@ -113,9 +114,9 @@ def _level_cells(level: dict[str, Any], columns: list[str]) -> list[str]:
     return [
         level["level"],
         *(_interval(level["mean"][column], HEADINGS[column][1]) for column in columns),
-        _number(level.get("utilization"), 3),
-        _number(None if macs is None else macs / 1e6, 1),
-        _number(level.get("real_time_factor"), 3),
+        shown(level.get("utilization"), 3),
+        shown(None if macs is None else macs / 1e6, 1),
+        shown(level.get("real_time_factor"), 3),
     ]
 
 
@@ -141,7 +142,7 @@ def _snr_lines(result: dict[str, Any], columns: list[str]) -> list[str]:
     for column in columns:
         heading, decimals = HEADINGS[column]
         cells = [
-            [level["level"], *(_number(group["mean"][column], decimals) for group in level["by_input_snr"])]
+            [level["level"], *(shown(group["mean"][column], decimals) for group in level["by_input_snr"])]
             for level in result["levels"]
         ]
         lines += [f"{heading} by input SNR", "", *table(header, cells), ""]
@@ -154,26 +155,16 @@ def _snr_heading(group: dict[str, Any]) -> str:
     return f"{span} dB ({group['files']})"
 
 
-def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table, numbers to the right."""
-    ruler = ["---", *["---:"] * (len(header) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (header, ruler, *rows)]
-
-
 def _interval(value: dict[str, float], decimals: int) -> str:
     if not math.isfinite(value["mean"]):
-        return "–"
+        return NOTHING
     return f"{value['mean']:.{decimals}f} ±{(value['high'] - value['low']) / 2:.{decimals}f}"
 
 
-def _number(value: float | None, decimals: int) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
-
-
-def plain(value: Any) -> Any:
-    """The same with None for numbers that are not finite."""
+def nan_to_none(value: Any) -> Any:
+    """Return nested lists and dicts with None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: nan_to_none(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [nan_to_none(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -18,6 +18,7 @@ import numpy as np
 
 import sese
 from sese.core.errors import InputError
+from sese.core.tables import NOTHING, table
 from sese.evaluation.scoring import label, macs_of
 from sese.evaluation.suite import default_budgets
 
@@ -106,8 +107,6 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
 
 def to_text(result: dict[str, Any]) -> str:
     """The profile for reading: two tables in Markdown, and what they were measured on."""
-    from sese.evaluation.report import table
-
     machine = result["machine"]
     stream_rows, file_rows = [], []
     for level in result["levels"]:
@@ -117,7 +116,7 @@ def to_text(result: dict[str, Any]) -> str:
             [
                 name,
                 f"{level['macs_per_second'] / 1e6:.1f}",
-                "–" if level["parameters"] is None else f"{level['parameters']:,}",
+                NOTHING if level["parameters"] is None else f"{level['parameters']:,}",
                 *(f"{stream[key]:.3f}" for key in ("median_ms", "p95_ms", "p99_ms", "real_time_factor")),
             ]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sese.core.errors import InputError
+from sese.core.tables import NOTHING, table, with_interval
 from sese.evaluation import plots
-from sese.evaluation.report import table
 from sese.predictor import packed
 from sese.quality import network as networks
 from sese.quality.clips import of_pairs, spectrograms
@@ -142,7 +142,7 @@ def to_markdown(result: dict[str, Any]) -> str:
                 row["name"],
                 f"{row['bits']} bits",
                 *(_cell(row["all"][name]) for name in ("mse", "pearson", "spearman")),
-                *(_cell(row[side]["pearson"]) if side in row else "–" for side in ("noisy", "enhanced")),
+                *(_cell(row[side]["pearson"]) if side in row else NOTHING for side in ("noisy", "enhanced")),
             ]
             for row in result["rows"]
         ],
@@ -164,8 +164,8 @@ def to_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: dict[str, float]) -> str:
-    return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+def _cell(value: Mapping[str, float]) -> str:
+    return with_interval(value, 3, of="value")
 
 
 def to_figure(result: dict[str, Any]) -> Figure:

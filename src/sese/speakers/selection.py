@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from sese.core.errors import InputError
+from sese.core.tables import table, with_interval
 from sese.evaluation.metrics import si_sdr
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, find_pairs, read_pair
-from sese.evaluation.report import table
 from sese.evaluation.summary import bootstrap_mean
 from sese.nn import checkpoint
 from sese.nn.cost import macs_per_sample, parameters, parameters_used
@@ -192,9 +192,9 @@ def to_markdown(result: Mapping[str, Any]) -> str:
     lines = [
         [
             name,
-            _interval(values["improvement"]),
-            _interval(values["gain"], sign=True) if values["gain"] and values["gain"]["mean"] else "",
-            _interval(values["over_chance"], sign=True) if name != CHANCE else "",
+            with_interval(values["improvement"], 2),
+            with_interval(values["gain"], 2, sign=True) if values["gain"] and values["gain"]["mean"] else "",
+            with_interval(values["over_chance"], 2, sign=True) if name != CHANCE else "",
             "" if values["as_oracle"] is None else f"{100 * values['as_oracle']:.0f}%",
         ]
         for name, values in result["summary"].items()
@@ -230,9 +230,3 @@ def _over_folders(rows: Sequence[Mapping[str, Any]], values: np.ndarray) -> np.n
     if len(unique) == 1:
         return values
     return np.stack([values[[name == folder for name in names]].mean(0) for folder in unique])
-
-
-def _interval(value: Mapping[str, float], sign: bool = False) -> str:
-    form = "{:+.2f}" if sign else "{:.2f}"
-    mean, low, high = (form.format(value[key]) for key in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
