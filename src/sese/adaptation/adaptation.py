@@ -30,6 +30,7 @@ from sese.adaptation.recordings import (
     with_speech,
 )
 from sese.adaptation.report import Outcome, level_names, refusal, report_of
+from sese.adaptation.results import Report
 from sese.adaptation.teacher import DEFAULT, OWN, Teacher, enhance, model_folder, open_teacher
 from sese.adaptation.voice import listen
 from sese.core.errors import InputError
@@ -77,7 +78,7 @@ class Request:
         return self.output.parent / f".{self.output.name}.adapting"
 
 
-def adapt(request: Request, tell: Tell) -> dict[str, Any]:
+def adapt(request: Request, tell: Tell) -> Report:
     """Adapt a model to recordings; the original is only read.
 
     Args:
@@ -140,14 +141,16 @@ def adapt(request: Request, tell: Tell) -> dict[str, Any]:
     adaptation.run(lambda now: tell(_line(now, adaptation)), request.max_minutes)
     outcome = _guarded(adaptation, original, pairs, before, tell)
     student.cpu()
-    report: dict[str, Any] = {
+    facts = report_of(adaptation, teacher, outcome)
+    facts["recordings"]["left_out"] = len(left_out) + len(silent)
+    facts["recordings"]["warning"] = warning
+    facts["general"]["teacher_db"] = float(taught.mean())
+    report: Report = {
         "model": request.model.resolve().name if request.model.exists() else str(request.model),
         "name": request.output.name,
-        **report_of(adaptation, teacher, outcome),
+        **facts,
+        "refused": refusal(facts, config),
     }
-    report["recordings"] |= {"left_out": len(left_out) + len(silent), "warning": warning}
-    report["general"]["teacher_db"] = float(taught.mean())
-    report["refused"] = refusal(report, config)
     if report["refused"]:
         if not adaptation.progress.best_step:
             shutil.rmtree(request.work, ignore_errors=True)

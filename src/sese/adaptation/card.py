@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
 
 from sese.adaptation.config import AdaptConfig
+from sese.adaptation.results import Report
 from sese.core.tables import table
 
 
-def command(report: dict[str, Any], config: AdaptConfig) -> str:
+def command(report: Report, config: AdaptConfig) -> str:
     """The command line that makes such a model, its settings spelt out; places are left to the reader."""
     default = AdaptConfig()
     changed = [
@@ -28,7 +28,7 @@ def command(report: dict[str, Any], config: AdaptConfig) -> str:
     return " ".join(words)
 
 
-def notes(report: dict[str, Any], config: AdaptConfig) -> str:
+def notes(report: Report, config: AdaptConfig) -> str:
     """Markdown for the card."""
     found, cost, general = report["recordings"], report["cost"], report["general"]
     header = ["level", "adapted", "to the teacher before", "after", "general set before", "after"]

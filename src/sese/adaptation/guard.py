@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sese.adaptation.results import GeneralLevel
 from sese.adaptation.teacher import Teacher, resample
 from sese.evaluation.summary import bootstrap_mean
 from sese.nn.enhancer import Enhancer
@@ -82,7 +82,7 @@ def teacher_scores(teacher: Teacher, pairs: Pairs) -> Tensor:
     return si_sdr(torch.from_numpy(np.stack(made)), pairs.clean)
 
 
-def compare(before: Tensor, after: Tensor) -> list[dict[str, Any]]:
+def compare(before: Tensor, after: Tensor) -> list[GeneralLevel]:
     """For each level the mean SI-SDR before and after, and the mean of the differences, with its interval.
 
     Args:
@@ -107,6 +107,6 @@ def between(original: Mapping[str, Tensor], adapted: Mapping[str, Tensor], share
     }
 
 
-def harmed(levels: Sequence[dict[str, Any]], tolerance_db: float) -> list[dict[str, Any]]:
+def harmed(levels: Sequence[GeneralLevel], tolerance_db: float) -> list[GeneralLevel]:
     """The levels of a comparison that lose more than is tolerated; a loss that is no number counts."""
     return [row for row in levels if not row["change_db"]["mean"] >= -tolerance_db]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sese.adaptation import guard
 from sese.adaptation.config import AdaptConfig
 from sese.adaptation.distillation import Adaptation
+from sese.adaptation.results import AdaptationFacts, GeneralLevel
 from sese.adaptation.teacher import Teacher
 from sese.nn.cost import macs_per_sample, parameters
 from sese.nn.enhancer import Enhancer
@@ -31,8 +31,8 @@ class Outcome:
 
     share: float
     distances: list[float]
-    general: list[dict[str, Any]]
-    harmed: list[dict[str, Any]]
+    general: list[GeneralLevel]
+    harmed: list[GeneralLevel]
 
 
 def level_names(model: Enhancer) -> list[str]:
@@ -43,7 +43,7 @@ def level_names(model: Enhancer) -> list[str]:
     return [f"{float(utilization(plan, model.sites).mean()):g}" for plan in plans]
 
 
-def report_of(adaptation: Adaptation, teacher: Teacher, outcome: Outcome) -> dict[str, Any]:
+def report_of(adaptation: Adaptation, teacher: Teacher, outcome: Outcome) -> AdaptationFacts:
     """Facts and figures of an adaptation that has ended."""
     student, material, progress = adaptation.student, adaptation.material, adaptation.progress
     config, chosen = adaptation.config, adaptation.levels
@@ -90,7 +90,7 @@ def report_of(adaptation: Adaptation, teacher: Teacher, outcome: Outcome) -> dic
     }
 
 
-def refusal(report: dict[str, Any], config: AdaptConfig) -> str:
+def refusal(report: AdaptationFacts, config: AdaptConfig) -> str:
     """Why the adapted model is not to be written; empty where it may be."""
     learnt = [row for row in report["levels"] if row["adapted"]]
     gained = sum(row["after_db"] - row["before_db"] for row in learnt) / len(learnt)

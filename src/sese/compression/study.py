@@ -23,6 +23,7 @@ from sese.compression import packed
 from sese.compression.layers import GRU, Dense, Layer
 from sese.compression.layers import run as run_float
 from sese.compression.operators import IntegerChain, quantise
+from sese.compression.results import Network, Study, StudyFacts
 from sese.compression.search import LEAST_BITS, MOST_BITS, Evaluation, Evaluator, front, narrow_weights, picks
 from sese.compression.subject import Subject
 from sese.core.errors import InputError
@@ -215,16 +216,16 @@ def report(
     choose: Evaluator,
     variants: Sequence[Variant],
     scores: Mapping[str, Mapping[str, Sequence[float]]],
-    facts: Mapping[str, Any],
-) -> dict[str, Any]:
+    facts: StudyFacts,
+) -> Study:
     """All that is known, as plain values.
 
     Differences are from the 8-bit network, clip by clip, with 95% bootstrap intervals.
     """
-    rows = []
+    rows: list[Network] = []
     whole = next((each for each in variants if each.name == "8-bit"), variants[-1])
     for variant in variants:
-        row: dict[str, Any] = {
+        row: Network = {
             "name": variant.name,
             "bytes": variant.bytes,
             "of_8_bit": variant.bytes / whole.bytes,
@@ -255,7 +256,7 @@ def report(
     }
 
 
-def to_markdown(result: Mapping[str, Any]) -> str:
+def to_markdown(result: Study) -> str:
     """A table of the networks."""
     columns = next((list(row["test"]) for row in result["networks"] if "test" in row), [])
     lines = [
@@ -286,7 +287,7 @@ def to_markdown(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *table(headings, rows)]) + "\n"
 
 
-def plot(result: Mapping[str, Any]) -> bytes:
+def plot(result: Study) -> bytes:
     """Error over bytes on disk, as a PNG."""
     from matplotlib.figure import Figure
 
@@ -297,7 +298,7 @@ def plot(result: Mapping[str, Any]) -> bytes:
     return to_png(sheet, 130)
 
 
-def draw(panel: Axes, result: Mapping[str, Any]) -> None:
+def draw(panel: Axes, result: Study) -> None:
     """The search's front, one width for all, narrow weights, tuned networks, float; all on the same clips."""
     kilo = 1000
     rows = result["networks"]
@@ -326,7 +327,7 @@ def draw(panel: Axes, result: Mapping[str, Any]) -> None:
     panel.legend(frameon=False, fontsize=8)
 
 
-def write_report(folder: Path, result: Mapping[str, Any]) -> list[Path]:
+def write_report(folder: Path, result: Study) -> list[Path]:
     """`compress.json`, `compress.md` and `front.png`; each appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {

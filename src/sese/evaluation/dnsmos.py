@@ -44,7 +44,7 @@ def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
     Raises:
         InputError: the package `speechmos` or `onnx` is not installed.
     """
-    audio, starts = _segments(audio)
+    audio, starts = segments_of(audio)
     raw = raw_scores(model_folder() / P835, audio, starts)
     scores = {name: np.polyval(POLYNOMIALS[name], raw[:, column]) for column, name in enumerate(POLYNOMIALS)}
     segments = (audio[hop * SAMPLE_RATE :][:SEGMENT] for hop in starts)
@@ -58,11 +58,11 @@ def dnsmos_ovrl(audio: np.ndarray) -> float:
     Raises:
         InputError: the package `speechmos` or `onnx` is not installed.
     """
-    raw = raw_scores(model_folder() / P835, *_segments(audio))
+    raw = raw_scores(model_folder() / P835, *segments_of(audio))
     return float(np.mean(np.polyval(POLYNOMIALS["ovrl"], raw[:, list(POLYNOMIALS).index("ovrl")])))
 
 
-def _segments(audio: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def segments_of(audio: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Audio as the networks hear it, repeated where it is short, and where segments begin, in seconds."""
     audio = np.clip(np.asarray(audio, dtype=np.float32), -1.0, 1.0)
     while len(audio) < SEGMENT:

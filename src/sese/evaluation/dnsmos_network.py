@@ -1,5 +1,9 @@
 """The P.835 network of DNSMOS over many overlapping segments, without computing what they share twice.
 
+For files of 4 s this takes a tenth of the time of one run a segment, and for files of 20 s a third: 0.26 s
+instead of 2.52 s, and 0.80 s instead of 2.52 s, in one thread. A single segment, as a file of 10 s has, takes
+0.43 s instead of 0.36 s. Raw scores differ by 4e-7 at most. Measured by `python benchmarks/dnsmos_time.py`.
+
 Segments are 900 frames long and begin 100 frames apart, so that up to nine of them see the same second, and
 short files are repeated, so that the same second comes again. Nearly all of the network's work is in its
 first five convolutions, before two poolings by two in time. Those run here once over each different second

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from sese.evaluation import scoring
 from sese.evaluation.pairs import Pair, read_pair
+from sese.evaluation.results import Evaluation, LevelResult
 from sese.evaluation.scoring import ENHANCER, NOISY
 
 COUNT = 4  # clips that the rule can choose
@@ -38,7 +38,7 @@ class Example:
     frame_s: float
 
 
-def choose(result: dict[str, Any], count: int = COUNT) -> tuple[dict[str, Any], str, dict[str, str]]:
+def choose(result: Evaluation, count: int = COUNT) -> tuple[LevelResult, str, dict[str, str]]:
     """Which clips of an evaluation to show.
 
     The first `count` of: the clip with the worst, the median and the best improvement in SI-SDR (or the
@@ -73,7 +73,7 @@ def choose(result: dict[str, Any], count: int = COUNT) -> tuple[dict[str, Any], 
 
 
 def make_examples(
-    result: dict[str, Any], pairs: Sequence[Pair], count: int = COUNT, *, enhancer: str = ENHANCER
+    result: Evaluation, pairs: Sequence[Pair], count: int = COUNT, *, enhancer: str = ENHANCER
 ) -> list[Example]:
     """Enhance the chosen clips once more; of long ones the first 10 seconds are kept.
 

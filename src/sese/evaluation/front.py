@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sese.evaluation.results import Compute, Outcome
+
 COSTS = {"macs": "macs_per_second", "time": "real_time_factor"}
 """Name of a cost -> the key of a level that holds it."""
 
 PRICES = 25  # number of prices that the oracle is asked for
+
+
+def cost_of(point: Compute, cost: str) -> float | None:
+    """Return the cost of a level, None where it is not known.
+
+    Args:
+        point: the level.
+        cost: name of the cost, a key of `COSTS`.
+    """
+    return point["macs_per_second"] if cost == "macs" else point["real_time_factor"]
 
 
 def on_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
@@ -46,9 +58,7 @@ def between(costs: ArrayLike, scores: ArrayLike, cost: float) -> NDArray[np.floa
     return (1 - share) * values[above - 1] + share * values[above]
 
 
-def oracle(
-    costs: ArrayLike, scores: ArrayLike, weights: ArrayLike, prices: int = PRICES
-) -> list[dict[str, float]]:
+def oracle(costs: ArrayLike, scores: ArrayLike, weights: ArrayLike, prices: int = PRICES) -> list[Outcome]:
     """The best level for each file, chosen with its scores known, for a number of prices of compute.
 
     At a price p every file takes the level of the largest score - p * cost. Each outcome is the best that any
@@ -76,7 +86,7 @@ def oracle(
     slopes = slopes[np.isfinite(slopes) & (slopes > 0)]
     ties = np.quantile(slopes, np.linspace(0, 1, prices - 1)) if len(slopes) else np.zeros(0)
     asked = np.concatenate([[0.0], ties * (1 + 1e-9)])
-    outcomes: dict[float, dict[str, float]] = {}
+    outcomes: dict[float, Outcome] = {}
     for price in asked:
         chosen = (score - price * cost[:, None]).argmax(axis=0)
         spent = float(np.average(cost[chosen], weights=weight))

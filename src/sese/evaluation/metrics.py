@@ -19,6 +19,7 @@ import numpy as np
 from sese.core.errors import InputError
 from sese.evaluation.dnsmos import SAMPLE_RATE as WIDEBAND
 from sese.evaluation.dnsmos import dnsmos_scores
+from sese.evaluation.results import MetricFacts
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -266,12 +267,12 @@ def score(
     return values
 
 
-def describe_metrics(names: Iterable[str] | None = None) -> dict[str, dict[str, object]]:
+def describe_metrics(names: Iterable[str] | None = None) -> dict[str, MetricFacts]:
     """For reports: of each metric (None: all) its columns, definition, package and installed version.
 
     The version is None when the package is not installed. Larger is better for every metric here.
     """
-    described: dict[str, dict[str, object]] = {}
+    described: dict[str, MetricFacts] = {}
     for name in METRICS if names is None else names:
         metric = METRICS[name]
         try:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from sese.core.tables import NOTHING, shown
 from sese.evaluation import html
 from sese.evaluation.examples import Example
 from sese.evaluation.report import HEADINGS, failure_counts
+from sese.evaluation.results import Evaluation, LevelResult, Mean
 
 
-def to_html(result: dict[str, Any], examples: Sequence[Example] = ()) -> str:
+def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
     """The page of an evaluation.
 
     Args:
@@ -60,7 +60,7 @@ def to_html(result: dict[str, Any], examples: Sequence[Example] = ()) -> str:
     return html.page(f"Evaluation of {result['model']}", parts)
 
 
-def _scores(values: dict[str, Any], columns: list[str], signed: bool = False) -> list[html.Cell]:
+def _scores(values: dict[str, Mean], columns: list[str], signed: bool = False) -> list[html.Cell]:
     cells: list[html.Cell] = []
     for column in columns:
         value, decimals = values[column], HEADINGS[column][1]
@@ -72,7 +72,7 @@ def _scores(values: dict[str, Any], columns: list[str], signed: bool = False) ->
     return cells
 
 
-def _compute(level: dict[str, Any]) -> list[str]:
+def _compute(level: LevelResult) -> list[str]:
     macs = level["macs_per_second"]
     used = (
         (level["utilization"], 3),
@@ -82,7 +82,7 @@ def _compute(level: dict[str, Any]) -> list[str]:
     return [shown(value, decimals) for value, decimals in used]
 
 
-def _failures(result: dict[str, Any]) -> list[str]:
+def _failures(result: Evaluation) -> list[str]:
     counts = failure_counts(result)
     if not counts:
         return []
@@ -90,7 +90,7 @@ def _failures(result: dict[str, Any]) -> list[str]:
     return [html.paragraph(f"Scores without a finite value, left out of the means: {listed}.")]
 
 
-def _plots(result: dict[str, Any]) -> list[str]:
+def _plots(result: Evaluation) -> list[str]:
     from sese.evaluation import plots
 
     parts = []

@@ -12,22 +12,29 @@ from sese.core.tables import NOTHING, shown, table
 from sese.evaluation import html
 from sese.evaluation.front import COSTS
 from sese.evaluation.report import HEADINGS, nan_to_none
+from sese.evaluation.results import Comparison, Mean
 
 ORACLE = (
     "Oracle: the best fixed level for each file, chosen with its score known, at a price of compute. An upper"
     " bound for policies that keep one level in a file; nothing that runs can know it."
 )
 GAIN = "Gain over fixed levels at equal MACs"
-COMPUTE = ("utilization", "macs_per_second", "real_time_factor")
 PARTS = (("", "mean"), ("_low", "low"), ("_high", "high"))
 
 
-def to_csv(comparison: dict[str, Any]) -> str:
+def to_csv(comparison: Comparison) -> str:
     """A line per point, and one per outcome of the oracle with its one column."""
     columns = comparison["columns"]
     rows = []
     for point in comparison["points"]:
-        row = {key: point[key] for key in ("model", "level", "kind", *COMPUTE)}
+        row: dict[str, Any] = {
+            "model": point["model"],
+            "level": point["level"],
+            "kind": point["kind"],
+            "utilization": point["utilization"],
+            "macs_per_second": point["macs_per_second"],
+            "real_time_factor": point["real_time_factor"],
+        }
         for column in columns:
             value, gain = point["mean"][column], point.get("gain", {}).get(column) or {}
             row |= {column: value["mean"], f"{column}_low": value["low"], f"{column}_high": value["high"]}
@@ -45,7 +52,7 @@ def to_csv(comparison: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def to_markdown(comparison: dict[str, Any]) -> str:
+def to_markdown(comparison: Comparison) -> str:
     """Tables of the points and of what the dynamic ones gain, and what they were measured on."""
     lines = [*table(*_points(comparison)), "", _about(comparison), ""]
     header, gains = _gains(comparison)
@@ -60,7 +67,7 @@ def to_markdown(comparison: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_html(comparison: dict[str, Any]) -> str:
+def to_html(comparison: Comparison) -> str:
     """The same as a page, with plots; complete in itself."""
     parts = [html.paragraph(_about(comparison))]
     if importlib.util.find_spec("matplotlib") is None:
@@ -82,18 +89,19 @@ def to_html(comparison: dict[str, Any]) -> str:
     return html.page("Quality over compute: " + ", ".join(comparison["models"]), parts)
 
 
-def _points(comparison: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _points(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     columns = comparison["columns"]
     header = ["model", "level", "utilization", "MMAC/s", "RTF", *(HEADINGS[column][0] for column in columns)]
     rows = []
     for point in comparison["points"]:
-        used = [point[key] for key in COMPUTE]
-        macs = None if used[1] is None else used[1] / 1e6
+        macs = None if point["macs_per_second"] is None else point["macs_per_second"] / 1e6
         rows.append(
             [
                 point["model"],
                 point["level"].removeprefix("budget "),
-                *(shown(value, digits) for value, digits in ((used[0], 3), (macs, 1), (used[2], 3))),
+                shown(point["utilization"], 3),
+                shown(macs, 1),
+                shown(point["real_time_factor"], 3),
                 *(
                     shown(point["mean"][column]["mean"], HEADINGS[column][1])
                     + ("*" if "macs" in point["front"][column] else "")
@@ -105,7 +113,7 @@ def _points(comparison: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _gains(comparison: dict[str, Any]) -> tuple[list[str], list[list[html.Cell]]]:
+def _gains(comparison: Comparison) -> tuple[list[str], list[list[html.Cell]]]:
     columns = comparison["columns"]
     header = ["model", "level", "MMAC/s", *(HEADINGS[column][0] for column in columns)]
     rows: list[list[html.Cell]] = []
@@ -117,14 +125,14 @@ def _gains(comparison: dict[str, Any]) -> tuple[list[str], list[list[html.Cell]]
     return header, rows
 
 
-def _gain(value: dict[str, float] | None, decimals: int) -> html.Cell:
+def _gain(value: Mean | None, decimals: int) -> html.Cell:
     if value is None or not math.isfinite(value["mean"]):
         return NOTHING
     mean, low, high = (f"{value[key]:+.{decimals}f}" for key in ("mean", "low", "high"))
     return mean, f"{low} to {high}"
 
 
-def _about(comparison: dict[str, Any]) -> str:
+def _about(comparison: Comparison) -> str:
     jobs = " or ".join(str(each) for each in sorted(set(comparison["jobs"])))
     return (
         f"Means over {comparison['file_count']} files ({comparison['audio_s'] / 60:.1f} min)."
@@ -133,7 +141,7 @@ def _about(comparison: dict[str, Any]) -> str:
     )
 
 
-def _about_gains(comparison: dict[str, Any]) -> str:
+def _about_gains(comparison: Comparison) -> str:
     return (
         "Mean score minus that of the front of all fixed levels, on the straight line between its points at"
         f" the same average MACs; file by file, with the interval ({comparison['interval']})."

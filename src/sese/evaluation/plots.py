@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sese.evaluation.examples import Example
+from sese.evaluation.front import cost_of
 from sese.evaluation.report import HEADINGS
+from sese.evaluation.results import Comparison, Evaluation, LevelResult, Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLUMNS = 4  # panels in a row
-AXES = {  # cost -> where it is, what to write at its axis, and the scale of that
-    "macs": ("macs_per_second", "MMAC/s", 1e-6),
-    "time": ("real_time_factor", "real-time factor", 1.0),
+AXES = {  # cost -> the label of its axis, and the unit of that
+    "macs": ("MMAC/s", 1e-6),
+    "time": ("real-time factor", 1.0),
 }
 STYLE: Any = {
     "font.size": 9,
@@ -32,7 +34,7 @@ STYLE: Any = {
 }
 
 
-def quality_against_macs(result: dict[str, Any]) -> Figure:
+def quality_against_macs(result: Evaluation) -> Figure:
     """A panel per column: mean and 95% interval over million MACs a second; the noisy input is a line."""
     noisy, *levels = result["levels"]
     levels = [level for level in levels if level["macs_per_second"] is not None]
@@ -51,7 +53,7 @@ def quality_against_macs(result: dict[str, Any]) -> Figure:
     return legend_below(sheet, panels)
 
 
-def quality_by_snr(result: dict[str, Any]) -> Figure:
+def quality_by_snr(result: Evaluation) -> Figure:
     """A panel per column: means over input SNR, a line per level."""
     from matplotlib import colormaps
 
@@ -73,7 +75,7 @@ def quality_by_snr(result: dict[str, Any]) -> Figure:
     return legend_below(sheet, panels)
 
 
-def utilization_against_input(result: dict[str, Any]) -> Figure | None:
+def utilization_against_input(result: Evaluation) -> Figure | None:
     """A dot per file: what it used, over the SI-SDR of its noisy input. None where nothing varies."""
     levels = [level for level in result["levels"][1:] if level["dynamic"]]
     noisy = result["files"][0]
@@ -95,7 +97,7 @@ def utilization_against_input(result: dict[str, Any]) -> Figure | None:
     return legend_below(sheet, [panel])
 
 
-def fronts(comparison: dict[str, Any], costs: Sequence[str] = ("macs", "time")) -> Figure:
+def fronts(comparison: Comparison, costs: Sequence[str] = ("macs", "time")) -> Figure:
     """Quality over each of `costs`, a panel per column; of `sese.evaluation.pareto.compare`.
 
     A color per model: a line through its fixed levels, marks for its policies, dashes for the oracle. A ring
@@ -108,13 +110,19 @@ def fronts(comparison: dict[str, Any], costs: Sequence[str] = ("macs", "time")) 
         panel.axhline(comparison["noisy"][column]["mean"], color="#999", linestyle=":", label="noisy input")
         for number, model in enumerate(comparison["models"]):
             _front(panel, comparison, model, column, cost, f"C{number % 10}")
-        panel.set(title=HEADINGS[column][0], xlabel=AXES[cost][1])
+        panel.set(title=HEADINGS[column][0], xlabel=AXES[cost][0])
     return legend_below(sheet, panels)
 
 
-def _front(panel: Axes, comparison: dict[str, Any], model: str, column: str, cost: str, color: str) -> None:
-    key, _, scale = AXES[cost]
-    points = [each for each in comparison["points"] if each["model"] == model and each[key] is not None]
+def _front(panel: Axes, comparison: Comparison, model: str, column: str, cost: str, color: str) -> None:
+    scale = AXES[cost][1]
+
+    def place(point: Point) -> float:
+        return (cost_of(point, cost) or 0.0) * scale
+
+    points = [
+        each for each in comparison["points"] if each["model"] == model and cost_of(each, cost) is not None
+    ]
     for name, marker, size, chosen in (
         ("fixed", "o-", 4, [each for each in points if each["kind"] == "static"]),
         ("auto", "*", 10, [each for each in points if each["budget"] == "auto"]),
@@ -122,13 +130,13 @@ def _front(panel: Axes, comparison: dict[str, Any], model: str, column: str, cos
         ("threshold", "^", 5, [each for each in points if str(each["budget"]).startswith("threshold")]),
     ):
         if chosen:
-            chosen = sorted(chosen, key=lambda each: each[key])
-            where = [each[key] * scale for each in chosen]
+            chosen = sorted(chosen, key=place)
+            where = [place(each) for each in chosen]
             means = [each["mean"][column]["mean"] for each in chosen]
             panel.plot(where, means, marker, color=color, markersize=size, label=f"{model}: {name}")
     best = [each for each in points if cost in each["front"][column]]
     panel.plot(
-        [each[key] * scale for each in best],
+        [place(each) for each in best],
         [each["mean"][column]["mean"] for each in best],
         "o",
         markersize=11,
@@ -147,7 +155,7 @@ def _front(panel: Axes, comparison: dict[str, Any], model: str, column: str, cos
         panel.plot(where, means, "--", color=color, linewidth=0.9, label=f"{model}: oracle (upper bound)")
 
 
-def _is_held(point: dict[str, Any]) -> bool:
+def _is_held(point: Point) -> bool:
     return point["kind"] == "dynamic" and not isinstance(point["budget"], str)
 
 
@@ -187,14 +195,12 @@ def spectrograms(example: Example, sample_rate: int) -> Figure:
     return sheet
 
 
-def points(
-    panel: Axes, levels: list[dict[str, Any]], column: str, marker: str, color: str, label: str
-) -> None:
+def points(panel: Axes, levels: list[LevelResult], column: str, marker: str, color: str, label: str) -> None:
     """Means of `levels` with their intervals, over million MACs a second."""
     values = [level["mean"][column] for level in levels]
     error = np.array([[v["mean"] - v["low"], v["high"] - v["mean"]] for v in values]).T
     panel.errorbar(
-        [level["macs_per_second"] / 1e6 for level in levels],
+        [(level["macs_per_second"] or 0.0) / 1e6 for level in levels],
         [value["mean"] for value in values],
         error,
         fmt=marker,

@@ -15,6 +15,7 @@ from typing import Any
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.tables import NOTHING, shown, table
+from sese.evaluation.results import Evaluation, LevelResult, Mean, SnrGroup
 
 HEADINGS = {  # column of the result -> heading and decimals of the Markdown table
     "pesq_wb": ("PESQ-WB", 2),
@@ -32,7 +33,7 @@ HEADINGS = {  # column of the result -> heading and decimals of the Markdown tab
 }
 
 
-def write_report(result: dict[str, Any], folder: str | Path, page: str | None = None) -> list[Path]:
+def write_report(result: Evaluation, folder: str | Path, page: str | None = None) -> list[Path]:
     """Write `evaluation.json`, `.csv` and `.md`, and a page as `.html`, into `folder`, made where missing.
 
     Each file appears whole or not at all. Scores that are not finite are null in JSON, empty in CSV.
@@ -75,12 +76,12 @@ def make_folder(folder: str | Path) -> Path:
     return folder
 
 
-def to_json(result: dict[str, Any]) -> str:
+def to_json(result: Mapping[str, Any]) -> str:
     """The whole result as JSON text; numbers that are not finite become null."""
     return json.dumps(nan_to_none(result), indent=1, allow_nan=False) + "\n"
 
 
-def to_csv(result: dict[str, Any]) -> str:
+def to_csv(result: Evaluation) -> str:
     """One line per file and level, with every column."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(result["files"][0]), lineterminator="\n")
@@ -89,7 +90,7 @@ def to_csv(result: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def to_markdown(result: dict[str, Any]) -> str:
+def to_markdown(result: Evaluation) -> str:
     """A table of levels, what it was measured on, and, where known, a table per metric of input SNRs.
 
     A cell is the mean and, after ±, half the width of its 95% interval.
@@ -109,23 +110,23 @@ def to_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _level_cells(level: dict[str, Any], columns: list[str]) -> list[str]:
-    macs = level.get("macs_per_second")
+def _level_cells(level: LevelResult, columns: list[str]) -> list[str]:
+    macs = level["macs_per_second"]
     return [
         level["level"],
         *(_interval(level["mean"][column], HEADINGS[column][1]) for column in columns),
-        shown(level.get("utilization"), 3),
+        shown(level["utilization"], 3),
         shown(None if macs is None else macs / 1e6, 1),
-        shown(level.get("real_time_factor"), 3),
+        shown(level["real_time_factor"], 3),
     ]
 
 
-def failure_counts(result: dict[str, Any]) -> dict[str, int]:
+def failure_counts(result: Evaluation) -> dict[str, int]:
     """How many scores are not finite, by column and level."""
     return Counter(f"{failure['column']} at {failure['level']}" for failure in result["failures"])
 
 
-def _failure_lines(result: dict[str, Any]) -> list[str]:
+def _failure_lines(result: Evaluation) -> list[str]:
     counts = failure_counts(result)
     if not counts:
         return []
@@ -133,7 +134,7 @@ def _failure_lines(result: dict[str, Any]) -> list[str]:
     return [f"Scores without a finite value, left out of the means: {listed}.", ""]
 
 
-def _snr_lines(result: dict[str, Any], columns: list[str]) -> list[str]:
+def _snr_lines(result: Evaluation, columns: list[str]) -> list[str]:
     groups = result["levels"][0]["by_input_snr"]
     if not groups:
         return []
@@ -149,13 +150,13 @@ def _snr_lines(result: dict[str, Any], columns: list[str]) -> list[str]:
     return lines
 
 
-def _snr_heading(group: dict[str, Any]) -> str:
+def _snr_heading(group: SnrGroup) -> str:
     low, width = group["snr_db"], group["width_db"]
     span = f"{low:g} to {low + width:g}" if width else f"{low:g}"
     return f"{span} dB ({group['files']})"
 
 
-def _interval(value: dict[str, float], decimals: int) -> str:
+def _interval(value: Mean, decimals: int) -> str:
     if not math.isfinite(value["mean"]):
         return NOTHING
     return f"{value['mean']:.{decimals}f} ±{(value['high'] - value['low']) / 2:.{decimals}f}"

@@ -17,6 +17,7 @@ from sese.core.errors import InputError
 from sese.evaluation.conversations import conversation_scores
 from sese.evaluation.metrics import score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
+from sese.evaluation.results import FileRow
 
 ENHANCER = "sese.runtime.enhancer:Enhancer"
 NOISY = "noisy"  # the name of the row that is the input itself
@@ -89,7 +90,7 @@ class Scorer:
         for each in self.enhancers.values():  # the first call pays for set-up that is not the model's time
             run(each, np.zeros(SAMPLE_RATE // 2, np.float32))
 
-    def rows(self, pair: Pair) -> Iterator[dict[str, Any]]:
+    def rows(self, pair: Pair) -> Iterator[FileRow]:
         """Of one file: the row of the noisy input, then one per budget."""
         clean, noisy = read_pair(pair)
         about = {"file": pair.name, "snr_db": pair.snr_db, "audio_s": len(noisy) / SAMPLE_RATE}
@@ -121,7 +122,7 @@ def start(*arguments: Any) -> None:
     _scorer = Scorer(*arguments)
 
 
-def score_file(pair: Pair) -> list[dict[str, Any]]:
+def score_file(pair: Pair) -> list[FileRow]:
     """The rows of one file, in a process where `start` was called.
 
     Raises:

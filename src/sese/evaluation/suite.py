@@ -14,6 +14,7 @@ from sese.evaluation import conversations, scoring, summary
 from sese.evaluation.metrics import check_metrics, columns_of, describe_metrics, score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair
 from sese.evaluation.parallel import job_count, parallel
+from sese.evaluation.results import Compute, Evaluation, FileRow, LevelResult, PairScores
 from sese.evaluation.scoring import ENHANCER, NOISY, Budget, label
 
 Progress = Callable[[int, int], None]
@@ -28,7 +29,7 @@ def evaluate(
     jobs: int | None = None,
     enhancer: str = ENHANCER,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score the noisy input and `model` at each budget, over `pairs`, at 16 kHz.
 
     Args:
@@ -68,7 +69,7 @@ def evaluate(
     }
 
     arguments = (enhancer, model, budgets, names)
-    per_file: list[dict[str, Any]] = []
+    per_file: list[FileRow] = []
     jobs = job_count(jobs, len(pairs))
     results = parallel(scoring.score_file, pairs, jobs, scoring.start, arguments)
     for done, rows in enumerate(results, start=1):
@@ -86,15 +87,19 @@ def evaluate(
             "version": importlib.metadata.version("sese"),
         }
     noisy = [row for row in per_file if row["level"] == NOISY]
-    levels: list[dict[str, Any]] = []
+    levels: list[LevelResult] = []
     for asked in (None, *budgets):
         rows = [row for row in per_file if row["level"] == label(asked)]
-        about = {"level": label(asked), "budget": asked, "dynamic": dynamic[label(asked)]}
-        level: dict[str, Any] = {**about, **_compute(rows)}
-        level["mean"] = summary.summarize(rows, columns)
+        level: LevelResult = {
+            "level": label(asked),
+            "budget": asked,
+            "dynamic": dynamic[label(asked)],
+            **_compute(rows),
+            "mean": summary.summarize(rows, columns),
+            "by_input_snr": summary.by_input_snr(rows, columns),
+        }
         if asked is not None:
             level["improvement"] = summary.improvements(rows, noisy, columns)
-        level["by_input_snr"] = summary.by_input_snr(rows, columns)
         levels.append(level)
     return {
         "model": str(model),
@@ -140,7 +145,7 @@ def score_pairs(
     *,
     metrics: Iterable[str] | None = None,
     jobs: int = 1,
-) -> dict[str, Any]:
+) -> PairScores:
     """Score estimates that are there already, for example those of a network in training.
 
     Args:
@@ -172,18 +177,20 @@ def _score_task(task: tuple[np.ndarray, np.ndarray, int, list[str]]) -> dict[str
     return score(*task)
 
 
-def _compute(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+def _compute(rows: Sequence[FileRow]) -> Compute:
     """Means over audio time of what one level used; None where it is not known."""
     seconds = [row["audio_s"] for row in rows]
-    used: dict[str, float | None] = {
-        name: None
-        if rows[0][name] is None
-        else float(np.average([row[name] for row in rows], weights=seconds))
-        for name in ("utilization", "macs_per_second")
-    }
     spent = [row["enhance_s"] for row in rows]
-    used["real_time_factor"] = None if spent[0] is None else sum(spent) / sum(seconds)
-    return used
+
+    def mean(name: str) -> float | None:
+        values = [row[name] for row in rows]
+        return None if values[0] is None else float(np.average(values, weights=seconds))
+
+    return {
+        "utilization": mean("utilization"),
+        "macs_per_second": mean("macs_per_second"),
+        "real_time_factor": None if spent[0] is None else sum(spent) / sum(seconds),
+    }
 
 
 def _versions() -> dict[str, str]:

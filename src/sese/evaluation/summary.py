@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sese.evaluation.results import Failure, Mean, SnrGroup
+
 RESAMPLES, SEED = 2000, 0
 INTERVAL = f"95% percentile bootstrap over files, {RESAMPLES} resamples, seed {SEED}"
 
 Row = Mapping[str, Any]
 
 
-def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, float]:
+def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED) -> Mean:
     """Mean of the finite `values` with its 95% bootstrap interval, and how many there were.
 
     Returns:
@@ -36,14 +38,12 @@ def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SE
     return {"mean": float(finite.mean()), "low": float(low), "high": float(high), **counts}
 
 
-def summarize(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, dict[str, float]]:
+def summarize(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Mean]:
     """`bootstrap_mean` of each of `columns` over `rows`, one row per file."""
     return {column: bootstrap_mean([row[column] for row in rows]) for column in columns}
 
 
-def improvements(
-    rows: Sequence[Row], noisy: Sequence[Row], columns: Sequence[str]
-) -> dict[str, dict[str, float]]:
+def improvements(rows: Sequence[Row], noisy: Sequence[Row], columns: Sequence[str]) -> dict[str, Mean]:
     """`bootstrap_mean` of the difference to the noisy input, file by file; both lists in the same order.
 
     A file counts as a failure when either score is not finite.
@@ -58,7 +58,7 @@ def improvements(
     return result
 
 
-def by_input_snr(rows: Sequence[Row], columns: Sequence[str]) -> list[dict[str, Any]]:
+def by_input_snr(rows: Sequence[Row], columns: Sequence[str]) -> list[SnrGroup]:
     """Means of `columns` per input SNR of the rows that have one, from low to high.
 
     Up to eight different SNRs are kept apart; more are put into steps of 5 dB, named by their lower edge.
@@ -79,7 +79,7 @@ def by_input_snr(rows: Sequence[Row], columns: Sequence[str]) -> list[dict[str, 
     ]
 
 
-def failures(rows: Sequence[Row], columns: Sequence[str]) -> list[dict[str, str]]:
+def failures(rows: Sequence[Row], columns: Sequence[str]) -> list[Failure]:
     """Which file, at which level, has no finite score in which column."""
     return [
         {"file": row["file"], "level": row["level"], "column": column}

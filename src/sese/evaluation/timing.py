@@ -19,6 +19,7 @@ import numpy as np
 import sese
 from sese.core.errors import InputError
 from sese.core.tables import NOTHING, table
+from sese.evaluation.results import LevelProfile, Profile
 from sese.evaluation.scoring import label, macs_of
 from sese.evaluation.suite import default_budgets
 
@@ -46,7 +47,7 @@ stream.feed(np.zeros(stream.sample_rate, np.float32))
 """
 
 
-def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
+def profile(model: str, rounds: int = ROUNDS) -> Profile:
     """Time a model at each of its levels, and its router where it has one, with one thread.
 
     Args:
@@ -75,7 +76,7 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
     file_audio = np.resize(audio, FILE_SECONDS * card.sample_rate)
     files = _time_files(enhancer, budgets, file_audio)
     frame_s = card.hop_length / card.sample_rate
-    levels = []
+    levels: list[LevelProfile] = []
     for index, (budget, stream) in enumerate(zip(budgets, streams, strict=True)):
         median, p95, p99 = np.percentile(times[index], (50, 95, 99))
         levels.append(
@@ -105,7 +106,7 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
     }
 
 
-def to_text(result: dict[str, Any]) -> str:
+def to_text(result: Profile) -> str:
     """The profile for reading: two tables in Markdown, and what they were measured on."""
     machine = result["machine"]
     stream_rows, file_rows = [], []
@@ -134,7 +135,7 @@ def to_text(result: dict[str, Any]) -> str:
         *table(["level", "ms", "RTF"], file_rows),
         "",
     ]
-    if result["memory_bytes"] is not None:
+    if result["memory_bytes"] is not None and result["bare_memory_bytes"] is not None:
         lines.append(
             f"Peak memory of a process with the model open: {result['memory_bytes'] / 1e6:.0f} MB"
             f" (with NumPy alone: {result['bare_memory_bytes'] / 1e6:.0f} MB)"
