@@ -74,7 +74,7 @@ class Request:
 
     @property
     def work(self) -> Path:
-        """Folder of the checkpoint, beside the output."""
+        """Return the folder of the checkpoint, beside the output."""
         return self.output.parent / f".{self.output.name}.adapting"
 
 
@@ -172,12 +172,12 @@ def adapt(request: Request, tell: Tell) -> Report:
 
 
 def _slimmable(student: Enhancer) -> bool:
-    """Whether it has levels, one within the other."""
+    """Return whether a model has levels, one within the other."""
     return len(level_plans(student)) > 1 and not alternatives(student.sites)
 
 
 def parse_levels(text: str, student: Enhancer) -> list[int]:
-    """Numbers of the levels that a text names, counted from 0, the cheapest; see `Request`.
+    """Return the numbers of the levels that a text names, from 0 for the lowest; see `Request`.
 
     Raises:
         InputError: it names one that there is not.
@@ -233,7 +233,7 @@ def _fitting(
     names: Sequence[str],
     strict: bool,
 ) -> list[int]:
-    """The levels that have something to learn: those that the teacher is better than on the general set.
+    """Return the levels that the teacher is better than on the general set, which can learn from it.
 
     Args:
         teacher: for errors, its name.
@@ -261,7 +261,7 @@ def _fitting(
 def _spoken(
     request: Request, found: Sequence[Recording], targets: Sequence[Any], rate: int
 ) -> tuple[list[Recording], list[Any], str, list[str]]:
-    """Recordings with speech, their targets, a warning on several speakers, a line on each of the others."""
+    """Return recordings with speech, their targets, a warning on several speakers, and lines on the others."""
     voices = [listen(target, rate, each.audio) for target, each in zip(targets, found, strict=True)]
     numbers, silent = with_speech(request.recordings, found, voices, rate, request.config.least_seconds)
     recordings, spoken = [found[number] for number in numbers], [targets[number] for number in numbers]
@@ -279,7 +279,7 @@ def _material(
     learn: Sequence[Span],
     held: Sequence[Span],
 ) -> Material:
-    """Targets of all levels: the teacher's output, and of those that are protected what they make now."""
+    """Return targets of all levels: the teacher's output, and for protected levels their own output now."""
     taught = [torch.from_numpy(np.asarray(target, np.float32)) for target in targets]
     kept = [
         taught
@@ -302,7 +302,7 @@ def _identity(
     levels: Sequence[int],
     config: AdaptConfig,
 ) -> str:
-    """A digest of all that decides what is learnt."""
+    """Return a digest of everything that decides what is learnt."""
     digest = hashlib.sha256((source / checkpoint.WEIGHTS).read_bytes())
     for recording in recordings:
         digest.update(recording.audio.tobytes())

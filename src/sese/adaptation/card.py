@@ -11,7 +11,7 @@ from sese.core.tables import table
 
 
 def command(report: Report, config: AdaptConfig) -> str:
-    """The command line that makes such a model, its settings spelt out; places are left to the reader."""
+    """Return the command line that makes such a model, with its settings but without paths."""
     default = AdaptConfig()
     changed = [
         f"{field.name}={json.dumps(getattr(config, field.name))}"
@@ -29,7 +29,7 @@ def command(report: Report, config: AdaptConfig) -> str:
 
 
 def notes(report: Report, config: AdaptConfig) -> str:
-    """Markdown for the card."""
+    """Return Markdown for the card."""
     found, cost, general = report["recordings"], report["cost"], report["general"]
     header = ["level", "adapted", "to the teacher before", "after", "general set before", "after"]
     rows = [

@@ -70,7 +70,7 @@ class AdaptConfig:
 
 
 def read(path: Path | None, overrides: Sequence[str] = (), **options: Any) -> AdaptConfig:
-    """Settings from a file, under `key=value` overrides, under options that are not None.
+    """Read settings from a file; `key=value` overrides replace them, and options that are not None.
 
     Raises:
         InputError: missing file, bad YAML, unknown key or unusable value.

@@ -74,7 +74,7 @@ class Progress:
 def segments(
     targets: Sequence[Tensor], spans: Sequence[Span], length: int, stride: int, mean_power: float
 ) -> list[tuple[int, int]]:
-    """Beginnings (recording, sample) of segments within spans whose target is more than a pause.
+    """Return beginnings (recording, sample) of segments in spans whose target is more than a pause.
 
     Args:
         targets: [time] of each recording.
@@ -260,7 +260,7 @@ class Adaptation(Training):
 
     @torch.no_grad()
     def measure(self) -> list[float]:
-        """SI-SDR in dB of each level to its target on the held-out pieces, with the weights as they are."""
+        """Return the SI-SDR in dB of each level to its target on the held-out pieces, with the weights now."""
         self.student.eval()
         means = []
         for level, plan in enumerate(self.plans):
@@ -274,7 +274,7 @@ class Adaptation(Training):
         return means
 
     def score(self, means: Sequence[float]) -> float:
-        """The mean of the levels that learn."""
+        """Return the mean of the levels that learn."""
         return sum(means[level] for level in self.levels) / len(self.levels)
 
     def _note(self) -> None:

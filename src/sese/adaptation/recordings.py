@@ -45,7 +45,7 @@ class Span:
 
     @property
     def samples(self) -> int:
-        """Length."""
+        """Return the length in samples."""
         return self.end - self.begin
 
 
@@ -105,7 +105,7 @@ def _read(path: Path, sample_rate: int) -> NDArray[np.float32]:
 def with_speech(
     folder: Path, recordings: Sequence[Recording], voices: Sequence[Voice], sample_rate: int, least_s: float
 ) -> tuple[list[int], list[str]]:
-    """Which recordings hold speech, by their voiced frames.
+    """Return which recordings hold speech, by their voiced frames.
 
     Args:
         folder: they come from, for errors.
@@ -142,7 +142,7 @@ def with_speech(
 
 
 def several_speakers(voices: Sequence[Voice]) -> str:
-    """A warning where the pitch of pieces differs by more than that of most single speakers; else empty."""
+    """Return a warning where pieces differ in pitch more than most single speakers do; else empty."""
     spread = spread_semitones(voices)
     if spread <= APART_SEMITONES:
         return ""
@@ -153,7 +153,7 @@ def several_speakers(voices: Sequence[Voice]) -> str:
 
 
 def pieces(recordings: Sequence[Recording], sample_rate: int, seconds: float = PIECE_SECONDS) -> list[Span]:
-    """Cut recordings into pieces of so many seconds; a rest of less than half a piece joins the last."""
+    """Cut recordings into pieces of equal length; a rest of less than half a piece joins the last."""
     length, made = round(seconds * sample_rate), []
     for number, recording in enumerate(recordings):
         count = max(1, round(len(recording.audio) / length))
@@ -165,7 +165,7 @@ def pieces(recordings: Sequence[Recording], sample_rate: int, seconds: float = P
 def part(
     recordings: Sequence[Recording], sample_rate: int, held_out: float, seed: int
 ) -> tuple[list[Span], list[Span]]:
-    """Pieces to learn from, and pieces held out: whole recordings of five or more, else their parts.
+    """Return pieces to learn from, and pieces held out: whole recordings of five or more, else their parts.
 
     Args:
         recordings: all with speech.

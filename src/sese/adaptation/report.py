@@ -36,7 +36,7 @@ class Outcome:
 
 
 def level_names(model: Enhancer) -> list[str]:
-    """What levels are called, cheapest first: their utilization; experts by number, from 1."""
+    """Return the names of levels, lowest first: their utilization; experts by number, from 1."""
     plans = level_plans(model)
     if alternatives(model.sites):
         return [str(number) for number in range(1, len(plans) + 1)]
@@ -44,7 +44,7 @@ def level_names(model: Enhancer) -> list[str]:
 
 
 def report_of(adaptation: Adaptation, teacher: Teacher, outcome: Outcome) -> AdaptationFacts:
-    """Facts and figures of an adaptation that has ended."""
+    """Return facts and figures of an adaptation that has ended."""
     student, material, progress = adaptation.student, adaptation.material, adaptation.progress
     config, chosen = adaptation.config, adaptation.levels
     rate, plans = student.sample_rate, level_plans(student)
@@ -91,7 +91,7 @@ def report_of(adaptation: Adaptation, teacher: Teacher, outcome: Outcome) -> Ada
 
 
 def refusal(report: AdaptationFacts, config: AdaptConfig) -> str:
-    """Why the adapted model is not to be written; empty where it may be."""
+    """Return why the adapted model is not to be written; empty where it may be."""
     learnt = [row for row in report["levels"] if row["adapted"]]
     gained = sum(row["after_db"] - row["before_db"] for row in learnt) / len(learnt)
     if not report["cost"]["best_step"] or not gained > 0:

@@ -45,7 +45,7 @@ class Teacher:
 
 
 def model_folder(model: Path) -> Path:
-    """The folder with the weights that a bundled model's name, a model folder or a run folder stands for.
+    """Return the folder with the weights of a bundled model, a model folder or a run folder.
 
     Raises:
         InputError: there is no such folder, or it has no weights.
@@ -64,7 +64,7 @@ def model_folder(model: Path) -> Path:
 
 
 def open_teacher(model: str, student: Enhancer) -> Teacher:
-    """A teacher by its name.
+    """Open a teacher by its name.
 
     Args:
         model: ``own`` (the student's highest level), a bundled model, a model or run folder, an .onnx file.
@@ -97,7 +97,7 @@ def _artefact(model: str) -> Teacher:
 
 
 def _network(name: str, network: Enhancer) -> Teacher:
-    """A network at its highest level, or the expert that its gate picks."""
+    """Return a network at its highest level, or the expert that its gate picks, as a teacher."""
     own, highest = network.sample_rate, level_plans(network)[-1]
     plan = None if alternatives(network.sites) and network.policy is not None else highest
 

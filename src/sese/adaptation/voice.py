@@ -39,17 +39,17 @@ class Voice:
 
     @property
     def share(self) -> float:
-        """Share of the frames that are voiced."""
+        """Return the share of the frames that are voiced."""
         return len(self.pitch_hz) / self.frames if self.frames else 0.0
 
     @property
     def median_hz(self) -> float:
-        """Median pitch; NaN without a voiced frame."""
+        """Return the median pitch in Hz; NaN without a voiced frame."""
         return float(np.median(self.pitch_hz)) if len(self.pitch_hz) else float("nan")
 
 
 def listen(audio: NDArray[np.float32], sample_rate: int, noisy: NDArray[np.float32] | None = None) -> Voice:
-    """Look for voiced frames.
+    """Find the voiced frames of audio, and their pitch.
 
     Args:
         audio: [time], of little noise: what an enhancer made.
@@ -84,7 +84,7 @@ def listen(audio: NDArray[np.float32], sample_rate: int, noisy: NDArray[np.float
 
 
 def _first_peak(heights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Of each row the first maximum that is nearly as high as the highest: its period, not twice it."""
+    """Return the first maximum of each row that is nearly as high as the highest: its period, not twice it."""
     inner = heights[:, 1:-1]
     peaks = (inner >= heights[:, :-2]) & (inner >= heights[:, 2:])
     high = peaks & (inner >= 0.9 * np.max(np.where(peaks, inner, -np.inf), axis=1, keepdims=True))
@@ -92,7 +92,7 @@ def _first_peak(heights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def spread_semitones(voices: Sequence[Voice], least: int = 30) -> float:
-    """How far apart the median pitches of pieces lie: from the 10th percentile to the 90th, in semitones.
+    """Return the spread of the median pitches of pieces, from the 10th percentile to the 90th, in semitones.
 
     Args:
         voices: of pieces of some seconds.

@@ -122,7 +122,7 @@ class HashEnhancer(FrameEnhancer):
         super().__init__(self.facts.sample_rate, window, synthesis)
 
     def mask(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        """The mask (bin,) of a frame's spectrum: the mean of its neighbours'."""
+        """Return the mask (bin,) of a frame's spectrum: the mean of its neighbours'."""
         heard = np.maximum(np.abs(spectrum), MAGNITUDE_FLOOR) ** self.facts.compression
         heard = np.append(heard / max(float(np.linalg.norm(heard)), 1e-8), 1)
         bits = self._projections @ heard.astype(np.float32) >= 0

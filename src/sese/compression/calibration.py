@@ -46,7 +46,7 @@ class Calibration:
         self._fitted: dict[tuple[str, int], Quantiser] = {}
 
     def quantiser(self, name: str, bits: int) -> Quantiser:
-        """Of a gene, of the chain's ``input``, or of its output by the operator's name."""
+        """Return the quantiser of a gene, of the chain's ``input``, or of the output by the operator's name."""
         if (name, bits) not in self._fitted:
             kind = name.rpartition(".")[2]
             power = WEIGHT_POWER if kind.startswith("W") else 2
@@ -54,7 +54,7 @@ class Calibration:
         return self._fitted[name, bits]
 
     def quantisers(self, bits: Mapping[str, int]) -> dict[str, Quantiser]:
-        """Of a whole chain, by name, from the bits of its genes."""
+        """Return the quantisers of a whole chain, by name, from the bits of its genes."""
         last = self.layers[-1]
         out = f"{last.name}.{list(last.operators)[-1]}"
         widths = {"input": ENDS, **bits, out: ENDS}

@@ -16,7 +16,7 @@ MAY_BE_0 = ("tune", "listen", "max_minutes")
 
 
 def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool = False) -> Subject:
-    """A network with clips to measure it on.
+    """Open a network with clips to measure it on.
 
     Args:
         model: a run folder, a folder with a network, or the name of a bundled model.
@@ -54,7 +54,7 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
 
 
 def check(**numbers: float) -> None:
-    """That numbers of options are above 0, but for `MAY_BE_0`, and lengths of clips within bounds.
+    """Check that numbers of options are above 0, but for `MAY_BE_0`, and lengths of clips within bounds.
 
     Raises:
         InputError: names the option.

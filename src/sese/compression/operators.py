@@ -74,7 +74,7 @@ class IntegerChain:
     layers: tuple[IntegerLayer, ...]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Frames [batch, frame, input], real numbers -> [batch, frame, output], from states of zeros."""
+        """Run real frames [batch, frame, input] -> [batch, frame, output], from states of zeros."""
         codes, before = self.source.encode(x), self.source
         for layer in self.layers:
             codes = run_layer(layer, codes, before)
@@ -83,7 +83,7 @@ class IntegerChain:
 
     @property
     def signal_bits(self) -> int:
-        """Of all operators' outputs in one frame: what a stream needs beside the weights."""
+        """Return the bits of all operators' outputs in one frame, which a stream needs beside the weights."""
         total = 0
         for layer in self.layers:
             groups, _, outputs = next(iter(layer.matrices.values())).codes.shape
@@ -92,7 +92,7 @@ class IntegerChain:
 
 
 def quantise(layers: Sequence[Layer], quantisers: Mapping[str, Quantiser]) -> IntegerChain:
-    """A chain in integers.
+    """Return a chain in integers.
 
     Args:
         layers: in float.
@@ -116,7 +116,7 @@ def quantise(layers: Sequence[Layer], quantisers: Mapping[str, Quantiser]) -> In
 
 
 def _bias(bias: np.ndarray, scale: float) -> tuple[Codes, int]:
-    """A bias in steps of `scale`, shifted right as little as makes it fit into 16 bits."""
+    """Return a bias in steps of `scale`, shifted right by as little as makes it fit into 16 bits."""
     largest, shift = float(np.abs(bias).max()), 0
     while largest / (scale * 2**shift) > BIAS_TOP:
         shift += 1
@@ -124,7 +124,7 @@ def _bias(bias: np.ndarray, scale: float) -> tuple[Codes, int]:
 
 
 def run_layer(layer: IntegerLayer, codes: Codes, before: Quantiser) -> Codes:
-    """Codes [batch, frame, input] of the quantiser `before` -> codes of the layer's last operator."""
+    """Return codes of a layer's last operator from codes [batch, frame, input] of the quantiser `before`."""
     if layer.kind == "gru":
         return _run_gru(layer, codes, before)
     return _run_dense(layer, codes, before)
@@ -154,7 +154,7 @@ class _Product:
         self.rescale = side_by_side(parts, widths)
 
     def __call__(self, codes: Codes) -> Codes:
-        """[group, row, input] -> [group, row, output]."""
+        """Multiply [group, row, input] -> [group, row, output]."""
         sums = ((codes - self.zero).astype(self.kind) @ self.weight).astype(np.int64)
         sums += self.bias
         return self.rescale(sums)

@@ -68,19 +68,19 @@ class Variant:
 
 
 def float_bytes(layers: Sequence[Layer]) -> int:
-    """Of a chain's weights and biases in float32."""
+    """Return the bytes of a chain's weights and biases in float32."""
     arrays = [values for layer in layers for values in (*layer.matrices.values(), *layer.biases.values())]
     return 4 * sum(values.size for values in arrays)
 
 
 def run_in_parts(chain: IntegerChain | None, subject: Subject) -> np.ndarray:
-    """What a chain makes of a subject's frames, some clips at a time; None: in float."""
+    """Run a chain on a subject's frames, some clips at a time; None runs the layers in float."""
     step = chain if chain is not None else lambda x: run_float(subject.layers, x)
     return np.concatenate([step(subject.x[at : at + AT_ONCE]) for at in range(0, len(subject.x), AT_ONCE)])
 
 
 def dequantised(chain: IntegerChain) -> list[Layer]:
-    """A chain's weights and biases as floats."""
+    """Return a chain's weights and biases as floats."""
     made: list[Layer] = []
     before = chain.source
     for layer in chain.layers:
@@ -103,7 +103,7 @@ def dequantised(chain: IntegerChain) -> list[Layer]:
 
 
 def chosen(choose: Evaluator, bits: Sequence[int], found: Sequence[Evaluation]) -> list[Variant]:
-    """The networks that a study keeps: in float, of one width each, and the picks of a search.
+    """Return the networks that a study keeps: in float, of one width each, and the picks of a search.
 
     Args:
         choose: of more clips than the search's: on those alone the best of many is too good to be true.
@@ -124,7 +124,7 @@ def chosen(choose: Evaluator, bits: Sequence[int], found: Sequence[Evaluation]) 
 
 
 def tuned(choose: Evaluator, variant: Variant, steps: int, seed: int, folder: Path, tell: Tell) -> Variant:
-    """A variant fine-tuned under its codes, or what an earlier run tuned and left in `folder`."""
+    """Fine-tune a variant under its codes, or read what an earlier run tuned and left in `folder`."""
     from sese.compression.tuning import tune
 
     subject, name = choose.subject, f"{variant.name}-tuned"
@@ -162,7 +162,7 @@ def _is(path: Path, facts: Mapping[str, Any]) -> bool:
 
 
 def write_networks(variants: Sequence[Variant], subject: Subject, folder: Path) -> None:
-    """A folder for each network in integers."""
+    """Write a folder for each network in integers."""
     for variant in variants:
         if variant.chain is not None:
             own = folder / variant.name
@@ -175,7 +175,7 @@ def write_networks(variants: Sequence[Variant], subject: Subject, folder: Path) 
 def score(
     variants: Sequence[Variant], subject: Subject, tell: Tell, folder: Path, clips: int = 0
 ) -> dict[str, dict[str, list[float]]]:
-    """Scores of clips that the search did not see: variant -> column -> values.
+    """Score clips that the search did not see: variant -> column -> values.
 
     Each is kept in the folder as it is made. The first clips of enhancers are written there as audio.
     """
@@ -198,7 +198,7 @@ def score(
 
 
 def _kept_scores(path: Path) -> dict[str, dict[str, list[float]]]:
-    """What is in the file; what was cut off by a stop is computed again."""
+    """Read the scores in the file; a line that was cut off by a stop is computed again."""
     known = {}
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
@@ -218,7 +218,7 @@ def report(
     scores: Mapping[str, Mapping[str, Sequence[float]]],
     facts: StudyFacts,
 ) -> Study:
-    """All that is known, as plain values.
+    """Return everything that is known, as a plain dict.
 
     Differences are from the 8-bit network, clip by clip, with 95% bootstrap intervals.
     """
@@ -257,7 +257,7 @@ def report(
 
 
 def to_markdown(result: Study) -> str:
-    """A table of the networks."""
+    """Return a table of the networks."""
     columns = next((list(row["test"]) for row in result["networks"] if "test" in row), [])
     lines = [
         f"# {result['model']}, compressed",
@@ -288,7 +288,7 @@ def to_markdown(result: Study) -> str:
 
 
 def plot(result: Study) -> bytes:
-    """Error over bytes on disk, as a PNG."""
+    """Plot error over bytes on disk, as a PNG."""
     from matplotlib.figure import Figure
 
     from sese.evaluation.plots import to_png
@@ -299,7 +299,7 @@ def plot(result: Study) -> bytes:
 
 
 def draw(panel: Axes, result: Study) -> None:
-    """The search's front, one width for all, narrow weights, tuned networks, float; all on the same clips."""
+    """Draw the front, one width for all, narrow weights, tuned networks and float, all on the same clips."""
     kilo = 1000
     rows = result["networks"]
     in_float = next(row for row in rows if row["name"] == "float")
@@ -328,7 +328,7 @@ def draw(panel: Axes, result: Study) -> None:
 
 
 def write_report(folder: Path, result: Study) -> list[Path]:
-    """`compress.json`, `compress.md` and `front.png`; each appears whole or not at all."""
+    """Write `compress.json`, `compress.md` and `front.png`; each appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "compress.json": (json.dumps(result, indent=2) + "\n").encode(),
@@ -342,7 +342,7 @@ def write_report(folder: Path, result: Study) -> list[Path]:
 
 
 def widths(text: str) -> tuple[int, ...]:
-    """``8`` or ``8,6,4`` -> bit widths, falling; 8, which others are compared with, is always there.
+    """Parse ``8`` or ``8,6,4`` into falling bit widths; 8, which others are compared with, is always there.
 
     Raises:
         InputError: no widths from 2 to 8.

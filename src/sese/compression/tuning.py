@@ -43,7 +43,7 @@ class _Round(torch.autograd.Function):
 
 
 def rounded(values: Tensor, quantiser: Quantiser) -> Tensor:
-    """Values as their codes stand for them; the gradient is that of clipping alone."""
+    """Round values to their codes; the gradient is that of clipping alone."""
     return _Round.apply(values, quantiser.scale, quantiser.zero, quantiser.top)
 
 
@@ -66,14 +66,14 @@ class RoundedChain(nn.Module):
                     self.weights[_key(layer, name, kind)] = parameter
 
     def forward(self, x: Tensor) -> Tensor:
-        """Frames [batch, frame, input] -> [batch, frame, output], from states of zeros."""
+        """Run frames [batch, frame, input] -> [batch, frame, output], from states of zeros."""
         x = rounded(x, self.quantisers["input"])
         for layer in self.layers:
             x = self._gru(layer, x) if isinstance(layer, GRU) else self._dense(layer, x)
         return x
 
     def trained(self) -> list[Layer]:
-        """The layers with the weights that were learnt, in float."""
+        """Return the layers with the weights that were learnt, in float."""
         made: list[Layer] = []
         for layer in self.layers:
             matrices = {name: self._values(layer, name, "weight") for name in layer.matrices}

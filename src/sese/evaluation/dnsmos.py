@@ -33,7 +33,7 @@ FFT, HOP, BANDS = 321, 160, 120
 
 
 def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
-    """Opinion scores of `audio` [time] at 16 kHz: `ovrl`, `sig`, `bak` (P.835) and `p808`, each 1 to 5.
+    """Return the opinion scores `ovrl`, `sig`, `bak` (P.835) and `p808` of audio, each 1 to 5.
 
     Shorter audio is repeated up to 9.01 s; longer audio is scored in segments of 9.01 s, one second
     apart, and averaged: both as in the reference implementation. Samples beyond -1..1 are clipped, as a
@@ -53,7 +53,7 @@ def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
 
 
 def dnsmos_ovrl(audio: np.ndarray) -> float:
-    """`ovrl` of `dnsmos_scores` alone, which is quicker.
+    """Return `ovrl` of `dnsmos_scores` alone, which is quicker.
 
     Raises:
         InputError: the package `speechmos` or `onnx` is not installed.
@@ -63,7 +63,7 @@ def dnsmos_ovrl(audio: np.ndarray) -> float:
 
 
 def segments_of(audio: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Audio as the networks hear it, repeated where it is short, and where segments begin, in seconds."""
+    """Return audio, repeated where it is short, and the beginnings of its segments in seconds."""
     audio = np.clip(np.asarray(audio, dtype=np.float32), -1.0, 1.0)
     while len(audio) < SEGMENT:
         audio = np.append(audio, audio)
@@ -84,7 +84,7 @@ def _p808(segment: bytes) -> float:
 
 
 def log_mel(audio: np.ndarray) -> np.ndarray:
-    """Input of the P.808 network: `audio` [time] at 16 kHz -> [frame, band], (dB below the peak + 40) / 40.
+    """Return the input of the P.808 network: `audio` [time] at 16 kHz -> [frame, band].
 
     The numbers of librosa's `melspectrogram` (Slaney mel scale and area normalization, periodic Hann
     window, frames centred on zero-padded audio) and of its `power_to_db` with the floor at -80 dB.
@@ -105,7 +105,7 @@ def _mel_filters() -> np.ndarray:
 
 
 def model_folder() -> Path:
-    """The folder of the DNSMOS networks inside the installed `speechmos`, found without importing it.
+    """Return the folder of the DNSMOS networks in the installed `speechmos`, which is not imported.
 
     Raises:
         InputError: the package is not installed.

@@ -38,7 +38,7 @@ SCORES = "Identity:0"
 
 
 def raw_scores(network: Path, audio: np.ndarray, starts: list[int]) -> np.ndarray:
-    """Raw outputs (sig, bak, ovrl) [segment, 3] of the P.835 network for segments of `audio`.
+    """Return raw outputs (sig, bak, ovrl) [segment, 3] of the P.835 network for segments of audio.
 
     Equal to those of the whole network, segment by segment, but for rounding.
 
@@ -54,7 +54,7 @@ def raw_scores(network: Path, audio: np.ndarray, starts: list[int]) -> np.ndarra
     known: dict[bytes, np.ndarray] = {}
 
     def rows(signal: np.ndarray, start: int, count: int) -> np.ndarray:
-        """Rows [channel, row, bin] of the trunk for `count` frames, from the frame `start`."""
+        """Return rows [channel, row, bin] of the trunk for `count` frames, from the frame `start`."""
         samples = signal[start * HOP : (start + count - 1) * HOP + WINDOW]
         key = samples.tobytes()
         if key not in known:
@@ -79,7 +79,7 @@ def raw_scores(network: Path, audio: np.ndarray, starts: list[int]) -> np.ndarra
 
 @cache
 def open_parts(network: Path) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
-    """Trunk and head of the network, as two sessions of one thread each; once a process."""
+    """Open the trunk and the head of the network, a session of one thread each, once a process."""
     import onnx
     import onnx.utils
 
@@ -101,7 +101,7 @@ def open_parts(network: Path) -> tuple[onnxruntime.InferenceSession, onnxruntime
 
 
 def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
-    """A session of one thread, since files are scored in parallel."""
+    """Open a session of one thread, since files are scored in parallel."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

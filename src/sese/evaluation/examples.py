@@ -39,7 +39,7 @@ class Example:
 
 
 def choose(result: Evaluation, count: int = COUNT) -> tuple[LevelResult, str, dict[str, str]]:
-    """Which clips of an evaluation to show.
+    """Choose the clips of an evaluation to show.
 
     The first `count` of: the clip with the worst, the median and the best improvement in SI-SDR (or the
     first metric there is), and the one with the lowest input SNR. A clip that is two of these comes once.

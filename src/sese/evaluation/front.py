@@ -24,7 +24,7 @@ def cost_of(point: Compute, cost: str) -> float | None:
 
 
 def on_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
-    """Which points no other beats, by costing no more and scoring no less, and one of both truly.
+    """Return which points are on the front: no other costs no more, scores no less and is better in one.
 
     Args:
         costs: [point], smaller is better.
@@ -38,7 +38,7 @@ def on_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
 
 
 def between(costs: ArrayLike, scores: ArrayLike, cost: float) -> NDArray[np.float64] | None:
-    """What each file would score at `cost` on the straight lines between points.
+    """Return the score of each file at a cost, on the straight lines between points.
 
     Args:
         costs: [point], rising, as on a front.
@@ -59,7 +59,7 @@ def between(costs: ArrayLike, scores: ArrayLike, cost: float) -> NDArray[np.floa
 
 
 def oracle(costs: ArrayLike, scores: ArrayLike, weights: ArrayLike, prices: int = PRICES) -> list[Outcome]:
-    """The best level for each file, chosen with its scores known, for a number of prices of compute.
+    """Choose the best level for each file with its scores known, for a number of prices of compute.
 
     At a price p every file takes the level of the largest score - p * cost. Each outcome is the best that any
     choice per file can reach at its average cost (Lagrange), so it bounds every policy that stays at one

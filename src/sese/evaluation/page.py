@@ -14,7 +14,7 @@ from sese.evaluation.results import Evaluation, LevelResult, Mean
 
 
 def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
-    """The page of an evaluation.
+    """Return the page of an evaluation.
 
     Args:
         result: what `sese.evaluation.suite.evaluate` returns.

@@ -23,7 +23,7 @@ SHIFTS_DB = (-6, 0, 6)  # of the threshold policy
 
 
 def pareto_budgets(card: Any) -> list[Budget]:
-    """What to try with a model: its levels, a threshold policy, and its router, free and held."""
+    """Return the budgets to try: levels, a threshold policy, and the router, free and held."""
     budgets = default_budgets(card)
     levels = [level.utilization for level in card.levels] if card else []
     if len(levels) > 1 and not getattr(card, "alternatives", False):
@@ -33,12 +33,12 @@ def pareto_budgets(card: Any) -> list[Budget]:
 
 
 def is_evaluation(path: str) -> bool:
-    """Whether this is a report of `sese evaluate`: an evaluation.json, or the folder of one."""
+    """Return whether a path is a report of `sese evaluate`: an evaluation.json, or its folder."""
     return Path(path).suffix == ".json" or (Path(path) / "evaluation.json").is_file()
 
 
 def read_evaluation(path: str) -> Evaluation:
-    """A report of `sese evaluate` as `sese.evaluation.suite.evaluate` returned it.
+    """Read a report of `sese evaluate`, as `sese.evaluation.suite.evaluate` returned it.
 
     Raises:
         InputError: it is no such report.
@@ -64,7 +64,7 @@ def read_evaluation(path: str) -> Evaluation:
 
 
 def compare(results: Sequence[Evaluation]) -> Comparison:
-    """Fronts over the levels of one or more evaluations of the same files.
+    """Compare one or more evaluations of the same files: find the fronts over their levels.
 
     Args:
         results: from `sese.evaluation.suite.evaluate` or `read_evaluation`.
@@ -144,7 +144,7 @@ def _mark_fronts(points: list[Point], columns: list[str]) -> None:
 
 
 def _measure_gains(points: list[Point], scores: list[dict[str, np.ndarray]], columns: list[str]) -> None:
-    """Scores above the front of the static levels of all models, at the same average MACs.
+    """Measure the scores above the front of all static levels, at the same average MACs.
 
     Every file is compared with its own static scores at that average, so that the mean difference is the
     height above the line in the plot, and its interval that of paired files.
@@ -192,7 +192,7 @@ def _rows(result: Evaluation, level: str) -> list[FileRow]:
 
 
 def _names(models: list[str]) -> list[str]:
-    """Short names, or what was given where these would be the same; numbered where that is too."""
+    """Return short names of models; the whole path where these are equal, numbered where that is too."""
     files = [Path(str(model).removesuffix("/model.onnx")) for model in models]
     short = [file.name.removesuffix(".onnx") for file in files]
     names = short if len(set(short)) == len(short) else list(models)

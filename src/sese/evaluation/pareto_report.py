@@ -23,7 +23,7 @@ PARTS = (("", "mean"), ("_low", "low"), ("_high", "high"))
 
 
 def to_csv(comparison: Comparison) -> str:
-    """A line per point, and one per outcome of the oracle with its one column."""
+    """Return a line per point, and one per outcome of the oracle with its one column."""
     columns = comparison["columns"]
     rows = []
     for point in comparison["points"]:
@@ -53,7 +53,7 @@ def to_csv(comparison: Comparison) -> str:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Tables of the points and of what the dynamic ones gain, and what they were measured on."""
+    """Return tables of the points and of the gains of dynamic ones, and how they were measured."""
     lines = [*table(*_points(comparison)), "", _about(comparison), ""]
     header, gains = _gains(comparison)
     if gains:
@@ -68,7 +68,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_html(comparison: Comparison) -> str:
-    """The same as a page, with plots; complete in itself."""
+    """Return the comparison as a page with plots, complete in itself."""
     parts = [html.paragraph(_about(comparison))]
     if importlib.util.find_spec("matplotlib") is None:
         parts.append(html.paragraph(html.NO_PLOTS))

@@ -35,7 +35,7 @@ STYLE: Any = {
 
 
 def quality_against_macs(result: Evaluation) -> Figure:
-    """A panel per column: mean and 95% interval over million MACs a second; the noisy input is a line."""
+    """Plot mean and 95% interval over million MACs a second, a panel per column."""
     noisy, *levels = result["levels"]
     levels = [level for level in levels if level["macs_per_second"] is not None]
     columns = list(noisy["mean"])
@@ -54,7 +54,7 @@ def quality_against_macs(result: Evaluation) -> Figure:
 
 
 def quality_by_snr(result: Evaluation) -> Figure:
-    """A panel per column: means over input SNR, a line per level."""
+    """Plot means over input SNR, a panel per column and a line per level."""
     from matplotlib import colormaps
 
     noisy, *levels = result["levels"]
@@ -76,7 +76,7 @@ def quality_by_snr(result: Evaluation) -> Figure:
 
 
 def utilization_against_input(result: Evaluation) -> Figure | None:
-    """A dot per file: what it used, over the SI-SDR of its noisy input. None where nothing varies."""
+    """Plot the share of compute of each file over its input SI-SDR; None where nothing varies."""
     levels = [level for level in result["levels"][1:] if level["dynamic"]]
     noisy = result["files"][0]
     if not levels or "si_sdr" not in noisy:
@@ -98,7 +98,7 @@ def utilization_against_input(result: Evaluation) -> Figure | None:
 
 
 def fronts(comparison: Comparison, costs: Sequence[str] = ("macs", "time")) -> Figure:
-    """Quality over each of `costs`, a panel per column; of `sese.evaluation.pareto.compare`.
+    """Plot quality over each of `costs`, a panel per column, from `sese.evaluation.pareto.compare`.
 
     A color per model: a line through its fixed levels, marks for its policies, dashes for the oracle. A ring
     is around what nothing beats.
@@ -160,7 +160,7 @@ def _is_held(point: Point) -> bool:
 
 
 def spectrograms(example: Example, sample_rate: int) -> Figure:
-    """Noisy, enhanced and clean, on one scale of 80 dB; below them the utilization frame by frame."""
+    """Plot noisy, enhanced and clean on one scale of 80 dB, and the utilization of each frame."""
     traced = example.trace is not None
     with _style():
         from matplotlib.figure import Figure
@@ -196,7 +196,7 @@ def spectrograms(example: Example, sample_rate: int) -> Figure:
 
 
 def points(panel: Axes, levels: list[LevelResult], column: str, marker: str, color: str, label: str) -> None:
-    """Means of `levels` with their intervals, over million MACs a second."""
+    """Plot means of `levels` with their intervals, over million MACs a second."""
     values = [level["mean"][column] for level in levels]
     error = np.array([[v["mean"] - v["low"], v["high"] - v["mean"]] for v in values]).T
     panel.errorbar(
@@ -213,17 +213,17 @@ def points(panel: Axes, levels: list[LevelResult], column: str, marker: str, col
 
 
 def to_svg(sheet: Figure) -> bytes:
-    """The figure as SVG."""
+    """Return the figure as SVG."""
     return _saved(sheet, format="svg", metadata={"Date": None})
 
 
 def to_png(sheet: Figure, dots_per_inch: int = 100) -> bytes:
-    """The figure as PNG."""
+    """Return the figure as PNG."""
     return _saved(sheet, format="png", dpi=dots_per_inch)
 
 
 def to_webp(sheet: Figure) -> bytes:
-    """The figure as WebP, for spectrograms: a tenth of what they take as PNG."""
+    """Return the figure as WebP, for spectrograms: a tenth of their size as PNG."""
     return _saved(sheet, format="webp", dpi=110, pil_kwargs={"quality": 85})
 
 
@@ -235,7 +235,7 @@ def _saved(sheet: Figure, **options: Any) -> bytes:
 
 
 def make_panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels, `across` in a row at most."""
+    """Return a figure with `count` panels, at most `across` in a row."""
     with _style():
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -252,7 +252,7 @@ def make_panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figur
 
 
 def legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
-    """The figure with the legend of its first panel below all of them."""
+    """Put the legend of a figure's first panel below all panels, and return the figure."""
     handles, labels = panels[0].get_legend_handles_labels()
     widest = 0.6 + 0.085 * max(map(len, labels))  # inches: a mark, and letters
     across = max(1, min(len(labels), int(sheet.get_figwidth() / widest)))
@@ -263,7 +263,7 @@ def legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
 
 
 def _decibels(audio: np.ndarray) -> np.ndarray:
-    """[frame, bin] power in dB, Hann windows of 512 samples, 128 apart."""
+    """Return power in dB [frame, bin], from Hann windows of 512 samples, 128 apart."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, 256), 512)[::128]
     power = np.abs(np.fft.rfft(frames * np.hanning(512), axis=-1)) ** 2
     return 10 * np.log10(power + 1e-10)

@@ -61,7 +61,7 @@ def write_files(folder: str | Path, stem: str, contents: Mapping[str, str | byte
 
 
 def make_folder(folder: str | Path) -> Path:
-    """The folder, made where missing: before the work, so that hours of it cannot end in a bad path.
+    """Create a folder where missing: before the work, so that hours of it cannot end in a bad path.
 
     Raises:
         InputError: it cannot be made or written to.
@@ -77,12 +77,12 @@ def make_folder(folder: str | Path) -> Path:
 
 
 def to_json(result: Mapping[str, Any]) -> str:
-    """The whole result as JSON text; numbers that are not finite become null."""
+    """Return the whole result as JSON text; numbers that are not finite become null."""
     return json.dumps(nan_to_none(result), indent=1, allow_nan=False) + "\n"
 
 
 def to_csv(result: Evaluation) -> str:
-    """One line per file and level, with every column."""
+    """Return one line per file and level, with every column."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(result["files"][0]), lineterminator="\n")
     writer.writeheader()
@@ -91,7 +91,7 @@ def to_csv(result: Evaluation) -> str:
 
 
 def to_markdown(result: Evaluation) -> str:
-    """A table of levels, what it was measured on, and, where known, a table per metric of input SNRs.
+    """Return a table of levels, how they were measured, and a table of input SNRs for each metric.
 
     A cell is the mean and, after ±, half the width of its 95% interval.
     """
@@ -122,7 +122,7 @@ def _level_cells(level: LevelResult, columns: list[str]) -> list[str]:
 
 
 def failure_counts(result: Evaluation) -> dict[str, int]:
-    """How many scores are not finite, by column and level."""
+    """Count the scores that are not finite, by column and level."""
     return Counter(f"{failure['column']} at {failure['level']}" for failure in result["failures"])
 
 

@@ -64,7 +64,7 @@ def run(enhancer: Any, noisy: np.ndarray) -> Run:
 
 
 def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:
-    """Mean MACs a second of frames that used `trace` [frame] of the compute; between levels, a line.
+    """Return the mean MACs a second of frames whose share of compute is `trace` [frame].
 
     With `routed` the router's are among them.
     """
@@ -91,7 +91,7 @@ class Scorer:
             run(each, np.zeros(SAMPLE_RATE // 2, np.float32))
 
     def rows(self, pair: Pair) -> Iterator[FileRow]:
-        """Of one file: the row of the noisy input, then one per budget."""
+        """Yield the rows of one file: that of the noisy input, then one per budget."""
         clean, noisy = read_pair(pair)
         about = {"file": pair.name, "snr_db": pair.snr_db, "audio_s": len(noisy) / SAMPLE_RATE}
         nothing = dict.fromkeys(("utilization", "macs_per_second", "enhance_s"))
@@ -106,7 +106,7 @@ class Scorer:
             yield {**about, "level": label(budget), **spent, **self._scores(pair, clean, made.audio)}
 
     def _scores(self, pair: Pair, clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
-        """Every column of the metrics, and of a conversation those of its parts."""
+        """Return every column of the metrics, and of a conversation those of its parts."""
         values = score(clean, estimate, SAMPLE_RATE, self.metrics)
         if pair.activity is not None:
             values |= conversation_scores(clean, estimate, SAMPLE_RATE, pair.activity)
@@ -123,7 +123,7 @@ def start(*arguments: Any) -> None:
 
 
 def score_file(pair: Pair) -> list[FileRow]:
-    """The rows of one file, in a process where `start` was called.
+    """Return the rows of one file, in a process where `start` was called.
 
     Raises:
         InputError: the files cannot be read or scored.
@@ -137,7 +137,7 @@ def score_file(pair: Pair) -> list[FileRow]:
 
 
 def resolve(path: str) -> Callable[..., Any]:
-    """What "module:attribute" names.
+    """Return the object that "module:attribute" names.
 
     Raises:
         InputError: there is no such thing.
@@ -152,7 +152,7 @@ def resolve(path: str) -> Callable[..., Any]:
 
 
 def label(budget: Budget | None) -> str:
-    """The name of a row: its budget, or the input itself for None."""
+    """Return the name of a row: its budget, or the input itself for None."""
     if budget is None:
         return NOISY
     return f"budget {budget}" if isinstance(budget, str) else f"budget {budget:g}"

@@ -117,14 +117,14 @@ def evaluate(
 
 
 def _is_dynamic(enhancer: Any, budget: Budget) -> bool:
-    """Whether what runs is decided frame by frame, by a rule or by the model."""
+    """Return whether the level is decided frame by frame, by a rule or by the model."""
     if isinstance(budget, str):
         return not budget.startswith("fixed:")
     return hasattr(enhancer, "stream") and getattr(enhancer.stream(SAMPLE_RATE), "routed", False)
 
 
 def default_budgets(card: Any) -> list[Budget]:
-    """Every level of a model with this card, and its router if it has one; 1 for what has no card.
+    """Return every level of a model with this card, and its router if it has one; 1 without a card.
 
     With a router a number would be an average that the router holds, so levels are asked for as fixed.
     """
@@ -178,7 +178,7 @@ def _score_task(task: tuple[np.ndarray, np.ndarray, int, list[str]]) -> dict[str
 
 
 def _compute(rows: Sequence[FileRow]) -> Compute:
-    """Means over audio time of what one level used; None where it is not known."""
+    """Return means over audio time of the compute of one level; None where it is not known."""
     seconds = [row["audio_s"] for row in rows]
     spent = [row["enhance_s"] for row in rows]
 

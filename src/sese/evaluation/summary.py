@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 
 
 def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED) -> Mean:
-    """Mean of the finite `values` with its 95% bootstrap interval, and how many there were.
+    """Return the mean of the finite values, its 95% bootstrap interval, and their number.
 
     Returns:
         `mean`, `low`, `high` (NaN without a finite value), `count` of finite values, and `failures`, the
@@ -39,12 +39,12 @@ def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SE
 
 
 def summarize(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Mean]:
-    """`bootstrap_mean` of each of `columns` over `rows`, one row per file."""
+    """Return `bootstrap_mean` of each of `columns` over `rows`, one row per file."""
     return {column: bootstrap_mean([row[column] for row in rows]) for column in columns}
 
 
 def improvements(rows: Sequence[Row], noisy: Sequence[Row], columns: Sequence[str]) -> dict[str, Mean]:
-    """`bootstrap_mean` of the difference to the noisy input, file by file; both lists in the same order.
+    """Return `bootstrap_mean` of the difference to the noisy input, file by file, in the same order.
 
     A file counts as a failure when either score is not finite.
     """
@@ -59,7 +59,7 @@ def improvements(rows: Sequence[Row], noisy: Sequence[Row], columns: Sequence[st
 
 
 def by_input_snr(rows: Sequence[Row], columns: Sequence[str]) -> list[SnrGroup]:
-    """Means of `columns` per input SNR of the rows that have one, from low to high.
+    """Return means of `columns` per input SNR of the rows that have one, from low to high.
 
     Up to eight different SNRs are kept apart; more are put into steps of 5 dB, named by their lower edge.
     """
@@ -80,7 +80,7 @@ def by_input_snr(rows: Sequence[Row], columns: Sequence[str]) -> list[SnrGroup]:
 
 
 def failures(rows: Sequence[Row], columns: Sequence[str]) -> list[Failure]:
-    """Which file, at which level, has no finite score in which column."""
+    """Return the file, level and column of each score that is not finite."""
     return [
         {"file": row["file"], "level": row["level"], "column": column}
         for row in rows

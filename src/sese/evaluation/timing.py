@@ -107,7 +107,7 @@ def profile(model: str, rounds: int = ROUNDS) -> Profile:
 
 
 def to_text(result: Profile) -> str:
-    """The profile for reading: two tables in Markdown, and what they were measured on."""
+    """Return the profile for reading: two tables in Markdown, and how they were measured."""
     machine = result["machine"]
     stream_rows, file_rows = [], []
     for level in result["levels"]:
@@ -144,7 +144,7 @@ def to_text(result: Profile) -> str:
 
 
 def time_frames(streams: list[Any], audio: np.ndarray, hop: int, rounds: int) -> np.ndarray:
-    """Seconds [stream, round] of one frame each; the streams take turns of RUN frames."""
+    """Time one frame a call: seconds [stream, round]; the streams take turns of RUN frames."""
     whole = len(audio) // hop
     times = np.zeros((len(streams), rounds))
     for turn, first in enumerate(range(-RUN, rounds, RUN)):
@@ -162,7 +162,7 @@ def time_frames(streams: list[Any], audio: np.ndarray, hop: int, rounds: int) ->
 
 
 def _time_files(enhancer: Any, budgets: list[Any], audio: np.ndarray) -> list[float]:
-    """Median seconds of enhancing `audio` at each budget, in turn."""
+    """Return the median seconds of enhancing `audio` at each budget, in turn."""
     times = np.zeros((len(budgets), FILE_ROUNDS))
     for number in range(-1, FILE_ROUNDS):
         for index, budget in enumerate(budgets):
@@ -173,7 +173,7 @@ def _time_files(enhancer: Any, budgets: list[Any], audio: np.ndarray) -> list[fl
 
 
 def noisy_speech(sample_rate: int) -> np.ndarray:
-    """The noisy speech that comes with the package, float32 [time]: routers look at what they hear."""
+    """Read the noisy speech of the package, float32 [time]: routers decide by the sound."""
     import soundfile
     import soxr
 
@@ -182,7 +182,7 @@ def noisy_speech(sample_rate: int) -> np.ndarray:
 
 
 def _peak_memory(opening: str, model: str) -> int | None:
-    """Most bytes that a fresh process held in memory; None on systems that do not tell."""
+    """Return the most bytes that a fresh process held; None on systems that do not tell."""
     command = [sys.executable, "-c", PEAK.format(open=opening), model]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return int(done.stdout) if done.returncode == 0 else None

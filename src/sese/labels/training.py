@@ -63,7 +63,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> LabelRunConfig:
 
 
 def parse(values: Mapping[str, Any]) -> LabelRunConfig:
-    """Plain nested values -> a checked configuration.
+    """Return a checked configuration from nested values.
 
     Raises:
         InputError: unknown key or unusable value.
@@ -72,7 +72,7 @@ def parse(values: Mapping[str, Any]) -> LabelRunConfig:
 
 
 def loss_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
-    """Cross-entropy of each clip, in nats: of its frames, or of their mean score for a clip's label.
+    """Return the cross-entropy of each clip, in nats: of its frames, or of their mean score.
 
     For ``frame_snr`` the mean squared error, in units of (10 dB)^2.
 
@@ -88,7 +88,7 @@ def loss_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
 
 
 def accuracy_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
-    """Share of a clip's frames, or of clips, labelled rightly: (clip,). Of SNRs the sign has to be right."""
+    """Return the share of a clip's frames, or of clips, that are labelled correctly: (clip,)."""
     if task == "speaker_sex":
         return ((scores.mean(1) > 0) == (target[:, 0] > 0.5)).float()
     threshold = 0.0 if task == "frame_snr" else 0.5

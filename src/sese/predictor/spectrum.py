@@ -18,7 +18,7 @@ CENTRE, SPREAD = -4.0, 4.0  # of the logarithms, about: what the network takes a
 
 
 def log_mel(audio: NDArray[np.floating], design: Design) -> NDArray[np.float32]:
-    """Natural logarithm of the mel powers of a clip: float32 [band, frame].
+    """Return the natural logarithm of the mel powers of a clip: float32 [band, frame].
 
     Whole frames only, periodic Hann window, triangles equally spaced on the mel scale 2595 log10(1 + f/700)
     from 0 to half the sample rate, of height 1.

@@ -54,7 +54,7 @@ class Clips:
 
 
 def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
-    """Log mel spectrograms [clip, band, frame] of all clips, kept beside them.
+    """Return log mel spectrograms [clip, band, frame] of all clips, kept beside them.
 
     Raises:
         InputError: the cache cannot be used.
@@ -85,7 +85,7 @@ def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
 def labelled(
     config: QualityConfig, jobs: int = 1, max_minutes: float | None = None, report: Report = print
 ) -> tuple[Clips, Clips] | None:
-    """Training and validation clips, made and labelled as far as the cache does not have them.
+    """Return training and validation clips; make and label those that the cache does not have.
 
     Args:
         config: of the run.
@@ -124,7 +124,7 @@ def of_pairs(
     jobs: int = 1,
     report: Report = print,
 ) -> Clips:
-    """Every pair of a folder, and what each level of each model makes of it; `samples` in a clip.
+    """Return every pair of a folder, noisy and enhanced at each level of each model, as clips.
 
     Raises:
         InputError: no PESQ, no pairs, an unknown model, or a cache that cannot be used.
@@ -140,7 +140,7 @@ def of_pairs(
 def grown(
     source: Source, count: int, cache_dir: str, jobs: int, deadline: float | None, report: Report
 ) -> Clips | None:
-    """The first `count` clips of a source; None where the deadline (of the monotonic clock) came first.
+    """Return the first `count` clips of a source; None where the deadline came first.
 
     Raises:
         InputError: the cache cannot be used, or what makes clips raises it.

@@ -102,7 +102,7 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
 
 
 def config_of(run: Path) -> QualityConfig:
-    """The configuration of a run.
+    """Read the configuration of a run.
 
     Raises:
         InputError: it is none.
@@ -115,7 +115,7 @@ def config_of(run: Path) -> QualityConfig:
 def _predictors(
     run: Path, config: QualityConfig
 ) -> list[tuple[int, Callable[[Tensor], NDArray[np.float64]]]]:
-    """(bits of weights, spectrograms (clip, band, frame) -> scores [clip]) of the best network of a run."""
+    """Return (bits of weights, function from spectrograms to scores [clip]) for a run's best network."""
     network = networks.load(weights_folder(run))
     float_ = _clipped(network)
     if config.network.activation == "relu":
@@ -132,7 +132,7 @@ def _clipped(network: networks.QualityNetwork) -> Callable[[Tensor], NDArray[np.
 
 
 def to_markdown(result: dict[str, Any]) -> str:
-    """A table with a row for each predictor, and one of differences to the first."""
+    """Return a table with a row for each predictor, and one of differences to the first."""
     columns = ("MSE", "Pearson", "Spearman", "Pearson, noisy", "Pearson, enhanced")
     header = ["network", "weights", *columns]
     lines = table(
@@ -169,7 +169,7 @@ def _cell(value: Mapping[str, float]) -> str:
 
 
 def to_figure(result: dict[str, Any]) -> Figure:
-    """A panel for each predictor: predicted over true PESQ."""
+    """Plot predicted over true PESQ, a panel for each predictor."""
     names = list(result["predicted"])
     sheet, panels = plots.make_panels(len(names), 2.7)
     true, enhanced = np.array(result["pesq"]), np.array(result["enhanced"])

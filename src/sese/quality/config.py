@@ -127,7 +127,7 @@ class QualityConfig:
 
     @property
     def mix(self) -> MixConfig:
-        """How mixtures are made, at the network's rate and length."""
+        """Return how mixtures are made, at the network's rate and length."""
         network = self.network
         return dataclasses.replace(
             self.data.mix, sample_rate=network.sample_rate, seconds=network.samples / network.sample_rate

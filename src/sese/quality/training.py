@@ -74,7 +74,7 @@ def train(
 
 
 def _features(config: QualityConfig, clips: Clips) -> tuple[Tensor, Tensor]:
-    """Spectrograms float16 (clip, band, frame) and PESQ float32 (clip,) of the clips that have one.
+    """Return spectrograms float16 (clip, band, frame) and PESQ float32 (clip,) of scored clips.
 
     Raises:
         InputError: none has.
@@ -93,7 +93,7 @@ def _features(config: QualityConfig, clips: Clips) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def predict(network: QualityNetwork, mel: Tensor, at_once: int = 64) -> Tensor:
-    """Scores float32 (clip,) of spectrograms (clip, band, frame)."""
+    """Return scores float32 (clip,) of spectrograms (clip, band, frame)."""
     network.eval()
     return torch.cat([network(part.float()) for part in mel.split(at_once)])
 
@@ -196,5 +196,5 @@ class _Run(Training):
 
 
 def sizes(design: Design) -> Design:
-    """A design but for its activation."""
+    """Return a design without its choice of activation."""
     return dataclasses.replace(design, activation="relu", beta=1.0)

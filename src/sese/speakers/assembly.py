@@ -22,7 +22,7 @@ SHARED = ("sample_rate", "n_fft", "hop_length", "level_seconds", "compression")
 def assemble(
     experts: LocalExpertsConfig, weights: dict[str, Tensor], net: SpeakerNet, groups: Groups
 ) -> tuple[LocalExpertsConfig, dict[str, Tensor]]:
-    """A mixture with one expert for each group, and the embedding network as its gate.
+    """Build a mixture with one expert for each group, and the embedding network as its gate.
 
     The gate's recurrent layers are those of the embedding. Its logits are at first the squared distances from
     the groups' centres, less what all have in common: the nearest centre has the highest.
@@ -75,7 +75,7 @@ def assemble(
 
 
 def recurrent_weights(net: SpeakerNet) -> dict[str, Tensor]:
-    """The embedding's GRU layers, by the names and in the shapes that a gate has."""
+    """Return the embedding's GRU layers, by the names and in the shapes that a gate has."""
     made = {}
     for layer in range(net.config.layers):
         for ours, theirs in (("input", "ih"), ("hidden", "hh")):

@@ -26,7 +26,7 @@ def save(folder: Path, net: Any) -> None:
 
 
 def load(folder: Path, kind: type[Net], sizes: Any, called: str) -> Net:
-    """The network of a folder, or of the folder ``best`` in it, ready for inference.
+    """Load the network of a folder, or of a run's best, ready for inference.
 
     Args:
         folder: of a network, or of a run.

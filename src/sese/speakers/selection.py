@@ -48,7 +48,7 @@ class Contest:
 
 
 def load_model(folder: Path) -> Enhancer:
-    """The network of a model folder, or of a run's best.
+    """Load the network of a model folder, or of a run's best.
 
     Raises:
         InputError: none there, or one of another rate.
@@ -100,7 +100,7 @@ def compare(contest: Contest, folders: Sequence[Path], limit: int | None = None)
 
 @torch.no_grad()
 def scores(contest: Contest, pair: Pair) -> dict[str, Any]:
-    """Improvements of one file: `experts`, `scores` by name, and `picked`, who chose which expert."""
+    """Score one file: `experts`, `scores` by name, and `picked`, the expert by who chose it."""
     model = contest.model
     clean, noisy = read_pair(pair)
     audio = torch.from_numpy(np.ascontiguousarray(noisy, np.float32))[None, None]
@@ -126,7 +126,7 @@ def scores(contest: Contest, pair: Pair) -> dict[str, Any]:
 
 
 def summarize(rows: Sequence[Mapping[str, Any]], beside: Sequence[str]) -> dict[str, Any]:
-    """Mean improvements with intervals, differences, and how often the oracle agrees.
+    """Return mean improvements with intervals, differences, and how often the oracle agrees.
 
     Returns:
         By name `improvement` (of `bootstrap_mean`), `gain` over the first of `beside`, `over_chance`, and
@@ -150,7 +150,7 @@ def summarize(rows: Sequence[Mapping[str, Any]], beside: Sequence[str]) -> dict[
 
 
 def costs(contest: Contest) -> dict[str, dict[str, float]]:
-    """MMAC/s, weights that an input touches, and weights that are stored, by name.
+    """Return MMAC/s, weights that an input touches, and weights that are stored, by name.
 
     The gate counts with its weights. An autoencoder runs with every expert in the first seconds, and what
     that costs is in `first_mmacs_per_second`.
@@ -187,7 +187,7 @@ def costs(contest: Contest) -> dict[str, dict[str, float]]:
 
 
 def to_markdown(result: Mapping[str, Any]) -> str:
-    """Two tables: improvements, and costs."""
+    """Return two tables: improvements, and costs."""
     header = ["picked by", "SI-SDR improvement, dB", "over the first beside", "over chance", "as the oracle"]
     lines = [
         [
@@ -224,7 +224,7 @@ def to_markdown(result: Mapping[str, Any]) -> str:
 
 
 def _over_folders(rows: Sequence[Mapping[str, Any]], values: np.ndarray) -> np.ndarray:
-    """Means of [file, ...] over the files of each folder; the files themselves where there is one folder."""
+    """Return means of [file, ...] over the files of each folder; all files where there is one folder."""
     names = [row["folder"] for row in rows]
     unique = sorted(set(names))
     if len(unique) == 1:

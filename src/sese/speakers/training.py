@@ -122,7 +122,7 @@ def train(
 
 
 def _embedding(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerClips) -> Parts:
-    """Of each speaker a batch has two clips or more, each in a noise and at an SNR of its own.
+    """Build an embedding with its loss: a batch has two or more clips of each speaker, in other noises.
 
     The equal error rate over all pairs of the held-out speakers' clips is noted beside the loss.
     """
@@ -147,7 +147,7 @@ def _embedding(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerC
 
 
 def _autoencoder(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerClips) -> Parts:
-    """It learns clean speech.
+    """Build an autoencoder with its loss, which hears clean speech alone.
 
     Beside the loss is noted what of the same clips' noisy sides does not come back, and how often that is
     more than of the clean side.
