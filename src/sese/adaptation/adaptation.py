@@ -1,4 +1,4 @@
-"""From a model and a user's recordings to a model folder: teach, guard, export, report."""
+"""Adapt a model to a user's recordings: teach, guard, export, report."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """Request for an adaptation.
 
     Attributes:
         model: a bundled model's name, a model folder or a run folder.
         recordings: folder with the user's recordings, or one file.
         output: model folder to write.
-        teacher: see `open_teacher`; None for the model's own highest level, or `sese-1` where it has but one.
+        teacher: name for `open_teacher`; None for the model's own highest level, or `sese-1` without levels.
         levels: ``low`` (all but the highest), ``all``, or utilizations, as ``0.125,0.25`` (of experts their
             numbers, ``1,3``); None for low where the model teaches itself, else all.
         config: settings.
         resume: go on from the checkpoint of an interrupted adaptation.
         force: replace an existing model folder, and start anew where an interrupted adaptation lies.
-        max_minutes: of learning; then the best so far is taken.
+        max_minutes: time limit of learning; then the best so far is taken.
     """
 
     model: Path
@@ -82,7 +82,7 @@ def adapt(request: Request, tell: Tell) -> Report:
     """Adapt a model to recordings; the original is only read.
 
     Args:
-        request: what is asked for.
+        request: the request.
         tell: takes lines of progress and warnings.
 
     Returns:
@@ -236,11 +236,11 @@ def _fitting(
     """Return the levels that the teacher is better than on the general set, which can learn from it.
 
     Args:
-        teacher: for errors, its name.
+        teacher: the teacher, named in errors.
         taught: SI-SDR of the teacher on each clip, in dB: (clip,).
-        before: of the student: (level, clip).
-        levels: that are to learn.
-        names: of all levels.
+        before: SI-SDR of the student in dB: (level, clip).
+        levels: levels that are to learn.
+        names: names of all levels.
         strict: whether all of `levels` have to fit.
 
     Raises:
@@ -261,7 +261,7 @@ def _fitting(
 def _spoken(
     request: Request, found: Sequence[Recording], targets: Sequence[Any], rate: int
 ) -> tuple[list[Recording], list[Any], str, list[str]]:
-    """Return recordings with speech, their targets, a warning on several speakers, and lines on the others."""
+    """Return recordings with speech, their targets, a warning on several speakers, and lines on the rest."""
     voices = [listen(target, rate, each.audio) for target, each in zip(targets, found, strict=True)]
     numbers, silent = with_speech(request.recordings, found, voices, rate, request.config.least_seconds)
     recordings, spoken = [found[number] for number in numbers], [targets[number] for number in numbers]

@@ -1,4 +1,4 @@
-"""What the card of an adapted model says of its adaptation. No paths, no names of recordings."""
+"""Write about an adaptation in the model's card, without paths and names of recordings."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class Material:
     """Recordings with their targets, all float32 [time] at the student's rate.
 
     Attributes:
-        noisy: of each recording.
-        targets: for each level of the student, of each recording.
+        noisy: audio of each recording.
+        targets: target of each recording, for each level of the student.
         learn, held: pieces to learn from, and pieces held out.
     """
 
@@ -54,12 +54,12 @@ class Material:
 
 @dataclass
 class Progress:
-    """Where an adaptation stands.
+    """Progress of an adaptation.
 
     Attributes:
-        step: steps that were made.
-        seconds: that they took.
-        best_step: with the best weights.
+        step: number of steps done.
+        seconds: time that they took.
+        best_step: number of steps behind the best weights.
         history: (step, SI-SDR in dB to the target for each level) on held-out pieces, from step 0 on.
         end: why it ended; empty while it goes on.
     """
@@ -78,10 +78,10 @@ def segments(
 
     Args:
         targets: [time] of each recording.
-        spans: to cut from.
-        length: of a segment, in samples.
+        spans: spans to cut from.
+        length: length of a segment in samples.
         stride: between beginnings, in samples.
-        mean_power: of all targets.
+        mean_power: mean power of all targets.
     """
     found = []
     for span in spans:
@@ -95,15 +95,15 @@ def segments(
 
 
 class Adaptation(Training):
-    """A student on its way.
+    """Training of a student.
 
     Args:
         student: its weights are changed; the best ones so far are in `best`.
-        levels: that learn from the teacher; the others are protected.
+        levels: levels that learn from the teacher; the others are protected.
         material: recordings and targets.
         config: settings.
-        folder: of the checkpoint.
-        identity: what the checkpoint belongs to; another one is not resumed.
+        folder: folder of the checkpoint.
+        identity: digest of the adaptation; a checkpoint of another one is not resumed.
 
     Raises:
         InputError: no piece holds a segment with speech.
@@ -260,7 +260,7 @@ class Adaptation(Training):
 
     @torch.no_grad()
     def measure(self) -> list[float]:
-        """Return the SI-SDR in dB of each level to its target on the held-out pieces, with the weights now."""
+        """Return the SI-SDR in dB of each level to its target on the held-out pieces."""
         self.student.eval()
         means = []
         for level, plan in enumerate(self.plans):

@@ -26,10 +26,10 @@ from sese.training.losses import si_sdr
 
 CLIPS = 16
 SNR_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
-"""Of the clips, one after the other."""
+"""SNRs of the clips in dB, in turn."""
 
 SHARES = (1.0, 0.75, 0.5, 0.25)
-"""Of the way from the original's weights to the adapted ones, tried in this order: on the way back, what was
+"""Shares of the way from the original's weights to the adapted ones, in this order: on the way back, what was
 unlearnt of other voices returns sooner than what was learnt of the user's is lost (arXiv 2109.01903)."""
 
 SPEECH_RMS = 0.05

@@ -53,8 +53,8 @@ def read_recordings(folder: Path, sample_rate: int, shortest_s: float) -> tuple[
     """Read all audio of a folder and its subfolders, or one file; channels are averaged, rates converted.
 
     Args:
-        folder: with the recordings.
-        sample_rate: to have them at, in Hz.
+        folder: folder of the recordings.
+        sample_rate: sample rate in Hz that they are converted to.
         shortest_s: recordings that are shorter are left out.
 
     Returns:
@@ -110,8 +110,8 @@ def with_speech(
     Args:
         folder: they come from, for errors.
         recordings: all.
-        voices: what was found in the teacher's output for each.
-        sample_rate: in Hz.
+        voices: voice in the teacher's output for each recording.
+        sample_rate: sample rate in Hz.
         least_s: seconds of recordings with speech that are needed.
 
     Returns:
@@ -169,9 +169,9 @@ def part(
 
     Args:
         recordings: all with speech.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
         held_out: share of the time to hold out.
-        seed: of the choice.
+        seed: seed of the choice.
     """
     whole = [Span(number, 0, len(recording.audio)) for number, recording in enumerate(recordings)]
     spans = whole if len(whole) >= 5 else pieces(recordings, sample_rate)

@@ -1,4 +1,4 @@
-"""What became of an adaptation, as plain values, and why it is refused."""
+"""Report on an adaptation as a dict, and why it is refused."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TRAINING_COST = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the guard left of an adaptation.
+    """Outcome of an adaptation behind the guard.
 
     Attributes:
-        share: of the way from the original's weights to the adapted ones.
+        share: share of the way from the original's weights to the adapted ones.
         distances: SI-SDR of each level to its target on held-out pieces, in dB.
-        general: see `guard.compare`.
+        general: result of `guard.compare`.
         harmed: rows of `general` that lose too much.
     """
 

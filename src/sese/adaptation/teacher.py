@@ -35,7 +35,7 @@ class Teacher:
         name: without its place.
         run: (float32 [time], sample rate in Hz) -> the same length, aligned with it, at the same rate.
         macs_per_second: multiply-accumulates for a second of audio.
-        fingerprint: tells its weights from others.
+        fingerprint: digest of its weights.
     """
 
     name: str
@@ -68,7 +68,7 @@ def open_teacher(model: str, student: Enhancer) -> Teacher:
 
     Args:
         model: ``own`` (the student's highest level), a bundled model, a model or run folder, an .onnx file.
-        student: that is taught.
+        student: the student.
 
     Raises:
         InputError: no such model, or the student has but one level and is to teach itself.
@@ -118,10 +118,10 @@ def enhance(
     """Run a network over a signal [time] of any length, so many minutes at a time; aligned with it.
 
     Args:
-        network: of the signal's rate.
+        network: a network of the signal's rate.
         audio: [time] in [-1, 1].
-        plan: what runs; None leaves it to the network's policy.
-        minutes: of a piece.
+        plan: plan to run; None leaves it to the network's policy.
+        minutes: length of a piece in minutes.
     """
     time = len(audio)
     padded = np.concatenate([audio, np.zeros(network.padding(time), np.float32)])

@@ -33,7 +33,7 @@ State = list[tuple[Words, Words]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a network is; see `sese.nn.backbones.bitwise.BitwiseConfig`.
+    """Facts about a network; see its configuration, `BitwiseConfig`.
 
     `level_decay` is the weight that the past has in the running level.
     """
@@ -59,9 +59,9 @@ class Packed:
 
     Attributes:
         thresholds: (component - 1,) powers over the level that part the components of codes, ascending.
-        matrices: in the order in which they run, for a recurrent layer its gates and its candidate; the
+        matrices: matrices in the order in which they run, of a recurrent layer its gates and candidate; the
             values of the input, and behind them of the state, begin a word each.
-        scale, bias: of the last product, (bin,), for a soft output.
+        scale, bias: scale and bias (bin,) of the last product, for a soft output.
     """
 
     facts: Facts
@@ -92,8 +92,8 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
     """Read a network from its file, or from the model folder that it lies in.
 
     Args:
-        path: see above.
-        kernel: what multiplies: ``numpy``, or ``c``, which is compiled at the first use.
+        path: file or folder, as above.
+        kernel: ``numpy``, or ``c``, which is compiled at the first use.
 
     Raises:
         InputError: there is no such file or kernel, it is no packed network, or NumPy is older than 2.
@@ -200,8 +200,8 @@ class PackedEnhancer(FrameEnhancer):
 
     Args:
         model: file or folder, see `load`.
-        kernel: see `load`.
-        budget: there is one level; anything else than 1 is refused.
+        kernel: kernel of `load`.
+        budget: always 1, since there is one level; other values are refused.
 
     Raises:
         InputError: as `load`, or another budget.

@@ -14,7 +14,7 @@ class FrameEnhancer(abc.ABC):
     """Scales the spectrum of each frame by a mask, phases kept.
 
     Args:
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
         window, synthesis: (n_fft,), two hops long; the products of the two sum to 1 where frames overlap.
     """
 

@@ -24,7 +24,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.layers.grouped_gru import GroupedGRU
 
 N_FFT, COMPRESSION, COMPLEX_SHARE = 512, 0.3, 0.3
-"""Of the spectral distance, which is that of `sese.training.losses.compressed_complex` at one size."""
+"""Sizes of the spectral distance, that of `sese.training.losses.compressed_complex` at one size."""
 
 
 class Enhancement:
@@ -35,9 +35,9 @@ class Enhancement:
     cost: an nsNet2 with weights of 2 bits comes nearer in spectra than in float, and loses 1 dB of SI-SDR.
 
     Args:
-        folder: of the network, with its configuration and its weights.
-        pairs: of clips at 16 kHz.
-        seconds: of each clip, from its start; shorter ones are filled with zeros.
+        folder: folder of the network, with its configuration and its weights.
+        pairs: pairs of clips at 16 kHz.
+        seconds: length of each clip in seconds, from its start; shorter ones are filled with zeros.
 
     Raises:
         InputError: a network without a chain that is known here, or of another rate; or pairs without noise.
@@ -66,7 +66,7 @@ class Enhancement:
         self.fingerprint = fingerprint(self.layers, self.noisy.numpy(), self.clean.numpy())
 
     def error(self, y: np.ndarray) -> float:
-        """Return the error of audio enhanced with the chain's output [clip, frame, output]; the input's is 1."""
+        """Return the error of audio enhanced with the chain's output; that of the noisy input is 1."""
         made = self._distances(run_from_chain(self.model, self.noisy, y))
         return float(np.mean([made[name] / self._whole[name] for name in made]))
 

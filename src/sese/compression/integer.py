@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MULTIPLIER_BITS = 31
-"""Of the largest multiplier of an operator, without a sign."""
+"""Bits of the largest multiplier of an operator, without a sign."""
 
 MOST_SHIFT = 54
 """So that the offset fits into 63 bits beside a sum."""
@@ -35,7 +35,7 @@ class Quantiser:
     """Codes of a tensor.
 
     Attributes:
-        bits: of a code, 2 to 16.
+        bits: bits of a code, 2 to 16.
         scale: step between two codes.
         zero: code of 0.
     """
@@ -78,9 +78,9 @@ def fit(values: NDArray, bits: int, limit: float | None = None, power: int = 2) 
 
     Args:
         values: any shape.
-        bits: of a code.
+        bits: bits of a code.
         limit: values beyond this, and minus this, are clipped first, so that they do not count.
-        power: of the errors that are averaged; the higher, the more do large values count.
+        power: power of the errors that are averaged; the higher, the more large values count.
     """
     values = np.ravel(values) if limit is None else np.clip(np.ravel(values), -limit, limit)
     best, least = None, math.inf

@@ -26,9 +26,9 @@ class Labelling:
     that knows only their mean.
 
     Args:
-        folder: of the network.
+        folder: folder of the network.
         data: the configuration of the data that it was trained on.
-        seed: of that training.
+        seed: seed of that training.
         part: ``held_out`` or ``all``: whose clips.
         roots: corpus folders.
         limit: clips to take.

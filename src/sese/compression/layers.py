@@ -24,7 +24,7 @@ GRU_OPERATORS = (
 )  # fmt: skip
 
 CLIPPED = {"sum_r": 8.0, "sum_z": 8.0, "sum_n": 4.0, "sum": 8.0}
-"""What goes into a sigmoid or a tanh is clipped here: beyond, codes would tell equals apart."""
+"""Inputs of a sigmoid or a tanh are clipped here: beyond, its values hardly differ."""
 
 Activation = Literal["none", "relu", "sigmoid"]
 

@@ -1,4 +1,4 @@
-"""From folders to what is compressed."""
+"""Open a network and clips to compress it with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sese.core.errors import InputError
 from sese.runtime.weights_folder import weights_folder
 
 SHORTEST_S, LONGEST_S = 0.1, 60.0
-"""Of a clip."""
+"""Shortest and longest clip in seconds."""
 
 MAY_BE_0 = ("tune", "listen", "max_minutes")
 """Options that ask for nothing then."""
@@ -22,8 +22,8 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
         model: a run folder, a folder with a network, or the name of a bundled model.
         data: pairs for an enhancer; a corpus for a network that labels speech.
         limit: clips to take.
-        seconds: of each.
-        test: of a corpus, all speakers and noises; else only those that the network's training left out.
+        seconds: length of each clip in seconds.
+        test: take all speakers and noises of a corpus, not only those that the network's training left out.
 
     Raises:
         InputError: no network there, or one that cannot be compressed, or no clips.

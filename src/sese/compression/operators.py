@@ -35,7 +35,7 @@ class Matrix:
     Attributes:
         codes: [group, input, output] (a dense layer has one group).
         bias: [group, output], 16 bits; bias << bias_shift is added to the sum of products.
-        quantiser: of the codes.
+        quantiser: quantiser of the codes.
     """
 
     codes: Codes
@@ -49,9 +49,9 @@ class IntegerLayer:
     """A layer as it is stored: a GRU, or a dense layer with an activation.
 
     Attributes:
-        name: of the layer.
+        name: name of the layer.
         kind: ``gru``, or the activation of a dense layer.
-        matrices: by name, in the order of `GRU_WEIGHTS` or ``W`` alone.
+        matrices: matrices by name, in the order of `GRU_WEIGHTS` or ``W`` alone.
         signals: codes of the operators' outputs, by name in order.
     """
 
@@ -67,7 +67,7 @@ class IntegerChain:
 
     Attributes:
         source: codes of what goes in.
-        layers: in order.
+        layers: layers in order.
     """
 
     source: Quantiser
@@ -95,8 +95,8 @@ def quantise(layers: Sequence[Layer], quantisers: Mapping[str, Quantiser]) -> In
     """Return a chain in integers.
 
     Args:
-        layers: in float.
-        quantisers: of ``input`` and of every weight and operator, ``layer.name``.
+        layers: layers in float.
+        quantisers: quantisers of ``input`` and of every weight and operator, ``layer.name``.
     """
     made, before = [], quantisers["input"]
     for layer in layers:

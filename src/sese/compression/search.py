@@ -34,12 +34,12 @@ KEPT = "evaluations.jsonl"
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a search.
+    """Settings of a search.
 
     Attributes:
-        population: genomes a generation.
-        generations: with the first.
-        seed: of the generator.
+        population: number of genomes in each generation.
+        generations: number of generations, the first included.
+        seed: seed of the generator.
     """
 
     population: int = 40
@@ -57,13 +57,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a genome comes to.
+    """Evaluation of a genome.
 
     Attributes:
         bits: the genome, a digit a gene.
-        error: as the subject measures it.
-        bytes: of the packed file.
-        signal_bytes: that all operators' outputs take in one frame.
+        error: error that the subject measures.
+        bytes: size of the packed file.
+        signal_bytes: bytes of all operators' outputs in one frame.
     """
 
     bits: str
@@ -82,8 +82,8 @@ class Evaluator:
 
     Args:
         subject: the network and its clips.
-        folder: for the file; None keeps nothing.
-        ranges: has ranges found on other clips of the network; None finds them on these.
+        folder: folder of the file; None keeps nothing.
+        ranges: evaluator with ranges of other clips of the network; None finds them on these clips.
 
     Raises:
         InputError: the file belongs to another network, other clips or other genes, or is damaged.
@@ -158,9 +158,9 @@ def search(
     """Run NSGA-II, or go on with it; what was found is in `evaluate.known`.
 
     Args:
-        evaluate: with what is known already.
-        settings: of the search.
-        progress: see `Progress`.
+        evaluate: evaluator with the evaluations that are known.
+        settings: settings of the search.
+        progress: function that is told of progress; see `Progress`.
         max_minutes: stop after this long.
 
     Returns:

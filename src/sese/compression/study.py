@@ -54,10 +54,10 @@ class Variant:
 
     Attributes:
         name: ``float``, ``8-bit``, ``near``, ``near-tuned`` and so on.
-        chain: in integers; None in float.
-        bytes: of its chain on disk, weights and biases of 32 bits in float.
-        error: on the clips of the search.
-        evaluation: where it has a genome.
+        chain: chain in integers; None in float.
+        bytes: size of its chain on disk; in float, of weights and biases of 32 bits.
+        error: error on the clips of the search.
+        evaluation: evaluation of its genome, where it has one.
     """
 
     name: str
@@ -106,8 +106,8 @@ def chosen(choose: Evaluator, bits: Sequence[int], found: Sequence[Evaluation]) 
     """Return the networks that a study keeps: in float, of one width each, and the picks of a search.
 
     Args:
-        choose: of more clips than the search's: on those alone the best of many is too good to be true.
-        bits: of the networks of one width.
+        choose: evaluator on more clips than the search's, on which the best of many looks too good.
+        bits: widths of the networks of one width.
         found: the front of a search; empty without one.
     """
     subject = choose.subject

@@ -1,4 +1,4 @@
-"""What is compressed: the chain inside a network, the frames that go into it, and how wrong its output is."""
+"""Subject of a compression: the chain inside a network, its input frames, and the error of its output."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Subject(Protocol):
     Attributes:
         layers: the chain, in float.
         x: frames [clip, frame, input] that go into the chain.
-        measure: what `error` is, in words.
-        fingerprint: see the function.
+        measure: meaning of `error`, in words.
+        fingerprint: digest; see the function.
     """
 
     layers: tuple[Layer, ...]
@@ -37,7 +37,7 @@ class Subject(Protocol):
     fingerprint: str
 
     def error(self, y: np.ndarray) -> float:
-        """Return the error of a chain's output [clip, frame, output]: 0 is perfect, 1 as bad as no network."""
+        """Return the error of an output y [clip, frame, output]: 0 is perfect, 1 as bad as no network."""
         ...
 
     def scores(self, y: np.ndarray) -> dict[str, list[float]]:

@@ -51,8 +51,8 @@ class RoundedChain(nn.Module):
     """A chain whose weights and signals are rounded as `quantise` would have them.
 
     Args:
-        layers: in float; their weights are where it starts.
-        quantisers: by name, as in `quantise`.
+        layers: layers in float; training starts from their weights.
+        quantisers: quantisers by name, as in `quantise`.
     """
 
     def __init__(self, layers: Sequence[Layer], quantisers: Mapping[str, Quantiser]):
@@ -151,13 +151,13 @@ def tune(
     """Fine-tune a chain under its codes, towards what it makes in float.
 
     Args:
-        layers: in float.
-        quantisers: by name, as in `quantise`; they stay.
+        layers: layers in float.
+        quantisers: quantisers by name, as in `quantise`; they do not change.
         x: frames [clip, frame, input].
-        steps: of Adam, its rate falling to 0 as a cosine.
-        seed: of the clips drawn.
-        batch: clips a step.
-        progress: told the step and its loss: mean squared error as a share of the target's variance.
+        steps: number of steps of Adam; its rate falls to 0 as a cosine.
+        seed: seed of the choice of clips.
+        batch: number of clips in a step.
+        progress: called with the step and its loss, the mean squared error over the target's variance.
         keep: file for what is learnt, every `KEEP_STEPS`; where it is there already, the tuning goes on.
 
     Returns:

@@ -38,7 +38,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Activity:
-    """When there is speech and when there is noise in a clip, in order."""
+    """Intervals with speech and intervals with noise in a clip, in order."""
 
     speech: tuple[Interval, ...]
     noise: tuple[Interval, ...]
@@ -92,7 +92,7 @@ def conversation_scores(
     Args:
         clean: [time].
         estimate: [time], as long.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
         activity: when there is speech.
 
     Returns:
@@ -133,7 +133,7 @@ def onset_loss_db(
     Args:
         clean: [time].
         estimate: [time], as long.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
         turns: beginnings and ends in seconds.
 
     Returns:

@@ -45,7 +45,7 @@ def raw_scores(network: Path, audio: np.ndarray, starts: list[int]) -> np.ndarra
     Args:
         network: its ONNX file.
         audio: float32 [time] at 16 kHz.
-        starts: where the segments begin, in seconds; each lies inside the audio.
+        starts: beginnings of the segments in seconds; each segment lies inside the audio.
     """
     trunk, head = open_parts(network)
     # Beyond the ends the audio goes round, so that the first second of a repeated file is like the others;

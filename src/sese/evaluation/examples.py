@@ -22,7 +22,7 @@ class Example:
     """One clip: why it was chosen, and its signals, float32 [time] at 16 kHz.
 
     Attributes:
-        scores: of the noisy and the enhanced clip, in `column`.
+        scores: scores of the noisy and the enhanced clip in `column`.
         trace: utilization [frame], or None; `frame_s` is the seconds of one frame.
     """
 
@@ -78,8 +78,8 @@ def make_examples(
     """Enhance the chosen clips once more; of long ones the first 10 seconds are kept.
 
     Args:
-        result: what `sese.evaluation.suite.evaluate` returned for these `pairs` and this `enhancer`.
-        count: how many at most, up to 4.
+        result: result of `sese.evaluation.suite.evaluate` for these `pairs` and this `enhancer`.
+        count: largest number of clips, up to 4.
 
     Raises:
         InputError: the model or a file cannot be read any more.

@@ -43,7 +43,7 @@ def between(costs: ArrayLike, scores: ArrayLike, cost: float) -> NDArray[np.floa
     Args:
         costs: [point], rising, as on a front.
         scores: [point, file].
-        cost: where to look.
+        cost: the cost at which to look.
 
     Returns:
         [file]; those of the last point where `cost` is above it, as that costs less; None below the first.
@@ -69,10 +69,10 @@ def oracle(costs: ArrayLike, scores: ArrayLike, weights: ArrayLike, prices: int 
         costs: [level].
         scores: [level, file]; files with a score that is not finite are left out.
         weights: [file], of the average cost: durations.
-        prices: how many, from 0 to where every file takes the cheapest level.
+        prices: number of prices, from 0 to where every file takes the lowest level.
 
     Returns:
-        `price`, average `cost` and mean `score` of each different outcome, from cheap to dear.
+        `price`, average `cost` and mean `score` of each different outcome, from low to high cost.
     """
     cost, score = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
     usable = np.isfinite(score).all(axis=0)

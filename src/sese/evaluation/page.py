@@ -17,8 +17,8 @@ def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
     """Return the page of an evaluation.
 
     Args:
-        result: what `sese.evaluation.suite.evaluate` returns.
-        examples: from `sese.evaluation.examples.make_examples`.
+        result: result of `sese.evaluation.suite.evaluate`.
+        examples: clips of `sese.evaluation.examples.make_examples`.
     """
     columns = list(result["levels"][0]["mean"])
     parts = [

@@ -67,7 +67,7 @@ def compare(results: Sequence[Evaluation]) -> Comparison:
     """Compare one or more evaluations of the same files: find the fronts over their levels.
 
     Args:
-        results: from `sese.evaluation.suite.evaluate` or `read_evaluation`.
+        results: results of `sese.evaluation.suite.evaluate` or `read_evaluation`.
 
     Returns:
         A plain dict. `points`: one for each model and level, with `kind` (static or dynamic), its compute,

@@ -34,13 +34,13 @@ HEADINGS = {  # column of the result -> heading and decimals of the Markdown tab
 
 
 def write_report(result: Evaluation, folder: str | Path, page: str | None = None) -> list[Path]:
-    """Write `evaluation.json`, `.csv` and `.md`, and a page as `.html`, into `folder`, made where missing.
+    """Write `evaluation.json`, `.csv` and `.md`, and a page as `.html`, into `folder`, created where missing.
 
     Each file appears whole or not at all. Scores that are not finite are null in JSON, empty in CSV.
 
     Args:
-        result: what `sese.evaluation.suite.evaluate` returns.
-        page: from `sese.evaluation.page.to_html`; None for none.
+        result: result of `sese.evaluation.suite.evaluate`.
+        page: HTML of `sese.evaluation.page.to_html`; None for no page.
 
     Returns:
         The paths.

@@ -27,11 +27,11 @@ Budget = float | str
 
 @dataclass(frozen=True)
 class Run:
-    """What an enhancer made of one signal, and what that took; None where it does not tell.
+    """Output of an enhancer for one signal, and the compute it took; None where the enhancer does not say.
 
     Attributes:
         audio: enhanced, [time] at 16 kHz.
-        seconds: of processing.
+        seconds: processing time.
         utilization: mean share of the compute, in (0, 1].
         macs_per_second: mean multiply-accumulates a second of audio.
         trace: utilization of each frame, [frame].
@@ -81,7 +81,7 @@ def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:
 
 
 class Scorer:
-    """What a process keeps between files: one enhancer per budget."""
+    """State of a process between files: one enhancer per budget."""
 
     def __init__(self, enhancer: str, model: Any, budgets: Sequence[Budget], metrics: list[str]) -> None:
         make = resolve(enhancer)

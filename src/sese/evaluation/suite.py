@@ -34,8 +34,8 @@ def evaluate(
 
     Args:
         model: name, folder or `.onnx` path; handed to `enhancer`.
-        pairs: from `sese.evaluation.pairs.find_pairs`.
-        budgets: what `enhancer` takes as a budget; for `sese.runtime.enhancer.Enhancer` see there. None:
+        pairs: pairs of `sese.evaluation.pairs.find_pairs`.
+        budgets: budgets that `enhancer` takes; for `sese.runtime.enhancer.Enhancer` see there. None:
             `default_budgets`.
         metrics: names in `sese.evaluation.metrics.METRICS`; None: all. Of conversations, pairs with an
             activity, `sese.evaluation.conversations.COLUMNS` come with them.
@@ -150,9 +150,9 @@ def score_pairs(
 
     Args:
         clean: references, each [time].
-        estimates: as many, each as long as its reference.
-        sample_rate: in Hz; 16000 for `pesq` and `dnsmos`.
-        metrics, jobs: as for `evaluate`.
+        estimates: one for each reference, and as long as it.
+        sample_rate: sample rate in Hz; 16000 for `pesq` and `dnsmos`.
+        metrics, jobs: same as in `evaluate`.
 
     Returns:
         `mean` (per column with interval and count of failures) and `files` (one dict of columns each).

@@ -1,4 +1,4 @@
-"""From scores per file to means with intervals, improvements and breakdowns.
+"""Turn scores per file into means with intervals, improvements and breakdowns.
 
 A score that is not finite is left out of the mean and counted beside it, never dropped silently.
 """

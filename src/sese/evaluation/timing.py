@@ -1,4 +1,4 @@
-"""What a model costs on this machine: time a frame, time a file and memory, at every level.
+"""Measure the cost of a model on this machine: time a frame, time a file and memory, at every level.
 
 Levels are timed in turn, a few frames each, so that a machine whose speed drifts slows all of them alike, and
 yet each runs with its weights in the processor's cache, as it does where a level lasts.
@@ -152,7 +152,7 @@ def time_frames(streams: list[Any], audio: np.ndarray, hop: int, rounds: int) ->
             for stream in streams:
                 stream.reset()
         for place in range(len(streams)):
-            index = (place + turn) % len(streams)  # so that none always comes after the dearest
+            index = (place + turn) % len(streams)  # so that none always comes after the highest level
             for number in range(first, min(first + RUN, rounds)):
                 frame = audio[number % whole * hop :][:hop]
                 start = perf_counter()
@@ -189,6 +189,7 @@ def _peak_memory(opening: str, model: str) -> int | None:
 
 
 def machine_facts() -> dict[str, Any]:
+    """Return the processor, its cores, the system, and versions of Python, ONNX Runtime and sese."""
     import onnxruntime
 
     return {

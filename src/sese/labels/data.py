@@ -23,29 +23,29 @@ from sese.data.mixing import Mixer
 from sese.nn.label_network import LabelNetConfig
 
 ACTIVE_DB = -35.0
-"""Of a frame of clean speech, relative to its clip's 95th percentile, from which somebody speaks."""
+"""Level of a frame, relative to its clip's 95th percentile, from which somebody speaks."""
 
 SILENT_SHARE = 0.5
-"""Of the clips for voice activity, in which speech is taken out for a while; recordings have few pauses."""
+"""Share of clips for voice activity in which speech is taken out for a while, since pauses are rare."""
 
 FRAME_SNR_DB = 20.0
-"""Of a frame: what lies beyond, or as far below zero, is labelled as this much."""
+"""Largest SNR of a frame in either direction; what lies beyond is labelled as this."""
 
 SEXES = {"f": 1.0, "female": 1.0, "m": 0.0, "male": 0.0}
 
 
 @dataclass(frozen=True)
 class LabelDataConfig:
-    """What to train on.
+    """Data to train on.
 
     Attributes:
         train: corpus folders with speech and noise, in any layout of `sese data describe`.
-        labels: for ``speaker_sex``, a CSV table with the columns ``path``, as an audio file's path ends, and
+        labels: CSV table for ``speaker_sex`` with the columns ``path``, as an audio file's path ends, and
             ``sex``: f, m, or nothing where it is not known.
         held_out: share of the speakers and of the noises that training leaves out.
-        seconds: of a clip.
+        seconds: length of a clip in seconds.
         snr_db: lowest and highest.
-        cache_dir: where decoded corpora are kept; the user's cache folder when empty.
+        cache_dir: folder for decoded corpora; the user's cache folder when empty.
     """
 
     train: tuple[str, ...] = ()
@@ -80,10 +80,10 @@ class LabelledClips:
     """Makes labelled clips by their number, each from (seed, number) alone.
 
     Args:
-        task: of `TASKS`.
-        config: of the data.
+        task: a task of `TASKS`.
+        config: settings of the data.
         net: sizes of the network: its rate and frames.
-        seed: of the clips, and of who is held out.
+        seed: seed of the clips, and of the choice of held-out speakers.
         part: ``train``, ``held_out``, or ``all``.
         roots: corpus folders; those of the configuration if None.
 

@@ -26,8 +26,8 @@ class LabelRunConfig:
     """One run.
 
     Attributes:
-        name: of the run's folder.
-        seed: of the initial weights, of the clips, and of who is held out.
+        name: name of the run's folder.
+        seed: seed of the initial weights, of the clips, and of the choice of held-out speakers.
         system: ``labels``.
         task: ``voice_activity`` (a label a frame), ``speaker_sex`` (one a clip) or ``frame_snr`` (the SNR of
             each frame, for `training.purification`).
@@ -78,7 +78,7 @@ def loss_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
 
     Args:
         scores, target: (clip, frame).
-        task: of `TASKS`.
+        task: a task of `TASKS`.
     """
     if task == "speaker_sex":
         return F.binary_cross_entropy_with_logits(scores.mean(1), target[:, 0], reduction="none")
@@ -104,7 +104,7 @@ def train(
 
     Args:
         config: the run.
-        folder: of the run.
+        folder: folder of the run.
         resume: go on from the last checkpoint: weights, optimiser, schedule and clips.
         max_minutes: stop cleanly with a checkpoint after this long.
 

@@ -20,12 +20,12 @@ class Design:
         sample_rate: Hz.
         seconds: length of the clip that is predicted.
         fft, hop: samples of a frame and between frames.
-        bands: of the mel spectrogram.
-        channels: of the four convolutions.
+        bands: number of bands of the mel spectrogram.
+        channels: number of channels of each of the four convolutions.
         hidden: widths of the two dense layers.
-        activation: behind each convolution: ``relu``, or ``binary`` (1 above 0, else 0).
+        activation: activation of each convolution: ``relu``, or ``binary`` (1 above 0, else 0).
         beta: steepness of the surrogate gradient of ``binary``.
-        pool: how the last maps become a vector: ``max`` (published) or ``mean``, over bands and frames.
+        pool: pooling of the last maps over bands and frames: ``max`` (published) or ``mean``.
     """
 
     sample_rate: int = 16_000
@@ -83,7 +83,7 @@ class Design:
 
     @property
     def macs(self) -> list[int]:
-        """Return the multiply-accumulates of each convolution, and of the dense layers together, for a clip."""
+        """Return the multiply-accumulates for a clip: of each convolution, and of the dense layers."""
         inputs = (1, *self.channels[:-1])
         convolutions = [
             math.prod(shape) * KERNEL**2 * before for shape, before in zip(self.maps, inputs, strict=True)

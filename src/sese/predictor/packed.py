@@ -72,7 +72,7 @@ def pack(
     """Round the weights of a network to 8 bits, a scale for each output, and pack them.
 
     Args:
-        design: with `binary` activations.
+        design: sizes, with `binary` activations.
         convolutions: weights [output, input, 3, 3] and biases [output] of each.
         dense: weights [output, input] and biases [output] of each.
 

@@ -1,4 +1,4 @@
-"""What a quality predictor hears: a log mel spectrogram at a steady level. NumPy alone."""
+"""Input of a quality predictor: a log mel spectrogram at a steady level, with NumPy alone."""
 
 from __future__ import annotations
 

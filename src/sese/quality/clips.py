@@ -41,7 +41,7 @@ class Clips:
     labels: [clip] of `LABEL`: PESQ (NaN where it has no value), SNR of the mixture in dB, indices into
         `speakers` and into the noise recordings, and how the clip was made (`MIXTURE`, ... of the sources).
     speakers: their names.
-    place: of the cache file that holds the audio.
+    place: path of the cache file that holds the audio.
     """
 
     audio: NDArray[np.int16]
@@ -88,10 +88,10 @@ def labelled(
     """Return training and validation clips; make and label those that the cache does not have.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         jobs: processes that make clips.
         max_minutes: stop after this long.
-        report: hears how far it is.
+        report: function that is called with lines of progress.
 
     Returns:
         Both, or None where time was up before all were made.

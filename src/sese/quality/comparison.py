@@ -34,7 +34,7 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
     """Predict every clip of a folder of pairs with every run.
 
     Args:
-        data: see `sese.quality.clips.of_pairs`.
+        data: folder of pairs; see `sese.quality.clips.of_pairs`.
         runs: run folders; differences are to the first, as it is.
         limit: pairs to take.
         jobs: processes that make clips.

@@ -137,8 +137,8 @@ def take_over(network: QualityNetwork, trained: QualityNetwork, mel: Tensor) -> 
     hear the channel are multiplied by that, so that their sums stay about as they were.
 
     Args:
-        network: to start.
-        trained: where it starts from.
+        network: the network to start.
+        trained: the network to start from.
         mel: (batch, band, frame), some dozens of clips.
     """
     network.load_state_dict(trained.state_dict())

@@ -1,4 +1,4 @@
-"""How well predictions agree with PESQ: MSE, Pearson, Spearman, with intervals over speakers. NumPy alone."""
+"""Measure how well predictions agree with PESQ: MSE, Pearson, Spearman, with intervals over speakers."""
 
 from __future__ import annotations
 

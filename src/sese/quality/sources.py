@@ -1,4 +1,4 @@
-"""What labelled clips are: mixtures of a corpus, or a folder of pairs, each as levels of models make it."""
+"""Sources of labelled clips: mixtures of a corpus, or a folder of pairs, noisy and at levels of models."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def train(
 
     Args:
         config: the run.
-        folder: of the run.
+        folder: folder of the run.
         resume: go on from the last checkpoint; the result is that of a run that was never stopped.
         max_minutes: stop cleanly after this long.
         jobs: processes that label clips.

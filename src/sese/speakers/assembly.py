@@ -16,7 +16,7 @@ from sese.speakers.embedding import SpeakerNet
 from sese.speakers.groups import Groups
 
 SHARED = ("sample_rate", "n_fft", "hop_length", "level_seconds", "compression")
-"""What an enhancer and the embedding that gates it must agree in."""
+"""Settings that an enhancer and the embedding that gates it must share."""
 
 
 def assemble(
@@ -29,9 +29,9 @@ def assemble(
 
     Args:
         experts: configuration of a generalist, which is copied, or of one expert a group, which are kept.
-        weights: of that network; a gate of its own is left out.
+        weights: weights of that network; a gate of its own is left out.
         net: the embedding network.
-        groups: of speakers, by that network's embeddings.
+        groups: groups of speakers, by that network's embeddings.
 
     Returns:
         The configuration and the weights of the mixture.
@@ -91,7 +91,7 @@ def write(model: Path, net: SpeakerNet, groups: Groups, out: Path) -> LocalExper
 
     Args:
         model: folder of a generalist or of experts of `local_experts`, such as a run's ``best``.
-        net, groups: as in `assemble`.
+        net, groups: same as in `assemble`.
         out: folder of the mixture, new or empty, which `training.initial` takes.
 
     Returns:

@@ -26,8 +26,8 @@ class AutoencoderConfig:
     """Sizes.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples.
+        sample_rate: sample rate in Hz.
+        n_fft, hop_length: window and hop of the spectra, in samples.
         compression: power that magnitudes are raised to.
         context: frames that go in side by side, and come back.
         hidden: units of the layers before and behind the narrow one.
@@ -106,8 +106,8 @@ def errors(net: SpeechAutoencoder, outputs: Sequence[Tensor], seconds: float) ->
 
     Args:
         net: the autoencoder.
-        outputs: of each expert, (clip, time), in the order of the experts.
-        seconds: of the beginning that is listened to; what is shorter counts whole.
+        outputs: output of each expert, (clip, time), in the order of the experts.
+        seconds: length of the beginning that counts, in seconds; shorter clips count whole.
     """
     first = round(seconds * net.config.sample_rate)
     least = net.config.n_fft + (net.config.context - 1) * net.config.hop_length

@@ -30,13 +30,13 @@ Part = Literal["train", "held_out", "all"]
 
 @dataclass(frozen=True)
 class SpeakerDataConfig:
-    """What to train on.
+    """Data to train on.
 
     Attributes:
         train: corpus folders with speech and noise, in any layout of `sese data describe`.
         held_out: share of the speakers and of the noises that training leaves out, to choose by.
-        mix: how clips are made.
-        cache_dir: where decoded corpora are kept; the user's cache folder when empty.
+        mix: settings of mixtures.
+        cache_dir: folder for decoded corpora; the user's cache folder when empty.
     """
 
     train: tuple[str, ...] = ()

@@ -26,11 +26,11 @@ class SpeakerNetConfig:
     """Sizes.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; a window is two hops long.
+        sample_rate: sample rate in Hz.
+        n_fft, hop_length: window and hop of the spectra, in samples; a window is two hops long.
         level_seconds: time constant of the running level that magnitudes are divided by.
         compression: power that magnitudes are raised to.
-        bands: of even width that the magnitudes are averaged in; n_fft / 2 for none wider than a bin.
+        bands: number of bands of equal width that average the magnitudes; n_fft / 2 for a bin each.
         hidden: width of the GRU layers, and of the embedding.
         layers: GRU layers.
     """
@@ -90,7 +90,7 @@ class SpeakerNet(nn.Module):
 
 
 def same_speaker_logits(embeddings: Tensor) -> Tensor:
-    """Return inner products of all pairs of embeddings (clip, unit): (clip, clip), above 0 for one speaker."""
+    """Return inner products (clip, clip) of embeddings (clip, unit): above 0 for one speaker."""
     return embeddings @ embeddings.T
 
 

@@ -24,7 +24,7 @@ from sese.speakers.embedding import SpeakerNet
 RESTARTS = 10
 ITERATIONS = 100
 SHORTEST_S = 0.5
-"""Of an utterance that counts, in seconds."""
+"""Shortest utterance that counts, in seconds."""
 
 _FRAMES_AT_ONCE = 40_000  # bounds the memory used
 
@@ -89,9 +89,9 @@ def group(embeddings: Mapping[str, np.ndarray], count: int, seed: int = 0) -> Gr
     """Group speakers by k-means, the best of several starts; larger groups come first.
 
     Args:
-        embeddings: of each speaker, [unit].
-        count: of groups, 2 or more.
-        seed: of the starts.
+        embeddings: speaker -> embedding [unit].
+        count: number of groups, 2 or more.
+        seed: seed of the starts.
 
     Raises:
         InputError: fewer speakers that differ than groups, or fewer groups than 2.
@@ -120,10 +120,10 @@ def save(
     """Write `groups-K.csv`, the table, and `groups-K.json`, the centres; each whole or not at all.
 
     Args:
-        folder: made if missing.
-        groups: to write.
-        members: of the table, where it lists more speakers than the groups were made of.
-        embedding: where the embedding network lies, noted beside the centres.
+        folder: the folder, created if missing.
+        groups: the groups to write.
+        members: speakers of the table, where it lists more than the groups were made of.
+        embedding: path of the embedding network, noted beside the centres.
     """
     folder.mkdir(parents=True, exist_ok=True)
     table, centres = (folder / f"groups-{len(groups.centres)}{end}" for end in (".csv", ".json"))

@@ -29,10 +29,10 @@ def load(folder: Path, kind: type[Net], sizes: Any, called: str) -> Net:
     """Load the network of a folder, or of a run's best, ready for inference.
 
     Args:
-        folder: of a network, or of a run.
+        folder: folder of a network or of a run.
         kind: class of the network, made from its configuration alone.
         sizes: dataclass of the configuration.
-        called: what the network is, for errors.
+        called: name of the kind of network, for errors.
 
     Raises:
         InputError: missing or corrupt files, or a network of another kind or other sizes.

@@ -1,4 +1,4 @@
-"""Who picks an input's expert: the gate, an autoencoder's error, the better result (an oracle), or chance.
+"""Compare who picks an input's expert: the gate, an autoencoder's error, an oracle, or chance.
 
 Everything is told by the input alone. Improvements are of SI-SDR in dB over the noisy input.
 """
@@ -32,13 +32,13 @@ ORACLE, CHANCE, ONE = "oracle", "chance", "one for all"
 
 @dataclass(frozen=True)
 class Contest:
-    """What is compared.
+    """Models to compare.
 
     Attributes:
         model: experts, with or without a gate.
         beside: other models by name, each run whole, as a generalist is.
-        autoencoder: of clean speech; None leaves it out.
-        seconds: of an input's beginning that those who pick once listen to.
+        autoencoder: autoencoder of clean speech; None leaves it out.
+        seconds: length of an input's beginning, in seconds, by which those who pick once decide.
     """
 
     model: Enhancer
@@ -63,8 +63,8 @@ def compare(contest: Contest, folders: Sequence[Path], limit: int | None = None)
     """Enhance pairs with every expert and with what lies beside, and score who picks.
 
     Args:
-        contest: what is compared.
-        folders: each with clean/ and noisy/. Several, such as one a user, are the unit of the intervals;
+        contest: the models to compare.
+        folders: folders with clean/ and noisy/. Several, such as one a user, are the unit of the intervals;
             of a single one the files are.
         limit: take this many files of each.
 

@@ -30,7 +30,7 @@ Parts = tuple[torch.nn.Module, Callable[[range], Tensor], Callable[[], Mapping[s
 
 @dataclass(frozen=True)
 class SpeakerTrainingConfig(SmallTrainingConfig):
-    """How to train, on pairs of clips: `batch_size` and `validation_clips` are even.
+    """Settings of training on pairs of clips: `batch_size` and `validation_clips` are even.
 
     Attributes:
         threads: CPU threads of PyTorch; 0 leaves its choice.
@@ -54,8 +54,8 @@ class SpeakerRunConfig:
     """One run.
 
     Attributes:
-        name: of the run's folder.
-        seed: of the initial weights, of the clips, and of who is held out.
+        name: name of the run's folder.
+        seed: seed of the initial weights, of the clips, and of the choice of held-out speakers.
         system: ``speaker_embedding`` or ``speech_autoencoder``.
         model: sizes of that network.
     """
@@ -93,7 +93,7 @@ def train(
 
     Args:
         config: the run.
-        folder: of the run.
+        folder: folder of the run.
         resume: go on from the last checkpoint.
         max_minutes: stop cleanly with a checkpoint after this long.
 

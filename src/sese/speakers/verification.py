@@ -71,10 +71,10 @@ def verify(
     Pairs that share a recording do not count. The interval is that of a bootstrap over speakers.
 
     Args:
-        net: of embeddings.
-        clips: of speakers that it has not seen.
+        net: the embedding network.
+        clips: clips of speakers that it has not seen.
         count: clips at each SNR.
-        snrs_db: of the clips.
+        snrs_db: SNRs of the clips in dB.
 
     Returns:
         For each SNR `snr_db`, `eer`, `low`, `high` (95%), `eer_alike`, that among pairs of one source alone
