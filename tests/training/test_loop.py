@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 import torch
 
-from sese.training import loop, schedule
 from sese.training.loop import Training, descend, run_steps
 
 
@@ -59,8 +56,3 @@ def test_long_gradients_are_scaled_down(clip: float | None, moved: float) -> Non
     weight = torch.nn.Parameter(torch.zeros(1))
     descend(10 * weight.sum(), torch.optim.SGD([weight], 0.1), 1.0, clip)
     assert weight.item() == pytest.approx(-moved, rel=1e-5)
-
-
-@pytest.mark.parametrize("module", [loop, schedule])
-def test_examples_in_docstrings(module) -> None:
-    assert doctest.testmod(module).failed == 0

@@ -81,12 +81,14 @@ class Request:
 def adapt(request: Request, tell: Tell) -> Report:
     """Adapt a model to recordings; the original is only read.
 
+    The function is long since it is the whole course of an adaptation, step by step.
+
     Args:
         request: the request.
         tell: takes lines of progress and warnings.
 
     Returns:
-        The report, plain values. `refused` says why nothing was written; empty where the output was.
+        The report. Its `refused` says why nothing was written; empty where the output was.
 
     Raises:
         InputError: anything that cannot be used; nothing is written then.
@@ -114,7 +116,7 @@ def adapt(request: Request, tell: Tell) -> Report:
     pairs = guard.general_set(student.sample_rate)
     before = guard.scores(student, pairs)
     taught = before[-1] if own == OWN else guard.teacher_scores(teacher, pairs)
-    chosen = _fitting(
+    chosen = _learnable(
         teacher, taught, before, chosen, level_names(student), strict=request.levels not in (None, LOW)
     )
     if len(chosen) < len(before):
@@ -155,20 +157,24 @@ def adapt(request: Request, tell: Tell) -> Report:
         if not adaptation.progress.best_step:
             shutil.rmtree(request.work, ignore_errors=True)
         return report
-    trained = request.work / "model"
-    checkpoint.save(trained, system, system_config, student.state_dict())
+    checkpoint.save(request.work / "model", system, system_config, student.state_dict())
+    _export(request, report, system_config.description)
+    return report
+
+
+def _export(request: Request, report: Report, description: str) -> None:
+    """Export the adapted network from the work folder, and remove that folder."""
     text = request.work / "notes.md"
-    text.write_text(notes(report, config))
+    text.write_text(notes(report, request.config))
     with contextlib.redirect_stdout(io.StringIO()):
         export_folder(
-            trained,
+            request.work / "model",
             request.output,
             notes=text,
-            description=f"{system_config.description} Adapted to one user's recordings.",
+            description=f"{description} Adapted to one user's recordings.",
             force=request.force,
         )
     shutil.rmtree(request.work, ignore_errors=True)
-    return report
 
 
 def _slimmable(student: Enhancer) -> bool:
@@ -225,7 +231,7 @@ def _check_student(student: Enhancer, system: str, model: Path) -> None:
         raise InputError(f"{model} has gates, which pick channels; only models with levels are adapted")
 
 
-def _fitting(
+def _learnable(
     teacher: Teacher,
     taught: Tensor,
     before: Tensor,

@@ -30,7 +30,7 @@ class AdaptConfig:
         clip_norm: gradients are scaled down to this norm.
         protect: share of the segments on which levels that are not adapted learn to stay as they are.
         validate_steps: the distance to the teacher on held-out recordings is measured so often.
-        patience: stop after so many of these measurements without a gain.
+        patience: number of measurements without a gain after which learning stops.
         tolerance_db: mean loss of SI-SDR on the bundled general set up to which an adaptation is accepted.
         draw_back: take only a part of the adaptation, between both weights, where all of it loses more.
         precision: ``bf16-mixed``, ``32-true``, or ``auto``: bfloat16 where the processor multiplies in it.

@@ -115,7 +115,7 @@ def _network(name: str, network: Enhancer) -> Teacher:
 def enhance(
     network: Enhancer, audio: NDArray[np.float32], plan: Plan | None, minutes: float = 1.0
 ) -> NDArray[np.float32]:
-    """Run a network over a signal [time] of any length, so many minutes at a time; aligned with it.
+    """Run a network over a signal [time] of any length, piece by piece; the output is aligned with it.
 
     Args:
         network: a network of the signal's rate.

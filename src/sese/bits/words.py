@@ -70,7 +70,12 @@ class Matrix:
 
 
 def pack(ones: NDArray[np.bool_]) -> Words:
-    """Pack (..., value) of true and false -> (..., word), the first value lowest, filled with zeros."""
+    """Pack (..., value) of true and false -> (..., word), the first value lowest, filled with zeros.
+
+    Example:
+        >>> pack(np.array([True, False, True])).tolist()
+        [5]
+    """
     padded = np.zeros((*ones.shape[:-1], words(ones.shape[-1]) * 8), np.uint8)
     packed = np.packbits(ones, axis=-1, bitorder="little")
     padded[..., : packed.shape[-1]] = packed

@@ -344,6 +344,10 @@ def write_report(folder: Path, result: Study) -> list[Path]:
 def widths(text: str) -> tuple[int, ...]:
     """Parse ``8`` or ``8,6,4`` into falling bit widths; 8, which others are compared with, is always there.
 
+    Example:
+        >>> widths("4,6")
+        (8, 6, 4)
+
     Raises:
         InputError: no widths from 2 to 8.
     """

@@ -116,7 +116,12 @@ def conversation_scores(
 
 
 def level_dbfs(audio: np.ndarray) -> float:
-    """Return the RMS level of audio [time] relative to 1, at least `LOWEST_DBFS`."""
+    """Return the RMS level of audio [time] in dB relative to 1, at least `LOWEST_DBFS`.
+
+    Example:
+        >>> level_dbfs(np.full(8, 0.1)), level_dbfs(np.zeros(8))
+        (-20.0, -120.0)
+    """
     return max(10 * math.log10(max(float(np.mean(np.square(audio))), 1e-30)), LOWEST_DBFS)
 
 

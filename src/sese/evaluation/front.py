@@ -29,6 +29,10 @@ def on_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
     Args:
         costs: [point], smaller is better.
         scores: [point], larger is better; a point whose cost or score is not finite is on no front.
+
+    Example:
+        >>> on_front([1, 2, 3], [2.0, 1.5, 2.5]).tolist()
+        [True, False, True]
     """
     cost, score = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
     usable = np.isfinite(cost) & np.isfinite(score)
@@ -47,6 +51,10 @@ def between(costs: ArrayLike, scores: ArrayLike, cost: float) -> NDArray[np.floa
 
     Returns:
         [file]; those of the last point where `cost` is above it, as that costs less; None below the first.
+
+    Example:
+        >>> between([1.0, 3.0], [[2.0], [3.0]], 2.0)
+        array([2.5])
     """
     points, values = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
     if not len(points) or not points[0] <= cost:

@@ -36,6 +36,12 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
     Raises:
         InputError: the shapes differ or are not [time].
+
+    Example:
+        >>> speech = np.sin(np.arange(16000) / 10)
+        >>> noise = np.cos(np.arange(16000) / 3)
+        >>> round(si_sdr(speech, 2 * (speech + 0.1 * noise)), 1)
+        20.0
     """
     reference, estimate = _checked(reference, estimate)
     if not _scorable(reference, estimate):
@@ -62,6 +68,11 @@ def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
     Raises:
         InputError: the shapes differ or are not [time].
+
+    Example:
+        >>> speech = np.sin(np.arange(16000) / 10)
+        >>> round(sdr(speech, 0.9 * speech), 1)
+        20.0
     """
     reference, estimate = _checked(reference, estimate)
     if not _scorable(reference, estimate):

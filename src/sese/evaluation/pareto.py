@@ -70,11 +70,7 @@ def compare(results: Sequence[Evaluation]) -> Comparison:
         results: results of `sese.evaluation.suite.evaluate` or `read_evaluation`.
 
     Returns:
-        A plain dict. `points`: one for each model and level, with `kind` (static or dynamic), its compute,
-        `mean` per column, `front` (per column the costs over which no other point beats it, of "macs" and
-        "time") and, for dynamic ones, `gain` (per column the mean score above the static levels at equal
-        MACs, paired by file, with its interval; None below the static levels). `oracle`: for each model,
-        column and cost the outcomes of `sese.evaluation.front.oracle`. `noisy`: means of the input.
+        A point for each model and level, and the outcomes of the oracle; see `Comparison`.
 
     Raises:
         InputError: none given, other files or no metric in common.

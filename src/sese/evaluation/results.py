@@ -64,12 +64,7 @@ class LevelResult(_LevelResult, total=False):
     improvement: dict[str, Mean]
 
 
-class Evaluation(TypedDict):
-    """Result of an evaluation. The first of `levels` is the noisy input.
-
-    The real-time factor of levels was measured with `jobs` processes at work at once.
-    """
-
+class _Evaluation(TypedDict):
     model: str
     sample_rate: int
     file_count: int
@@ -81,6 +76,16 @@ class Evaluation(TypedDict):
     levels: list[LevelResult]
     failures: list[Failure]
     files: list[FileRow]
+
+
+class Evaluation(_Evaluation, total=False):
+    """Result of an evaluation. The first of `levels` is the noisy input.
+
+    The real-time factor of levels was measured with `jobs` processes at work at once. `data`, the folder of
+    the pairs, is there in results of `sese evaluate`.
+    """
+
+    data: str
 
 
 class PairScores(TypedDict):

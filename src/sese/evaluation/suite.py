@@ -48,14 +48,17 @@ def evaluate(
         progress: called with (files done, files in all).
 
     Returns:
-        A plain dict: `levels` (the noisy input first; each with whether it is `dynamic`, decided frame by
-        frame, `mean` per column with interval, `improvement` over the noisy input paired by file,
-        `by_input_snr`, `utilization`, `macs_per_second`, `real_time_factor`), `files` (one row per file and
-        level), `failures` (scores that are not finite), and what was run: `model`, `metrics`, `versions`, ...
-        The real-time factor is measured with `jobs` processes at work at once.
+        The scores of the noisy input and of each level, by file and in the mean; see `Evaluation`.
 
     Raises:
         InputError: no pairs, a bad budget, metric, file or model, or a missing package.
+
+    Example:
+        Evaluate the default model at its lowest level and print the table::
+
+            pairs = find_pairs("testset", limit=20)
+            result = evaluate("sese-1", pairs, [0.1], metrics=["pesq", "si_sdr"])
+            print(report.to_markdown(result))
     """
     names = check_metrics(metrics)
     if not pairs:
@@ -87,20 +90,7 @@ def evaluate(
             "version": importlib.metadata.version("sese"),
         }
     noisy = [row for row in per_file if row["level"] == NOISY]
-    levels: list[LevelResult] = []
-    for asked in (None, *budgets):
-        rows = [row for row in per_file if row["level"] == label(asked)]
-        level: LevelResult = {
-            "level": label(asked),
-            "budget": asked,
-            "dynamic": dynamic[label(asked)],
-            **_compute(rows),
-            "mean": summary.summarize(rows, columns),
-            "by_input_snr": summary.by_input_snr(rows, columns),
-        }
-        if asked is not None:
-            level["improvement"] = summary.improvements(rows, noisy, columns)
-        levels.append(level)
+    levels = [_level(each, dynamic[label(each)], per_file, noisy, columns) for each in (None, *budgets)]
     return {
         "model": str(model),
         "sample_rate": SAMPLE_RATE,
@@ -114,6 +104,28 @@ def evaluate(
         "failures": summary.failures(per_file, columns),
         "files": per_file,
     }
+
+
+def _level(
+    budget: Budget | None,
+    dynamic: bool,
+    files: Sequence[FileRow],
+    noisy: Sequence[FileRow],
+    columns: list[str],
+) -> LevelResult:
+    """Return the result of one level from the rows of all levels; None stands for the noisy input."""
+    rows = [row for row in files if row["level"] == label(budget)]
+    level: LevelResult = {
+        "level": label(budget),
+        "budget": budget,
+        "dynamic": dynamic,
+        **_compute(rows),
+        "mean": summary.summarize(rows, columns),
+        "by_input_snr": summary.by_input_snr(rows, columns),
+    }
+    if budget is not None:
+        level["improvement"] = summary.improvements(rows, noisy, columns)
+    return level
 
 
 def _is_dynamic(enhancer: Any, budget: Budget) -> bool:

@@ -26,6 +26,11 @@ def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SE
     Returns:
         `mean`, `low`, `high` (NaN without a finite value), `count` of finite values, and `failures`, the
         count of the others. The same values and seed give the same interval.
+
+    Example:
+        >>> found = bootstrap_mean([1.0, 2.0, 3.0, float("nan")])
+        >>> found["mean"], found["count"], found["failures"]
+        (2.0, 3, 1)
     """
     array = np.asarray(values, np.float64)
     finite = array[np.isfinite(array)]

@@ -55,12 +55,7 @@ def profile(model: str, rounds: int = ROUNDS) -> Profile:
         rounds: frames timed at each level, streaming.
 
     Returns:
-        A plain dict: `machine`; `memory_bytes`, the peak of a process that has the model open and has run a
-        second of audio, and `bare_memory_bytes`, that of one with NumPy alone (None where it cannot be
-        told); `frame_ms`, the duration of a frame; `levels`, each with `level`, `utilization`,
-        `macs_per_second`, `parameters` (None for the router), `stream` (one frame a call: `median_ms`,
-        `p95_ms`, `p99_ms`, `real_time_factor` of the median) and `file` (10 s in one call: `seconds`,
-        median, and `real_time_factor`).
+        Times of each level for streams and for files of 10 s, and peak memory; see `Profile`.
 
     Raises:
         InputError: no such model, or `rounds` below 1.
