@@ -16,14 +16,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sese.core.errors import InputError
-from sese.core.untrusted import from_json
-from sese.nn.bounded import bounded
 from sese.nn.checkpoint import write
+from sese.nn.small_checkpoint import load_network
 from sese.predictor.design import KERNEL, Design, design_of
 from sese.predictor.spectrum import CENTRE, SPREAD
 
@@ -180,15 +176,9 @@ def load(folder: Path) -> QualityNetwork:
     Raises:
         InputError: missing or corrupt files, or weights of another network.
     """
-    try:
-        with bounded(folder / CONFIG):
-            network = QualityNetwork(design_of(from_json((folder / CONFIG).read_text())))
-        network.load_state_dict(load_file(folder / WEIGHTS))
-    except FileNotFoundError:
-        raise InputError(f"{folder} does not hold {CONFIG} and {WEIGHTS}; name `best` of a run") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{folder} holds no quality predictor of this version: {first}") from None
-    return network.eval()
+    return load_network(
+        folder,
+        lambda values: QualityNetwork(design_of(values)),
+        "quality predictor",
+        names=(CONFIG, WEIGHTS),
+    )
