@@ -1,6 +1,6 @@
 """Time the hand-written backward passes of layers against those of PyTorch.
 
-    python benchmarks/backward_passes.py [--rounds 15]
+    python benchmarks/backward_passes.py [--rounds 15] [--precision float32]
 
 CPU time of a forward and a backward pass in one thread, medians of the rounds; both ways run in each round.
 The ratios are the figures to quote.
@@ -62,8 +62,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="number of timings of each way")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    torch.set_default_dtype(getattr(torch, options.precision))
     torch.manual_seed(0)
     lines = []
     for name, own, torchs, values in cases():
@@ -72,7 +74,7 @@ def main() -> None:
         ours, theirs = (1000 * statistics.median(way) for way in zip(*times, strict=True))
         lines.append([name, f"{theirs:.1f}", f"{ours:.1f}", f"{theirs / ours:.2f}"])
     sizes = f"{BATCH} rows, {STEPS} steps, {CHANNELS} channels, {UNITS} units"
-    print(f"{sizes}, float32, PyTorch {torch.__version__}\n")
+    print(f"{sizes}, {options.precision}, PyTorch {torch.__version__}\n")
     print("\n".join(table(["layer", "PyTorch, ms", "own, ms", "ratio"], lines)))
 
 
