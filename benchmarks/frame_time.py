@@ -31,7 +31,7 @@ from sese.export.parts import Parts
 from sese.nn import checkpoint
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
-from sese.runtime.artefact import ROUTER, session_options
+from sese.runtime.artefact import ROUTER, Card, session_options
 from sese.runtime.step import Step
 from sese.training import config
 from turns import in_turn
@@ -51,19 +51,19 @@ def main() -> None:
         model = checkpoint.load(options.model)
     else:
         model = config.read(options.model, options.overrides).model.build().eval()
-    facts = describe(model, options.model.stem, "", {})
+    card = describe(model, options.model.stem, "", {})
     with tempfile.TemporaryDirectory() as folder:
-        paths = write(model, facts, Path(folder))
+        paths = write(model, card, Path(folder))
         for mode, frames in MODES.items():
             print(f"{options.model.stem}, {mode}; medians of {options.rounds} rounds\n")
-            print("\n".join(table(model, facts, paths, frames, options.rounds)) + "\n")
+            print("\n".join(table(model, card, paths, frames, options.rounds)) + "\n")
 
 
-def write(model: Enhancer, facts: dict[str, Any], folder: Path) -> dict[Any, Path]:
+def write(model: Enhancer, card: Card, folder: Path) -> dict[Any, Path]:
     """Write the file of all levels, named "all", and a file for each level and number of frames."""
-    used = [level["utilization"] for level in facts["levels"]]
+    used = [level.utilization for level in card.levels]
     paths: dict[Any, Path] = {"all": folder / "all.onnx"}
-    onnx.save(to_onnx(model, facts, used), paths["all"])
+    onnx.save(to_onnx(model, card, used), paths["all"])
     for many in (False, True):
         parts = Parts(model, used, many)
         network = network_of(parts, [prefixes(model, level + 1) for level in range(len(used))])
@@ -74,11 +74,9 @@ def write(model: Enhancer, facts: dict[str, Any], folder: Path) -> dict[Any, Pat
     return paths
 
 
-def table(
-    model: Enhancer, facts: dict[str, Any], paths: dict[Any, Path], frames: int, rounds: int
-) -> list[str]:
+def table(model: Enhancer, card: Card, paths: dict[Any, Path], frames: int, rounds: int) -> list[str]:
     """Return lines of a Markdown table of times, for a number of frames per call."""
-    levels, top = facts["levels"], len(facts["levels"]) - 1
+    levels, top = card.levels, len(card.levels) - 1
     cases: dict[Any, tuple[Any, float]] = {level: (level, 0.0) for level in range(len(levels))}
     if frames > 1:
         cases["changing"] = spread(len(levels), frames), 0.0
@@ -106,8 +104,8 @@ def table(
     for case, (level, budget) in cases.items():
         cells = [str(case), "", f"{ms['all', case] / ms['all', top]:.2f}", f"{ms['all', case]:.3f}", "", ""]
         if isinstance(case, int):
-            cells[0] = f"{levels[case]['utilization']:g}"
-            cells[1] = f"{levels[case]['macs_per_second'] / levels[top]['macs_per_second']:.2f}"
+            cells[0] = f"{levels[case].utilization:g}"
+            cells[1] = f"{levels[case].macs_per_second / levels[top].macs_per_second:.2f}"
             cells[4:] = [f"{ms['own', case]:.3f}", f"{ms['all', case] / ms['own', case] - 1:+.0%}"]
         cells.append(f"{operators(paths['all'], model, frames, level, budget)}")
         cells.append(f"{ms['all', case] / frame_ms:.4f}")

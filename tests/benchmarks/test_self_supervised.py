@@ -12,8 +12,8 @@ import pytest
 import soundfile
 import torch
 
-from sese.labels import network
 from sese.nn import checkpoint
+from sese.nn import label_network as network
 from sese.nn.backbones.local_experts import LocalExpertsConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

@@ -164,7 +164,7 @@ def test_fetches_once(registry: dict[str, bytes]) -> None:
     said: list[str] = []
     first = assets.find_assets(say=said.append)
     assert [path.read_bytes() for path in first.values()] == [name.encode() for name in assets.FILES]
-    assert sorted(path.name for path in assets.cache_folder().iterdir()) == sorted(assets.FILES)
+    assert sorted(path.name for path in assets.assets_folder().iterdir()) == sorted(assets.FILES)
     assert len(said) == 1
     registry.clear()
     assert assets.find_assets(say=said.append) == first
@@ -179,7 +179,7 @@ def test_refuses_another_tarball(registry: dict[str, bytes]) -> None:
         registry[name] += b"\0"
     with pytest.raises(InputError, match=r"not the file that it should be.*--assets"):
         assets.find_assets()
-    assert list(assets.cache_folder().iterdir()) == []
+    assert list(assets.assets_folder().iterdir()) == []
 
 
 def test_unreachable_registry(monkeypatch: pytest.MonkeyPatch, registry: dict[str, bytes]) -> None:
@@ -202,4 +202,4 @@ def test_given_assets(registry: dict[str, bytes], tmp_path: Path) -> None:
     (place / name).write_bytes(b"another version")
     with pytest.raises(InputError, match="is not that of onnxruntime-web"):
         assets.find_assets(place)
-    assert not assets.cache_folder().exists()
+    assert not assets.assets_folder().exists()

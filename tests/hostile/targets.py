@@ -189,8 +189,8 @@ def _networks() -> Path:
     """A folder for each kind of small network on disk, each with its configuration and its weights."""
     import torch
 
-    from sese.labels import network as labels
     from sese.nn import checkpoint
+    from sese.nn import label_network as labels
     from sese.nn.backbones.bitwise import BitwiseConfig
     from sese.nn.backbones.boosted_hashing import BoostedHashingConfig
     from sese.nn.backbones.conv_fsenet import ConvFSENetConfig
@@ -241,8 +241,8 @@ def _load_weights(path: Path, out: Path) -> None:
     """Open a folder of which one file was changed."""
     import torch
 
-    from sese.labels import network as labels
     from sese.nn import checkpoint
+    from sese.nn import label_network as labels
     from sese.quality import network as quality
     from sese.speakers import autoencoder, embedding
 

@@ -18,8 +18,8 @@ from sese.compression.labelling import Labelling, layers_of
 from sese.compression.layers import run
 from sese.core.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips, active, frame_snr, read_sexes
-from sese.labels.network import LabelNet, LabelNetConfig, load, mel_filters, save
 from sese.labels.training import accuracy_of
+from sese.nn.label_network import LabelNet, LabelNetConfig, load, mel_filters, save
 
 RATE = 16000
 

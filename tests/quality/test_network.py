@@ -73,7 +73,7 @@ def test_a_network_comes_back_from_disk(tmp_path: Path):
 
 
 def test_bad_folders(tmp_path: Path):
-    with pytest.raises(InputError, match="name `best` of a run"):
+    with pytest.raises(InputError, match="give the folder of a quality predictor"):
         networks.load(tmp_path)
     networks.save(tmp_path, ODD, network(ODD).state_dict())
     (tmp_path / networks.WEIGHTS).write_bytes(b"text")

@@ -12,7 +12,7 @@ import pytest
 from runtime.tiny_model import HOP, LOOKAHEAD, UTILIZATIONS, metadata, write_model
 from sese.core.errors import InputError
 from sese.runtime import artefact
-from sese.runtime.artefact import bundled_models, describe, find_model, open_artefact
+from sese.runtime.artefact import Card, bundled_models, describe, find_model, open_artefact
 
 
 def refusal(model: Path | str) -> str:
@@ -34,6 +34,12 @@ def test_folder_and_file(tiny: Path) -> None:
         assert opened.card.latency_ms == 1000 * (HOP + LOOKAHEAD) / 16000
         assert opened.state["delay"].zeros(3).shape == (3, 1, LOOKAHEAD)
         assert opened.state["power"].zeros(3).shape == (3, 1)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_a_card_is_read_as_it_was_written(name: str) -> None:
+    card = open_artefact(name).card
+    assert Card.of(json.loads(card.to_json())) == card
 
 
 def test_describe_is_json(tiny: Path) -> None:

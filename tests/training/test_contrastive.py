@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sese.core.errors import InputError
-from sese.labels.network import LabelNet, LabelNetConfig, save
+from sese.nn.label_network import LabelNet, LabelNetConfig, save
 from sese.training.config import read
 from sese.training.contrastive import ContrastiveConfig, at_target_level, distance, pair_losses
 from sese.training.purification import PurificationConfig, Purifier

@@ -1,4 +1,4 @@
-"""From a model and a user's recordings to a model folder: teach, guard, export, report."""
+"""Adapt a model to a user's recordings: teach, guard, export, report."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from sese.adaptation.recordings import (
     with_speech,
 )
 from sese.adaptation.report import Outcome, level_names, refusal, report_of
+from sese.adaptation.results import Report
 from sese.adaptation.teacher import DEFAULT, OWN, Teacher, enhance, model_folder, open_teacher
 from sese.adaptation.voice import listen
 from sese.core.errors import InputError
@@ -46,19 +47,19 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """Request for an adaptation.
 
     Attributes:
         model: a bundled model's name, a model folder or a run folder.
         recordings: folder with the user's recordings, or one file.
         output: model folder to write.
-        teacher: see `open_teacher`; None for the model's own highest level, or `sese-1` where it has but one.
+        teacher: name for `open_teacher`; None for the model's own highest level, or `sese-1` without levels.
         levels: ``low`` (all but the highest), ``all``, or utilizations, as ``0.125,0.25`` (of experts their
             numbers, ``1,3``); None for low where the model teaches itself, else all.
         config: settings.
         resume: go on from the checkpoint of an interrupted adaptation.
         force: replace an existing model folder, and start anew where an interrupted adaptation lies.
-        max_minutes: of learning; then the best so far is taken.
+        max_minutes: time limit of learning; then the best so far is taken.
     """
 
     model: Path
@@ -73,19 +74,21 @@ class Request:
 
     @property
     def work(self) -> Path:
-        """Folder of the checkpoint, beside the output."""
+        """Return the folder of the checkpoint, beside the output."""
         return self.output.parent / f".{self.output.name}.adapting"
 
 
-def adapt(request: Request, tell: Tell) -> dict[str, Any]:
+def adapt(request: Request, tell: Tell) -> Report:
     """Adapt a model to recordings; the original is only read.
 
+    The function is long since it is the whole course of an adaptation, step by step.
+
     Args:
-        request: what is asked for.
+        request: the request.
         tell: takes lines of progress and warnings.
 
     Returns:
-        The report, plain values. `refused` says why nothing was written; empty where the output was.
+        The report. Its `refused` says why nothing was written; empty where the output was.
 
     Raises:
         InputError: anything that cannot be used; nothing is written then.
@@ -113,7 +116,7 @@ def adapt(request: Request, tell: Tell) -> dict[str, Any]:
     pairs = guard.general_set(student.sample_rate)
     before = guard.scores(student, pairs)
     taught = before[-1] if own == OWN else guard.teacher_scores(teacher, pairs)
-    chosen = _fitting(
+    chosen = _learnable(
         teacher, taught, before, chosen, level_names(student), strict=request.levels not in (None, LOW)
     )
     if len(chosen) < len(before):
@@ -140,41 +143,47 @@ def adapt(request: Request, tell: Tell) -> dict[str, Any]:
     adaptation.run(lambda now: tell(_line(now, adaptation)), request.max_minutes)
     outcome = _guarded(adaptation, original, pairs, before, tell)
     student.cpu()
-    report: dict[str, Any] = {
+    facts = report_of(adaptation, teacher, outcome)
+    facts["recordings"]["left_out"] = len(left_out) + len(silent)
+    facts["recordings"]["warning"] = warning
+    facts["general"]["teacher_db"] = float(taught.mean())
+    report: Report = {
         "model": request.model.resolve().name if request.model.exists() else str(request.model),
         "name": request.output.name,
-        **report_of(adaptation, teacher, outcome),
+        **facts,
+        "refused": refusal(facts, config),
     }
-    report["recordings"] |= {"left_out": len(left_out) + len(silent), "warning": warning}
-    report["general"]["teacher_db"] = float(taught.mean())
-    report["refused"] = refusal(report, config)
     if report["refused"]:
         if not adaptation.progress.best_step:
             shutil.rmtree(request.work, ignore_errors=True)
         return report
-    trained = request.work / "model"
-    checkpoint.save(trained, system, system_config, student.state_dict())
-    text = request.work / "notes.md"
-    text.write_text(notes(report, config))
-    with contextlib.redirect_stdout(io.StringIO()):
-        export_folder(
-            trained,
-            request.output,
-            notes=text,
-            description=f"{system_config.description} Adapted to one user's recordings.",
-            force=request.force,
-        )
-    shutil.rmtree(request.work, ignore_errors=True)
+    checkpoint.save(request.work / "model", system, system_config, student.state_dict())
+    _export(request, report, system_config.description)
     return report
 
 
+def _export(request: Request, report: Report, description: str) -> None:
+    """Export the adapted network from the work folder, and remove that folder."""
+    text = request.work / "notes.md"
+    text.write_text(notes(report, request.config))
+    with contextlib.redirect_stdout(io.StringIO()):
+        export_folder(
+            request.work / "model",
+            request.output,
+            notes=text,
+            description=f"{description} Adapted to one user's recordings.",
+            force=request.force,
+        )
+    shutil.rmtree(request.work, ignore_errors=True)
+
+
 def _slimmable(student: Enhancer) -> bool:
-    """Whether it has levels, one within the other."""
+    """Return whether a model has levels, one within the other."""
     return len(level_plans(student)) > 1 and not alternatives(student.sites)
 
 
 def parse_levels(text: str, student: Enhancer) -> list[int]:
-    """Numbers of the levels that a text names, counted from 0, the cheapest; see `Request`.
+    """Return the numbers of the levels that a text names, from 0 for the lowest; see `Request`.
 
     Raises:
         InputError: it names one that there is not.
@@ -222,7 +231,7 @@ def _check_student(student: Enhancer, system: str, model: Path) -> None:
         raise InputError(f"{model} has gates, which pick channels; only models with levels are adapted")
 
 
-def _fitting(
+def _learnable(
     teacher: Teacher,
     taught: Tensor,
     before: Tensor,
@@ -230,14 +239,14 @@ def _fitting(
     names: Sequence[str],
     strict: bool,
 ) -> list[int]:
-    """The levels that have something to learn: those that the teacher is better than on the general set.
+    """Return the levels that the teacher is better than on the general set, which can learn from it.
 
     Args:
-        teacher: for errors, its name.
+        teacher: the teacher, named in errors.
         taught: SI-SDR of the teacher on each clip, in dB: (clip,).
-        before: of the student: (level, clip).
-        levels: that are to learn.
-        names: of all levels.
+        before: SI-SDR of the student in dB: (level, clip).
+        levels: levels that are to learn.
+        names: names of all levels.
         strict: whether all of `levels` have to fit.
 
     Raises:
@@ -258,7 +267,7 @@ def _fitting(
 def _spoken(
     request: Request, found: Sequence[Recording], targets: Sequence[Any], rate: int
 ) -> tuple[list[Recording], list[Any], str, list[str]]:
-    """Recordings with speech, their targets, a warning on several speakers, a line on each of the others."""
+    """Return recordings with speech, their targets, a warning on several speakers, and lines on the rest."""
     voices = [listen(target, rate, each.audio) for target, each in zip(targets, found, strict=True)]
     numbers, silent = with_speech(request.recordings, found, voices, rate, request.config.least_seconds)
     recordings, spoken = [found[number] for number in numbers], [targets[number] for number in numbers]
@@ -276,7 +285,7 @@ def _material(
     learn: Sequence[Span],
     held: Sequence[Span],
 ) -> Material:
-    """Targets of all levels: the teacher's output, and of those that are protected what they make now."""
+    """Return targets of all levels: the teacher's output, and for protected levels their own output now."""
     taught = [torch.from_numpy(np.asarray(target, np.float32)) for target in targets]
     kept = [
         taught
@@ -299,7 +308,7 @@ def _identity(
     levels: Sequence[int],
     config: AdaptConfig,
 ) -> str:
-    """A digest of all that decides what is learnt."""
+    """Return a digest of everything that decides what is learnt."""
     digest = hashlib.sha256((source / checkpoint.WEIGHTS).read_bytes())
     for recording in recordings:
         digest.update(recording.audio.tobytes())

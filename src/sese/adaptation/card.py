@@ -1,16 +1,17 @@
-"""What the card of an adapted model says of its adaptation. No paths, no names of recordings."""
+"""Write about an adaptation in the model's card, without paths and names of recordings."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
 
 from sese.adaptation.config import AdaptConfig
+from sese.adaptation.results import Report
+from sese.core.tables import table
 
 
-def command(report: dict[str, Any], config: AdaptConfig) -> str:
-    """The command line that makes such a model, its settings spelt out; places are left to the reader."""
+def command(report: Report, config: AdaptConfig) -> str:
+    """Return the command line that makes such a model, with its settings but without paths."""
     default = AdaptConfig()
     changed = [
         f"{field.name}={json.dumps(getattr(config, field.name))}"
@@ -27,18 +28,17 @@ def command(report: dict[str, Any], config: AdaptConfig) -> str:
     return " ".join(words)
 
 
-def notes(report: dict[str, Any], config: AdaptConfig) -> str:
-    """Markdown for the card."""
+def notes(report: Report, config: AdaptConfig) -> str:
+    """Return Markdown for the card."""
     found, cost, general = report["recordings"], report["cost"], report["general"]
+    header = ["level", "adapted", "to the teacher before", "after", "general set before", "after"]
     rows = [
-        "| level | adapted | to the teacher before | after | general set before | after |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *(
-            f"| {row['name']} | {'yes' if row['adapted'] else 'kept as it was'} | "
-            f"{row['before_db']:.2f} | {row['after_db']:.2f} | "
-            f"{other['before_db']:.2f} | {other['after_db']:.2f} |"
-            for row, other in zip(report["levels"], general["levels"], strict=True)
-        ),
+        [
+            row["name"],
+            "yes" if row["adapted"] else "kept as it was",
+            *(f"{each[key]:.2f}" for each in (row, other) for key in ("before_db", "after_db")),
+        ]
+        for row, other in zip(report["levels"], general["levels"], strict=True)
     ]
     return "\n\n".join(
         [
@@ -53,7 +53,7 @@ def notes(report: dict[str, Any], config: AdaptConfig) -> str:
             "came from. SI-SDR in dB, to the teacher's output on the held-out recordings (of levels kept as "
             "they were: to their own output before), and to clean speech on the bundled general set of "
             f"{general['clips']} clips (accepted loss {general['tolerance_db']:g} dB):",
-            "\n".join(rows),
+            "\n".join(table(header, rows)),
             f"```sh\n{command(report, config)}\n```",
         ]
     )

@@ -15,24 +15,24 @@ from sese.training.losses import LOSSES
 
 @dataclass(frozen=True)
 class AdaptConfig:
-    """How a model is adapted to recordings.
+    """Settings of an adaptation.
 
     Attributes:
-        seed: of the held-out recordings and of the segments' order.
-        least_seconds: of usable recordings, at the least.
-        segment_seconds: of what a step hears.
+        seed: seed of the choice of held-out recordings and of the order of segments.
+        least_seconds: least length of all usable recordings together, in seconds.
+        segment_seconds: length of a segment in seconds.
         held_out: share of the recordings that only tells when to stop.
         losses: name -> weight, of `sese.training.losses.LOSSES`, between student and teacher.
         batch_size: segments in a step.
-        steps: at most.
-        learning_rate: of Adam; a cosine falls to a tenth of it.
+        steps: largest number of steps.
+        learning_rate: peak learning rate of Adam; a cosine falls to a tenth of it.
         warmup_steps: linear warm-up.
         clip_norm: gradients are scaled down to this norm.
         protect: share of the segments on which levels that are not adapted learn to stay as they are.
         validate_steps: the distance to the teacher on held-out recordings is measured so often.
-        patience: stop after so many of these measurements without a gain.
+        patience: number of measurements without a gain after which learning stops.
         tolerance_db: mean loss of SI-SDR on the bundled general set up to which an adaptation is accepted.
-        draw_back: where all of it loses more, take a part: weights on the way from the original's.
+        draw_back: take only a part of the adaptation, between both weights, where all of it loses more.
         precision: ``bf16-mixed``, ``32-true``, or ``auto``: bfloat16 where the processor multiplies in it.
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
@@ -70,7 +70,7 @@ class AdaptConfig:
 
 
 def read(path: Path | None, overrides: Sequence[str] = (), **options: Any) -> AdaptConfig:
-    """Settings from a file, under `key=value` overrides, under options that are not None.
+    """Read settings from a file; `key=value` overrides replace them, and options that are not None.
 
     Raises:
         InputError: missing file, bad YAML, unknown key or unusable value.

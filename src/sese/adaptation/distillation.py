@@ -25,7 +25,9 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives
 from sese.nn.policies.fixed import level_plans
 from sese.nn.policies.sample import random_levels
+from sese.training.loop import Training, run_steps, set_learning_rate
 from sese.training.losses import require_length, si_sdr, total
+from sese.training.schedule import half_cosine
 
 PAUSE_DB = -20.0
 """Segments whose target is so much weaker than the mean have no speech to learn from."""
@@ -39,8 +41,8 @@ class Material:
     """Recordings with their targets, all float32 [time] at the student's rate.
 
     Attributes:
-        noisy: of each recording.
-        targets: for each level of the student, of each recording.
+        noisy: audio of each recording.
+        targets: target of each recording, for each level of the student.
         learn, held: pieces to learn from, and pieces held out.
     """
 
@@ -52,12 +54,12 @@ class Material:
 
 @dataclass
 class Progress:
-    """Where an adaptation stands.
+    """Progress of an adaptation.
 
     Attributes:
-        step: steps that were made.
-        seconds: that they took.
-        best_step: with the best weights.
+        step: number of steps done.
+        seconds: time that they took.
+        best_step: number of steps behind the best weights.
         history: (step, SI-SDR in dB to the target for each level) on held-out pieces, from step 0 on.
         end: why it ended; empty while it goes on.
     """
@@ -72,14 +74,14 @@ class Progress:
 def segments(
     targets: Sequence[Tensor], spans: Sequence[Span], length: int, stride: int, mean_power: float
 ) -> list[tuple[int, int]]:
-    """Beginnings (recording, sample) of segments within spans whose target is more than a pause.
+    """Return beginnings (recording, sample) of segments in spans whose target is more than a pause.
 
     Args:
         targets: [time] of each recording.
-        spans: to cut from.
-        length: of a segment, in samples.
+        spans: spans to cut from.
+        length: length of a segment in samples.
         stride: between beginnings, in samples.
-        mean_power: of all targets.
+        mean_power: mean power of all targets.
     """
     found = []
     for span in spans:
@@ -92,16 +94,16 @@ def segments(
     return found
 
 
-class Adaptation:
-    """A student on its way.
+class Adaptation(Training):
+    """Training of a student.
 
     Args:
         student: its weights are changed; the best ones so far are in `best`.
-        levels: that learn from the teacher; the others are protected.
+        levels: levels that learn from the teacher; the others are protected.
         material: recordings and targets.
         config: settings.
-        folder: of the checkpoint.
-        identity: what the checkpoint belongs to; another one is not resumed.
+        folder: folder of the checkpoint.
+        identity: digest of the adaptation; a checkpoint of another one is not resumed.
 
     Raises:
         InputError: no piece holds a segment with speech.
@@ -147,23 +149,33 @@ class Adaptation:
         A checkpoint is written at every measurement.
 
         Args:
-            tell: is called with every measurement.
-            max_minutes: of all learning, that before a stop included.
+            tell: function that is called with every measurement.
+            max_minutes: time limit in minutes, that before a stop included; None for no limit.
         """
         progress, config = self.progress, self.config
-        began = time.monotonic() - progress.seconds
+        self.tell, self.limit = tell, math.inf if max_minutes is None else 60 * max_minutes
+        self.began = time.monotonic() - progress.seconds
         if not progress.history:
-            self._note()
-            tell(progress)
-        while not self._ended(max_minutes):
-            self._step()
-            progress.step += 1
-            progress.seconds = time.monotonic() - began
-            late = max_minutes is not None and progress.seconds >= 60 * max_minutes
-            if late or progress.step % config.validate_steps == 0 or progress.step == config.steps:
-                self._note()
-                tell(progress)
+            self.checkpoint(progress.step, late=False)
+        left = None if max_minutes is None else max_minutes - progress.seconds / 60
+        run_steps(self, progress.step, config.steps, config.validate_steps, left)
+        progress.end = self._end() or "time was up"
         return progress
+
+    def step(self, number: int) -> None:
+        """Learn from one batch."""
+        self._learn(number)
+        self.progress.step = number + 1
+        self.progress.seconds = time.monotonic() - self.began
+
+    def checkpoint(self, done: int, late: bool) -> None:
+        """Measure, keep the best weights, write the checkpoint and tell."""
+        self._note()
+        self.tell(self.progress)
+
+    def finished(self) -> bool:
+        """Return whether the held-out pieces no longer gain, or time is up."""
+        return bool(self._end())
 
     def resume(self) -> None:
         """Go on from the checkpoint.
@@ -189,22 +201,19 @@ class Adaptation:
         except Exception as error:
             raise InputError(f"{path} is damaged ({error!r:.100}); start anew with --force") from None
 
-    def _ended(self, max_minutes: float | None) -> bool:
-        progress, config = self.progress, self.config
+    def _end(self) -> str:
+        """Return why the adaptation ends here; empty while it goes on."""
+        progress = self.progress
         measured = [step for step, _ in progress.history if step > progress.best_step]
-        if progress.step >= config.steps:
-            progress.end = "all steps done"
-        elif len(measured) >= config.patience:
-            progress.end = "no more gain on the held-out recordings"
-        elif max_minutes is not None and progress.seconds >= 60 * max_minutes:
-            progress.end = "time was up"
-        else:
-            progress.end = ""
-        return bool(progress.end)
+        if progress.step >= self.config.steps:
+            return "all steps done"
+        if len(measured) >= self.config.patience:
+            return "no more gain on the held-out recordings"
+        return "time was up" if progress.seconds >= self.limit else ""
 
-    def _step(self) -> None:
-        """One step; what it hears is decided by (seed, step), so that runs can be resumed."""
-        config, step = self.config, self.progress.step
+    def _learn(self, step: int) -> None:
+        """Update the weights; seed and step alone choose the segments, so that runs can be resumed."""
+        config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         picks = torch.randint(len(self.learn), (config.batch_size,), generator=generator).tolist()
         chosen = [self.learn[pick] for pick in picks]
@@ -218,8 +227,7 @@ class Adaptation:
         for module in self.student.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()  # statistics of one user are no statistics
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * self._factor(step)
+        set_learning_rate(self.optimizer, config.learning_rate * self._factor(step))
         self.optimizer.zero_grad(set_to_none=True)
         for level in sorted(set(dealt)):
             rows = [place for place, own in zip(chosen, dealt, strict=True) if own == level]
@@ -238,7 +246,7 @@ class Adaptation:
     def _factor(self, step: int) -> float:
         if step < self.config.warmup_steps:
             return (step + 1) / self.config.warmup_steps
-        return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / self.config.steps))
+        return 0.1 + 0.9 * half_cosine(step / self.config.steps)
 
     def _mixed(self, device: torch.device) -> bool:
         if self.config.precision != "auto":
@@ -252,7 +260,7 @@ class Adaptation:
 
     @torch.no_grad()
     def measure(self) -> list[float]:
-        """SI-SDR in dB of each level to its target on the held-out pieces, with the weights as they are."""
+        """Return the SI-SDR in dB of each level to its target on the held-out pieces."""
         self.student.eval()
         means = []
         for level, plan in enumerate(self.plans):
@@ -266,7 +274,7 @@ class Adaptation:
         return means
 
     def score(self, means: Sequence[float]) -> float:
-        """The mean of the levels that learn."""
+        """Return the mean of the levels that learn."""
         return sum(means[level] for level in self.levels) / len(self.levels)
 
     def _note(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sese.adaptation.results import GeneralLevel
 from sese.adaptation.teacher import Teacher, resample
 from sese.evaluation.summary import bootstrap_mean
 from sese.nn.enhancer import Enhancer
@@ -26,10 +26,10 @@ from sese.training.losses import si_sdr
 
 CLIPS = 16
 SNR_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
-"""Of the clips, one after the other."""
+"""SNRs of the clips in dB, in turn."""
 
 SHARES = (1.0, 0.75, 0.5, 0.25)
-"""Of the way from the original's weights to the adapted ones, tried in this order: on the way back, what was
+"""Shares of the way from the original's weights to the adapted ones, in this order: on the way back, what was
 unlearnt of other voices returns sooner than what was learnt of the user's is lost (arXiv 2109.01903)."""
 
 SPEECH_RMS = 0.05
@@ -46,7 +46,7 @@ class Pairs:
 
 
 def general_set(sample_rate: int) -> Pairs:
-    """The bundled set at a rate, in Hz."""
+    """Read the bundled set, at a rate in Hz."""
     speech, noise = (_clips(name, sample_rate) for name in ("speech.opus", "noise.opus"))
     snr_db = np.resize(SNR_DB, CLIPS)[:, None]
     clean = SPEECH_RMS * speech / _rms(speech)
@@ -69,7 +69,7 @@ def _rms(clips: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @torch.no_grad()
 def scores(model: Enhancer, pairs: Pairs) -> Tensor:
-    """SI-SDR of each level on each clip, in dB: (level, clip)."""
+    """Return the SI-SDR of each level on each clip, in dB: (level, clip)."""
     device = next(model.parameters()).device
     noisy, clean = (side.to(device) for side in (pairs.noisy, pairs.clean))
     made = [model.enhance_clip(noisy.unsqueeze(1), plan).squeeze(1) for plan in level_plans(model)]
@@ -77,13 +77,13 @@ def scores(model: Enhancer, pairs: Pairs) -> Tensor:
 
 
 def teacher_scores(teacher: Teacher, pairs: Pairs) -> Tensor:
-    """SI-SDR of a teacher on each clip, in dB: (clip,)."""
+    """Return the SI-SDR of a teacher on each clip, in dB: (clip,)."""
     made = [teacher.run(clip, pairs.sample_rate) for clip in pairs.noisy.numpy()]
     return si_sdr(torch.from_numpy(np.stack(made)), pairs.clean)
 
 
-def compare(before: Tensor, after: Tensor) -> list[dict[str, Any]]:
-    """For each level the mean SI-SDR before and after, and the mean of the differences, with its interval.
+def compare(before: Tensor, after: Tensor) -> list[GeneralLevel]:
+    """Return the mean SI-SDR of each level before and after, and the mean difference with its interval.
 
     Args:
         before, after: (level, clip) in dB.
@@ -100,13 +100,13 @@ def compare(before: Tensor, after: Tensor) -> list[dict[str, Any]]:
 
 
 def between(original: Mapping[str, Tensor], adapted: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Weights a share of the way from the original's to the adapted ones."""
+    """Return weights a share of the way from the original's to the adapted ones."""
     return {
         name: torch.lerp(value, adapted[name], share) if value.is_floating_point() else adapted[name]
         for name, value in original.items()
     }
 
 
-def harmed(levels: Sequence[dict[str, Any]], tolerance_db: float) -> list[dict[str, Any]]:
-    """The levels of a comparison that lose more than is tolerated; a loss that is no number counts."""
+def harmed(levels: Sequence[GeneralLevel], tolerance_db: float) -> list[GeneralLevel]:
+    """Return the levels that lose more than is tolerated; a loss that is no number counts."""
     return [row for row in levels if not row["change_db"]["mean"] >= -tolerance_db]

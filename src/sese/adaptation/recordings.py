@@ -45,7 +45,7 @@ class Span:
 
     @property
     def samples(self) -> int:
-        """Length."""
+        """Return the length in samples."""
         return self.end - self.begin
 
 
@@ -53,8 +53,8 @@ def read_recordings(folder: Path, sample_rate: int, shortest_s: float) -> tuple[
     """Read all audio of a folder and its subfolders, or one file; channels are averaged, rates converted.
 
     Args:
-        folder: with the recordings.
-        sample_rate: to have them at, in Hz.
+        folder: folder of the recordings.
+        sample_rate: sample rate in Hz that they are converted to.
         shortest_s: recordings that are shorter are left out.
 
     Returns:
@@ -105,13 +105,13 @@ def _read(path: Path, sample_rate: int) -> NDArray[np.float32]:
 def with_speech(
     folder: Path, recordings: Sequence[Recording], voices: Sequence[Voice], sample_rate: int, least_s: float
 ) -> tuple[list[int], list[str]]:
-    """Which recordings hold speech, by their voiced frames.
+    """Return which recordings hold speech, by their voiced frames.
 
     Args:
         folder: they come from, for errors.
         recordings: all.
-        voices: what was found in the teacher's output for each.
-        sample_rate: in Hz.
+        voices: voice in the teacher's output for each recording.
+        sample_rate: sample rate in Hz.
         least_s: seconds of recordings with speech that are needed.
 
     Returns:
@@ -142,7 +142,7 @@ def with_speech(
 
 
 def several_speakers(voices: Sequence[Voice]) -> str:
-    """A warning where the pitch of pieces differs by more than that of most single speakers; else empty."""
+    """Return a warning where pieces differ in pitch more than most single speakers do; else empty."""
     spread = spread_semitones(voices)
     if spread <= APART_SEMITONES:
         return ""
@@ -153,7 +153,7 @@ def several_speakers(voices: Sequence[Voice]) -> str:
 
 
 def pieces(recordings: Sequence[Recording], sample_rate: int, seconds: float = PIECE_SECONDS) -> list[Span]:
-    """Cut recordings into pieces of so many seconds; a rest of less than half a piece joins the last."""
+    """Cut recordings into pieces of equal length; a rest of less than half a piece joins the last."""
     length, made = round(seconds * sample_rate), []
     for number, recording in enumerate(recordings):
         count = max(1, round(len(recording.audio) / length))
@@ -165,13 +165,13 @@ def pieces(recordings: Sequence[Recording], sample_rate: int, seconds: float = P
 def part(
     recordings: Sequence[Recording], sample_rate: int, held_out: float, seed: int
 ) -> tuple[list[Span], list[Span]]:
-    """Pieces to learn from, and pieces held out: whole recordings of five or more, else their parts.
+    """Return pieces to learn from, and pieces held out: whole recordings of five or more, else their parts.
 
     Args:
         recordings: all with speech.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
         held_out: share of the time to hold out.
-        seed: of the choice.
+        seed: seed of the choice.
     """
     whole = [Span(number, 0, len(recording.audio)) for number, recording in enumerate(recordings)]
     spans = whole if len(whole) >= 5 else pieces(recordings, sample_rate)

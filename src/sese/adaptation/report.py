@@ -1,13 +1,13 @@
-"""What became of an adaptation, as plain values, and why it is refused."""
+"""Report on an adaptation as a dict, and why it is refused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sese.adaptation import guard
 from sese.adaptation.config import AdaptConfig
 from sese.adaptation.distillation import Adaptation
+from sese.adaptation.results import AdaptationFacts, GeneralLevel
 from sese.adaptation.teacher import Teacher
 from sese.nn.cost import macs_per_sample, parameters
 from sese.nn.enhancer import Enhancer
@@ -20,31 +20,31 @@ TRAINING_COST = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the guard left of an adaptation.
+    """Outcome of an adaptation behind the guard.
 
     Attributes:
-        share: of the way from the original's weights to the adapted ones.
+        share: share of the way from the original's weights to the adapted ones.
         distances: SI-SDR of each level to its target on held-out pieces, in dB.
-        general: see `guard.compare`.
+        general: result of `guard.compare`.
         harmed: rows of `general` that lose too much.
     """
 
     share: float
     distances: list[float]
-    general: list[dict[str, Any]]
-    harmed: list[dict[str, Any]]
+    general: list[GeneralLevel]
+    harmed: list[GeneralLevel]
 
 
 def level_names(model: Enhancer) -> list[str]:
-    """What levels are called, cheapest first: their utilization; experts by number, from 1."""
+    """Return the names of levels, lowest first: their utilization; experts by number, from 1."""
     plans = level_plans(model)
     if alternatives(model.sites):
         return [str(number) for number in range(1, len(plans) + 1)]
     return [f"{float(utilization(plan, model.sites).mean()):g}" for plan in plans]
 
 
-def report_of(adaptation: Adaptation, teacher: Teacher, outcome: Outcome) -> dict[str, Any]:
-    """Facts and figures of an adaptation that has ended."""
+def report_of(adaptation: Adaptation, teacher: Teacher, outcome: Outcome) -> AdaptationFacts:
+    """Return facts and figures of an adaptation that has ended."""
     student, material, progress = adaptation.student, adaptation.material, adaptation.progress
     config, chosen = adaptation.config, adaptation.levels
     rate, plans = student.sample_rate, level_plans(student)
@@ -90,8 +90,8 @@ def report_of(adaptation: Adaptation, teacher: Teacher, outcome: Outcome) -> dic
     }
 
 
-def refusal(report: dict[str, Any], config: AdaptConfig) -> str:
-    """Why the adapted model is not to be written; empty where it may be."""
+def refusal(report: AdaptationFacts, config: AdaptConfig) -> str:
+    """Return why the adapted model is not to be written; empty where it may be."""
     learnt = [row for row in report["levels"] if row["adapted"]]
     gained = sum(row["after_db"] - row["before_db"] for row in learnt) / len(learnt)
     if not report["cost"]["best_step"] or not gained > 0:

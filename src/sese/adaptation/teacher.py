@@ -18,7 +18,8 @@ from sese.nn.cost import macs_per_sample
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, alternatives
 from sese.nn.policies.fixed import level_plans
-from sese.runtime.artefact import PRETRAINED, bundled_models
+from sese.runtime.artefact import bundled_models
+from sese.runtime.weights_folder import weights_folder
 
 OWN = "own"
 DEFAULT = "sese-1"
@@ -34,7 +35,7 @@ class Teacher:
         name: without its place.
         run: (float32 [time], sample rate in Hz) -> the same length, aligned with it, at the same rate.
         macs_per_second: multiply-accumulates for a second of audio.
-        fingerprint: tells its weights from others.
+        fingerprint: digest of its weights.
     """
 
     name: str
@@ -44,17 +45,15 @@ class Teacher:
 
 
 def model_folder(model: Path) -> Path:
-    """The folder with the weights that a bundled model's name, a model folder or a run folder stands for.
+    """Return the folder with the weights of a bundled model, a model folder or a run folder.
 
     Raises:
         InputError: there is no such folder, or it has no weights.
     """
-    if not model.exists() and str(model) in bundled_models():
-        model = PRETRAINED / model
-    if not model.exists():
+    folder = weights_folder(model)
+    if not folder.exists():
         known = ", ".join(bundled_models())
         raise InputError(f"unknown model '{model}'; name a model or run folder, or a bundled model: {known}")
-    folder = next((each for each in (model / "best", model / "last") if each.is_dir()), model)
     for file in (checkpoint.CONFIG, checkpoint.WEIGHTS):
         if not (folder / file).is_file():
             raise InputError(
@@ -65,11 +64,11 @@ def model_folder(model: Path) -> Path:
 
 
 def open_teacher(model: str, student: Enhancer) -> Teacher:
-    """A teacher by its name.
+    """Open a teacher by its name.
 
     Args:
         model: ``own`` (the student's highest level), a bundled model, a model or run folder, an .onnx file.
-        student: that is taught.
+        student: the student.
 
     Raises:
         InputError: no such model, or the student has but one level and is to teach itself.
@@ -98,7 +97,7 @@ def _artefact(model: str) -> Teacher:
 
 
 def _network(name: str, network: Enhancer) -> Teacher:
-    """A network at its highest level, or the expert that its gate picks."""
+    """Return a network at its highest level, or the expert that its gate picks, as a teacher."""
     own, highest = network.sample_rate, level_plans(network)[-1]
     plan = None if alternatives(network.sites) and network.policy is not None else highest
 
@@ -116,13 +115,13 @@ def _network(name: str, network: Enhancer) -> Teacher:
 def enhance(
     network: Enhancer, audio: NDArray[np.float32], plan: Plan | None, minutes: float = 1.0
 ) -> NDArray[np.float32]:
-    """Run a network over a signal [time] of any length, so many minutes at a time; aligned with it.
+    """Run a network over a signal [time] of any length, piece by piece; the output is aligned with it.
 
     Args:
-        network: of the signal's rate.
+        network: a network of the signal's rate.
         audio: [time] in [-1, 1].
-        plan: what runs; None leaves it to the network's policy.
-        minutes: of a piece.
+        plan: plan to run; None leaves it to the network's policy.
+        minutes: length of a piece in minutes.
     """
     time = len(audio)
     padded = np.concatenate([audio, np.zeros(network.padding(time), np.float32)])

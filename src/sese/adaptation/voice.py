@@ -1,4 +1,4 @@
-"""Where a recording holds a voice, and how high it is: what can be told without a network.
+"""Find the voiced frames of a recording and their pitch, without a network.
 
 A frame is voiced where its autocorrelation, below 1 kHz, has a clear peak at a period of the human voice.
 That finds vowels in enhanced speech; music and animals have such frames too.
@@ -27,11 +27,11 @@ LEFT_DB = 15.0
 
 @dataclass(frozen=True)
 class Voice:
-    """What was found in a recording.
+    """Voiced frames of a recording.
 
     Attributes:
-        frames: of the recording, one every 16 ms.
-        pitch_hz: of the voiced frames, in their order.
+        frames: number of frames of the recording, one every 16 ms.
+        pitch_hz: pitch of the voiced frames in Hz, in order.
     """
 
     frames: int
@@ -39,22 +39,22 @@ class Voice:
 
     @property
     def share(self) -> float:
-        """Share of the frames that are voiced."""
+        """Return the share of the frames that are voiced."""
         return len(self.pitch_hz) / self.frames if self.frames else 0.0
 
     @property
     def median_hz(self) -> float:
-        """Median pitch; NaN without a voiced frame."""
+        """Return the median pitch in Hz; NaN without a voiced frame."""
         return float(np.median(self.pitch_hz)) if len(self.pitch_hz) else float("nan")
 
 
 def listen(audio: NDArray[np.float32], sample_rate: int, noisy: NDArray[np.float32] | None = None) -> Voice:
-    """Look for voiced frames.
+    """Find the voiced frames of audio, and their pitch.
 
     Args:
         audio: [time], of little noise: what an enhancer made.
-        sample_rate: in Hz.
-        noisy: what it was made of; frames `LEFT_DB` below its level are what is left of noise.
+        sample_rate: sample rate in Hz.
+        noisy: audio before enhancement; frames `LEFT_DB` below its level are residual noise.
     """
     length, hop = round(FRAME_S * sample_rate), round(HOP_S * sample_rate)
     if len(audio) < length:
@@ -84,7 +84,7 @@ def listen(audio: NDArray[np.float32], sample_rate: int, noisy: NDArray[np.float
 
 
 def _first_peak(heights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Of each row the first maximum that is nearly as high as the highest: its period, not twice it."""
+    """Return the first maximum of each row that is nearly the highest: one period, not two."""
     inner = heights[:, 1:-1]
     peaks = (inner >= heights[:, :-2]) & (inner >= heights[:, 2:])
     high = peaks & (inner >= 0.9 * np.max(np.where(peaks, inner, -np.inf), axis=1, keepdims=True))
@@ -92,10 +92,10 @@ def _first_peak(heights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def spread_semitones(voices: Sequence[Voice], least: int = 30) -> float:
-    """How far apart the median pitches of pieces lie: from the 10th percentile to the 90th, in semitones.
+    """Return the spread of the median pitches of pieces, from the 10th percentile to the 90th, in semitones.
 
     Args:
-        voices: of pieces of some seconds.
+        voices: voices of pieces of some seconds.
         least: voiced frames that a piece needs to count.
 
     Returns:

@@ -33,7 +33,7 @@ State = list[tuple[Words, Words]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a network is; see `sese.nn.backbones.bitwise.BitwiseConfig`.
+    """Facts about a network; see its configuration, `BitwiseConfig`.
 
     `level_decay` is the weight that the past has in the running level.
     """
@@ -49,7 +49,7 @@ class Facts:
 
     @property
     def bins(self) -> int:
-        """Of a spectrum, whose window is two hops long."""
+        """Return the bins of a spectrum, whose window is two hops long."""
         return self.hop_length + 1
 
 
@@ -59,9 +59,9 @@ class Packed:
 
     Attributes:
         thresholds: (component - 1,) powers over the level that part the components of codes, ascending.
-        matrices: in the order in which they run, for a recurrent layer its gates and its candidate; the
+        matrices: matrices in the order in which they run, of a recurrent layer its gates and candidate; the
             values of the input, and behind them of the state, begin a word each.
-        scale, bias: of the last product, (bin,), for a soft output.
+        scale, bias: scale and bias (bin,) of the last product, for a soft output.
     """
 
     facts: Facts
@@ -72,7 +72,7 @@ class Packed:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of weights in memory."""
+        """Return the bytes of weights in memory."""
         return sum(matrix.nbytes for matrix in self.matrices)
 
 
@@ -92,8 +92,8 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
     """Read a network from its file, or from the model folder that it lies in.
 
     Args:
-        path: see above.
-        kernel: what multiplies: ``numpy``, or ``c``, which is compiled at the first use.
+        path: file or folder, as above.
+        kernel: ``numpy``, or ``c``, which is compiled at the first use.
 
     Raises:
         InputError: there is no such file or kernel, it is no packed network, or NumPy is older than 2.
@@ -132,7 +132,7 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
 
 
 def _checked(facts: Facts) -> Facts:
-    """Raises ValueError: what no network can have; a kernel in C believes what it is told."""
+    """Check what a file says; ValueError for what no network can have, since a kernel in C believes it."""
     check_counts(vars(facts), sample_rate=384_000, hop_length=1 << 15, code_bits=8, hidden=1 << 16, layers=64)
     if not isinstance(facts.recurrent, bool) or facts.output not in ("hard", "soft"):
         raise ValueError(f"recurrent is {brief(facts.recurrent)}, output {brief(facts.output)}")
@@ -142,7 +142,7 @@ def _checked(facts: Facts) -> Facts:
 
 
 def _shapes(facts: Facts) -> list[tuple[int, int]]:
-    """(row, word) of each matrix, in order. Reset gates begin a word, and so do update gates."""
+    """Return (row, word) of each matrix, in order; reset gates begin a word, and so do update gates."""
     units, inputs, made = words(facts.hidden), words(facts.bins * facts.code_bits), []
     for _ in range(facts.layers):
         if facts.recurrent:
@@ -169,17 +169,17 @@ class Network:
         self._units = ones(self.facts.hidden)
 
     def fresh(self) -> State:
-        """The state before the first frame: of each recurrent layer the units that are up, and updated."""
+        """Return the state before the first frame: each recurrent layer's units that are up, and updated."""
         count = words(self.facts.hidden)
         layers = self.facts.layers if self.facts.recurrent else 0
         return [(np.zeros(count, np.uint64), np.zeros(count, np.uint64)) for _ in range(layers)]
 
     def codes(self, power: NDArray[np.floating]) -> Words:
-        """Powers over their level (bin,) -> packed codes, of each bin its bits, lowest first."""
+        """Return packed codes of powers over their level (bin,), of each bin its bits, lowest first."""
         return pack(self.codebook[np.searchsorted(self.packed.thresholds, power)].reshape(-1))
 
     def step(self, codes: Words, state: State) -> NDArray[np.float32]:
-        """The mask (bin,) of a frame with packed codes; changes the state."""
+        """Return the mask (bin,) of a frame with packed codes, and change the state."""
         x, known, matrices = codes, self._inputs, iter(self.packed.matrices)
         for layer in range(self.facts.layers):
             if self.facts.recurrent:
@@ -200,8 +200,8 @@ class PackedEnhancer(FrameEnhancer):
 
     Args:
         model: file or folder, see `load`.
-        kernel: see `load`.
-        budget: there is one level; anything else than 1 is refused.
+        kernel: kernel of `load`.
+        budget: always 1, since there is one level; other values are refused.
 
     Raises:
         InputError: as `load`, or another budget.
@@ -222,7 +222,7 @@ class PackedEnhancer(FrameEnhancer):
         self._state = self.network.fresh()
 
     def mask(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        """The mask (bin,) of a frame's spectrum."""
+        """Return the mask (bin,) of a frame's spectrum."""
         power = spectrum.real**2 + spectrum.imag**2
         decay = self.facts.level_decay
         self._level = decay * self._level + (1 - decay) * float(power.mean())

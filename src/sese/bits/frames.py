@@ -14,7 +14,7 @@ class FrameEnhancer(abc.ABC):
     """Scales the spectrum of each frame by a mask, phases kept.
 
     Args:
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
         window, synthesis: (n_fft,), two hops long; the products of the two sum to 1 where frames overlap.
     """
 
@@ -25,11 +25,11 @@ class FrameEnhancer(abc.ABC):
 
     @abc.abstractmethod
     def mask(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        """The mask (bin,) of the next frame, by its spectrum (bin,)."""
+        """Return the mask (bin,) of the next frame, by its spectrum (bin,)."""
 
     @property
     def lookahead_samples(self) -> int:
-        """How late the output of `feed` is."""
+        """Return the delay of the output of `feed` in samples."""
         return self.hop_length
 
     def reset(self) -> None:
@@ -76,5 +76,5 @@ class FrameEnhancer(abc.ABC):
 
 
 def hann(n_fft: int) -> NDArray[np.float64]:
-    """A periodic Hann window."""
+    """Return a periodic Hann window."""
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)

@@ -46,7 +46,7 @@ class HammingIndex:
     def nearest(
         self, queries: NDArray[np.uint8], neighbours: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """The nearest frames: queries (query, byte) -> numbers and distances (query, neighbour)."""
+        """Find the nearest frames: queries (query, byte) -> numbers and distances (query, neighbour)."""
         queries = self._cut(queries)
         if self.search == "faiss":
             distances, numbers = self._index.search(queries, neighbours)
@@ -63,7 +63,7 @@ class HammingIndex:
         return numbers, found
 
     def _cut(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The first bits of codes, the rest of the last byte zero."""
+        """Return the first bits of codes, the rest of the last byte zero."""
         codes = np.ascontiguousarray(codes[:, : -(-self.count // 8)])
         if self.count % 8:
             codes[:, -1] &= (1 << self.count % 8) - 1

@@ -23,7 +23,7 @@ MAGNITUDE_FLOOR = 1e-5  # as of sese.nn.features.magnitude
 
 @dataclass(frozen=True)
 class Facts:
-    """What a system is; see `sese.nn.backbones.boosted_hashing.BoostedHashingConfig`."""
+    """Facts about a system; see its configuration, `BoostedHashingConfig`."""
 
     sample_rate: int
     hop_length: int
@@ -96,8 +96,8 @@ class HashEnhancer(FrameEnhancer):
 
     Args:
         model: file or folder, see `load`.
-        budget: share of the bits that are used; the dearest level within it, the cheapest where none is.
-        search: see `HammingIndex`.
+        budget: share of the bits that are used: the highest level within it, else the lowest.
+        search: search of `HammingIndex`.
 
     Raises:
         InputError: as `load` and `HammingIndex`, or a budget that is no number above 0, up to 1.
@@ -122,7 +122,7 @@ class HashEnhancer(FrameEnhancer):
         super().__init__(self.facts.sample_rate, window, synthesis)
 
     def mask(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        """The mask (bin,) of a frame's spectrum: the mean of its neighbours'."""
+        """Return the mask (bin,) of a frame's spectrum: the mean of its neighbours'."""
         heard = np.maximum(np.abs(spectrum), MAGNITUDE_FLOOR) ** self.facts.compression
         heard = np.append(heard / max(float(np.linalg.norm(heard)), 1e-8), 1)
         bits = self._projections @ heard.astype(np.float32) >= 0

@@ -34,13 +34,13 @@ class CompiledMatrix(Matrix):
         object.__setattr__(self, "_whole", (signs, kept, least, rows, width))
 
     def products(self, row: Words, mask: Words) -> NDArray[np.int32]:
-        """As of any matrix."""
+        """Multiply, as any matrix does."""
         made = np.empty(len(self.signs), np.int32)
         self._products(_address(row), _address(mask), _address(made))  # type: ignore[attr-defined]
         return made
 
     def above(self, row: Words, mask: Words) -> Words:
-        """As of any matrix."""
+        """Compare, as any matrix does."""
         made = np.zeros(words(len(self.signs)), np.uint64)
         self._above(_address(row), _address(mask), _address(made))  # type: ignore[attr-defined]
         return made
@@ -48,7 +48,7 @@ class CompiledMatrix(Matrix):
     def recur(
         self, candidate: Matrix, x: Words, known: Words, up: Words, updated: Words
     ) -> tuple[Words, Words]:
-        """As of any matrix."""
+        """Take a step of a GRU, as any matrix does."""
         units, both = len(up), self.signs.shape[1]
         buffer = np.concatenate([x, up, known, updated, up, up, up])
         row = _address(buffer)
@@ -63,7 +63,7 @@ def _address(array: NDArray) -> int:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """The functions of kernel.c; compiled at the first use and kept in the user's cache folder."""
+    """Open the functions of kernel.c, compiled at the first use and kept in the user's cache folder."""
     try:
         library = ctypes.CDLL(str(compile_library((files("sese.bits") / "kernel.c").read_bytes())))
     except InputError as error:

@@ -32,11 +32,11 @@ class Matrix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in memory."""
+        """Return the bytes in memory."""
         return sum(a.nbytes for a in (self.signs, self.kept, self.least) if a is not None)
 
     def products(self, row: Words, mask: Words) -> NDArray[np.int32]:
-        """Products (row,) of all rows with one (word,) whose values count where the mask has ones."""
+        """Multiply all rows with one (word,) whose values count where the mask has ones: (row,)."""
         differ = (self.signs ^ row) & mask
         if self.kept is None:
             counted = int(np.bitwise_count(mask).sum(dtype=np.int64))
@@ -46,13 +46,13 @@ class Matrix:
         return counts - 2 * np.bitwise_count(differ).sum(axis=1, dtype=np.int32)
 
     def above(self, row: Words, mask: Words) -> Words:
-        """Which products are ones, packed: (row / 64 words,)."""
+        """Return which products are ones, packed: (row / 64 words,)."""
         return pack(self.products(row, mask) >= self.least)
 
     def recur(
         self, candidate: Matrix, x: Words, known: Words, up: Words, updated: Words
     ) -> tuple[Words, Words]:
-        """A step of a GRU whose reset and update gates this matrix makes.
+        """Take a step of a GRU whose reset and update gates this matrix makes.
 
         Args:
             candidate: makes what is new.
@@ -70,7 +70,12 @@ class Matrix:
 
 
 def pack(ones: NDArray[np.bool_]) -> Words:
-    """(..., value) of true and false -> (..., word), the first value lowest; what fills a word is zero."""
+    """Pack (..., value) of true and false -> (..., word), the first value lowest, filled with zeros.
+
+    Example:
+        >>> pack(np.array([True, False, True])).tolist()
+        [5]
+    """
     padded = np.zeros((*ones.shape[:-1], words(ones.shape[-1]) * 8), np.uint8)
     packed = np.packbits(ones, axis=-1, bitorder="little")
     padded[..., : packed.shape[-1]] = packed
@@ -78,16 +83,16 @@ def pack(ones: NDArray[np.bool_]) -> Words:
 
 
 def unpack(packed: Words, count: int) -> NDArray[np.bool_]:
-    """(..., word) -> (..., value) of true and false, the first `count`."""
+    """Unpack (..., word) -> (..., value) of true and false, the first `count`."""
     data = np.ascontiguousarray(packed.astype("<u8", copy=False)).view(np.uint8)
     return np.unpackbits(data, axis=-1, count=count, bitorder="little").astype(bool)
 
 
 def words(count: int) -> int:
-    """Words that hold so many values."""
+    """Return the number of words that hold a number of values."""
     return -(-count // WIDTH)
 
 
 def ones(count: int) -> Words:
-    """A mask in which so many values count: (word,)."""
+    """Return a mask in which the first `count` values count: (word,)."""
     return pack(np.ones(count, bool))

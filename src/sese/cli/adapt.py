@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sese.core.errors import plain
+
+if TYPE_CHECKING:
+    from sese.adaptation.results import Report
 
 
 def adapt(
@@ -82,7 +85,7 @@ def _tell(line: str) -> None:
     print(plain(line), file=sys.stderr, flush=True)
 
 
-def _text(report: dict[str, Any]) -> str:
+def _text(report: Report) -> str:
     found, cost = report["recordings"], report["cost"]
     lines = [
         f"{report['model']} on {found['files']} recordings, {found['learn_minutes']:.1f} minutes to learn "

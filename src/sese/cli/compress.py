@@ -92,7 +92,7 @@ def compress(
     scores: dict[str, Any] = {}
     if other is not None:
         scores = study.score(variants, other, _tell, out, listen)
-    facts = {
+    facts: study.StudyFacts = {
         "model": str(model),
         "data": str(data),
         "clips": len(subject.x),

@@ -24,7 +24,7 @@ import typer
 
 from sese import __version__
 
-CORE = ("numpy", "onnxruntime", "soundfile", "soxr", "typer", "rich")
+CORE = ("numpy", "onnxruntime", "soundfile", "soxr", "typer", "rich", "platformdirs")
 EXTRAS = {  # extra -> the packages that it brings, as pyproject.toml has them
     "train": ("torch", "lightning", "tensorboard", "safetensors", "pyyaml", "onnx", "onnxscript"),
     "metrics": ("pesq", "pystoi", "speechmos", "onnx", "matplotlib"),
@@ -254,22 +254,15 @@ def _programs() -> dict[str, str]:
 
 
 def _places() -> dict[str, str]:
-    """Where models and caches are, and how large the caches have grown."""
-    from sese.demo.assets import cache_folder
+    """Return where models and the cache are, and the size of the cache."""
+    from sese.core.cache import cache_folder
     from sese.runtime.artefact import PRETRAINED
 
-    base = os.environ.get("XDG_CACHE_HOME")
-    cache = (Path(base) if base else Path.home() / ".cache") / "sese"
-    places = {"models": str(PRETRAINED), "cache": str(cache)}
-    if cache_folder().parent != cache:
-        places["cache of the demo"] = str(cache_folder().parent)
-    for name in [name for name in places if name != "models"]:
-        folder = Path(places[name])
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        if base:
-            places[name] = places[name].replace(base, "$XDG_CACHE_HOME", 1)
-        places[name] += f", {size / 1e6:,.0f} MB" if folder.is_dir() else ", not made yet"
-    return places
+    folder, base = cache_folder(), os.environ.get("XDG_CACHE_HOME")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    shown = str(folder).replace(base, "$XDG_CACHE_HOME", 1) if base else str(folder)
+    shown += f", {size / 1e6:,.0f} MB" if folder.is_dir() else ", not made yet"
+    return {"models": str(PRETRAINED), "cache": shown}
 
 
 def _locale() -> str:

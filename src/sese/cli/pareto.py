@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sese.cli.options import number_or_word
 from sese.core.errors import InputError, plain
+
+if TYPE_CHECKING:
+    from sese.evaluation.results import Evaluation
 
 
 def pareto(
@@ -91,7 +94,7 @@ def pareto(
 
 def _evaluate(
     model: str, data: str, budgets: list[str] | None, limit: int | None, jobs: int, metrics: str | None
-) -> dict[str, Any]:
+) -> Evaluation:
     from sese.cli.evaluate import metric_names, show
     from sese.evaluation.pairs import find_pairs
     from sese.evaluation.pareto import pareto_budgets

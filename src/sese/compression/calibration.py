@@ -17,16 +17,16 @@ SAMPLES = 8192
 
 
 WEIGHT_POWER = 4
-"""Of errors of weights: of few bits, squares clip the large ones that matter most."""
+"""Power of errors of weights: with few bits, squares clip the large weights, which matter most."""
 
 
 class Calibration:
-    """What weights and signals of a chain look like, and quantisers for them.
+    """Ranges of the weights and signals of a chain, and quantisers for them.
 
     Args:
-        layers: of the chain.
+        layers: layers of the chain.
         x: frames [batch, frame, input] that go in.
-        seed: of the values drawn.
+        seed: seed of the random choice of values.
     """
 
     def __init__(self, layers: Sequence[Layer], x: Floats, seed: int = 0):
@@ -46,7 +46,7 @@ class Calibration:
         self._fitted: dict[tuple[str, int], Quantiser] = {}
 
     def quantiser(self, name: str, bits: int) -> Quantiser:
-        """Of a gene, of the chain's ``input``, or of its output by the operator's name."""
+        """Return the quantiser of a gene, of the chain's ``input``, or of an operator's output."""
         if (name, bits) not in self._fitted:
             kind = name.rpartition(".")[2]
             power = WEIGHT_POWER if kind.startswith("W") else 2
@@ -54,7 +54,7 @@ class Calibration:
         return self._fitted[name, bits]
 
     def quantisers(self, bits: Mapping[str, int]) -> dict[str, Quantiser]:
-        """Of a whole chain, by name, from the bits of its genes."""
+        """Return the quantisers of a whole chain, by name, from the bits of its genes."""
         last = self.layers[-1]
         out = f"{last.name}.{list(last.operators)[-1]}"
         widths = {"input": ENDS, **bits, out: ENDS}

@@ -24,7 +24,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.layers.grouped_gru import GroupedGRU
 
 N_FFT, COMPRESSION, COMPLEX_SHARE = 512, 0.3, 0.3
-"""Of the spectral distance, which is that of `sese.training.losses.compressed_complex` at one size."""
+"""Sizes of the spectral distance, that of `sese.training.losses.compressed_complex` at one size."""
 
 
 class Enhancement:
@@ -35,9 +35,9 @@ class Enhancement:
     cost: an nsNet2 with weights of 2 bits comes nearer in spectra than in float, and loses 1 dB of SI-SDR.
 
     Args:
-        folder: of the network, with its configuration and its weights.
-        pairs: of clips at 16 kHz.
-        seconds: of each clip, from its start; shorter ones are filled with zeros.
+        folder: folder of the network, with its configuration and its weights.
+        pairs: pairs of clips at 16 kHz.
+        seconds: length of each clip in seconds, from its start; shorter ones are filled with zeros.
 
     Raises:
         InputError: a network without a chain that is known here, or of another rate; or pairs without noise.
@@ -66,12 +66,12 @@ class Enhancement:
         self.fingerprint = fingerprint(self.layers, self.noisy.numpy(), self.clean.numpy())
 
     def error(self, y: np.ndarray) -> float:
-        """Of audio enhanced with what the chain made, [clip, frame, output]; 1 is the noisy input's."""
+        """Return the error of audio enhanced with the chain's output; that of the noisy input is 1."""
         made = self._distances(run_from_chain(self.model, self.noisy, y))
         return float(np.mean([made[name] / self._whole[name] for name in made]))
 
     def scores(self, y: np.ndarray) -> dict[str, list[float]]:
-        """PESQ-WB, ESTOI and SI-SDR of each clip."""
+        """Return PESQ-WB, ESTOI and SI-SDR of each clip."""
         enhanced = run_from_chain(self.model, self.noisy, y).numpy()
         rows = [
             score(clean, audio, SAMPLE_RATE, ("pesq", "estoi", "si_sdr"))
@@ -80,7 +80,7 @@ class Enhancement:
         return {column: [row[column] for row in rows] for column in rows[0]}
 
     def write_model(self, folder: Path, layers: Sequence[Layer]) -> None:
-        """A model folder that `sese export` takes, its chain's weights replaced."""
+        """Write a model folder that `sese export` takes, its chain's weights replaced."""
         own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         try:
             put_back(self.model, layers)
@@ -89,7 +89,7 @@ class Enhancement:
             self.model.load_state_dict(own)
 
     def write_audio(self, folder: Path, y: np.ndarray, clips: int) -> None:
-        """The first clips, enhanced, as WAV files."""
+        """Write the first clips, enhanced, as WAV files."""
         folder.mkdir(parents=True, exist_ok=True)
         enhanced = run_from_chain(self.model, self.noisy[:clips], y[:clips]).clamp(-1, 1).numpy()
         for number, audio in enumerate(enhanced):
@@ -107,7 +107,7 @@ class Enhancement:
 
 
 def _compressed(audio: Tensor) -> tuple[Tensor, Tensor]:
-    """Compressed magnitudes and compressed complex spectra of (clip, time)."""
+    """Return compressed magnitudes and compressed complex spectra of (clip, time)."""
     spectrum = torch.stft(audio, N_FFT, N_FFT // 2, window=torch.hann_window(N_FFT), return_complex=True)
     power = spectrum.real.square() + spectrum.imag.square() + 1e-8
     return power ** (COMPRESSION / 2), spectrum * power ** ((COMPRESSION - 1) / 2)
@@ -118,7 +118,7 @@ def _cut(audio: np.ndarray, samples: int) -> np.ndarray:
 
 
 def layers_of(model: Enhancer) -> tuple[Layer, ...]:
-    """The chain of a network, in float: all of nsNet2 with one exit, or DEMUCS' recurrent layers.
+    """Return a network's chain in float: all of nsNet2 with one exit, or DEMUCS' recurrent layers.
 
     Raises:
         InputError: another network.
@@ -179,7 +179,7 @@ def _grus(name: str, layer: GroupedGRU) -> list[Layer]:
 
 
 def run_to_chain(model: Enhancer, noisy: Tensor) -> Floats:
-    """Frames [clip, frame, input] that go into the chain for clips (clip, time)."""
+    """Return the frames [clip, frame, input] that go into the chain for clips (clip, time)."""
     seen: list[Tensor] = []
 
     def forward(x: Tensor, *rest: Any) -> tuple[Tensor, Any]:
@@ -204,7 +204,7 @@ def run_from_chain(model: Enhancer, noisy: Tensor, y: np.ndarray | Tensor) -> Te
 
 
 def _home(model: Enhancer) -> nn.Module:
-    """The module that is the chain. The last of its arguments is the state, which it returns last."""
+    """Return the module that is the chain; its last argument is the state, which it returns last."""
     return model.backbone.gru if isinstance(model.backbone, Demucs) else model.backbone
 
 

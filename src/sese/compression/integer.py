@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MULTIPLIER_BITS = 31
-"""Of the largest multiplier of an operator, without a sign."""
+"""Bits of the largest multiplier of an operator, without a sign."""
 
 MOST_SHIFT = 54
 """So that the offset fits into 63 bits beside a sum."""
@@ -35,7 +35,7 @@ class Quantiser:
     """Codes of a tensor.
 
     Attributes:
-        bits: of a code, 2 to 16.
+        bits: bits of a code, 2 to 16.
         scale: step between two codes.
         zero: code of 0.
     """
@@ -46,25 +46,25 @@ class Quantiser:
 
     @property
     def top(self) -> int:
-        """The highest code."""
+        """Return the highest code."""
         return (1 << self.bits) - 1
 
     @property
     def reach(self) -> int:
-        """The largest distance of a code from that of 0."""
+        """Return the largest distance of a code from that of 0."""
         return max(self.zero, self.top - self.zero)
 
     def encode(self, values: NDArray) -> Codes:
-        """Real numbers -> codes, rounded half up, beyond the range clipped."""
+        """Return the codes of real numbers, rounded half up, clipped to the range."""
         return np.clip(np.floor(values / self.scale + 0.5) + self.zero, 0, self.top).astype(np.int64)
 
     def decode(self, codes: NDArray) -> NDArray[np.float64]:
-        """Codes -> real numbers."""
+        """Return the real numbers of codes."""
         return self.scale * (codes - self.zero)
 
 
 def quantiser(low: float, high: float, bits: int) -> Quantiser:
-    """Codes for a range, which is widened to hold 0. The scale has 7 digits, as it is written in files."""
+    """Return codes for a range, which is widened to hold 0; the scale has 7 digits, as in files."""
     low, high = min(low, 0.0), max(high, 0.0)
     top = (1 << bits) - 1
     scale = float(f"{max(high - low, 1e-9) / top:.6e}")
@@ -72,15 +72,15 @@ def quantiser(low: float, high: float, bits: int) -> Quantiser:
 
 
 def fit(values: NDArray, bits: int, limit: float | None = None, power: int = 2) -> Quantiser:
-    """The range with the least mean error among shrunken ranges of what the values span.
+    """Return the range with the least mean error among shrunken ranges of the values' span.
 
     Few bits gain from clipping rare large values.
 
     Args:
         values: any shape.
-        bits: of a code.
+        bits: bits of a code.
         limit: values beyond this, and minus this, are clipped first, so that they do not count.
-        power: of the errors that are averaged; the higher, the more do large values count.
+        power: power of the errors that are averaged; the higher, the more large values count.
     """
     values = np.ravel(values) if limit is None else np.clip(np.ravel(values), -limit, limit)
     best, least = None, math.inf
@@ -95,7 +95,7 @@ def fit(values: NDArray, bits: int, limit: float | None = None, power: int = 2) 
 
 
 def fixed_point(*reals: float) -> tuple[list[int], int]:
-    """Positive factors as integers over one power of two: factor = integer * 2**-shift.
+    """Return positive factors as integers over one power of two: factor = integer * 2**-shift.
 
     The largest has 31 bits, unless that took a shift above 54.
     """
@@ -122,7 +122,7 @@ class Rescale:
     top: Codes
 
     def __call__(self, *sums: Codes) -> Codes:
-        """Sums, one for each multiplier, all [..., output] -> codes."""
+        """Return codes of sums, one for each multiplier, all [..., output]."""
         y = sums[0] * self.factors[0]
         for other, factor in zip(sums[1:], self.factors[1:], strict=True):
             y += other * factor
@@ -134,7 +134,7 @@ class Rescale:
 
 
 def rescale(to: Quantiser, *reals: float, constant: int = 0) -> Rescale:
-    """To the codes of `to` from sums whose steps are worth these multiples of its scale.
+    """Return the codes of `to` from sums whose steps are worth these multiples of its scale.
 
     Args:
         constant: added to the first sum.
@@ -146,7 +146,7 @@ def rescale(to: Quantiser, *reals: float, constant: int = 0) -> Rescale:
 
 
 def side_by_side(parts: list[Rescale], widths: list[int]) -> Rescale:
-    """Operators of one sum each as one operator over columns, so many for each."""
+    """Join operators of one sum each into one operator over columns, so many for each."""
 
     def spread(values: list[Codes]) -> Codes:
         return np.repeat(np.array(values, np.int64), widths)
@@ -160,14 +160,14 @@ def side_by_side(parts: list[Rescale], widths: list[int]) -> Rescale:
 
 
 def add(a: Quantiser, b: Quantiser, to: Quantiser) -> Rescale:
-    """Codes of a + b from codes of both."""
+    """Return codes of a + b from codes of both."""
     made = rescale(to, a.scale / to.scale, b.scale / to.scale)
     constant = -a.zero * int(made.factors[0]) - b.zero * int(made.factors[1])
     return Rescale(made.factors, made.offset + constant, made.shift, made.top)
 
 
 def subtract_from_one(a: Quantiser, to: Quantiser) -> Codes:
-    """Codes of 1 - a for every code of a: the one is 255 steps of 1 / 255, an operand of 8 bits as others."""
+    """Return codes of 1 - a for every code of a; the one is 255 steps of 1 / 255, an operand of 8 bits."""
     (one, factor), shift = fixed_point(1 / 255 / to.scale, a.scale / to.scale)
     codes = np.arange(a.top + 1, dtype=np.int64)
     sums = 255 * one - factor * (codes - a.zero) + (1 << (shift - 1))
@@ -175,17 +175,17 @@ def subtract_from_one(a: Quantiser, to: Quantiser) -> Codes:
 
 
 def table(function: Callable[[NDArray], NDArray], a: Quantiser, to: Quantiser) -> Codes:
-    """Codes of function(a) for every code of a."""
+    """Return codes of function(a) for every code of a."""
     return to.encode(function(a.decode(np.arange(a.top + 1))))
 
 
 def exact_kind(terms: int, reach: int, other_reach: int) -> type:
-    """The quickest kind of float in which sums of so many products of two integers are exact."""
+    """Return the quickest kind of float in which sums of so many products of integers are exact."""
     bound = terms * reach * other_reach
     return next(kind for limit, kind in EXACT.items() if bound <= limit)
 
 
 def sigmoid(values: NDArray) -> NDArray:
-    """The logistic function."""
+    """Return the logistic function."""
     with np.errstate(over="ignore"):  # far below 0 the power is infinite, and the result 0
         return 1 / (1 + np.exp(-values))

@@ -13,8 +13,8 @@ from sese.compression.layers import GRU, Dense, Floats, Layer
 from sese.compression.subject import fingerprint
 from sese.core.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
-from sese.labels.network import LabelNet, load, save
 from sese.labels.training import accuracy_of, loss_of
+from sese.nn.label_network import LabelNet, load, save
 
 AT_ONCE = 64
 
@@ -26,9 +26,9 @@ class Labelling:
     that knows only their mean.
 
     Args:
-        folder: of the network.
+        folder: folder of the network.
         data: the configuration of the data that it was trained on.
-        seed: of that training.
+        seed: seed of that training.
         part: ``held_out`` or ``all``: whose clips.
         roots: corpus folders.
         limit: clips to take.
@@ -60,15 +60,15 @@ class Labelling:
         self.fingerprint = fingerprint(self.layers, self.x, self.target.numpy())
 
     def error(self, y: np.ndarray) -> float:
-        """Of scores [clip, frame, 1]."""
+        """Return the error of scores [clip, frame, 1]."""
         return float(loss_of(self._scores(y), self.target, self.task).mean()) / self._guessed
 
     def scores(self, y: np.ndarray) -> dict[str, list[float]]:
-        """Share of each clip's frames, or of clips, labelled rightly."""
+        """Return the share of each clip's frames, or of clips, that are labelled correctly."""
         return {"accuracy": accuracy_of(self._scores(y), self.target, self.task).tolist()}
 
     def write_model(self, folder: Path, layers: Sequence[Layer]) -> None:
-        """A folder with the network, its chain's weights replaced."""
+        """Write a folder with the network, its chain's weights replaced."""
         weights = {name: value.clone() for name, value in self.net.state_dict().items()}
         for layer in layers:
             if isinstance(layer, Dense):
@@ -82,7 +82,7 @@ class Labelling:
         save(folder, self.task, self.net.config, weights)
 
     def write_audio(self, folder: Path, y: np.ndarray, clips: int) -> None:
-        """Nothing: it makes no sound."""
+        """Write nothing: labels make no sound."""
 
     def _scores(self, y: np.ndarray) -> Tensor:
         return torch.as_tensor(y, dtype=torch.float32)[..., 0]
@@ -93,7 +93,7 @@ def _tensor(values: Floats) -> Tensor:
 
 
 def layers_of(net: LabelNet) -> tuple[Layer, ...]:
-    """The chain of a network, in float: its GRUs and the layer that scores."""
+    """Return the chain of a network, in float: its GRUs and the layer that scores."""
     own = {name: value.detach().numpy() for name, value in net.state_dict().items()}
     layers: list[Layer] = []
     for number in range(net.config.layers):

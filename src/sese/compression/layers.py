@@ -24,7 +24,7 @@ GRU_OPERATORS = (
 )  # fmt: skip
 
 CLIPPED = {"sum_r": 8.0, "sum_z": 8.0, "sum_n": 4.0, "sum": 8.0}
-"""What goes into a sigmoid or a tanh is clipped here: beyond, codes would tell equals apart."""
+"""Inputs of a sigmoid or a tanh are clipped here: beyond, its values hardly differ."""
 
 Activation = Literal["none", "relu", "sigmoid"]
 
@@ -40,22 +40,22 @@ class Dense:
 
     @property
     def matrices(self) -> dict[str, Floats]:
-        """Weights by name."""
+        """Return weights by name."""
         return {"W": self.weight}
 
     @property
     def biases(self) -> dict[str, Floats]:
-        """Biases by the name of their weight."""
+        """Return biases by the name of their weight."""
         return {"W": self.bias}
 
     @property
     def operators(self) -> dict[str, int]:
-        """Operator -> values that it makes a frame."""
+        """Return the number of values in a frame by operator."""
         width = self.weight.shape[1]
         return {"sum": width, "out": width} if self.activation == "sigmoid" else {"out": width}
 
     def trace(self, x: Floats) -> tuple[Floats, dict[str, Floats]]:
-        """Frames [batch, frame, input] -> output, and what each operator made."""
+        """Return the output of frames [batch, frame, input], and that of each operator."""
         y = x @ self.weight + self.bias
         if self.activation == "sigmoid":
             gains = sigmoid(y)
@@ -82,30 +82,30 @@ class GRU:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Groups, inputs and units of each."""
+        """Return the groups, and the inputs and units of each."""
         groups, inputs, _ = self.input_weight.shape
         return groups, inputs, self.hidden_weight.shape[1]
 
     @property
     def matrices(self) -> dict[str, Floats]:
-        """Weights [group, input or unit, unit] by name."""
+        """Return weights [group, input or unit, unit] by name."""
         parts = [*np.split(self.input_weight, 3, axis=2), *np.split(self.hidden_weight, 3, axis=2)]
         return dict(zip(GRU_WEIGHTS, parts, strict=True))
 
     @property
     def biases(self) -> dict[str, Floats]:
-        """Biases [group, unit] by the name of their weight."""
+        """Return biases [group, unit] by the name of their weight."""
         parts = [*np.split(self.input_bias, 3, axis=1), *np.split(self.hidden_bias, 3, axis=1)]
         return dict(zip(GRU_WEIGHTS, parts, strict=True))
 
     @property
     def operators(self) -> dict[str, int]:
-        """Operator -> values that it makes a frame."""
+        """Return the number of values in a frame by operator."""
         groups, _, units = self.shape
         return dict.fromkeys(GRU_OPERATORS, groups * units)
 
     def trace(self, x: Floats) -> tuple[Floats, dict[str, Floats]]:
-        """Frames [batch, frame, group * input], a state of zeros -> states, and what each operator made."""
+        """Return states for frames [batch, frame, group * input] from zeros, and each operator's output."""
         groups, inputs, units = self.shape
         batch, frames, _ = x.shape
         grouped = x.reshape(batch * frames, groups, inputs).transpose(1, 0, 2)
@@ -132,14 +132,14 @@ Layer = Dense | GRU
 
 
 def run(layers: Sequence[Layer], x: Floats) -> Floats:
-    """Frames [batch, frame, input] through all layers."""
+    """Run frames [batch, frame, input] through all layers."""
     for layer in layers:
         x, _ = layer.trace(x)
     return x
 
 
 def genes(layers: Sequence[Layer]) -> tuple[str, ...]:
-    """What has a bit width of its own, in order: of each layer the weights, then the operators' outputs.
+    """Return what has a bit width, in order: of each layer the weights, then the operators' outputs.
 
     The chain's output is left out: like its input, it has 8 bits.
     """

@@ -1,4 +1,4 @@
-"""From folders to what is compressed."""
+"""Open a network and clips to compress it with."""
 
 from __future__ import annotations
 
@@ -6,36 +6,34 @@ from pathlib import Path
 
 from sese.compression.subject import Subject
 from sese.core.errors import InputError
-from sese.runtime.artefact import PRETRAINED, bundled_models
+from sese.runtime.weights_folder import weights_folder
 
 SHORTEST_S, LONGEST_S = 0.1, 60.0
-"""Of a clip."""
+"""Shortest and longest clip in seconds."""
 
 MAY_BE_0 = ("tune", "listen", "max_minutes")
 """Options that ask for nothing then."""
 
 
 def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool = False) -> Subject:
-    """A network with clips to measure it on.
+    """Open a network with clips to measure it on.
 
     Args:
         model: a run folder, a folder with a network, or the name of a bundled model.
         data: pairs for an enhancer; a corpus for a network that labels speech.
         limit: clips to take.
-        seconds: of each.
-        test: of a corpus, all speakers and noises; else only those that the network's training left out.
+        seconds: length of each clip in seconds.
+        test: take all speakers and noises of a corpus, not only those that the network's training left out.
 
     Raises:
         InputError: no network there, or one that cannot be compressed, or no clips.
     """
-    if not model.exists() and str(model) in bundled_models():
-        model = PRETRAINED / model
-    folder = next((each for each in (model / "best", model / "last") if each.is_dir()), model)
+    folder = weights_folder(model)
     if not folder.is_dir():
         raise InputError(
             f"{model} is not a folder; give a run folder, one with a network, or a bundled model"
         )
-    from sese.labels.network import is_label_net
+    from sese.nn.label_network import is_label_net
 
     if is_label_net(folder):
         from sese.compression.labelling import Labelling
@@ -56,7 +54,7 @@ def open_subject(model: Path, data: Path, limit: int, seconds: float, test: bool
 
 
 def check(**numbers: float) -> None:
-    """That numbers of options are above 0, but for `MAY_BE_0`, and lengths of clips within bounds.
+    """Check that numbers of options are above 0, but for `MAY_BE_0`, and lengths of clips within bounds.
 
     Raises:
         InputError: names the option.

@@ -35,7 +35,7 @@ class Matrix:
     Attributes:
         codes: [group, input, output] (a dense layer has one group).
         bias: [group, output], 16 bits; bias << bias_shift is added to the sum of products.
-        quantiser: of the codes.
+        quantiser: quantiser of the codes.
     """
 
     codes: Codes
@@ -49,9 +49,9 @@ class IntegerLayer:
     """A layer as it is stored: a GRU, or a dense layer with an activation.
 
     Attributes:
-        name: of the layer.
+        name: name of the layer.
         kind: ``gru``, or the activation of a dense layer.
-        matrices: by name, in the order of `GRU_WEIGHTS` or ``W`` alone.
+        matrices: matrices by name, in the order of `GRU_WEIGHTS` or ``W`` alone.
         signals: codes of the operators' outputs, by name in order.
     """
 
@@ -67,14 +67,14 @@ class IntegerChain:
 
     Attributes:
         source: codes of what goes in.
-        layers: in order.
+        layers: layers in order.
     """
 
     source: Quantiser
     layers: tuple[IntegerLayer, ...]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Frames [batch, frame, input], real numbers -> [batch, frame, output], from states of zeros."""
+        """Run real frames [batch, frame, input] -> [batch, frame, output], from states of zeros."""
         codes, before = self.source.encode(x), self.source
         for layer in self.layers:
             codes = run_layer(layer, codes, before)
@@ -83,7 +83,7 @@ class IntegerChain:
 
     @property
     def signal_bits(self) -> int:
-        """Of all operators' outputs in one frame: what a stream needs beside the weights."""
+        """Return the bits of all operators' outputs in one frame, which a stream needs beside the weights."""
         total = 0
         for layer in self.layers:
             groups, _, outputs = next(iter(layer.matrices.values())).codes.shape
@@ -92,11 +92,11 @@ class IntegerChain:
 
 
 def quantise(layers: Sequence[Layer], quantisers: Mapping[str, Quantiser]) -> IntegerChain:
-    """A chain in integers.
+    """Return a chain in integers.
 
     Args:
-        layers: in float.
-        quantisers: of ``input`` and of every weight and operator, ``layer.name``.
+        layers: layers in float.
+        quantisers: quantisers of ``input`` and of every weight and operator, ``layer.name``.
     """
     made, before = [], quantisers["input"]
     for layer in layers:
@@ -116,7 +116,7 @@ def quantise(layers: Sequence[Layer], quantisers: Mapping[str, Quantiser]) -> In
 
 
 def _bias(bias: np.ndarray, scale: float) -> tuple[Codes, int]:
-    """A bias in steps of `scale`, shifted right as little as makes it fit into 16 bits."""
+    """Return a bias in steps of `scale`, shifted right by as little as makes it fit into 16 bits."""
     largest, shift = float(np.abs(bias).max()), 0
     while largest / (scale * 2**shift) > BIAS_TOP:
         shift += 1
@@ -124,7 +124,7 @@ def _bias(bias: np.ndarray, scale: float) -> tuple[Codes, int]:
 
 
 def run_layer(layer: IntegerLayer, codes: Codes, before: Quantiser) -> Codes:
-    """Codes [batch, frame, input] of the quantiser `before` -> codes of the layer's last operator."""
+    """Return codes of a layer's last operator from codes [batch, frame, input] of the quantiser `before`."""
     if layer.kind == "gru":
         return _run_gru(layer, codes, before)
     return _run_dense(layer, codes, before)
@@ -154,7 +154,7 @@ class _Product:
         self.rescale = side_by_side(parts, widths)
 
     def __call__(self, codes: Codes) -> Codes:
-        """[group, row, input] -> [group, row, output]."""
+        """Multiply [group, row, input] -> [group, row, output]."""
         sums = ((codes - self.zero).astype(self.kind) @ self.weight).astype(np.int64)
         sums += self.bias
         return self.rescale(sums)

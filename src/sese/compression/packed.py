@@ -29,7 +29,7 @@ MAGIC = b"SESEINT1"
 
 
 def to_bytes(chain: IntegerChain) -> bytes:
-    """The file's content."""
+    """Return the content of the file."""
     header: dict[str, Any] = {"input": _numbers(chain.source), "layers": []}
     body = []
     for layer in chain.layers:
@@ -44,7 +44,7 @@ def to_bytes(chain: IntegerChain) -> bytes:
 
 
 def size(chain: IntegerChain) -> int:
-    """Bytes of the file."""
+    """Return the size of the file in bytes."""
     return len(to_bytes(chain))
 
 
@@ -56,7 +56,7 @@ def write(chain: IntegerChain, path: Path) -> int:
 
 
 def read(path: Path) -> IntegerChain:
-    """The chain in a file.
+    """Read the chain in a file.
 
     Raises:
         InputError: no such file, or another or a damaged one.
@@ -106,7 +106,7 @@ def _parse(data: bytes) -> IntegerChain:
 
 
 def _quantiser(bits: int, scale: float, zero: int) -> Quantiser:
-    """Raises ValueError: numbers that none has."""
+    """Return a quantiser from numbers; ValueError where no quantiser has them."""
     if not (isinstance(bits, int) and 2 <= bits <= 16 and isinstance(zero, int) and 0 <= zero < 1 << bits):
         raise ValueError
     if not 1e-30 < scale < 1e30:
@@ -119,12 +119,12 @@ def _numbers(quantiser: Quantiser) -> list[float]:
 
 
 def pack(codes: Codes, bits: int) -> bytes:
-    """Codes as `bits` bits each, one behind the other, most significant first."""
+    """Pack codes into `bits` bits each, one behind the other, most significant first."""
     places = np.arange(bits - 1, -1, -1)
     return np.packbits((codes.reshape(-1, 1) >> places & 1).astype(np.uint8)).tobytes()
 
 
 def unpack(data: bytes, bits: int, count: int) -> Codes:
-    """What `pack` packed: int64 [count]."""
+    """Unpack the codes that `pack` packed: int64 [count]."""
     single = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits)
     return single.reshape(count, bits) @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))

@@ -34,12 +34,12 @@ KEPT = "evaluations.jsonl"
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a search.
+    """Settings of a search.
 
     Attributes:
-        population: genomes a generation.
-        generations: with the first.
-        seed: of the generator.
+        population: number of genomes in each generation.
+        generations: number of generations, the first included.
+        seed: seed of the generator.
     """
 
     population: int = 40
@@ -57,13 +57,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a genome comes to.
+    """Evaluation of a genome.
 
     Attributes:
         bits: the genome, a digit a gene.
-        error: as the subject measures it.
-        bytes: of the packed file.
-        signal_bytes: that all operators' outputs take in one frame.
+        error: error that the subject measures.
+        bytes: size of the packed file.
+        signal_bytes: bytes of all operators' outputs in one frame.
     """
 
     bits: str
@@ -73,7 +73,7 @@ class Evaluation:
 
     @property
     def memory(self) -> int:
-        """What a device keeps for one stream; the search makes it small."""
+        """Return the bytes that a device keeps for one stream; the search makes them few."""
         return self.bytes + self.signal_bytes
 
 
@@ -82,8 +82,8 @@ class Evaluator:
 
     Args:
         subject: the network and its clips.
-        folder: for the file; None keeps nothing.
-        ranges: has ranges found on other clips of the network; None finds them on these.
+        folder: folder of the file; None keeps nothing.
+        ranges: evaluator with ranges of other clips of the network; None finds them on these clips.
 
     Raises:
         InputError: the file belongs to another network, other clips or other genes, or is damaged.
@@ -128,12 +128,12 @@ class Evaluator:
                 part.write_text("\n".join([head_line, *whole]) + "\n")
 
     def chain(self, bits: str) -> IntegerChain:
-        """The network of a genome."""
+        """Return the network of a genome."""
         widths = dict(zip(self.genes, map(int, bits), strict=True))
         return quantise(self.subject.layers, self.calibration.quantisers(widths))
 
     def __call__(self, bits: str) -> Evaluation:
-        """Of a genome, computed or known."""
+        """Return the evaluation of a genome, computed or known."""
         if bits not in self.known:
             chain = self.chain(bits)
             error = self.subject.error(chain(self.subject.x))
@@ -158,9 +158,9 @@ def search(
     """Run NSGA-II, or go on with it; what was found is in `evaluate.known`.
 
     Args:
-        evaluate: with what is known already.
-        settings: of the search.
-        progress: see `Progress`.
+        evaluate: evaluator with the evaluations that are known.
+        settings: settings of the search.
+        progress: function that is told of progress; see `Progress`.
         max_minutes: stop after this long.
 
     Returns:
@@ -215,7 +215,7 @@ def search(
 
 
 def first_genomes(genes: Sequence[str], count: int, seed: int) -> np.ndarray:
-    """One width for all; weights of few bits with signals of 8; and neighbours of these, drawn.
+    """Return genomes of one width, of narrow weights with signals of 8, and random neighbours of these.
 
     Returns:
         int [genome, gene].
@@ -231,12 +231,12 @@ def first_genomes(genes: Sequence[str], count: int, seed: int) -> np.ndarray:
 
 
 def narrow_weights(genes: Sequence[str], bits: int) -> str:
-    """The genome with weights of so many bits and signals of 8."""
+    """Return the genome with narrow weights and signals of 8 bits."""
     return "".join(str(bits if name.rpartition(".")[2].startswith("W") else MOST_BITS) for name in genes)
 
 
 def front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Those that no other beats in error without more bytes on disk, smallest first."""
+    """Return those that no other beats in error without more bytes on disk, smallest first."""
     best: list[Evaluation] = []
     for one in sorted(evaluations, key=lambda each: (each.bytes, each.error)):
         if not best or one.error < best[-1].error:
@@ -245,7 +245,7 @@ def front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def picks(evaluations: Sequence[Evaluation], allowed: Mapping[str, float]) -> dict[str, Evaluation]:
-    """Of each name the smallest file that loses no more than this share of what the 8-bit network gains.
+    """Return by name the smallest file that loses no more than a share of the 8-bit network's gain.
 
     An error of 1 is that of doing nothing.
     """

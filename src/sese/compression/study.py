@@ -23,10 +23,12 @@ from sese.compression import packed
 from sese.compression.layers import GRU, Dense, Layer
 from sese.compression.layers import run as run_float
 from sese.compression.operators import IntegerChain, quantise
+from sese.compression.results import Network, Study, StudyFacts
 from sese.compression.search import LEAST_BITS, MOST_BITS, Evaluation, Evaluator, front, narrow_weights, picks
 from sese.compression.subject import Subject
 from sese.core.errors import InputError
 from sese.core.files import replacing
+from sese.core.tables import table
 from sese.core.untrusted import MALFORMED, from_json
 from sese.evaluation.summary import bootstrap_mean
 
@@ -52,10 +54,10 @@ class Variant:
 
     Attributes:
         name: ``float``, ``8-bit``, ``near``, ``near-tuned`` and so on.
-        chain: in integers; None in float.
-        bytes: of its chain on disk, weights and biases of 32 bits in float.
-        error: on the clips of the search.
-        evaluation: where it has a genome.
+        chain: chain in integers; None in float.
+        bytes: size of its chain on disk; in float, of weights and biases of 32 bits.
+        error: error on the clips of the search.
+        evaluation: evaluation of its genome, where it has one.
     """
 
     name: str
@@ -66,19 +68,19 @@ class Variant:
 
 
 def float_bytes(layers: Sequence[Layer]) -> int:
-    """Of a chain's weights and biases in float32."""
+    """Return the bytes of a chain's weights and biases in float32."""
     arrays = [values for layer in layers for values in (*layer.matrices.values(), *layer.biases.values())]
     return 4 * sum(values.size for values in arrays)
 
 
 def run_in_parts(chain: IntegerChain | None, subject: Subject) -> np.ndarray:
-    """What a chain makes of a subject's frames, some clips at a time; None: in float."""
+    """Run a chain on a subject's frames, some clips at a time; None runs the layers in float."""
     step = chain if chain is not None else lambda x: run_float(subject.layers, x)
     return np.concatenate([step(subject.x[at : at + AT_ONCE]) for at in range(0, len(subject.x), AT_ONCE)])
 
 
 def dequantised(chain: IntegerChain) -> list[Layer]:
-    """A chain's weights and biases as floats."""
+    """Return a chain's weights and biases as floats."""
     made: list[Layer] = []
     before = chain.source
     for layer in chain.layers:
@@ -101,11 +103,11 @@ def dequantised(chain: IntegerChain) -> list[Layer]:
 
 
 def chosen(choose: Evaluator, bits: Sequence[int], found: Sequence[Evaluation]) -> list[Variant]:
-    """The networks that a study keeps: in float, of one width each, and the picks of a search.
+    """Return the networks that a study keeps: in float, of one width each, and the picks of a search.
 
     Args:
-        choose: of more clips than the search's: on those alone the best of many is too good to be true.
-        bits: of the networks of one width.
+        choose: evaluator on more clips than the search's, on which the best of many looks too good.
+        bits: widths of the networks of one width.
         found: the front of a search; empty without one.
     """
     subject = choose.subject
@@ -122,7 +124,7 @@ def chosen(choose: Evaluator, bits: Sequence[int], found: Sequence[Evaluation]) 
 
 
 def tuned(choose: Evaluator, variant: Variant, steps: int, seed: int, folder: Path, tell: Tell) -> Variant:
-    """A variant fine-tuned under its codes, or what an earlier run tuned and left in `folder`."""
+    """Fine-tune a variant under its codes, or read what an earlier run tuned and left in `folder`."""
     from sese.compression.tuning import tune
 
     subject, name = choose.subject, f"{variant.name}-tuned"
@@ -160,7 +162,7 @@ def _is(path: Path, facts: Mapping[str, Any]) -> bool:
 
 
 def write_networks(variants: Sequence[Variant], subject: Subject, folder: Path) -> None:
-    """A folder for each network in integers."""
+    """Write a folder for each network in integers."""
     for variant in variants:
         if variant.chain is not None:
             own = folder / variant.name
@@ -173,7 +175,7 @@ def write_networks(variants: Sequence[Variant], subject: Subject, folder: Path) 
 def score(
     variants: Sequence[Variant], subject: Subject, tell: Tell, folder: Path, clips: int = 0
 ) -> dict[str, dict[str, list[float]]]:
-    """Scores of clips that the search did not see: variant -> column -> values.
+    """Score clips that the search did not see: variant -> column -> values.
 
     Each is kept in the folder as it is made. The first clips of enhancers are written there as audio.
     """
@@ -196,7 +198,7 @@ def score(
 
 
 def _kept_scores(path: Path) -> dict[str, dict[str, list[float]]]:
-    """What is in the file; what was cut off by a stop is computed again."""
+    """Read the scores in the file; a line that was cut off by a stop is computed again."""
     known = {}
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
@@ -214,16 +216,16 @@ def report(
     choose: Evaluator,
     variants: Sequence[Variant],
     scores: Mapping[str, Mapping[str, Sequence[float]]],
-    facts: Mapping[str, Any],
-) -> dict[str, Any]:
-    """All that is known, as plain values.
+    facts: StudyFacts,
+) -> Study:
+    """Return everything that is known, as a plain dict.
 
     Differences are from the 8-bit network, clip by clip, with 95% bootstrap intervals.
     """
-    rows = []
+    rows: list[Network] = []
     whole = next((each for each in variants if each.name == "8-bit"), variants[-1])
     for variant in variants:
-        row: dict[str, Any] = {
+        row: Network = {
             "name": variant.name,
             "bytes": variant.bytes,
             "of_8_bit": variant.bytes / whole.bytes,
@@ -254,8 +256,8 @@ def report(
     }
 
 
-def to_markdown(result: Mapping[str, Any]) -> str:
-    """A table of the networks."""
+def to_markdown(result: Study) -> str:
+    """Return a table of the networks."""
     columns = next((list(row["test"]) for row in result["networks"] if "test" in row), [])
     lines = [
         f"# {result['model']}, compressed",
@@ -270,7 +272,7 @@ def to_markdown(result: Mapping[str, Any]) -> str:
             " 95% interval."
         )
     headings = ["network", "bytes", "of 8 bits", "error", *(["test error", *columns] if columns else [])]
-    lines += [f"| {' | '.join(headings)} |", "| --- " * len(headings) + "|"]
+    rows = []
     for row in result["networks"]:
         cells = [row["name"], f"{row['bytes']:,}", f"{row['of_8_bit']:.2f}", f"{row['error']:.4f}"]
         if "test" in row:
@@ -281,12 +283,12 @@ def to_markdown(result: Mapping[str, Any]) -> str:
                     f"{row['test'][column]['mean']:.3f} ({change['mean']:+.3f}, {change['low']:+.3f} to"
                     f" {change['high']:+.3f})"
                 )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return "\n".join([*lines, *table(headings, rows)]) + "\n"
 
 
-def plot(result: Mapping[str, Any]) -> bytes:
-    """Error over bytes on disk, as a PNG."""
+def plot(result: Study) -> bytes:
+    """Plot error over bytes on disk, as a PNG."""
     from matplotlib.figure import Figure
 
     from sese.evaluation.plots import to_png
@@ -296,8 +298,8 @@ def plot(result: Mapping[str, Any]) -> bytes:
     return to_png(sheet, 130)
 
 
-def draw(panel: Axes, result: Mapping[str, Any]) -> None:
-    """The search's front, one width for all, narrow weights, tuned networks, float; all on the same clips."""
+def draw(panel: Axes, result: Study) -> None:
+    """Draw the front, one width for all, narrow weights, tuned networks and float, all on the same clips."""
     kilo = 1000
     rows = result["networks"]
     in_float = next(row for row in rows if row["name"] == "float")
@@ -325,8 +327,8 @@ def draw(panel: Axes, result: Mapping[str, Any]) -> None:
     panel.legend(frameon=False, fontsize=8)
 
 
-def write_report(folder: Path, result: Mapping[str, Any]) -> list[Path]:
-    """`compress.json`, `compress.md` and `front.png`; each appears whole or not at all."""
+def write_report(folder: Path, result: Study) -> list[Path]:
+    """Write `compress.json`, `compress.md` and `front.png`; each appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "compress.json": (json.dumps(result, indent=2) + "\n").encode(),
@@ -340,7 +342,11 @@ def write_report(folder: Path, result: Mapping[str, Any]) -> list[Path]:
 
 
 def widths(text: str) -> tuple[int, ...]:
-    """``8`` or ``8,6,4`` -> bit widths, falling; 8, which others are compared with, is always there.
+    """Parse ``8`` or ``8,6,4`` into falling bit widths; 8, which others are compared with, is always there.
+
+    Example:
+        >>> widths("4,6")
+        (8, 6, 4)
 
     Raises:
         InputError: no widths from 2 to 8.

@@ -1,4 +1,4 @@
-"""What is compressed: the chain inside a network, the frames that go into it, and how wrong its output is."""
+"""Subject of a compression: the chain inside a network, its input frames, and the error of its output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sese.compression.layers import Floats, Layer
 
 
 def fingerprint(layers: Sequence[Layer], *clips: np.ndarray) -> str:
-    """Tells a chain on these clips from others."""
+    """Return a digest that tells a chain on these clips from others."""
     matrices = (matrix for layer in layers for matrix in layer.matrices.values())
     digest = hashlib.sha256()
     for values in (*clips, *matrices):
@@ -27,8 +27,8 @@ class Subject(Protocol):
     Attributes:
         layers: the chain, in float.
         x: frames [clip, frame, input] that go into the chain.
-        measure: what `error` is, in words.
-        fingerprint: see the function.
+        measure: meaning of `error`, in words.
+        fingerprint: digest; see the function.
     """
 
     layers: tuple[Layer, ...]
@@ -37,17 +37,17 @@ class Subject(Protocol):
     fingerprint: str
 
     def error(self, y: np.ndarray) -> float:
-        """Of the network whose chain made y [clip, frame, output]: 0 is perfect, 1 as bad as no network."""
+        """Return the error of an output y [clip, frame, output]: 0 is perfect, 1 as bad as no network."""
         ...
 
     def scores(self, y: np.ndarray) -> dict[str, list[float]]:
-        """What a report says of it: column -> values of clips."""
+        """Return the scores for a report: column -> values of clips."""
         ...
 
     def write_model(self, folder: Path, layers: Sequence[Layer]) -> None:
-        """The network as a folder of the training house, its chain's weights replaced."""
+        """Write the network as a folder of the training house, its chain's weights replaced."""
         ...
 
     def write_audio(self, folder: Path, y: np.ndarray, clips: int) -> None:
-        """What the first clips sound like, where it makes sound."""
+        """Write the sound of the first clips, where there is sound."""
         ...

@@ -19,7 +19,9 @@ from torch.autograd.function import once_differentiable
 from sese.compression.integer import Quantiser
 from sese.compression.layers import GRU, Dense, Floats, Layer, run
 from sese.core.files import replacing
+from sese.training.loop import Training, descend, run_steps
 from sese.training.run_folder import restoring
+from sese.training.schedule import half_cosine
 
 LEARNING_RATE = 5e-4
 CLIP_NORM = 1.0
@@ -41,7 +43,7 @@ class _Round(torch.autograd.Function):
 
 
 def rounded(values: Tensor, quantiser: Quantiser) -> Tensor:
-    """Values as their codes stand for them; the gradient is that of clipping alone."""
+    """Round values to their codes; the gradient is that of clipping alone."""
     return _Round.apply(values, quantiser.scale, quantiser.zero, quantiser.top)
 
 
@@ -49,8 +51,8 @@ class RoundedChain(nn.Module):
     """A chain whose weights and signals are rounded as `quantise` would have them.
 
     Args:
-        layers: in float; their weights are where it starts.
-        quantisers: by name, as in `quantise`.
+        layers: layers in float; training starts from their weights.
+        quantisers: quantisers by name, as in `quantise`.
     """
 
     def __init__(self, layers: Sequence[Layer], quantisers: Mapping[str, Quantiser]):
@@ -64,14 +66,14 @@ class RoundedChain(nn.Module):
                     self.weights[_key(layer, name, kind)] = parameter
 
     def forward(self, x: Tensor) -> Tensor:
-        """Frames [batch, frame, input] -> [batch, frame, output], from states of zeros."""
+        """Run frames [batch, frame, input] -> [batch, frame, output], from states of zeros."""
         x = rounded(x, self.quantisers["input"])
         for layer in self.layers:
             x = self._gru(layer, x) if isinstance(layer, GRU) else self._dense(layer, x)
         return x
 
     def trained(self) -> list[Layer]:
-        """The layers with the weights that were learnt, in float."""
+        """Return the layers with the weights that were learnt, in float."""
         made: list[Layer] = []
         for layer in self.layers:
             matrices = {name: self._values(layer, name, "weight") for name in layer.matrices}
@@ -149,46 +151,62 @@ def tune(
     """Fine-tune a chain under its codes, towards what it makes in float.
 
     Args:
-        layers: in float.
-        quantisers: by name, as in `quantise`; they stay.
+        layers: layers in float.
+        quantisers: quantisers by name, as in `quantise`; they do not change.
         x: frames [clip, frame, input].
-        steps: of Adam, its rate falling to 0 as a cosine.
-        seed: of the clips drawn.
-        batch: clips a step.
-        progress: told the step and its loss: mean squared error as a share of the target's variance.
+        steps: number of steps of Adam; its rate falls to 0 as a cosine.
+        seed: seed of the choice of clips.
+        batch: number of clips in a step.
+        progress: called with the step and its loss, the mean squared error over the target's variance.
         keep: file for what is learnt, every `KEEP_STEPS`; where it is there already, the tuning goes on.
 
     Returns:
         The layers with new weights, in float.
     """
-    target = torch.from_numpy(run(layers, x).astype(np.float32))
-    frames = torch.from_numpy(x)
-    variance = float(target.var())
-    chain = RoundedChain(layers, quantisers)
-    optimiser = torch.optim.Adam(chain.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    done = 0
-    if keep is not None and keep.exists():
-        with restoring(keep) as held:
-            chain.load_state_dict(held["chain"])
-            optimiser.load_state_dict(held["optimiser"])
-            schedule.load_state_dict(held["schedule"])
-            done = held["step"]
-    for step in range(done, steps):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        rows = torch.randperm(len(frames), generator=generator)[:batch]
-        loss = (chain(frames[rows]) - target[rows]).square().mean() / variance
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(chain.parameters(), CLIP_NORM)
-        optimiser.step()
-        schedule.step()
-        if progress is not None:
-            progress(step + 1, loss.item())
-        if keep is not None and (step + 1) % KEEP_STEPS == 0:
-            parts: dict[str, Any] = {"chain": chain, "optimiser": optimiser, "schedule": schedule}
-            with replacing(keep) as partial:
-                torch.save(
-                    {"step": step + 1} | {name: part.state_dict() for name, part in parts.items()}, partial
-                )
-    return chain.trained()
+    tuning = _Tuning(layers, quantisers, x, steps, seed, batch, progress, keep)
+    done = tuning.restore() if keep is not None and keep.exists() else 0
+    run_steps(tuning, done, steps, KEEP_STEPS)
+    return tuning.chain.trained()
+
+
+class _Tuning(Training):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        quantisers: Mapping[str, Quantiser],
+        x: Floats,
+        steps: int,
+        seed: int,
+        batch: int,
+        progress: Callable[[int, float], None] | None,
+        keep: Path | None,
+    ):
+        self.target = torch.from_numpy(run(layers, x).astype(np.float32))
+        self.frames = torch.from_numpy(x)
+        self.variance = float(self.target.var())
+        self.chain = RoundedChain(layers, quantisers)
+        self.optimiser = torch.optim.Adam(self.chain.parameters(), lr=LEARNING_RATE)
+        self.steps, self.seed, self.batch = steps, seed, batch
+        self.progress, self.keep = progress, keep
+
+    def restore(self) -> int:
+        """Take up what was kept; return the number of steps done."""
+        assert self.keep is not None
+        with restoring(self.keep) as saved:
+            self.chain.load_state_dict(saved["chain"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            return saved["step"]
+
+    def step(self, number: int) -> None:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        rows = torch.randperm(len(self.frames), generator=generator)[: self.batch]
+        loss = (self.chain(self.frames[rows]) - self.target[rows]).square().mean() / self.variance
+        descend(loss, self.optimiser, LEARNING_RATE * half_cosine(number / self.steps), CLIP_NORM)
+        if self.progress is not None:
+            self.progress(number + 1, loss.item())
+
+    def checkpoint(self, done: int, late: bool) -> None:
+        if self.keep is not None:
+            state = {"chain": self.chain.state_dict(), "optimiser": self.optimiser.state_dict(), "step": done}
+            with replacing(self.keep) as part:
+                torch.save(state, part)

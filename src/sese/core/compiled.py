@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from sese.core.cache import cache_folder
 from sese.core.errors import InputError
 
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
@@ -36,8 +37,7 @@ def compile_library(source: bytes, flags: Sequence[str] = (), libraries: Sequenc
     program = compiler()
     if program is None:
         raise InputError("there is no C compiler; install one")
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path.home() / ".cache") / "sese"
+    folder = cache_folder()
     # Another machine that shares the home folder may have another processor.
     told = (program, platform.node(), *FLAGS, *flags, *libraries)
     named = b" ".join([source, *map(str.encode, told)])

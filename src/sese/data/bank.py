@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ import soundfile
 import soxr
 
 from sese.audio.files import native_name
+from sese.core.cache import cache_folder
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.untrusted import MALFORMED, from_json
@@ -89,7 +89,7 @@ def load_bank(
     Args:
         recordings: Files to decode. Channels are averaged.
         sample_rate: Sample rate of the bank in Hz; recordings are resampled to it.
-        cache_dir: Cache folder. None: `$XDG_CACHE_HOME/sese` or `~/.cache/sese`. A hash of the paths, sizes
+        cache_dir: Cache folder. None: that of `sese.core.cache`. A hash of the paths, sizes
             and times of the files names the cache file, so a changed corpus gets a new one.
 
     Raises:
@@ -97,7 +97,7 @@ def load_bank(
     """
     if not recordings:
         raise InputError("bank: got no recordings; check what `sese data describe` finds in the folder")
-    folder = Path(cache_dir) if cache_dir is not None else default_cache()
+    folder = Path(cache_dir) if cache_dir is not None else cache_folder()
     data = folder / f"{_key(recordings, sample_rate)}.i16"
     index = data.with_suffix(".json")
     try:
@@ -134,12 +134,6 @@ def load_bank(
         sample_rate=sample_rate,
         problems=problems,
     )
-
-
-def default_cache() -> Path:
-    """Return the default folder of cache files, `$XDG_CACHE_HOME/sese` or `~/.cache/sese`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sese"
 
 
 def decode(path: Path, sample_rate: int, subtract: Path | None = None) -> np.ndarray:

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sese.core.cache import cache_folder
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.untrusted import read_array
-from sese.data.bank import Bank, default_cache
+from sese.data.bank import Bank
 from sese.data.mixing import Mixer, Mixture
 
 _FORMAT = 1  # increase when the stored values, or the mixtures, change
@@ -69,7 +70,7 @@ def label_pool(
     Raises:
         InputError: The cache cannot be read or written.
     """
-    folder = (Path(cache_dir) if cache_dir else default_cache()) / "labels"
+    folder = (Path(cache_dir) if cache_dir else cache_folder()) / "labels"
     path = folder / f"{name}-{mixtures_hash(mixer)}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import sys
 import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from sese.core.cache import cache_folder
 from sese.core.errors import InputError
 
 VERSION = "1.30.0"
@@ -46,7 +46,7 @@ def find_assets(folder: Path | None = None, say: Callable[[str], object] = lambd
     """
     if folder is not None:
         return _given(folder)
-    cache = cache_folder()
+    cache = assets_folder()
     kept = {name: cache / name for name in FILES}
     if not all(_is_right(path, FILES[name]) for name, path in kept.items()):
         address = f"{_registry()}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
@@ -55,15 +55,9 @@ def find_assets(folder: Path | None = None, say: Callable[[str], object] = lambd
     return kept
 
 
-def cache_folder() -> Path:
-    """Where the files are kept: the user's cache folder, as the system has it."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "sese" / f"onnxruntime-web-{VERSION}"
+def assets_folder() -> Path:
+    """Return the folder in the cache where the files are kept."""
+    return cache_folder() / f"onnxruntime-web-{VERSION}"
 
 
 def _given(folder: Path) -> dict[str, Path]:

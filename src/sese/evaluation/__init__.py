@@ -1,1 +1,1 @@
-"""How well an enhancer does: metrics, their evaluation over a paired corpus at every level, and reports."""
+"""Measure the quality of an enhancer: metrics, evaluation over pairs at every level, and reports."""

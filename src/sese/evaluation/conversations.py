@@ -38,7 +38,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Activity:
-    """When there is speech and when there is noise in a clip, in order."""
+    """Intervals with speech and intervals with noise in a clip, in order."""
 
     speech: tuple[Interval, ...]
     noise: tuple[Interval, ...]
@@ -92,7 +92,7 @@ def conversation_scores(
     Args:
         clean: [time].
         estimate: [time], as long.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
         activity: when there is speech.
 
     Returns:
@@ -116,7 +116,12 @@ def conversation_scores(
 
 
 def level_dbfs(audio: np.ndarray) -> float:
-    """Return the RMS level of audio [time] relative to 1, at least `LOWEST_DBFS`."""
+    """Return the RMS level of audio [time] in dB relative to 1, at least `LOWEST_DBFS`.
+
+    Example:
+        >>> level_dbfs(np.full(8, 0.1)), level_dbfs(np.zeros(8))
+        (-20.0, -120.0)
+    """
     return max(10 * math.log10(max(float(np.mean(np.square(audio))), 1e-30)), LOWEST_DBFS)
 
 
@@ -133,7 +138,7 @@ def onset_loss_db(
     Args:
         clean: [time].
         estimate: [time], as long.
-        sample_rate: in Hz.
+        sample_rate: sample rate in Hz.
         turns: beginnings and ends in seconds.
 
     Returns:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sese.audio.mel import bin_frequencies, slaney_edges, triangles
 from sese.core.errors import InputError
 from sese.evaluation.dnsmos_network import open_session, raw_scores
 
@@ -32,7 +33,7 @@ FFT, HOP, BANDS = 321, 160, 120
 
 
 def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
-    """Opinion scores of `audio` [time] at 16 kHz: `ovrl`, `sig`, `bak` (P.835) and `p808`, each 1 to 5.
+    """Return the opinion scores `ovrl`, `sig`, `bak` (P.835) and `p808` of audio, each 1 to 5.
 
     Shorter audio is repeated up to 9.01 s; longer audio is scored in segments of 9.01 s, one second
     apart, and averaged: both as in the reference implementation. Samples beyond -1..1 are clipped, as a
@@ -43,7 +44,7 @@ def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
     Raises:
         InputError: the package `speechmos` or `onnx` is not installed.
     """
-    audio, starts = _segments(audio)
+    audio, starts = segments_of(audio)
     raw = raw_scores(model_folder() / P835, audio, starts)
     scores = {name: np.polyval(POLYNOMIALS[name], raw[:, column]) for column, name in enumerate(POLYNOMIALS)}
     segments = (audio[hop * SAMPLE_RATE :][:SEGMENT] for hop in starts)
@@ -52,17 +53,17 @@ def dnsmos_scores(audio: np.ndarray) -> dict[str, float]:
 
 
 def dnsmos_ovrl(audio: np.ndarray) -> float:
-    """`ovrl` of `dnsmos_scores` alone, which is quicker.
+    """Return `ovrl` of `dnsmos_scores` alone, which is quicker.
 
     Raises:
         InputError: the package `speechmos` or `onnx` is not installed.
     """
-    raw = raw_scores(model_folder() / P835, *_segments(audio))
+    raw = raw_scores(model_folder() / P835, *segments_of(audio))
     return float(np.mean(np.polyval(POLYNOMIALS["ovrl"], raw[:, list(POLYNOMIALS).index("ovrl")])))
 
 
-def _segments(audio: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Audio as the networks hear it, repeated where it is short, and where segments begin, in seconds."""
+def segments_of(audio: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Return audio, repeated where it is short, and the beginnings of its segments in seconds."""
     audio = np.clip(np.asarray(audio, dtype=np.float32), -1.0, 1.0)
     while len(audio) < SEGMENT:
         audio = np.append(audio, audio)
@@ -83,7 +84,7 @@ def _p808(segment: bytes) -> float:
 
 
 def log_mel(audio: np.ndarray) -> np.ndarray:
-    """Input of the P.808 network: `audio` [time] at 16 kHz -> [frame, band], (dB below the peak + 40) / 40.
+    """Return the input of the P.808 network: `audio` [time] at 16 kHz -> [frame, band].
 
     The numbers of librosa's `melspectrogram` (Slaney mel scale and area normalization, periodic Hann
     window, frames centred on zero-padded audio) and of its `power_to_db` with the floor at -80 dB.
@@ -98,21 +99,13 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
 
 @cache
 def _mel_filters() -> np.ndarray:
-    """Triangles [band, bin], equally spaced on the Slaney mel scale from 0 to 8 kHz, of equal area."""
-
-    def hertz(mel: np.ndarray) -> np.ndarray:  # linear below 1 kHz (15 mel), logarithmic above
-        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
-
-    top = 15 + 27 * np.log(8) / np.log(6.4)
-    edges = hertz(np.linspace(0, top, BANDS + 2))
-    bins = np.arange(FFT // 2 + 1) * SAMPLE_RATE / FFT
-    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    return np.maximum(0, np.minimum(rise, fall)) * 2 / (edges[2:] - edges[:-2])[:, None]
+    """Return triangles [band, bin] of equal area, equally spaced on Slaney's mel scale up to 8 kHz."""
+    edges = slaney_edges(SAMPLE_RATE / 2, BANDS)
+    return triangles(edges, bin_frequencies(FFT, SAMPLE_RATE)) * 2 / (edges[2:] - edges[:-2])[:, None]
 
 
 def model_folder() -> Path:
-    """The folder of the DNSMOS networks inside the installed `speechmos`, found without importing it.
+    """Return the folder of the DNSMOS networks in the installed `speechmos`, which is not imported.
 
     Raises:
         InputError: the package is not installed.

@@ -1,5 +1,9 @@
 """The P.835 network of DNSMOS over many overlapping segments, without computing what they share twice.
 
+For files of 4 s this takes a tenth of the time of one run a segment, and for files of 20 s a third: 0.26 s
+instead of 2.52 s, and 0.80 s instead of 2.52 s, in one thread. A single segment, as a file of 10 s has, takes
+0.43 s instead of 0.36 s. Raw scores differ by 4e-7 at most. Measured by `python benchmarks/dnsmos_time.py`.
+
 Segments are 900 frames long and begin 100 frames apart, so that up to nine of them see the same second, and
 short files are repeated, so that the same second comes again. Nearly all of the network's work is in its
 first five convolutions, before two poolings by two in time. Those run here once over each different second
@@ -34,14 +38,14 @@ SCORES = "Identity:0"
 
 
 def raw_scores(network: Path, audio: np.ndarray, starts: list[int]) -> np.ndarray:
-    """Raw outputs (sig, bak, ovrl) [segment, 3] of the P.835 network for segments of `audio`.
+    """Return raw outputs (sig, bak, ovrl) [segment, 3] of the P.835 network for segments of audio.
 
     Equal to those of the whole network, segment by segment, but for rounding.
 
     Args:
         network: its ONNX file.
         audio: float32 [time] at 16 kHz.
-        starts: where the segments begin, in seconds; each lies inside the audio.
+        starts: beginnings of the segments in seconds; each segment lies inside the audio.
     """
     trunk, head = open_parts(network)
     # Beyond the ends the audio goes round, so that the first second of a repeated file is like the others;
@@ -50,7 +54,7 @@ def raw_scores(network: Path, audio: np.ndarray, starts: list[int]) -> np.ndarra
     known: dict[bytes, np.ndarray] = {}
 
     def rows(signal: np.ndarray, start: int, count: int) -> np.ndarray:
-        """Rows [channel, row, bin] of the trunk for `count` frames, from the frame `start`."""
+        """Return rows [channel, row, bin] of the trunk for `count` frames, from the frame `start`."""
         samples = signal[start * HOP : (start + count - 1) * HOP + WINDOW]
         key = samples.tobytes()
         if key not in known:
@@ -75,7 +79,7 @@ def raw_scores(network: Path, audio: np.ndarray, starts: list[int]) -> np.ndarra
 
 @cache
 def open_parts(network: Path) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
-    """Trunk and head of the network, as two sessions of one thread each; once a process."""
+    """Open the trunk and the head of the network, a session of one thread each, once a process."""
     import onnx
     import onnx.utils
 
@@ -97,7 +101,7 @@ def open_parts(network: Path) -> tuple[onnxruntime.InferenceSession, onnxruntime
 
 
 def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
-    """A session of one thread, since files are scored in parallel."""
+    """Open a session of one thread, since files are scored in parallel."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from sese.evaluation import scoring
 from sese.evaluation.pairs import Pair, read_pair
+from sese.evaluation.results import Evaluation, LevelResult
 from sese.evaluation.scoring import ENHANCER, NOISY
 
 COUNT = 4  # clips that the rule can choose
@@ -22,7 +22,7 @@ class Example:
     """One clip: why it was chosen, and its signals, float32 [time] at 16 kHz.
 
     Attributes:
-        scores: of the noisy and the enhanced clip, in `column`.
+        scores: scores of the noisy and the enhanced clip in `column`.
         trace: utilization [frame], or None; `frame_s` is the seconds of one frame.
     """
 
@@ -38,8 +38,8 @@ class Example:
     frame_s: float
 
 
-def choose(result: dict[str, Any], count: int = COUNT) -> tuple[dict[str, Any], str, dict[str, str]]:
-    """Which clips of an evaluation to show.
+def choose(result: Evaluation, count: int = COUNT) -> tuple[LevelResult, str, dict[str, str]]:
+    """Choose the clips of an evaluation to show.
 
     The first `count` of: the clip with the worst, the median and the best improvement in SI-SDR (or the
     first metric there is), and the one with the lowest input SNR. A clip that is two of these comes once.
@@ -73,13 +73,13 @@ def choose(result: dict[str, Any], count: int = COUNT) -> tuple[dict[str, Any], 
 
 
 def make_examples(
-    result: dict[str, Any], pairs: Sequence[Pair], count: int = COUNT, *, enhancer: str = ENHANCER
+    result: Evaluation, pairs: Sequence[Pair], count: int = COUNT, *, enhancer: str = ENHANCER
 ) -> list[Example]:
     """Enhance the chosen clips once more; of long ones the first 10 seconds are kept.
 
     Args:
-        result: what `sese.evaluation.suite.evaluate` returned for these `pairs` and this `enhancer`.
-        count: how many at most, up to 4.
+        result: result of `sese.evaluation.suite.evaluate` for these `pairs` and this `enhancer`.
+        count: largest number of clips, up to 4.
 
     Raises:
         InputError: the model or a file cannot be read any more.

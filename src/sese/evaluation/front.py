@@ -5,15 +5,34 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-PRICES = 25  # that the oracle is asked for
+from sese.evaluation.results import Compute, Outcome
+
+COSTS = {"macs": "macs_per_second", "time": "real_time_factor"}
+"""Name of a cost -> the key of a level that holds it."""
+
+PRICES = 25  # number of prices that the oracle is asked for
+
+
+def cost_of(point: Compute, cost: str) -> float | None:
+    """Return the cost of a level, None where it is not known.
+
+    Args:
+        point: the level.
+        cost: name of the cost, a key of `COSTS`.
+    """
+    return point["macs_per_second"] if cost == "macs" else point["real_time_factor"]
 
 
 def on_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
-    """Which points no other beats, by costing no more and scoring no less, and one of both truly.
+    """Return which points are on the front: no other costs no more, scores no less and is better in one.
 
     Args:
         costs: [point], smaller is better.
         scores: [point], larger is better; a point whose cost or score is not finite is on no front.
+
+    Example:
+        >>> on_front([1, 2, 3], [2.0, 1.5, 2.5]).tolist()
+        [True, False, True]
     """
     cost, score = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
     usable = np.isfinite(cost) & np.isfinite(score)
@@ -23,15 +42,19 @@ def on_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
 
 
 def between(costs: ArrayLike, scores: ArrayLike, cost: float) -> NDArray[np.float64] | None:
-    """What each file would score at `cost` on the straight lines between points.
+    """Return the score of each file at a cost, on the straight lines between points.
 
     Args:
         costs: [point], rising, as on a front.
         scores: [point, file].
-        cost: where to look.
+        cost: the cost at which to look.
 
     Returns:
         [file]; those of the last point where `cost` is above it, as that costs less; None below the first.
+
+    Example:
+        >>> between([1.0, 3.0], [[2.0], [3.0]], 2.0)
+        array([2.5])
     """
     points, values = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
     if not len(points) or not points[0] <= cost:
@@ -43,10 +66,8 @@ def between(costs: ArrayLike, scores: ArrayLike, cost: float) -> NDArray[np.floa
     return (1 - share) * values[above - 1] + share * values[above]
 
 
-def oracle(
-    costs: ArrayLike, scores: ArrayLike, weights: ArrayLike, prices: int = PRICES
-) -> list[dict[str, float]]:
-    """The best level for each file, chosen with its scores known, for a number of prices of compute.
+def oracle(costs: ArrayLike, scores: ArrayLike, weights: ArrayLike, prices: int = PRICES) -> list[Outcome]:
+    """Choose the best level for each file with its scores known, for a number of prices of compute.
 
     At a price p every file takes the level of the largest score - p * cost. Each outcome is the best that any
     choice per file can reach at its average cost (Lagrange), so it bounds every policy that stays at one
@@ -56,10 +77,10 @@ def oracle(
         costs: [level].
         scores: [level, file]; files with a score that is not finite are left out.
         weights: [file], of the average cost: durations.
-        prices: how many, from 0 to where every file takes the cheapest level.
+        prices: number of prices, from 0 to where every file takes the lowest level.
 
     Returns:
-        `price`, average `cost` and mean `score` of each different outcome, from cheap to dear.
+        `price`, average `cost` and mean `score` of each different outcome, from low to high cost.
     """
     cost, score = np.asarray(costs, np.float64), np.asarray(scores, np.float64)
     usable = np.isfinite(score).all(axis=0)
@@ -73,7 +94,7 @@ def oracle(
     slopes = slopes[np.isfinite(slopes) & (slopes > 0)]
     ties = np.quantile(slopes, np.linspace(0, 1, prices - 1)) if len(slopes) else np.zeros(0)
     asked = np.concatenate([[0.0], ties * (1 + 1e-9)])
-    outcomes: dict[float, dict[str, float]] = {}
+    outcomes: dict[float, Outcome] = {}
     for price in asked:
         chosen = (score - price * cost[:, None]).argmax(axis=0)
         spent = float(np.average(cost[chosen], weights=weight))

@@ -34,7 +34,7 @@ NO_PLOTS = 'No plots: package "matplotlib" is not installed; run: pip install "s
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A whole document from HTML `parts`; `title` is plain text, also its heading."""
+    """Return a whole document from HTML `parts`; the title is text without markup, also the heading."""
     body = "\n".join(parts)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
@@ -44,29 +44,29 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Plain text as a paragraph."""
+    """Return text as a paragraph."""
     return f"<p>{escape(text)}</p>"
 
 
 def heading(text: str) -> str:
-    """Plain text as a small heading."""
+    """Return text as a small heading."""
     return f"<h3>{escape(text)}</h3>"
 
 
 def bullets(items: Iterable[str]) -> str:
-    """Plain texts as a list."""
+    """Return texts as a list."""
     return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """A table of plain text; a pair of texts is a value and, small below it, a remark."""
+    """Return a table of texts; a pair of texts is a value with a remark in small print below it."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>\n" for row in rows)
     return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}</table></div>'
 
 
 def figure(image: bytes, kind: str, caption: str) -> str:
-    """An image (`kind` png, webp or svg+xml) inside the page, with its caption."""
+    """Return an image (`kind` png, webp or svg+xml) inside the page, with its caption."""
     return (
         f'<figure><img src="{_data(image, f"image/{kind}")}" alt="{escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -74,7 +74,7 @@ def figure(image: bytes, kind: str, caption: str) -> str:
 
 
 def players(named: Iterable[tuple[str, np.ndarray]], sample_rate: int) -> str:
-    """A player for each name and audio [time], as FLAC inside the page; samples beyond -1..1 are clipped."""
+    """Return a player for each name and audio [time], as FLAC inside the page, clipped to -1..1."""
     import soundfile
 
     parts = []

@@ -19,10 +19,11 @@ import numpy as np
 from sese.core.errors import InputError
 from sese.evaluation.dnsmos import SAMPLE_RATE as WIDEBAND
 from sese.evaluation.dnsmos import dnsmos_scores
+from sese.evaluation.results import MetricFacts
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB, of the signals with their means removed.
+    """Return the scale-invariant signal-to-distortion ratio in dB, with the means removed.
 
     The energy of the estimate along the reference over the energy of the rest. `inf` when the estimate is
     a scaled reference exactly, `-inf` when nothing of the reference is in it, NaN when either is silent.
@@ -35,6 +36,12 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
     Raises:
         InputError: the shapes differ or are not [time].
+
+    Example:
+        >>> speech = np.sin(np.arange(16000) / 10)
+        >>> noise = np.cos(np.arange(16000) / 3)
+        >>> round(si_sdr(speech, 2 * (speech + 0.1 * noise)), 1)
+        20.0
     """
     reference, estimate = _checked(reference, estimate)
     if not _scorable(reference, estimate):
@@ -51,7 +58,7 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Signal-to-distortion ratio in dB: the energy of the reference over that of what the estimate adds.
+    """Return the signal-to-distortion ratio in dB: the energy of the reference over that of the error.
 
     Unlike `si_sdr` it sees the scale. `inf` when the two are equal, NaN when either is silent.
 
@@ -61,6 +68,11 @@ def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
     Raises:
         InputError: the shapes differ or are not [time].
+
+    Example:
+        >>> speech = np.sin(np.arange(16000) / 10)
+        >>> round(sdr(speech, 0.9 * speech), 1)
+        20.0
     """
     reference, estimate = _checked(reference, estimate)
     if not _scorable(reference, estimate):
@@ -71,7 +83,7 @@ def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Wide-band PESQ as a listening-quality opinion score (MOS-LQO), about 1.0 to 4.64.
+    """Return wide-band PESQ as a listening-quality opinion score (MOS-LQO), about 1.0 to 4.64.
 
     NaN when PESQ finds no utterance or less than a quarter of a second. Meant for utterances, not for
     recordings of many minutes: the ITU-T code holds 50 utterances.
@@ -100,7 +112,7 @@ def pesq_wb(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> fl
 
 
 def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Short-time objective intelligibility, about 0 to 1. NaN with less than 0.4 s of speech.
+    """Return the short-time objective intelligibility, 0 to 1; NaN with less than 0.4 s of speech.
 
     Source: Taal, Hendriks, Heusdens, Jensen, "An algorithm for intelligibility prediction of
     time-frequency weighted noisy speech", IEEE TASLP 2011, by the package `pystoi`.
@@ -116,7 +128,7 @@ def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float
 
 
 def estoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Extended STOI, about 0 to 1: also for noise that fluctuates. Arguments and errors as for `stoi`.
+    """Return extended STOI, about 0 to 1, for fluctuating noise too; arguments and errors as for `stoi`.
 
     Source: Jensen, Taal, "An algorithm for predicting the intelligibility of speech masked by modulated
     noise maskers", IEEE/ACM TASLP 2016, by the package `pystoi`.
@@ -125,7 +137,7 @@ def estoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> floa
 
 
 def dnsmos(estimate: np.ndarray, sample_rate: int) -> dict[str, float]:
-    """DNSMOS: `ovrl`, `sig`, `bak` (P.835) and `p808`, opinion scores 1 to 5 predicted without a reference.
+    """Return DNSMOS `ovrl`, `sig`, `bak` (P.835) and `p808`: opinion scores without a reference.
 
     All NaN for an estimate that is silent. Sources: see `sese.evaluation.dnsmos.dnsmos_scores`.
 
@@ -145,7 +157,7 @@ def dnsmos(estimate: np.ndarray, sample_rate: int) -> dict[str, float]:
 
 
 def predicted(estimate: np.ndarray, sample_rate: int) -> float:
-    """Wide-band PESQ as a small network estimates it without a reference; NaN for silence.
+    """Estimate wide-band PESQ without a reference, by a small network; NaN for silence.
 
     See `sese.predictor.predictor.predicted_pesq` and the card of the network for how far to trust it.
 
@@ -228,7 +240,7 @@ METRICS = {
 
 
 def check_metrics(names: Iterable[str] | None) -> list[str]:
-    """The metrics asked for, in the order of `METRICS`, each known and installed.
+    """Return the metrics asked for, in the order of `METRICS`, each known and installed.
 
     None stands for all but those on request.
 
@@ -247,14 +259,14 @@ def check_metrics(names: Iterable[str] | None) -> list[str]:
 
 
 def columns_of(names: Iterable[str]) -> list[str]:
-    """The columns that the metrics `names` fill."""
+    """Return the columns that metrics fill."""
     return [column for name in names for column in METRICS[name].columns]
 
 
 def score(
     reference: np.ndarray, estimate: np.ndarray, sample_rate: int, metrics: Iterable[str] | None = None
 ) -> dict[str, float]:
-    """Every column of `metrics` (None: all) for one utterance; NaN where a metric has no value.
+    """Return every column of `metrics` (None: all) for one utterance; NaN where a metric has no value.
 
     Raises:
         InputError: the shapes differ, the sample rate does not suit a metric, a package is missing.
@@ -266,12 +278,12 @@ def score(
     return values
 
 
-def describe_metrics(names: Iterable[str] | None = None) -> dict[str, dict[str, object]]:
-    """For reports: of each metric (None: all) its columns, definition, package and installed version.
+def describe_metrics(names: Iterable[str] | None = None) -> dict[str, MetricFacts]:
+    """Return columns, definition, package and installed version of metrics (None: all), for reports.
 
     The version is None when the package is not installed. Larger is better for every metric here.
     """
-    described: dict[str, dict[str, object]] = {}
+    described: dict[str, MetricFacts] = {}
     for name in METRICS if names is None else names:
         metric = METRICS[name]
         try:
@@ -310,7 +322,7 @@ def _stoi(name: str, reference: np.ndarray, estimate: np.ndarray, sample_rate: i
 
 
 def _checked(reference: np.ndarray, estimate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64 [time] of equal length."""
+    """Return both as float64 [time] of equal length."""
     reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
     if reference.ndim != 1 or reference.shape != estimate.shape:
         raise InputError(
@@ -321,7 +333,7 @@ def _checked(reference: np.ndarray, estimate: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _scorable(*signals: np.ndarray) -> bool:
-    """Whether each signal is finite and not silent (this also leaves out empty ones)."""
+    """Return whether each signal is finite and not silent, which leaves out empty ones too."""
     return all(np.isfinite(signal).all() and signal.any() for signal in signals)
 
 

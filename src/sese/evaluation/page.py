@@ -5,19 +5,20 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from sese.core.tables import NOTHING, shown
 from sese.evaluation import html
 from sese.evaluation.examples import Example
 from sese.evaluation.report import HEADINGS, failure_counts
+from sese.evaluation.results import Evaluation, LevelResult, Mean
 
 
-def to_html(result: dict[str, Any], examples: Sequence[Example] = ()) -> str:
-    """The page of an evaluation.
+def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
+    """Return the page of an evaluation.
 
     Args:
-        result: what `sese.evaluation.suite.evaluate` returns.
-        examples: from `sese.evaluation.examples.make_examples`.
+        result: result of `sese.evaluation.suite.evaluate`.
+        examples: clips of `sese.evaluation.examples.make_examples`.
     """
     columns = list(result["levels"][0]["mean"])
     parts = [
@@ -59,29 +60,29 @@ def to_html(result: dict[str, Any], examples: Sequence[Example] = ()) -> str:
     return html.page(f"Evaluation of {result['model']}", parts)
 
 
-def _scores(values: dict[str, Any], columns: list[str], signed: bool = False) -> list[html.Cell]:
+def _scores(values: dict[str, Mean], columns: list[str], signed: bool = False) -> list[html.Cell]:
     cells: list[html.Cell] = []
     for column in columns:
         value, decimals = values[column], HEADINGS[column][1]
         if not math.isfinite(value["mean"]):
-            cells.append("–")
+            cells.append(NOTHING)
             continue
-        shown = f"{value['mean']:{'+' if signed else ''}.{decimals}f}"
-        cells.append((shown, f"{value['low']:.{decimals}f} to {value['high']:.{decimals}f}"))
+        interval = f"{value['low']:.{decimals}f} to {value['high']:.{decimals}f}"
+        cells.append((shown(value["mean"], decimals, signed), interval))
     return cells
 
 
-def _compute(level: dict[str, Any]) -> list[str]:
+def _compute(level: LevelResult) -> list[str]:
     macs = level["macs_per_second"]
-    shown = (
+    used = (
         (level["utilization"], 3),
         (None if macs is None else macs / 1e6, 1),
         (level["real_time_factor"], 3),
     )
-    return ["–" if value is None else f"{value:.{decimals}f}" for value, decimals in shown]
+    return [shown(value, decimals) for value, decimals in used]
 
 
-def _failures(result: dict[str, Any]) -> list[str]:
+def _failures(result: Evaluation) -> list[str]:
     counts = failure_counts(result)
     if not counts:
         return []
@@ -89,7 +90,7 @@ def _failures(result: dict[str, Any]) -> list[str]:
     return [html.paragraph(f"Scores without a finite value, left out of the means: {listed}.")]
 
 
-def _plots(result: dict[str, Any]) -> list[str]:
+def _plots(result: Evaluation) -> list[str]:
     from sese.evaluation import plots
 
     parts = []

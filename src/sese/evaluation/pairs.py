@@ -33,7 +33,7 @@ class Pair:
 
 
 def find_pairs(folder: str | Path, limit: int | None = None) -> list[Pair]:
-    """The pairs below `folder`, by name, from `clean/` and `noisy/` or from the VoiceBank+DEMAND test set.
+    """Find the pairs in a folder, by name: `clean/` and `noisy/`, or the VoiceBank+DEMAND test set.
 
     Files pair by equal path inside the two folders. A `manifest.csv` beside them with the columns `file`
     and `snr_db` gives the input SNRs, an `activity.csv` when there is speech. `limit` takes that many pairs,
@@ -75,7 +75,7 @@ def find_pairs(folder: str | Path, limit: int | None = None) -> list[Pair]:
 
 
 def find_recordings(place: str | Path, limit: int | None = None) -> list[Pair]:
-    """The audio file `place`, or those below the folder, by name, without clean sides.
+    """Find an audio file, or the audio files in a folder, by name, without clean sides.
 
     Args:
         place: a file, or a folder; hidden files are passed over.
@@ -108,7 +108,7 @@ def _spread(names: list[str], limit: int | None) -> list[str]:
 
 
 def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """Clean and noisy audio of `pair`, float32 [time] at 16 kHz (resampled where the files are not).
+    """Read the clean and the noisy audio of a pair, float32 [time], resampled to 16 kHz.
 
     Of a recording without a clean side, the mean of its channels, twice.
 
@@ -147,7 +147,7 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _read_recording(path: Path) -> np.ndarray:
-    """The mean of the channels at 16 kHz: [time]."""
+    """Read the mean of the channels at 16 kHz: [time]."""
     audio, sample_rate = _read_channels(path)
     mono = audio.mean(axis=1)
     if sample_rate != SAMPLE_RATE:
@@ -160,7 +160,7 @@ def _read_recording(path: Path) -> np.ndarray:
 
 
 def _read_channels(path: Path) -> tuple[np.ndarray, int]:
-    """Finite samples [time, channel], and their rate in Hz."""
+    """Read finite samples [time, channel], and their rate in Hz."""
     import soundfile
 
     try:
@@ -173,7 +173,7 @@ def _read_channels(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _read_snrs(manifest: Path) -> dict[str, float]:
-    """Input SNRs in dB by file name; none where the manifest or its columns are missing."""
+    """Read input SNRs in dB by file name; none where the manifest or its columns are missing."""
     if not manifest.is_file():
         return {}
     columns, rows = read_table(manifest)

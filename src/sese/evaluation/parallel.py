@@ -21,7 +21,7 @@ def parallel(
     initializer: Callable[..., None] | None = None,
     arguments: tuple = (),
 ) -> Iterator[Any]:
-    """`function` of each task, in order, in `jobs` new processes (1: in this one).
+    """Yield `function` of each task, in order, from `jobs` new processes (1: from this one).
 
     The processes end with this one, and when it is stopped; what they return is to be written here.
 
@@ -62,7 +62,7 @@ def _start(initializer: Callable[..., None] | None, arguments: tuple) -> None:
 
 
 def job_count(jobs: int | None, tasks: int) -> int:
-    """How many processes `tasks` get: at most `jobs`; None: one per available core.
+    """Return the number of processes for some tasks: at most `jobs`, or one per available core.
 
     Raises:
         InputError: `jobs` is below 1.

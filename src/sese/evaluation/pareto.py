@@ -12,17 +12,18 @@ import numpy as np
 
 from sese.core.errors import InputError
 from sese.core.untrusted import MALFORMED, from_json
-from sese.evaluation import front, summary
+from sese.evaluation import front, pareto_report, summary
 from sese.evaluation.conversations import LOWER_IS_BETTER
+from sese.evaluation.front import COSTS, cost_of
+from sese.evaluation.results import Comparison, Evaluation, FileRow, OraclePoint, Point
 from sese.evaluation.scoring import NOISY, Budget
 from sese.evaluation.suite import default_budgets
 
-COSTS = {"macs": "macs_per_second", "time": "real_time_factor"}
 SHIFTS_DB = (-6, 0, 6)  # of the threshold policy
 
 
 def pareto_budgets(card: Any) -> list[Budget]:
-    """What to try with a model: its levels, a threshold policy, and its router, free and held."""
+    """Return the budgets to try: levels, a threshold policy, and the router, free and held."""
     budgets = default_budgets(card)
     levels = [level.utilization for level in card.levels] if card else []
     if len(levels) > 1 and not getattr(card, "alternatives", False):
@@ -32,18 +33,16 @@ def pareto_budgets(card: Any) -> list[Budget]:
 
 
 def is_evaluation(path: str) -> bool:
-    """Whether this is a report of `sese evaluate`: an evaluation.json, or the folder of one."""
+    """Return whether a path is a report of `sese evaluate`: an evaluation.json, or its folder."""
     return Path(path).suffix == ".json" or (Path(path) / "evaluation.json").is_file()
 
 
-def read_evaluation(path: str) -> dict[str, Any]:
-    """A report of `sese evaluate` as `sese.evaluation.suite.evaluate` returned it.
+def read_evaluation(path: str) -> Evaluation:
+    """Read a report of `sese evaluate`, as `sese.evaluation.suite.evaluate` returned it.
 
     Raises:
         InputError: it is no such report.
     """
-    from sese.evaluation import pareto_report
-
     file = Path(path) / "evaluation.json" if Path(path).is_dir() else Path(path)
     try:
         result = from_json(file.read_text(encoding="utf-8"))
@@ -64,18 +63,14 @@ def read_evaluation(path: str) -> dict[str, Any]:
     return result
 
 
-def compare(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Fronts over the levels of one or more evaluations of the same files.
+def compare(results: Sequence[Evaluation]) -> Comparison:
+    """Compare one or more evaluations of the same files: find the fronts over their levels.
 
     Args:
-        results: from `sese.evaluation.suite.evaluate` or `read_evaluation`.
+        results: results of `sese.evaluation.suite.evaluate` or `read_evaluation`.
 
     Returns:
-        A plain dict. `points`: one for each model and level, with `kind` (static or dynamic), its compute,
-        `mean` per column, `front` (per column the costs over which no other point beats it, of "macs" and
-        "time") and, for dynamic ones, `gain` (per column the mean score above the static levels at equal
-        MACs, paired by file, with its interval; None below the static levels). `oracle`: for each model,
-        column and cost the outcomes of `sese.evaluation.front.oracle`. `noisy`: means of the input.
+        A point for each model and level, and the outcomes of the oracle; see `Comparison`.
 
     Raises:
         InputError: none given, other files or no metric in common.
@@ -97,13 +92,23 @@ def compare(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ]
     if not columns:
         raise InputError("pareto: the evaluations have no metric in common; evaluate them with the same")
-    points, scores = [], []
+    points: list[Point] = []
+    scores: list[dict[str, np.ndarray]] = []
     for name, result in zip(names, results, strict=True):
         for level in result["levels"][1:]:
-            kind = "dynamic" if level["dynamic"] else "static"
-            about = {key: level[key] for key in ("level", "budget", "utilization", *COSTS.values())}
-            mean = {column: level["mean"][column] for column in columns}
-            points.append({"model": name, "kind": kind, **about, "mean": mean})
+            points.append(
+                {
+                    "model": name,
+                    "kind": "dynamic" if level["dynamic"] else "static",
+                    "level": level["level"],
+                    "budget": level["budget"],
+                    "utilization": level["utilization"],
+                    "macs_per_second": level["macs_per_second"],
+                    "real_time_factor": level["real_time_factor"],
+                    "mean": {column: level["mean"][column] for column in columns},
+                    "front": {column: [] for column in columns},
+                }
+            )
             rows = _rows(result, level["level"])
             scores.append({column: np.array([row[column] for row in rows], np.float64) for column in columns})
     _mark_fronts(points, columns)
@@ -113,7 +118,10 @@ def compare(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "models": names,
         "columns": columns,
-        **{key: first[key] for key in ("file_count", "audio_s", "interval", "metrics")},
+        "file_count": first["file_count"],
+        "audio_s": first["audio_s"],
+        "interval": first["interval"],
+        "metrics": first["metrics"],
         "jobs": [result["jobs"] for result in results],
         "noisy": {column: first["levels"][0]["mean"][column] for column in columns},
         "points": points,
@@ -121,11 +129,9 @@ def compare(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _mark_fronts(points: list[dict[str, Any]], columns: list[str]) -> None:
-    for point in points:
-        point["front"] = {column: [] for column in columns}
-    for cost, key in COSTS.items():
-        costs = [_number(point[key]) for point in points]
+def _mark_fronts(points: list[Point], columns: list[str]) -> None:
+    for cost in COSTS:
+        costs = [_number(cost_of(point, cost)) for point in points]
         for column in columns:
             means = [point["mean"][column]["mean"] for point in points]
             for point, marked in zip(points, front.on_front(costs, means), strict=True):
@@ -133,58 +139,56 @@ def _mark_fronts(points: list[dict[str, Any]], columns: list[str]) -> None:
                     point["front"][column].append(cost)
 
 
-def _measure_gains(
-    points: list[dict[str, Any]], scores: list[dict[str, np.ndarray]], columns: list[str]
-) -> None:
-    """Scores above the front of the static levels of all models, at the same average MACs.
+def _measure_gains(points: list[Point], scores: list[dict[str, np.ndarray]], columns: list[str]) -> None:
+    """Measure the scores above the front of all static levels, at the same average MACs.
 
     Every file is compared with its own static scores at that average, so that the mean difference is the
     height above the line in the plot, and its interval that of paired files.
     """
-    static = [i for i, point in enumerate(points) if point["kind"] == "static" and point[COSTS["macs"]]]
-    static.sort(key=lambda i: points[i][COSTS["macs"]])
+    static = [i for i, point in enumerate(points) if point["kind"] == "static" and point["macs_per_second"]]
+    static.sort(key=lambda i: _number(points[i]["macs_per_second"]))
     for column in columns:
-        costs = np.array([points[i][COSTS["macs"]] for i in static])
+        costs = np.array([_number(points[i]["macs_per_second"]) for i in static])
         best = front.on_front(costs, [points[i]["mean"][column]["mean"] for i in static])
         line = [i for i, marked in zip(static, best, strict=True) if marked]
         values = np.array([scores[i][column] for i in line])
         for point, score in zip(points, scores, strict=True):
             if point["kind"] != "dynamic":
                 continue
-            at_equal_macs = front.between(costs[best], values, _number(point[COSTS["macs"]]))
+            at_equal_macs = front.between(costs[best], values, _number(point["macs_per_second"]))
             gain = None if at_equal_macs is None else summary.bootstrap_mean(score[column] - at_equal_macs)
             point.setdefault("gain", {})[column] = gain
 
 
 def _oracles(
-    points: list[dict[str, Any]],
+    points: list[Point],
     scores: list[dict[str, np.ndarray]],
     columns: list[str],
     seconds: list[float],
-) -> list[dict[str, Any]]:
-    found = []
+) -> list[OraclePoint]:
+    found: list[OraclePoint] = []
     for model in dict.fromkeys(point["model"] for point in points):
-        for cost, key in COSTS.items():
+        for cost in COSTS:
             levels = [
                 i
                 for i, point in enumerate(points)
-                if point["model"] == model and point["kind"] == "static" and point[key] is not None
+                if point["model"] == model and point["kind"] == "static" and cost_of(point, cost) is not None
             ]
-            levels.sort(key=lambda i: points[i][key])
-            costs = [points[i][key] for i in levels]
+            costs = sorted((_number(cost_of(points[i], cost)), i) for i in levels)
+            levels = [i for _, i in costs]
             for column in columns:
                 values = np.array([scores[i][column] for i in levels])
-                outcomes = front.oracle(costs, values, seconds) if levels else []
+                outcomes = front.oracle([value for value, _ in costs], values, seconds) if levels else []
                 found += [{"model": model, "column": column, "over": cost, **each} for each in outcomes]
     return found
 
 
-def _rows(result: dict[str, Any], level: str) -> list[dict[str, Any]]:
+def _rows(result: Evaluation, level: str) -> list[FileRow]:
     return [row for row in result["files"] if row["level"] == level]
 
 
 def _names(models: list[str]) -> list[str]:
-    """Short names, or what was given where these would be the same; numbered where that is too."""
+    """Return short names of models; the whole path where these are equal, numbered where that is too."""
     files = [Path(str(model).removesuffix("/model.onnx")) for model in models]
     short = [file.name.removesuffix(".onnx") for file in files]
     names = short if len(set(short)) == len(short) else list(models)

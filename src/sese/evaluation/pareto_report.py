@@ -8,25 +8,33 @@ import io
 import math
 from typing import Any
 
+from sese.core.tables import NOTHING, shown, table
 from sese.evaluation import html
-from sese.evaluation.pareto import COSTS
-from sese.evaluation.report import HEADINGS, plain, table
+from sese.evaluation.front import COSTS
+from sese.evaluation.report import HEADINGS, nan_to_none
+from sese.evaluation.results import Comparison, Mean
 
 ORACLE = (
     "Oracle: the best fixed level for each file, chosen with its score known, at a price of compute. An upper"
     " bound for policies that keep one level in a file; nothing that runs can know it."
 )
 GAIN = "Gain over fixed levels at equal MACs"
-COMPUTE = ("utilization", "macs_per_second", "real_time_factor")
 PARTS = (("", "mean"), ("_low", "low"), ("_high", "high"))
 
 
-def to_csv(comparison: dict[str, Any]) -> str:
-    """A line per point, and one per outcome of the oracle with its one column."""
+def to_csv(comparison: Comparison) -> str:
+    """Return a line per point, and one per outcome of the oracle with its one column."""
     columns = comparison["columns"]
     rows = []
     for point in comparison["points"]:
-        row = {key: point[key] for key in ("model", "level", "kind", *COMPUTE)}
+        row: dict[str, Any] = {
+            "model": point["model"],
+            "level": point["level"],
+            "kind": point["kind"],
+            "utilization": point["utilization"],
+            "macs_per_second": point["macs_per_second"],
+            "real_time_factor": point["real_time_factor"],
+        }
         for column in columns:
             value, gain = point["mean"][column], point.get("gain", {}).get(column) or {}
             row |= {column: value["mean"], f"{column}_low": value["low"], f"{column}_high": value["high"]}
@@ -40,12 +48,12 @@ def to_csv(comparison: dict[str, Any]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(plain(rows))
+    writer.writerows(nan_to_none(rows))
     return text.getvalue()
 
 
-def to_markdown(comparison: dict[str, Any]) -> str:
-    """Tables of the points and of what the dynamic ones gain, and what they were measured on."""
+def to_markdown(comparison: Comparison) -> str:
+    """Return tables of the points and of the gains of dynamic ones, and how they were measured."""
     lines = [*table(*_points(comparison)), "", _about(comparison), ""]
     header, gains = _gains(comparison)
     if gains:
@@ -59,8 +67,8 @@ def to_markdown(comparison: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_html(comparison: dict[str, Any]) -> str:
-    """The same as a page, with plots; complete in itself."""
+def to_html(comparison: Comparison) -> str:
+    """Return the comparison as a page with plots, complete in itself."""
     parts = [html.paragraph(_about(comparison))]
     if importlib.util.find_spec("matplotlib") is None:
         parts.append(html.paragraph(html.NO_PLOTS))
@@ -81,20 +89,21 @@ def to_html(comparison: dict[str, Any]) -> str:
     return html.page("Quality over compute: " + ", ".join(comparison["models"]), parts)
 
 
-def _points(comparison: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _points(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     columns = comparison["columns"]
     header = ["model", "level", "utilization", "MMAC/s", "RTF", *(HEADINGS[column][0] for column in columns)]
     rows = []
     for point in comparison["points"]:
-        used = [point[key] for key in COMPUTE]
-        macs = None if used[1] is None else used[1] / 1e6
+        macs = None if point["macs_per_second"] is None else point["macs_per_second"] / 1e6
         rows.append(
             [
                 point["model"],
                 point["level"].removeprefix("budget "),
-                *(_shown(value, digits) for value, digits in ((used[0], 3), (macs, 1), (used[2], 3))),
+                shown(point["utilization"], 3),
+                shown(macs, 1),
+                shown(point["real_time_factor"], 3),
                 *(
-                    _shown(point["mean"][column]["mean"], HEADINGS[column][1])
+                    shown(point["mean"][column]["mean"], HEADINGS[column][1])
                     + ("*" if "macs" in point["front"][column] else "")
                     + ("\u2020" if "time" in point["front"][column] else "")
                     for column in columns
@@ -104,30 +113,26 @@ def _points(comparison: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _gains(comparison: dict[str, Any]) -> tuple[list[str], list[list[html.Cell]]]:
+def _gains(comparison: Comparison) -> tuple[list[str], list[list[html.Cell]]]:
     columns = comparison["columns"]
     header = ["model", "level", "MMAC/s", *(HEADINGS[column][0] for column in columns)]
     rows: list[list[html.Cell]] = []
     for point in comparison["points"]:
         if "gain" in point and point["macs_per_second"] is not None:
             gains = (_gain(point["gain"][column], HEADINGS[column][1]) for column in columns)
-            macs = _shown(point["macs_per_second"] / 1e6, 1)
+            macs = shown(point["macs_per_second"] / 1e6, 1)
             rows.append([point["model"], point["level"].removeprefix("budget "), macs, *gains])
     return header, rows
 
 
-def _gain(value: dict[str, float] | None, decimals: int) -> html.Cell:
+def _gain(value: Mean | None, decimals: int) -> html.Cell:
     if value is None or not math.isfinite(value["mean"]):
-        return "–"
+        return NOTHING
     mean, low, high = (f"{value[key]:+.{decimals}f}" for key in ("mean", "low", "high"))
     return mean, f"{low} to {high}"
 
 
-def _shown(value: float | None, decimals: int) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
-
-
-def _about(comparison: dict[str, Any]) -> str:
+def _about(comparison: Comparison) -> str:
     jobs = " or ".join(str(each) for each in sorted(set(comparison["jobs"])))
     return (
         f"Means over {comparison['file_count']} files ({comparison['audio_s'] / 60:.1f} min)."
@@ -136,7 +141,7 @@ def _about(comparison: dict[str, Any]) -> str:
     )
 
 
-def _about_gains(comparison: dict[str, Any]) -> str:
+def _about_gains(comparison: Comparison) -> str:
     return (
         "Mean score minus that of the front of all fixed levels, on the straight line between its points at"
         f" the same average MACs; file by file, with the interval ({comparison['interval']})."

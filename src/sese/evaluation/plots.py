@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sese.evaluation.examples import Example
+from sese.evaluation.front import cost_of
 from sese.evaluation.report import HEADINGS
+from sese.evaluation.results import Comparison, Evaluation, LevelResult, Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLUMNS = 4  # panels in a row
-AXES = {  # cost -> where it is, what to write at its axis, and the scale of that
-    "macs": ("macs_per_second", "MMAC/s", 1e-6),
-    "time": ("real_time_factor", "real-time factor", 1.0),
+AXES = {  # cost -> the label of its axis, and the unit of that
+    "macs": ("MMAC/s", 1e-6),
+    "time": ("real-time factor", 1.0),
 }
 STYLE: Any = {
     "font.size": 9,
@@ -32,8 +34,8 @@ STYLE: Any = {
 }
 
 
-def quality_against_macs(result: dict[str, Any]) -> Figure:
-    """A panel per column: mean and 95% interval over million MACs a second; the noisy input is a line."""
+def quality_against_macs(result: Evaluation) -> Figure:
+    """Plot mean and 95% interval over million MACs a second, a panel per column."""
     noisy, *levels = result["levels"]
     levels = [level for level in levels if level["macs_per_second"] is not None]
     columns = list(noisy["mean"])
@@ -51,8 +53,8 @@ def quality_against_macs(result: dict[str, Any]) -> Figure:
     return legend_below(sheet, panels)
 
 
-def quality_by_snr(result: dict[str, Any]) -> Figure:
-    """A panel per column: means over input SNR, a line per level."""
+def quality_by_snr(result: Evaluation) -> Figure:
+    """Plot means over input SNR, a panel per column and a line per level."""
     from matplotlib import colormaps
 
     noisy, *levels = result["levels"]
@@ -73,8 +75,8 @@ def quality_by_snr(result: dict[str, Any]) -> Figure:
     return legend_below(sheet, panels)
 
 
-def utilization_against_input(result: dict[str, Any]) -> Figure | None:
-    """A dot per file: what it used, over the SI-SDR of its noisy input. None where nothing varies."""
+def utilization_against_input(result: Evaluation) -> Figure | None:
+    """Plot the share of compute of each file over its input SI-SDR; None where nothing varies."""
     levels = [level for level in result["levels"][1:] if level["dynamic"]]
     noisy = result["files"][0]
     if not levels or "si_sdr" not in noisy:
@@ -95,8 +97,8 @@ def utilization_against_input(result: dict[str, Any]) -> Figure | None:
     return legend_below(sheet, [panel])
 
 
-def fronts(comparison: dict[str, Any], costs: Sequence[str] = ("macs", "time")) -> Figure:
-    """Quality over each of `costs`, a panel per column; of `sese.evaluation.pareto.compare`.
+def fronts(comparison: Comparison, costs: Sequence[str] = ("macs", "time")) -> Figure:
+    """Plot quality over each of `costs`, a panel per column, from `sese.evaluation.pareto.compare`.
 
     A color per model: a line through its fixed levels, marks for its policies, dashes for the oracle. A ring
     is around what nothing beats.
@@ -108,13 +110,19 @@ def fronts(comparison: dict[str, Any], costs: Sequence[str] = ("macs", "time")) 
         panel.axhline(comparison["noisy"][column]["mean"], color="#999", linestyle=":", label="noisy input")
         for number, model in enumerate(comparison["models"]):
             _front(panel, comparison, model, column, cost, f"C{number % 10}")
-        panel.set(title=HEADINGS[column][0], xlabel=AXES[cost][1])
+        panel.set(title=HEADINGS[column][0], xlabel=AXES[cost][0])
     return legend_below(sheet, panels)
 
 
-def _front(panel: Axes, comparison: dict[str, Any], model: str, column: str, cost: str, color: str) -> None:
-    key, _, scale = AXES[cost]
-    points = [each for each in comparison["points"] if each["model"] == model and each[key] is not None]
+def _front(panel: Axes, comparison: Comparison, model: str, column: str, cost: str, color: str) -> None:
+    scale = AXES[cost][1]
+
+    def place(point: Point) -> float:
+        return (cost_of(point, cost) or 0.0) * scale
+
+    points = [
+        each for each in comparison["points"] if each["model"] == model and cost_of(each, cost) is not None
+    ]
     for name, marker, size, chosen in (
         ("fixed", "o-", 4, [each for each in points if each["kind"] == "static"]),
         ("auto", "*", 10, [each for each in points if each["budget"] == "auto"]),
@@ -122,13 +130,13 @@ def _front(panel: Axes, comparison: dict[str, Any], model: str, column: str, cos
         ("threshold", "^", 5, [each for each in points if str(each["budget"]).startswith("threshold")]),
     ):
         if chosen:
-            chosen = sorted(chosen, key=lambda each: each[key])
-            where = [each[key] * scale for each in chosen]
+            chosen = sorted(chosen, key=place)
+            where = [place(each) for each in chosen]
             means = [each["mean"][column]["mean"] for each in chosen]
             panel.plot(where, means, marker, color=color, markersize=size, label=f"{model}: {name}")
     best = [each for each in points if cost in each["front"][column]]
     panel.plot(
-        [each[key] * scale for each in best],
+        [place(each) for each in best],
         [each["mean"][column]["mean"] for each in best],
         "o",
         markersize=11,
@@ -147,12 +155,12 @@ def _front(panel: Axes, comparison: dict[str, Any], model: str, column: str, cos
         panel.plot(where, means, "--", color=color, linewidth=0.9, label=f"{model}: oracle (upper bound)")
 
 
-def _is_held(point: dict[str, Any]) -> bool:
+def _is_held(point: Point) -> bool:
     return point["kind"] == "dynamic" and not isinstance(point["budget"], str)
 
 
 def spectrograms(example: Example, sample_rate: int) -> Figure:
-    """Noisy, enhanced and clean, on one scale of 80 dB; below them the utilization frame by frame."""
+    """Plot noisy, enhanced and clean on one scale of 80 dB, and the utilization of each frame."""
     traced = example.trace is not None
     with _style():
         from matplotlib.figure import Figure
@@ -187,14 +195,12 @@ def spectrograms(example: Example, sample_rate: int) -> Figure:
     return sheet
 
 
-def points(
-    panel: Axes, levels: list[dict[str, Any]], column: str, marker: str, color: str, label: str
-) -> None:
-    """Means of `levels` with their intervals, over million MACs a second."""
+def points(panel: Axes, levels: list[LevelResult], column: str, marker: str, color: str, label: str) -> None:
+    """Plot means of `levels` with their intervals, over million MACs a second."""
     values = [level["mean"][column] for level in levels]
     error = np.array([[v["mean"] - v["low"], v["high"] - v["mean"]] for v in values]).T
     panel.errorbar(
-        [level["macs_per_second"] / 1e6 for level in levels],
+        [(level["macs_per_second"] or 0.0) / 1e6 for level in levels],
         [value["mean"] for value in values],
         error,
         fmt=marker,
@@ -207,17 +213,17 @@ def points(
 
 
 def to_svg(sheet: Figure) -> bytes:
-    """The figure as SVG."""
+    """Return the figure as SVG."""
     return _saved(sheet, format="svg", metadata={"Date": None})
 
 
 def to_png(sheet: Figure, dots_per_inch: int = 100) -> bytes:
-    """The figure as PNG."""
+    """Return the figure as PNG."""
     return _saved(sheet, format="png", dpi=dots_per_inch)
 
 
 def to_webp(sheet: Figure) -> bytes:
-    """The figure as WebP, for spectrograms: a tenth of what they take as PNG."""
+    """Return the figure as WebP, for spectrograms: a tenth of their size as PNG."""
     return _saved(sheet, format="webp", dpi=110, pil_kwargs={"quality": 85})
 
 
@@ -229,7 +235,7 @@ def _saved(sheet: Figure, **options: Any) -> bytes:
 
 
 def make_panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels, `across` in a row at most."""
+    """Return a figure with `count` panels, at most `across` in a row."""
     with _style():
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -246,7 +252,7 @@ def make_panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figur
 
 
 def legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
-    """The figure with the legend of its first panel below all of them."""
+    """Put the legend of a figure's first panel below all panels, and return the figure."""
     handles, labels = panels[0].get_legend_handles_labels()
     widest = 0.6 + 0.085 * max(map(len, labels))  # inches: a mark, and letters
     across = max(1, min(len(labels), int(sheet.get_figwidth() / widest)))
@@ -257,7 +263,7 @@ def legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
 
 
 def _decibels(audio: np.ndarray) -> np.ndarray:
-    """[frame, bin] power in dB, Hann windows of 512 samples, 128 apart."""
+    """Return power in dB [frame, bin], from Hann windows of 512 samples, 128 apart."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, 256), 512)[::128]
     power = np.abs(np.fft.rfft(frames * np.hanning(512), axis=-1)) ** 2
     return 10 * np.log10(power + 1e-10)

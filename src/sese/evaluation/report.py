@@ -14,6 +14,8 @@ from typing import Any
 
 from sese.core.errors import InputError
 from sese.core.files import replacing
+from sese.core.tables import NOTHING, shown, table
+from sese.evaluation.results import Evaluation, LevelResult, Mean, SnrGroup
 
 HEADINGS = {  # column of the result -> heading and decimals of the Markdown table
     "pesq_wb": ("PESQ-WB", 2),
@@ -31,14 +33,14 @@ HEADINGS = {  # column of the result -> heading and decimals of the Markdown tab
 }
 
 
-def write_report(result: dict[str, Any], folder: str | Path, page: str | None = None) -> list[Path]:
-    """Write `evaluation.json`, `.csv` and `.md`, and a page as `.html`, into `folder`, made where missing.
+def write_report(result: Evaluation, folder: str | Path, page: str | None = None) -> list[Path]:
+    """Write `evaluation.json`, `.csv` and `.md`, and a page as `.html`, into `folder`, created where missing.
 
     Each file appears whole or not at all. Scores that are not finite are null in JSON, empty in CSV.
 
     Args:
-        result: what `sese.evaluation.suite.evaluate` returns.
-        page: from `sese.evaluation.page.to_html`; None for none.
+        result: result of `sese.evaluation.suite.evaluate`.
+        page: HTML of `sese.evaluation.page.to_html`; None for no page.
 
     Returns:
         The paths.
@@ -59,7 +61,7 @@ def write_files(folder: str | Path, stem: str, contents: Mapping[str, str | byte
 
 
 def make_folder(folder: str | Path) -> Path:
-    """The folder, made where missing: before the work, so that hours of it cannot end in a bad path.
+    """Create a folder where missing: before the work, so that hours of it cannot end in a bad path.
 
     Raises:
         InputError: it cannot be made or written to.
@@ -74,22 +76,22 @@ def make_folder(folder: str | Path) -> Path:
     return folder
 
 
-def to_json(result: dict[str, Any]) -> str:
-    """The whole result as JSON text; numbers that are not finite become null."""
-    return json.dumps(plain(result), indent=1, allow_nan=False) + "\n"
+def to_json(result: Mapping[str, Any]) -> str:
+    """Return the whole result as JSON text; numbers that are not finite become null."""
+    return json.dumps(nan_to_none(result), indent=1, allow_nan=False) + "\n"
 
 
-def to_csv(result: dict[str, Any]) -> str:
-    """One line per file and level, with every column."""
+def to_csv(result: Evaluation) -> str:
+    """Return one line per file and level, with every column."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(result["files"][0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(plain(result["files"]))
+    writer.writerows(nan_to_none(result["files"]))
     return text.getvalue()
 
 
-def to_markdown(result: dict[str, Any]) -> str:
-    """A table of levels, what it was measured on, and, where known, a table per metric of input SNRs.
+def to_markdown(result: Evaluation) -> str:
+    """Return a table of levels, how they were measured, and a table of input SNRs for each metric.
 
     A cell is the mean and, after ±, half the width of its 95% interval.
     """
@@ -108,23 +110,23 @@ def to_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _level_cells(level: dict[str, Any], columns: list[str]) -> list[str]:
-    macs = level.get("macs_per_second")
+def _level_cells(level: LevelResult, columns: list[str]) -> list[str]:
+    macs = level["macs_per_second"]
     return [
         level["level"],
         *(_interval(level["mean"][column], HEADINGS[column][1]) for column in columns),
-        _number(level.get("utilization"), 3),
-        _number(None if macs is None else macs / 1e6, 1),
-        _number(level.get("real_time_factor"), 3),
+        shown(level["utilization"], 3),
+        shown(None if macs is None else macs / 1e6, 1),
+        shown(level["real_time_factor"], 3),
     ]
 
 
-def failure_counts(result: dict[str, Any]) -> dict[str, int]:
-    """How many scores are not finite, by column and level."""
+def failure_counts(result: Evaluation) -> dict[str, int]:
+    """Count the scores that are not finite, by column and level."""
     return Counter(f"{failure['column']} at {failure['level']}" for failure in result["failures"])
 
 
-def _failure_lines(result: dict[str, Any]) -> list[str]:
+def _failure_lines(result: Evaluation) -> list[str]:
     counts = failure_counts(result)
     if not counts:
         return []
@@ -132,7 +134,7 @@ def _failure_lines(result: dict[str, Any]) -> list[str]:
     return [f"Scores without a finite value, left out of the means: {listed}.", ""]
 
 
-def _snr_lines(result: dict[str, Any], columns: list[str]) -> list[str]:
+def _snr_lines(result: Evaluation, columns: list[str]) -> list[str]:
     groups = result["levels"][0]["by_input_snr"]
     if not groups:
         return []
@@ -141,39 +143,29 @@ def _snr_lines(result: dict[str, Any], columns: list[str]) -> list[str]:
     for column in columns:
         heading, decimals = HEADINGS[column]
         cells = [
-            [level["level"], *(_number(group["mean"][column], decimals) for group in level["by_input_snr"])]
+            [level["level"], *(shown(group["mean"][column], decimals) for group in level["by_input_snr"])]
             for level in result["levels"]
         ]
         lines += [f"{heading} by input SNR", "", *table(header, cells), ""]
     return lines
 
 
-def _snr_heading(group: dict[str, Any]) -> str:
+def _snr_heading(group: SnrGroup) -> str:
     low, width = group["snr_db"], group["width_db"]
     span = f"{low:g} to {low + width:g}" if width else f"{low:g}"
     return f"{span} dB ({group['files']})"
 
 
-def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table, numbers to the right."""
-    ruler = ["---", *["---:"] * (len(header) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (header, ruler, *rows)]
-
-
-def _interval(value: dict[str, float], decimals: int) -> str:
+def _interval(value: Mean, decimals: int) -> str:
     if not math.isfinite(value["mean"]):
-        return "–"
+        return NOTHING
     return f"{value['mean']:.{decimals}f} ±{(value['high'] - value['low']) / 2:.{decimals}f}"
 
 
-def _number(value: float | None, decimals: int) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
-
-
-def plain(value: Any) -> Any:
-    """The same with None for numbers that are not finite."""
+def nan_to_none(value: Any) -> Any:
+    """Return nested lists and dicts with None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: nan_to_none(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [nan_to_none(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

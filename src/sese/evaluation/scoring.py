@@ -17,6 +17,7 @@ from sese.core.errors import InputError
 from sese.evaluation.conversations import conversation_scores
 from sese.evaluation.metrics import score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, read_pair
+from sese.evaluation.results import FileRow
 
 ENHANCER = "sese.runtime.enhancer:Enhancer"
 NOISY = "noisy"  # the name of the row that is the input itself
@@ -26,11 +27,11 @@ Budget = float | str
 
 @dataclass(frozen=True)
 class Run:
-    """What an enhancer made of one signal, and what that took; None where it does not tell.
+    """Output of an enhancer for one signal, and the compute it took; None where the enhancer does not say.
 
     Attributes:
         audio: enhanced, [time] at 16 kHz.
-        seconds: of processing.
+        seconds: processing time.
         utilization: mean share of the compute, in (0, 1].
         macs_per_second: mean multiply-accumulates a second of audio.
         trace: utilization of each frame, [frame].
@@ -63,7 +64,7 @@ def run(enhancer: Any, noisy: np.ndarray) -> Run:
 
 
 def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:
-    """Mean MACs a second of frames that used `trace` [frame] of the compute; between levels, a line.
+    """Return the mean MACs a second of frames whose share of compute is `trace` [frame].
 
     With `routed` the router's are among them.
     """
@@ -80,7 +81,7 @@ def macs_of(card: Any, trace: np.ndarray, routed: bool) -> float:
 
 
 class Scorer:
-    """What a process keeps between files: one enhancer per budget."""
+    """State of a process between files: one enhancer per budget."""
 
     def __init__(self, enhancer: str, model: Any, budgets: Sequence[Budget], metrics: list[str]) -> None:
         make = resolve(enhancer)
@@ -89,8 +90,8 @@ class Scorer:
         for each in self.enhancers.values():  # the first call pays for set-up that is not the model's time
             run(each, np.zeros(SAMPLE_RATE // 2, np.float32))
 
-    def rows(self, pair: Pair) -> Iterator[dict[str, Any]]:
-        """Of one file: the row of the noisy input, then one per budget."""
+    def rows(self, pair: Pair) -> Iterator[FileRow]:
+        """Yield the rows of one file: that of the noisy input, then one per budget."""
         clean, noisy = read_pair(pair)
         about = {"file": pair.name, "snr_db": pair.snr_db, "audio_s": len(noisy) / SAMPLE_RATE}
         nothing = dict.fromkeys(("utilization", "macs_per_second", "enhance_s"))
@@ -105,7 +106,7 @@ class Scorer:
             yield {**about, "level": label(budget), **spent, **self._scores(pair, clean, made.audio)}
 
     def _scores(self, pair: Pair, clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
-        """Every column of the metrics, and of a conversation those of its parts."""
+        """Return every column of the metrics, and of a conversation those of its parts."""
         values = score(clean, estimate, SAMPLE_RATE, self.metrics)
         if pair.activity is not None:
             values |= conversation_scores(clean, estimate, SAMPLE_RATE, pair.activity)
@@ -121,8 +122,8 @@ def start(*arguments: Any) -> None:
     _scorer = Scorer(*arguments)
 
 
-def score_file(pair: Pair) -> list[dict[str, Any]]:
-    """The rows of one file, in a process where `start` was called.
+def score_file(pair: Pair) -> list[FileRow]:
+    """Return the rows of one file, in a process where `start` was called.
 
     Raises:
         InputError: the files cannot be read or scored.
@@ -136,7 +137,7 @@ def score_file(pair: Pair) -> list[dict[str, Any]]:
 
 
 def resolve(path: str) -> Callable[..., Any]:
-    """What "module:attribute" names.
+    """Return the object that "module:attribute" names.
 
     Raises:
         InputError: there is no such thing.
@@ -151,7 +152,7 @@ def resolve(path: str) -> Callable[..., Any]:
 
 
 def label(budget: Budget | None) -> str:
-    """The name of a row: its budget, or the input itself for None."""
+    """Return the name of a row: its budget, or the input itself for None."""
     if budget is None:
         return NOISY
     return f"budget {budget}" if isinstance(budget, str) else f"budget {budget:g}"

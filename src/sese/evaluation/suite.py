@@ -14,6 +14,7 @@ from sese.evaluation import conversations, scoring, summary
 from sese.evaluation.metrics import check_metrics, columns_of, describe_metrics, score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair
 from sese.evaluation.parallel import job_count, parallel
+from sese.evaluation.results import Compute, Evaluation, FileRow, LevelResult, PairScores
 from sese.evaluation.scoring import ENHANCER, NOISY, Budget, label
 
 Progress = Callable[[int, int], None]
@@ -28,13 +29,13 @@ def evaluate(
     jobs: int | None = None,
     enhancer: str = ENHANCER,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score the noisy input and `model` at each budget, over `pairs`, at 16 kHz.
 
     Args:
         model: name, folder or `.onnx` path; handed to `enhancer`.
-        pairs: from `sese.evaluation.pairs.find_pairs`.
-        budgets: what `enhancer` takes as a budget; for `sese.runtime.enhancer.Enhancer` see there. None:
+        pairs: pairs of `sese.evaluation.pairs.find_pairs`.
+        budgets: budgets that `enhancer` takes; for `sese.runtime.enhancer.Enhancer` see there. None:
             `default_budgets`.
         metrics: names in `sese.evaluation.metrics.METRICS`; None: all. Of conversations, pairs with an
             activity, `sese.evaluation.conversations.COLUMNS` come with them.
@@ -47,14 +48,17 @@ def evaluate(
         progress: called with (files done, files in all).
 
     Returns:
-        A plain dict: `levels` (the noisy input first; each with whether it is `dynamic`, decided frame by
-        frame, `mean` per column with interval, `improvement` over the noisy input paired by file,
-        `by_input_snr`, `utilization`, `macs_per_second`, `real_time_factor`), `files` (one row per file and
-        level), `failures` (scores that are not finite), and what was run: `model`, `metrics`, `versions`, ...
-        The real-time factor is measured with `jobs` processes at work at once.
+        The scores of the noisy input and of each level, by file and in the mean; see `Evaluation`.
 
     Raises:
         InputError: no pairs, a bad budget, metric, file or model, or a missing package.
+
+    Example:
+        Evaluate the default model at its lowest level and print the table::
+
+            pairs = find_pairs("testset", limit=20)
+            result = evaluate("sese-1", pairs, [0.1], metrics=["pesq", "si_sdr"])
+            print(report.to_markdown(result))
     """
     names = check_metrics(metrics)
     if not pairs:
@@ -68,7 +72,7 @@ def evaluate(
     }
 
     arguments = (enhancer, model, budgets, names)
-    per_file: list[dict[str, Any]] = []
+    per_file: list[FileRow] = []
     jobs = job_count(jobs, len(pairs))
     results = parallel(scoring.score_file, pairs, jobs, scoring.start, arguments)
     for done, rows in enumerate(results, start=1):
@@ -86,16 +90,7 @@ def evaluate(
             "version": importlib.metadata.version("sese"),
         }
     noisy = [row for row in per_file if row["level"] == NOISY]
-    levels: list[dict[str, Any]] = []
-    for asked in (None, *budgets):
-        rows = [row for row in per_file if row["level"] == label(asked)]
-        about = {"level": label(asked), "budget": asked, "dynamic": dynamic[label(asked)]}
-        level: dict[str, Any] = {**about, **_compute(rows)}
-        level["mean"] = summary.summarize(rows, columns)
-        if asked is not None:
-            level["improvement"] = summary.improvements(rows, noisy, columns)
-        level["by_input_snr"] = summary.by_input_snr(rows, columns)
-        levels.append(level)
+    levels = [_level(each, dynamic[label(each)], per_file, noisy, columns) for each in (None, *budgets)]
     return {
         "model": str(model),
         "sample_rate": SAMPLE_RATE,
@@ -111,15 +106,37 @@ def evaluate(
     }
 
 
+def _level(
+    budget: Budget | None,
+    dynamic: bool,
+    files: Sequence[FileRow],
+    noisy: Sequence[FileRow],
+    columns: list[str],
+) -> LevelResult:
+    """Return the result of one level from the rows of all levels; None stands for the noisy input."""
+    rows = [row for row in files if row["level"] == label(budget)]
+    level: LevelResult = {
+        "level": label(budget),
+        "budget": budget,
+        "dynamic": dynamic,
+        **_compute(rows),
+        "mean": summary.summarize(rows, columns),
+        "by_input_snr": summary.by_input_snr(rows, columns),
+    }
+    if budget is not None:
+        level["improvement"] = summary.improvements(rows, noisy, columns)
+    return level
+
+
 def _is_dynamic(enhancer: Any, budget: Budget) -> bool:
-    """Whether what runs is decided frame by frame, by a rule or by the model."""
+    """Return whether the level is decided frame by frame, by a rule or by the model."""
     if isinstance(budget, str):
         return not budget.startswith("fixed:")
     return hasattr(enhancer, "stream") and getattr(enhancer.stream(SAMPLE_RATE), "routed", False)
 
 
 def default_budgets(card: Any) -> list[Budget]:
-    """Every level of a model with this card, and its router if it has one; 1 for what has no card.
+    """Return every level of a model with this card, and its router if it has one; 1 without a card.
 
     With a router a number would be an average that the router holds, so levels are asked for as fixed.
     """
@@ -140,14 +157,14 @@ def score_pairs(
     *,
     metrics: Iterable[str] | None = None,
     jobs: int = 1,
-) -> dict[str, Any]:
+) -> PairScores:
     """Score estimates that are there already, for example those of a network in training.
 
     Args:
         clean: references, each [time].
-        estimates: as many, each as long as its reference.
-        sample_rate: in Hz; 16000 for `pesq` and `dnsmos`.
-        metrics, jobs: as for `evaluate`.
+        estimates: one for each reference, and as long as it.
+        sample_rate: sample rate in Hz; 16000 for `pesq` and `dnsmos`.
+        metrics, jobs: same as in `evaluate`.
 
     Returns:
         `mean` (per column with interval and count of failures) and `files` (one dict of columns each).
@@ -172,18 +189,20 @@ def _score_task(task: tuple[np.ndarray, np.ndarray, int, list[str]]) -> dict[str
     return score(*task)
 
 
-def _compute(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """Means over audio time of what one level used; None where it is not known."""
+def _compute(rows: Sequence[FileRow]) -> Compute:
+    """Return means over audio time of the compute of one level; None where it is not known."""
     seconds = [row["audio_s"] for row in rows]
-    used: dict[str, float | None] = {
-        name: None
-        if rows[0][name] is None
-        else float(np.average([row[name] for row in rows], weights=seconds))
-        for name in ("utilization", "macs_per_second")
-    }
     spent = [row["enhance_s"] for row in rows]
-    used["real_time_factor"] = None if spent[0] is None else sum(spent) / sum(seconds)
-    return used
+
+    def mean(name: str) -> float | None:
+        values = [row[name] for row in rows]
+        return None if values[0] is None else float(np.average(values, weights=seconds))
+
+    return {
+        "utilization": mean("utilization"),
+        "macs_per_second": mean("macs_per_second"),
+        "real_time_factor": None if spent[0] is None else sum(spent) / sum(seconds),
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""From scores per file to means with intervals, improvements and breakdowns.
+"""Turn scores per file into means with intervals, improvements and breakdowns.
 
 A score that is not finite is left out of the mean and counted beside it, never dropped silently.
 """
@@ -12,18 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sese.evaluation.results import Failure, Mean, SnrGroup
+
 RESAMPLES, SEED = 2000, 0
 INTERVAL = f"95% percentile bootstrap over files, {RESAMPLES} resamples, seed {SEED}"
 
 Row = Mapping[str, Any]
 
 
-def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, float]:
-    """Mean of the finite `values` with its 95% bootstrap interval, and how many there were.
+def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED) -> Mean:
+    """Return the mean of the finite values, its 95% bootstrap interval, and their number.
 
     Returns:
         `mean`, `low`, `high` (NaN without a finite value), `count` of finite values, and `failures`, the
         count of the others. The same values and seed give the same interval.
+
+    Example:
+        >>> found = bootstrap_mean([1.0, 2.0, 3.0, float("nan")])
+        >>> found["mean"], found["count"], found["failures"]
+        (2.0, 3, 1)
     """
     array = np.asarray(values, np.float64)
     finite = array[np.isfinite(array)]
@@ -36,15 +43,13 @@ def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SE
     return {"mean": float(finite.mean()), "low": float(low), "high": float(high), **counts}
 
 
-def summarize(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, dict[str, float]]:
-    """`bootstrap_mean` of each of `columns` over `rows`, one row per file."""
+def summarize(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Mean]:
+    """Return `bootstrap_mean` of each of `columns` over `rows`, one row per file."""
     return {column: bootstrap_mean([row[column] for row in rows]) for column in columns}
 
 
-def improvements(
-    rows: Sequence[Row], noisy: Sequence[Row], columns: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """`bootstrap_mean` of the difference to the noisy input, file by file; both lists in the same order.
+def improvements(rows: Sequence[Row], noisy: Sequence[Row], columns: Sequence[str]) -> dict[str, Mean]:
+    """Return `bootstrap_mean` of the difference to the noisy input, file by file, in the same order.
 
     A file counts as a failure when either score is not finite.
     """
@@ -58,8 +63,8 @@ def improvements(
     return result
 
 
-def by_input_snr(rows: Sequence[Row], columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Means of `columns` per input SNR of the rows that have one, from low to high.
+def by_input_snr(rows: Sequence[Row], columns: Sequence[str]) -> list[SnrGroup]:
+    """Return means of `columns` per input SNR of the rows that have one, from low to high.
 
     Up to eight different SNRs are kept apart; more are put into steps of 5 dB, named by their lower edge.
     """
@@ -79,8 +84,8 @@ def by_input_snr(rows: Sequence[Row], columns: Sequence[str]) -> list[dict[str, 
     ]
 
 
-def failures(rows: Sequence[Row], columns: Sequence[str]) -> list[dict[str, str]]:
-    """Which file, at which level, has no finite score in which column."""
+def failures(rows: Sequence[Row], columns: Sequence[str]) -> list[Failure]:
+    """Return the file, level and column of each score that is not finite."""
     return [
         {"file": row["file"], "level": row["level"], "column": column}
         for row in rows

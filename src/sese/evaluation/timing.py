@@ -1,4 +1,4 @@
-"""What a model costs on this machine: time a frame, time a file and memory, at every level.
+"""Measure the cost of a model on this machine: time a frame, time a file and memory, at every level.
 
 Levels are timed in turn, a few frames each, so that a machine whose speed drifts slows all of them alike, and
 yet each runs with its weights in the processor's cache, as it does where a level lasts.
@@ -18,6 +18,8 @@ import numpy as np
 
 import sese
 from sese.core.errors import InputError
+from sese.core.tables import NOTHING, table
+from sese.evaluation.results import LevelProfile, Profile
 from sese.evaluation.scoring import label, macs_of
 from sese.evaluation.suite import default_budgets
 
@@ -45,7 +47,7 @@ stream.feed(np.zeros(stream.sample_rate, np.float32))
 """
 
 
-def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
+def profile(model: str, rounds: int = ROUNDS) -> Profile:
     """Time a model at each of its levels, and its router where it has one, with one thread.
 
     Args:
@@ -53,12 +55,7 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
         rounds: frames timed at each level, streaming.
 
     Returns:
-        A plain dict: `machine`; `memory_bytes`, the peak of a process that has the model open and has run a
-        second of audio, and `bare_memory_bytes`, that of one with NumPy alone (None where it cannot be
-        told); `frame_ms`, the duration of a frame; `levels`, each with `level`, `utilization`,
-        `macs_per_second`, `parameters` (None for the router), `stream` (one frame a call: `median_ms`,
-        `p95_ms`, `p99_ms`, `real_time_factor` of the median) and `file` (10 s in one call: `seconds`,
-        median, and `real_time_factor`).
+        Times of each level for streams and for files of 10 s, and peak memory; see `Profile`.
 
     Raises:
         InputError: no such model, or `rounds` below 1.
@@ -74,7 +71,7 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
     file_audio = np.resize(audio, FILE_SECONDS * card.sample_rate)
     files = _time_files(enhancer, budgets, file_audio)
     frame_s = card.hop_length / card.sample_rate
-    levels = []
+    levels: list[LevelProfile] = []
     for index, (budget, stream) in enumerate(zip(budgets, streams, strict=True)):
         median, p95, p99 = np.percentile(times[index], (50, 95, 99))
         levels.append(
@@ -104,10 +101,8 @@ def profile(model: str, rounds: int = ROUNDS) -> dict[str, Any]:
     }
 
 
-def to_text(result: dict[str, Any]) -> str:
-    """The profile for reading: two tables in Markdown, and what they were measured on."""
-    from sese.evaluation.report import table
-
+def to_text(result: Profile) -> str:
+    """Return the profile for reading: two tables in Markdown, and how they were measured."""
     machine = result["machine"]
     stream_rows, file_rows = [], []
     for level in result["levels"]:
@@ -117,7 +112,7 @@ def to_text(result: dict[str, Any]) -> str:
             [
                 name,
                 f"{level['macs_per_second'] / 1e6:.1f}",
-                "–" if level["parameters"] is None else f"{level['parameters']:,}",
+                NOTHING if level["parameters"] is None else f"{level['parameters']:,}",
                 *(f"{stream[key]:.3f}" for key in ("median_ms", "p95_ms", "p99_ms", "real_time_factor")),
             ]
         )
@@ -135,7 +130,7 @@ def to_text(result: dict[str, Any]) -> str:
         *table(["level", "ms", "RTF"], file_rows),
         "",
     ]
-    if result["memory_bytes"] is not None:
+    if result["memory_bytes"] is not None and result["bare_memory_bytes"] is not None:
         lines.append(
             f"Peak memory of a process with the model open: {result['memory_bytes'] / 1e6:.0f} MB"
             f" (with NumPy alone: {result['bare_memory_bytes'] / 1e6:.0f} MB)"
@@ -144,7 +139,7 @@ def to_text(result: dict[str, Any]) -> str:
 
 
 def time_frames(streams: list[Any], audio: np.ndarray, hop: int, rounds: int) -> np.ndarray:
-    """Seconds [stream, round] of one frame each; the streams take turns of RUN frames."""
+    """Time one frame a call: seconds [stream, round]; the streams take turns of RUN frames."""
     whole = len(audio) // hop
     times = np.zeros((len(streams), rounds))
     for turn, first in enumerate(range(-RUN, rounds, RUN)):
@@ -152,7 +147,7 @@ def time_frames(streams: list[Any], audio: np.ndarray, hop: int, rounds: int) ->
             for stream in streams:
                 stream.reset()
         for place in range(len(streams)):
-            index = (place + turn) % len(streams)  # so that none always comes after the dearest
+            index = (place + turn) % len(streams)  # so that none always comes after the highest level
             for number in range(first, min(first + RUN, rounds)):
                 frame = audio[number % whole * hop :][:hop]
                 start = perf_counter()
@@ -162,7 +157,7 @@ def time_frames(streams: list[Any], audio: np.ndarray, hop: int, rounds: int) ->
 
 
 def _time_files(enhancer: Any, budgets: list[Any], audio: np.ndarray) -> list[float]:
-    """Median seconds of enhancing `audio` at each budget, in turn."""
+    """Return the median seconds of enhancing `audio` at each budget, in turn."""
     times = np.zeros((len(budgets), FILE_ROUNDS))
     for number in range(-1, FILE_ROUNDS):
         for index, budget in enumerate(budgets):
@@ -173,7 +168,7 @@ def _time_files(enhancer: Any, budgets: list[Any], audio: np.ndarray) -> list[fl
 
 
 def noisy_speech(sample_rate: int) -> np.ndarray:
-    """The noisy speech that comes with the package, float32 [time]: routers look at what they hear."""
+    """Read the noisy speech of the package, float32 [time]: routers decide by the sound."""
     import soundfile
     import soxr
 
@@ -182,13 +177,14 @@ def noisy_speech(sample_rate: int) -> np.ndarray:
 
 
 def _peak_memory(opening: str, model: str) -> int | None:
-    """Most bytes that a fresh process held in memory; None on systems that do not tell."""
+    """Return the most bytes that a fresh process held; None on systems that do not tell."""
     command = [sys.executable, "-c", PEAK.format(open=opening), model]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return int(done.stdout) if done.returncode == 0 else None
 
 
 def machine_facts() -> dict[str, Any]:
+    """Return the processor, its cores, the system, and versions of Python, ONNX Runtime and sese."""
     import onnxruntime
 
     return {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from sese.evaluation.report import HEADINGS
+from sese.runtime.artefact import Card
 from sese.training.run_folder import RESOLVED
 
 GATES = (
@@ -20,29 +20,29 @@ EXPERTS = "\n- the levels are experts of equal cost, of which one runs; `--budge
 GATE = "; a gate picks one, under `--budget auto` or 1"
 
 
-def write_card(path: Path, metadata: dict[str, Any], run: Path, notes: str | None, difference: float) -> None:
+def write_card(path: Path, card: Card, run: Path, notes: str | None, difference: float) -> None:
     """Write a card in the layout of the Hugging Face Hub.
 
     Args:
         path: path of the card.
-        metadata: facts that the ONNX file holds.
+        card: facts that the ONNX file holds.
         run: run folder, for the recipe and the curve; a model folder has none.
         notes: Markdown on data, licences and use.
         difference: largest difference between the ONNX file and PyTorch.
     """
-    rate, hop, latency = (metadata[key] for key in ("sample_rate", "hop_length", "latency_samples"))
+    rate, hop, latency = card.sample_rate, card.hop_length, card.latency_samples
     parts = [
         "---\nlicense: mit\nlibrary_name: sese\npipeline_tag: audio-to-audio\n"
         "tags: [speech-enhancement, noise-suppression, slimmable, streaming]\n---",
-        f"# {metadata['name']}",
-        metadata["description"],
+        f"# {card.name}",
+        card.description,
         f"- {rate} Hz, mono; more channels are enhanced side by side\n"
         f"- one step is {hop} samples ({1000 * hop / rate:.0f} ms); latency {latency} samples "
-        f"({1000 * latency / rate:.1f} ms), of which {metadata['lookahead_samples']} look ahead\n"
-        f"- {metadata['parameters']:,} parameters; the ONNX file agrees with PyTorch to {difference:.1e}\n"
-        f"- made by sese {metadata['version']}" + _remarks(metadata),
+        f"({1000 * latency / rate:.1f} ms), of which {card.lookahead_samples} look ahead\n"
+        f"- {card.parameters:,} parameters; the ONNX file agrees with PyTorch to {difference:.1e}\n"
+        f"- made by sese {card.version}" + _remarks(card),
         "## Levels",
-        _levels(metadata),
+        _levels(card),
     ]
     if notes is not None:
         parts.append(notes)
@@ -51,27 +51,27 @@ def write_card(path: Path, metadata: dict[str, Any], run: Path, notes: str | Non
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
-def _remarks(metadata: dict[str, Any]) -> str:
-    if metadata["gates"]:
+def _remarks(card: Card) -> str:
+    if card.gates:
         return GATES
-    if metadata["alternatives"]:
-        return EXPERTS + (GATE if metadata["router"] else "; no gate picks one")
+    if card.alternatives:
+        return EXPERTS + (GATE if card.router else "; no gate picks one")
     return ""
 
 
-def _levels(metadata: dict[str, Any]) -> str:
-    quality = metadata["quality"]
+def _levels(card: Card) -> str:
+    quality = card.quality
     shown = [name for name in HEADINGS if any(name in row for row in quality.values())]
     rows = [["level", "MMAC/s", "parameters", *(HEADINGS[name][0] for name in shown)]]
     rows.append(["---"] * len(rows[0]))
     if "noisy" in quality:
         rows.append(["noisy", "", "", *(_number(quality["noisy"], name) for name in shown)])
     listed = {"noisy"}
-    for number, level in enumerate(metadata["levels"], start=1):
-        name = f"{number}" if metadata["alternatives"] else f"{level['utilization']:g}"
+    for number, level in enumerate(card.levels, start=1):
+        name = f"{number}" if card.alternatives else f"{level.utilization:g}"
         key = f"fixed:{name}" if f"fixed:{name}" in quality else name
         listed.add(key)
-        cost = [f"{level['macs_per_second'] / 1e6:.1f}", f"{level['parameters']:,}"]
+        cost = [f"{level.macs_per_second / 1e6:.1f}", f"{level.parameters:,}"]
         rows.append([name, *cost, *(_number(quality.get(key, {}), metric) for metric in shown)])
     for key in quality:
         if key not in listed:

@@ -22,7 +22,8 @@ from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, utilization
 from sese.nn.policies.fixed import level_plans
-from sese.runtime.artefact import FORMAT
+from sese.runtime.artefact import Card, Level
+from sese.runtime.weights_folder import weights_folder
 
 ONNX, CARD = "model.onnx", "README.md"
 
@@ -54,24 +55,24 @@ def export_folder(
     Raises:
         InputError: `run` holds no model, the output may not be replaced, or the export differs from PyTorch.
     """
-    source = next((folder for folder in (run / "best", run / "last") if folder.is_dir()), run)
+    source = weights_folder(run)
     model = checkpoint.load(source)
     _, config = checkpoint.read_config(source)
     check_output(output, force, run, *filter(None, (evaluation, notes)))
     text = None if notes is None else read_notes(notes)
     quality = read_quality(evaluation) if evaluation else {}
-    metadata = describe(model, name or output.name, description or config.description, quality)
-    used = [level["utilization"] for level in metadata["levels"]]
+    card = describe(model, name or output.name, description or config.description, quality)
+    used = [level.utilization for level in card.levels]
 
     with replacing(output, folder=True) as folder:
-        proto = to_onnx(model, metadata, used)
+        proto = to_onnx(model, card, used)
         onnx.save(proto, folder / ONNX)
         difference = check_export(folder / ONNX, model, used)
         for file in (checkpoint.CONFIG, checkpoint.WEIGHTS):
             shutil.copyfile(source / file, folder / file)
         save_packed(model, folder)
         sizes = [(folder / file).stat().st_size for file in (ONNX, checkpoint.WEIGHTS)]
-        write_card(folder / CARD, metadata, run, text, difference)
+        write_card(folder / CARD, card, run, text, difference)
     print(
         f"{output}: {len(used)} levels, {sizes[0] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.2f} of the weights), "
         f"largest difference from PyTorch {difference:.1e}"
@@ -122,7 +123,7 @@ def check_output(output: Path, force: bool, *sources: Path) -> None:
         )
 
 
-def describe(model: Enhancer, name: str, description: str, quality: dict[str, Any]) -> dict[str, Any]:
+def describe(model: Enhancer, name: str, description: str, quality: dict[str, Any]) -> Card:
     """Return the facts that the ONNX file holds.
 
     Args:
@@ -131,37 +132,35 @@ def describe(model: Enhancer, name: str, description: str, quality: dict[str, An
         description: one sentence on the model.
         quality: mean scores by level, see `read_quality`.
     """
-    levels = []
     gated = model.gated
     frames_per_second = model.sample_rate / model.hop_length
-    for level, plan in enumerate(level_plans(model)):
-        levels.append(
-            {
-                "utilization": round(float(utilization(plan, model.sites).mean()), 6),
-                "macs_per_second": float(macs_per_frame(model, plan).mean()) * frames_per_second,
-                "parameters": parameters(model) if gated else parameters_used(model, level + 1),
-            }
+    levels = [
+        Level(
+            utilization=round(float(utilization(plan, model.sites).mean()), 6),
+            macs_per_second=float(macs_per_frame(model, plan).mean()) * frames_per_second,
+            parameters=parameters(model) if gated else parameters_used(model, level + 1),
         )
-    return {
-        "format": FORMAT,
-        "name": name,
-        "version": sese.__version__,
-        "sample_rate": model.sample_rate,
-        "hop_length": model.hop_length,
-        "lookahead_samples": model.lookahead_samples,
-        "latency_samples": model.latency_samples,
-        "levels": levels,
-        "parameters": parameters(model),
-        "router_macs_per_second": 0.0 if model.policy is None else model.policy.macs() * frames_per_second,
-        "router": model.policy is not None,
-        "gates": gated,
-        "alternatives": alternatives(model.sites),
-        "rests": model.rests,
-        "static_macs_per_second": model.macs()[0] * frames_per_second,
-        "licence": {"code": "MIT", "weights": "MIT", "data": "see the model card"},
-        "quality": quality,
-        "description": description,
-    }
+        for level, plan in enumerate(level_plans(model))
+    ]
+    return Card(
+        name=name,
+        version=sese.__version__,
+        sample_rate=model.sample_rate,
+        hop_length=model.hop_length,
+        lookahead_samples=model.lookahead_samples,
+        latency_samples=model.latency_samples,
+        levels=tuple(levels),
+        parameters=parameters(model),
+        router=model.policy is not None,
+        router_macs_per_second=0.0 if model.policy is None else model.policy.macs() * frames_per_second,
+        licence={"code": "MIT", "weights": "MIT", "data": "see the model card"},
+        quality=quality,
+        description=description,
+        gates=gated,
+        static_macs_per_second=model.macs()[0] * frames_per_second,
+        alternatives=alternatives(model.sites),
+        rests=model.rests,
+    )
 
 
 def read_quality(report: Path) -> dict[str, dict[str, float]]:

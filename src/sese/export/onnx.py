@@ -8,10 +8,8 @@ states. The weights of a level are slices of the full ones, which ONNX Runtime f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import onnx
@@ -26,14 +24,15 @@ from sese.export.routing import Routing
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
 from sese.nn.policies.budget import MEMORY
+from sese.runtime.artefact import Card
 
 
-def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[float]) -> onnx.ModelProto:
+def to_onnx(model: Enhancer, card: Card, utilizations: list[float]) -> onnx.ModelProto:
     """Trace a model and join its traces to one ONNX file.
 
     Args:
         model: network, ready for inference.
-        metadata: facts that the file holds under the key ``sese``.
+        card: facts that the file holds under the key ``sese``.
         utilizations: utilization of each level, lowest level first.
 
     Returns:
@@ -76,7 +75,7 @@ def to_onnx(model: Enhancer, metadata: Mapping[str, Any], utilizations: list[flo
     )
     opset = helper.make_opsetid("", OPSET)
     proto = helper.make_model(graph, opset_imports=[opset], ir_version=10, producer_name="sese")
-    helper.set_model_props(proto, {"sese": json.dumps(metadata)})
+    helper.set_model_props(proto, {"sese": card.to_json()})
     onnx.checker.check_model(proto, full_check=True)
     return proto
 

@@ -20,32 +20,32 @@ from sese.data.bank import Bank
 from sese.data.corpus_banks import Banks, load_banks
 from sese.data.mix_config import MixConfig
 from sese.data.mixing import Mixer
-from sese.labels.network import LabelNetConfig
+from sese.nn.label_network import LabelNetConfig
 
 ACTIVE_DB = -35.0
-"""Of a frame of clean speech, relative to its clip's 95th percentile, from which somebody speaks."""
+"""Level of a frame, relative to its clip's 95th percentile, from which somebody speaks."""
 
 SILENT_SHARE = 0.5
-"""Of the clips for voice activity, in which speech is taken out for a while; recordings have few pauses."""
+"""Share of clips for voice activity in which speech is taken out for a while, since pauses are rare."""
 
 FRAME_SNR_DB = 20.0
-"""Of a frame: what lies beyond, or as far below zero, is labelled as this much."""
+"""Largest SNR of a frame in either direction; what lies beyond is labelled as this."""
 
 SEXES = {"f": 1.0, "female": 1.0, "m": 0.0, "male": 0.0}
 
 
 @dataclass(frozen=True)
 class LabelDataConfig:
-    """What to train on.
+    """Data to train on.
 
     Attributes:
         train: corpus folders with speech and noise, in any layout of `sese data describe`.
-        labels: for ``speaker_sex``, a CSV table with the columns ``path``, as an audio file's path ends, and
+        labels: CSV table for ``speaker_sex`` with the columns ``path``, as an audio file's path ends, and
             ``sex``: f, m, or nothing where it is not known.
         held_out: share of the speakers and of the noises that training leaves out.
-        seconds: of a clip.
+        seconds: length of a clip in seconds.
         snr_db: lowest and highest.
-        cache_dir: where decoded corpora are kept; the user's cache folder when empty.
+        cache_dir: folder for decoded corpora; the user's cache folder when empty.
     """
 
     train: tuple[str, ...] = ()
@@ -80,10 +80,10 @@ class LabelledClips:
     """Makes labelled clips by their number, each from (seed, number) alone.
 
     Args:
-        task: of `TASKS`.
-        config: of the data.
+        task: a task of `TASKS`.
+        config: settings of the data.
         net: sizes of the network: its rate and frames.
-        seed: of the clips, and of who is held out.
+        seed: seed of the clips, and of the choice of held-out speakers.
         part: ``train``, ``held_out``, or ``all``.
         roots: corpus folders; those of the configuration if None.
 
@@ -122,7 +122,7 @@ class LabelledClips:
         )
 
     def __call__(self, numbers: Sequence[int]) -> Labelled:
-        """The clips of these numbers."""
+        """Make the clips of these numbers."""
         mixture = self.mixer(numbers)
         noisy, clean = mixture.noisy[:, 0], mixture.clean[:, 0]
         frames = 1 + (noisy.shape[1] - self.net.n_fft) // self.net.hop_length
@@ -137,7 +137,7 @@ class LabelledClips:
         return Labelled(noisy, active(clean, self.net))
 
     def _silence(self, number: int, time: int) -> Tensor:
-        """Where a clip's speech is taken out: (time,) of 1 there and 0 elsewhere."""
+        """Return where a clip's speech is taken out: (time,) of 1 there and 0 elsewhere."""
         generator = np.random.default_rng([self.mixer.seed, number])
         where = torch.zeros(time)
         if generator.random() < SILENT_SHARE:
@@ -148,14 +148,14 @@ class LabelledClips:
 
 
 def active(clean: Tensor, net: LabelNetConfig) -> Tensor:
-    """Whether somebody speaks in each frame of clean speech: (clip, time) -> (clip, frame) of 0 and 1."""
+    """Return 1 for each frame in which somebody speaks, else 0: clean (clip, time) -> (clip, frame)."""
     power = clean.unfold(1, net.n_fft, net.hop_length).square().mean(2)
     loud = power.quantile(0.95, dim=1, keepdim=True).clamp_min(1e-8)
     return (power > loud * 10 ** (ACTIVE_DB / 10)).float()
 
 
 def frame_snr(clean: Tensor, noise: Tensor, net: LabelNetConfig) -> Tensor:
-    """SNR of each frame in units of 10 dB, up to `FRAME_SNR_DB` in size: (clip, time) -> (clip, frame)."""
+    """Return the SNR of each frame in units of 10 dB, up to `FRAME_SNR_DB`: (clip, time) -> (clip, frame)."""
     window = torch.hann_window(net.n_fft)
     speech_power, noise_power = (
         (side.unfold(1, net.n_fft, net.hop_length) * window).square().sum(2) for side in (clean, noise)
@@ -166,7 +166,7 @@ def frame_snr(clean: Tensor, noise: Tensor, net: LabelNetConfig) -> Tensor:
 
 
 def read_sexes(table: Path, speech: Bank) -> np.ndarray:
-    """1 for f, 0 for m, NaN where it is not known: [recording].
+    """Read the sex of each recording's speaker: 1 for f, 0 for m, NaN where not known: [recording].
 
     Raises:
         InputError: no table, columns missing, or no recording of a known sex.
@@ -188,17 +188,17 @@ def read_sexes(table: Path, speech: Bank) -> np.ndarray:
 
 
 def speakers_of(speech: Bank, share: float, seed: int, part: str) -> np.ndarray:
-    """Which of [recording] belong to a part, whole speakers together; see `_part_of`."""
+    """Return which of [recording] belong to a part, whole speakers together; see `_part_of`."""
     return _part_of("speaker", len(speech.group_names), share, seed, part)[speech.groups]
 
 
 def noises_of(noise: Bank, share: float, seed: int, part: str) -> np.ndarray:
-    """Which of [recording] belong to a part, each for itself; see `_part_of`."""
+    """Return which of [recording] belong to a part, each for itself; see `_part_of`."""
     return _part_of("recording of noise", len(noise), share, seed, part)
 
 
 def _part_of(what: str, count: int, share: float, seed: int, part: str) -> np.ndarray:
-    """Which of so many belong to a part: ``held_out``, a share of them and one at least, or ``train``.
+    """Return which belong to a part: ``held_out``, a share and one at least, or ``train``.
 
     Raises:
         InputError: none are left to train on.

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from sese.core.errors import InputError
 from sese.labels.data import LabelDataConfig, LabelledClips
-from sese.labels.network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
+from sese.nn.label_network import SYSTEM, TASKS, LabelNet, LabelNetConfig, save
 from sese.training import run_folder
 from sese.training.config_file import build, dump, read_values
-from sese.training.fitting import FittingConfig, fit
+from sese.training.small_networks import SmallTrainingConfig, train_network
 
 STANDARDISE_CLIPS = 64
 
@@ -26,8 +26,8 @@ class LabelRunConfig:
     """One run.
 
     Attributes:
-        name: of the run's folder.
-        seed: of the initial weights, of the clips, and of who is held out.
+        name: name of the run's folder.
+        seed: seed of the initial weights, of the clips, and of the choice of held-out speakers.
         system: ``labels``.
         task: ``voice_activity`` (a label a frame), ``speaker_sex`` (one a clip) or ``frame_snr`` (the SNR of
             each frame, for `training.purification`).
@@ -39,7 +39,7 @@ class LabelRunConfig:
     task: str = TASKS[0]
     model: LabelNetConfig = field(default_factory=LabelNetConfig)
     data: LabelDataConfig = field(default_factory=LabelDataConfig)
-    training: FittingConfig = field(default_factory=FittingConfig)
+    training: SmallTrainingConfig = field(default_factory=SmallTrainingConfig)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -63,7 +63,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> LabelRunConfig:
 
 
 def parse(values: Mapping[str, Any]) -> LabelRunConfig:
-    """Plain nested values -> a checked configuration.
+    """Return a checked configuration from nested values.
 
     Raises:
         InputError: unknown key or unusable value.
@@ -72,13 +72,13 @@ def parse(values: Mapping[str, Any]) -> LabelRunConfig:
 
 
 def loss_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
-    """Cross-entropy of each clip, in nats: of its frames, or of their mean score for a clip's label.
+    """Return the cross-entropy of each clip, in nats: of its frames, or of their mean score.
 
     For ``frame_snr`` the mean squared error, in units of (10 dB)^2.
 
     Args:
         scores, target: (clip, frame).
-        task: of `TASKS`.
+        task: a task of `TASKS`.
     """
     if task == "speaker_sex":
         return F.binary_cross_entropy_with_logits(scores.mean(1), target[:, 0], reduction="none")
@@ -88,7 +88,7 @@ def loss_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
 
 
 def accuracy_of(scores: Tensor, target: Tensor, task: str) -> Tensor:
-    """Share of a clip's frames, or of clips, labelled rightly: (clip,). Of SNRs the sign has to be right."""
+    """Return the share of a clip's frames, or of clips, that are labelled correctly: (clip,)."""
     if task == "speaker_sex":
         return ((scores.mean(1) > 0) == (target[:, 0] > 0.5)).float()
     threshold = 0.0 if task == "frame_snr" else 0.5
@@ -100,11 +100,11 @@ def train(
 ) -> bool:
     """Train, or go on training.
 
-    The folder gets what `fit` writes, and `config.yaml`.
+    The folder gets what `train_network` writes, and `config.yaml`.
 
     Args:
         config: the run.
-        folder: of the run.
+        folder: folder of the run.
         resume: go on from the last checkpoint: weights, optimiser, schedule and clips.
         max_minutes: stop cleanly with a checkpoint after this long.
 
@@ -138,7 +138,7 @@ def train(
         save(place, config.task, config.model, net.state_dict())
 
     run_folder.write_config(folder, dump(config))
-    return fit(net, settings, folder, loss, validate, write, resume, max_minutes)
+    return train_network(net, settings, folder, loss, validate, write, resume, max_minutes)
 
 
 def _standardise(net: LabelNet, audio: Tensor) -> None:

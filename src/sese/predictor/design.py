@@ -20,12 +20,12 @@ class Design:
         sample_rate: Hz.
         seconds: length of the clip that is predicted.
         fft, hop: samples of a frame and between frames.
-        bands: of the mel spectrogram.
-        channels: of the four convolutions.
+        bands: number of bands of the mel spectrogram.
+        channels: number of channels of each of the four convolutions.
         hidden: widths of the two dense layers.
-        activation: behind each convolution: ``relu``, or ``binary`` (1 above 0, else 0).
+        activation: activation of each convolution: ``relu``, or ``binary`` (1 above 0, else 0).
         beta: steepness of the surrogate gradient of ``binary``.
-        pool: how the last maps become a vector: ``max`` (published) or ``mean``, over bands and frames.
+        pool: pooling of the last maps over bands and frames: ``max`` (published) or ``mean``.
     """
 
     sample_rate: int = 16_000
@@ -64,17 +64,17 @@ class Design:
 
     @property
     def samples(self) -> int:
-        """In a clip."""
+        """Return the number of samples in a clip."""
         return round(self.seconds * self.sample_rate)
 
     @property
     def frames(self) -> int:
-        """In a clip; whole ones."""
+        """Return the number of whole frames in a clip."""
         return (self.samples - self.fft) // self.hop + 1
 
     @property
     def maps(self) -> list[tuple[int, int, int]]:
-        """(channel, band, frame) of what each convolution makes, before it is pooled."""
+        """Return (channel, band, frame) of the map of each convolution, before it is pooled."""
         band, frame, shapes = self.bands, self.frames, []
         for channels in self.channels:
             shapes.append((channels, band, frame))
@@ -83,7 +83,7 @@ class Design:
 
     @property
     def macs(self) -> list[int]:
-        """Multiply-accumulates of each convolution, and of the dense layers together, for a clip."""
+        """Return the multiply-accumulates for a clip: of each convolution, and of the dense layers."""
         inputs = (1, *self.channels[:-1])
         convolutions = [
             math.prod(shape) * KERNEL**2 * before for shape, before in zip(self.maps, inputs, strict=True)
@@ -93,18 +93,18 @@ class Design:
 
     @property
     def parameters(self) -> int:
-        """Weights and biases."""
+        """Return the number of weights and biases."""
         widths, inputs = (self.channels[-1], *self.hidden, 1), (1, *self.channels[:-1])
         convolutions = sum(o * (KERNEL**2 * i + 1) for i, o in zip(inputs, self.channels, strict=True))
         return convolutions + sum((a + 1) * b for a, b in pairwise(widths))
 
     def memory(self, weight_bits: int, map_bits: int) -> float:
-        """Bytes of all maps behind the convolutions, unpooled, and of all parameters: the paper's count."""
+        """Return the bytes of all maps, unpooled, and of all parameters, counted as in the paper."""
         return (sum(map(math.prod, self.maps)) * map_bits + self.parameters * weight_bits) / 8
 
 
 def design_of(values: dict[str, Any]) -> Design:
-    """The design of plain values, as JSON has them.
+    """Return the design of nested values, as JSON has them.
 
     Raises:
         InputError: a value that cannot be used.

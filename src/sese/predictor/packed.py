@@ -59,7 +59,7 @@ class Packed:
 
     @property
     def bytes(self) -> int:
-        """Of all that is kept: weights, thresholds, scales, biases."""
+        """Return the bytes of everything that is kept: weights, thresholds, scales, biases."""
         arrays = [self.first, *self.planes, *self.thresholds, *(a for layer in self.dense for a in layer)]
         return sum(array.nbytes for array in arrays)
 
@@ -72,7 +72,7 @@ def pack(
     """Round the weights of a network to 8 bits, a scale for each output, and pack them.
 
     Args:
-        design: with `binary` activations.
+        design: sizes, with `binary` activations.
         convolutions: weights [output, input, 3, 3] and biases [output] of each.
         dense: weights [output, input] and biases [output] of each.
 
@@ -100,27 +100,27 @@ def pack(
 
 
 def rounded(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Weights [output, ...] as int8 and a scale [output], so that their product is about the weights."""
+    """Round weights [output, ...] to int8 with a scale [output]; their product is about the weights."""
     scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1), 1e-12).astype(np.float32) / TOP
     whole = np.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
     return whole.astype(np.int8), scale.astype(np.float32)
 
 
 def _planes(whole: NDArray[np.int8]) -> Words:
-    """Weights [output, input, 3, 3] -> words [plane, word, output]."""
+    """Pack weights [output, input, 3, 3] into words [plane, word, output]."""
     taps = whole.transpose(0, 2, 3, 1).reshape(len(whole), -1).view(np.uint8)  # [output, tap and input]
     bits = taps[None] >> np.arange(PLANES, dtype=np.uint8)[:, None, None] & 1
     return np.ascontiguousarray(in_words(bits.astype(bool)).transpose(0, 2, 1))
 
 
 def rounded_spectrogram(mel: NDArray[np.floating]) -> NDArray[np.int8]:
-    """A log mel spectrogram [band, frame] in whole steps."""
+    """Round a log mel spectrogram [band, frame] to whole steps."""
     steps = np.round((np.asarray(mel, np.float32) - CENTRE) * (INPUT_STEPS / SPREAD))
     return np.clip(steps, -TOP, TOP).astype(np.int8)
 
 
 def predict(packed: Packed, mel: NDArray[np.floating]) -> float:
-    """Predicted PESQ of a log mel spectrogram [band, frame], within `LEAST` and `MOST`."""
+    """Predict PESQ from a log mel spectrogram [band, frame], within `LEAST` and `MOST`."""
     maps = pooled_maps(packed, mel)
     last = _bits(maps[-1], packed.design.channels[-1])
     x = np.asarray(last.any((0, 1)) if packed.design.pool == "max" else last.mean((0, 1)), np.float32)
@@ -132,7 +132,7 @@ def predict(packed: Packed, mel: NDArray[np.floating]) -> float:
 
 
 def pooled_maps(packed: Packed, mel: NDArray[np.floating]) -> list[NDArray[np.uint8]]:
-    """The map behind each convolution, pooled: bytes [band, frame, byte], channels in order of their bits."""
+    """Return the map behind each convolution, pooled: bytes [band, frame, byte]."""
     maps = [_first(packed, rounded_spectrogram(mel))]
     for number, planes in enumerate(packed.planes, start=1):
         maps.append(
@@ -142,7 +142,7 @@ def pooled_maps(packed: Packed, mel: NDArray[np.floating]) -> list[NDArray[np.ui
 
 
 def _first(packed: Packed, mel: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """The first convolution, of whole numbers, and its pooling."""
+    """Run the first convolution, of whole numbers, and its pooling."""
     weight = packed.first.T.astype(np.float32)  # sums stay below 2^24: exact in float32
     bands, frames = (size // 2 * 2 for size in mel.shape)
     padded = np.pad(mel, 1)
@@ -159,7 +159,7 @@ def _first(packed: Packed, mel: NDArray[np.int8]) -> NDArray[np.uint8]:
 def _convolve(
     cells: NDArray[np.uint8], channels: int, planes: Words, thresholds: NDArray[np.int32]
 ) -> NDArray[np.uint8]:
-    """A convolution of binary maps [band, frame, byte], and its pooling."""
+    """Run a convolution of binary maps [band, frame, byte], and its pooling."""
     bands, frames = (size // 2 * 2 for size in cells.shape[:2])
     padded = np.pad(cells, ((1, 1), (1, 1), (0, 0)))
     made = np.empty((bands // 2, frames // 2, -(-len(thresholds) // 8)), np.uint8)
@@ -180,7 +180,7 @@ def _convolve(
 
 
 def _patches(rows: NDArray[np.uint8], frames: int, channels: int) -> Words:
-    """The 9 cells around each of some padded rows [band, frame, byte], as words [cell, word]."""
+    """Return the 9 cells around each of some padded rows [band, frame, byte], as words [cell, word]."""
     windows = np.lib.stride_tricks.sliding_window_view(rows, (KERNEL, KERNEL), axis=(0, 1))[:, :frames]
     taps = windows.transpose(0, 1, 3, 4, 2).reshape(len(windows) * frames, KERNEL**2, -1)
     if channels % 8:  # bits of neighbouring taps share a byte
@@ -192,18 +192,18 @@ def _patches(rows: NDArray[np.uint8], frames: int, channels: int) -> Words:
 
 
 def _pool(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Or over 2 x 2 of [band, frame, channel], packed into bytes."""
+    """Pool [band, frame, channel] by "or" over 2 x 2 cells, packed into bytes."""
     either = bits[0::2] | bits[1::2]
     return np.packbits(either[:, 0::2] | either[:, 1::2], axis=-1, bitorder="little")
 
 
 def _bits(cells: NDArray[np.uint8], channels: int) -> NDArray[np.bool_]:
-    """Bytes [..., byte] -> [..., channel]."""
+    """Unpack bytes [..., byte] -> [..., channel]."""
     return np.unpackbits(cells, axis=-1, count=channels, bitorder="little").astype(bool)
 
 
 def popcount(words: Words) -> NDArray[np.uint8]:
-    """How many bits of each word are set."""
+    """Count the bits of each word that are set."""
     if hasattr(np, "bitwise_count"):
         return np.bitwise_count(words)
     halves = words.view(np.uint16).reshape(*words.shape, 4)  # NumPy 1.26
@@ -230,7 +230,7 @@ def save(packed: Packed, path: Path) -> None:
 
 
 def load(path: Path) -> Packed:
-    """The predictor of a file.
+    """Load the predictor of a file.
 
     Raises:
         InputError: missing, or no such file.

@@ -17,7 +17,7 @@ STEP_S = 2.0  # seconds between the clips of a long recording
 
 
 def predicted_pesq(audio: NDArray[np.floating], packed: Packed | None = None) -> float:
-    """Predicted wide-band PESQ, 1 to 4.65; NaN for silence.
+    """Predict wide-band PESQ, 1 to 4.65; NaN for silence.
 
     A recording that is shorter than the network's clip is repeated; a longer one is the mean over clips that
     begin every two seconds, the last at its end, those without a sound left out.
@@ -44,5 +44,5 @@ def predicted_pesq(audio: NDArray[np.floating], packed: Packed | None = None) ->
 
 @cache
 def bundled() -> Packed:
-    """The predictor that comes with the package, opened once."""
+    """Open the predictor of the package, once."""
     return load(BUNDLED)

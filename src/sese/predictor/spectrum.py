@@ -1,4 +1,4 @@
-"""What a quality predictor hears: a log mel spectrogram at a steady level. NumPy alone."""
+"""Input of a quality predictor: a log mel spectrogram at a steady level, with NumPy alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.audio.mel import bin_frequencies, htk_edges, triangles
 from sese.predictor.design import Design
 
 VERSION = 1  # raise when the numbers change: spectrograms are kept in caches
@@ -17,7 +18,7 @@ CENTRE, SPREAD = -4.0, 4.0  # of the logarithms, about: what the network takes a
 
 
 def log_mel(audio: NDArray[np.floating], design: Design) -> NDArray[np.float32]:
-    """Natural logarithm of the mel powers of a clip: float32 [band, frame].
+    """Return the natural logarithm of the mel powers of a clip: float32 [band, frame].
 
     Whole frames only, periodic Hann window, triangles equally spaced on the mel scale 2595 log10(1 + f/700)
     from 0 to half the sample rate, of height 1.
@@ -37,12 +38,8 @@ def log_mel(audio: NDArray[np.floating], design: Design) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=4)
 def _tables(sample_rate: int, fft: int, bands: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Window [time] and filters [band, bin]."""
+    """Return the window [time] and the filters [band, bin]."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(fft) / fft)
-    top = 2595 * np.log10(1 + sample_rate / 2 / 700)
-    edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
-    bins = np.arange(fft // 2 + 1) * sample_rate / fft
-    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    filters = np.maximum(0, np.minimum(rise, fall))
+    edges = htk_edges(0, sample_rate / 2, bands)
+    filters = triangles(edges, bin_frequencies(fft, sample_rate))
     return window.astype(np.float32), filters.astype(np.float32)

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.core.cache import cache_folder
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.untrusted import read_array
-from sese.data.bank import default_cache
 from sese.data.synthetic import synthetic_banks
 from sese.evaluation.metrics import check_metrics
 from sese.evaluation.pairs import find_pairs
@@ -41,7 +41,7 @@ class Clips:
     labels: [clip] of `LABEL`: PESQ (NaN where it has no value), SNR of the mixture in dB, indices into
         `speakers` and into the noise recordings, and how the clip was made (`MIXTURE`, ... of the sources).
     speakers: their names.
-    place: of the cache file that holds the audio.
+    place: path of the cache file that holds the audio.
     """
 
     audio: NDArray[np.int16]
@@ -54,7 +54,7 @@ class Clips:
 
 
 def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
-    """Log mel spectrograms [clip, band, frame] of all clips, kept beside them.
+    """Return log mel spectrograms [clip, band, frame] of all clips, kept beside them.
 
     Raises:
         InputError: the cache cannot be used.
@@ -85,13 +85,13 @@ def spectrograms(clips: Clips, design: Design) -> NDArray[np.float16]:
 def labelled(
     config: QualityConfig, jobs: int = 1, max_minutes: float | None = None, report: Report = print
 ) -> tuple[Clips, Clips] | None:
-    """Training and validation clips, made and labelled as far as the cache does not have them.
+    """Return training and validation clips; make and label those that the cache does not have.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         jobs: processes that make clips.
         max_minutes: stop after this long.
-        report: hears how far it is.
+        report: function that is called with lines of progress.
 
     Returns:
         Both, or None where time was up before all were made.
@@ -124,7 +124,7 @@ def of_pairs(
     jobs: int = 1,
     report: Report = print,
 ) -> Clips:
-    """Every pair of a folder, and what each level of each model makes of it; `samples` in a clip.
+    """Return every pair of a folder, noisy and enhanced at each level of each model, as clips.
 
     Raises:
         InputError: no PESQ, no pairs, an unknown model, or a cache that cannot be used.
@@ -140,12 +140,12 @@ def of_pairs(
 def grown(
     source: Source, count: int, cache_dir: str, jobs: int, deadline: float | None, report: Report
 ) -> Clips | None:
-    """The first `count` clips of a source; None where the deadline (of the monotonic clock) came first.
+    """Return the first `count` clips of a source; None where the deadline came first.
 
     Raises:
         InputError: the cache cannot be used, or what makes clips raises it.
     """
-    folder = (Path(cache_dir) if cache_dir else default_cache()) / "quality"
+    folder = (Path(cache_dir) if cache_dir else cache_folder()) / "quality"
     key, samples = source.key(), source.samples
     sound, path = folder / f"{key}.i16", folder / f"{key}.npy"
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sese.core.errors import InputError
+from sese.core.tables import NOTHING, table, with_interval
 from sese.evaluation import plots
-from sese.evaluation.report import table
 from sese.predictor import packed
 from sese.quality import network as networks
 from sese.quality.clips import of_pairs, spectrograms
@@ -23,6 +23,7 @@ from sese.quality.network import with_rounded_weights
 from sese.quality.scores import INTERVAL, measure
 from sese.quality.sources import ENHANCED
 from sese.quality.training import predict
+from sese.runtime.weights_folder import weights_folder
 from sese.training.run_folder import RESOLVED
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
     """Predict every clip of a folder of pairs with every run.
 
     Args:
-        data: see `sese.quality.clips.of_pairs`.
+        data: folder of pairs; see `sese.quality.clips.of_pairs`.
         runs: run folders; differences are to the first, as it is.
         limit: pairs to take.
         jobs: processes that make clips.
@@ -101,7 +102,7 @@ def compare(data: Path, runs: Sequence[Path], limit: int | None = None, jobs: in
 
 
 def config_of(run: Path) -> QualityConfig:
-    """The configuration of a run.
+    """Read the configuration of a run.
 
     Raises:
         InputError: it is none.
@@ -114,8 +115,8 @@ def config_of(run: Path) -> QualityConfig:
 def _predictors(
     run: Path, config: QualityConfig
 ) -> list[tuple[int, Callable[[Tensor], NDArray[np.float64]]]]:
-    """(bits of weights, spectrograms (clip, band, frame) -> scores [clip]) of the best network of a run."""
-    network = networks.load(run / "best")
+    """Return (bits of weights, function from spectrograms to scores [clip]) for a run's best network."""
+    network = networks.load(weights_folder(run))
     float_ = _clipped(network)
     if config.network.activation == "relu":
         return [(32, float_), (8, _clipped(with_rounded_weights(network)))]
@@ -131,7 +132,7 @@ def _clipped(network: networks.QualityNetwork) -> Callable[[Tensor], NDArray[np.
 
 
 def to_markdown(result: dict[str, Any]) -> str:
-    """A table with a row for each predictor, and one of differences to the first."""
+    """Return a table with a row for each predictor, and one of differences to the first."""
     columns = ("MSE", "Pearson", "Spearman", "Pearson, noisy", "Pearson, enhanced")
     header = ["network", "weights", *columns]
     lines = table(
@@ -141,7 +142,7 @@ def to_markdown(result: dict[str, Any]) -> str:
                 row["name"],
                 f"{row['bits']} bits",
                 *(_cell(row["all"][name]) for name in ("mse", "pearson", "spearman")),
-                *(_cell(row[side]["pearson"]) if side in row else "–" for side in ("noisy", "enhanced")),
+                *(_cell(row[side]["pearson"]) if side in row else NOTHING for side in ("noisy", "enhanced")),
             ]
             for row in result["rows"]
         ],
@@ -163,12 +164,12 @@ def to_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: dict[str, float]) -> str:
-    return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+def _cell(value: Mapping[str, float]) -> str:
+    return with_interval(value, 3, of="value")
 
 
 def to_figure(result: dict[str, Any]) -> Figure:
-    """A panel for each predictor: predicted over true PESQ."""
+    """Plot predicted over true PESQ, a panel for each predictor."""
     names = list(result["predicted"])
     sheet, panels = plots.make_panels(len(names), 2.7)
     true, enhanced = np.array(result["pesq"]), np.array(result["enhanced"])

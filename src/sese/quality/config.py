@@ -24,9 +24,9 @@ class ClipsConfig:
         validation: the same, with other speakers and noises; where it is empty, `held_out` of the speakers
             and of the noise recordings of `train` are kept for validation.
         synthetic: make speech-like and noise-like signals instead of reading folders (tests, trials).
-        cache_dir: where decoded corpora and labelled clips are kept; the user's cache folder when empty.
-        mix: how noisy mixtures are made; its clips are as long as the network's.
-        clips, validation_clips: how many of each.
+        cache_dir: folder for decoded corpora and labelled clips; the user's cache folder when empty.
+        mix: settings of noisy mixtures; their clips are as long as the network's.
+        clips, validation_clips: number of clips to train on, and to validate on.
         held_out: share of the speakers, and of the noise recordings, for validation.
         models: names or folders of models whose levels enhance clips.
         enhanced: chance that a clip is what one level of one model makes of the mixture.
@@ -68,19 +68,19 @@ class ClipsConfig:
 
 @dataclass(frozen=True)
 class LearningConfig:
-    """How a predictor learns: mean squared error, Adam, a cosine after a short warm-up.
+    """Settings of training: mean squared error, Adam, a cosine after a short warm-up.
 
     Attributes:
         initial: folder of a network of the same sizes to start from, as a run's ``best``; one with ReLUs may
             start one with steps.
         batch_size: clips in a step.
-        steps: of the whole schedule.
-        learning_rate: at its peak.
-        warmup_steps: of a linear rise.
+        steps: number of steps of the whole schedule.
+        learning_rate: peak learning rate.
+        warmup_steps: number of steps of a linear rise.
         dropout: after each of the first three poolings.
-        validate_steps: how often the validation clips are predicted, and a checkpoint is written.
-        log_steps: how often the loss is noted.
-        precision: of the convolutions and their gradients.
+        validate_steps: number of steps between two validations, each with a checkpoint.
+        log_steps: number of steps between two notes of the loss.
+        precision: precision of the convolutions and their gradients.
         threads: CPU threads of PyTorch; 0 leaves its choice.
     """
 
@@ -108,11 +108,11 @@ class QualityConfig:
     """One predictor.
 
     Attributes:
-        name: of the run's folder.
-        seed: of the clips, the initial weights and the order of the clips.
+        name: name of the run's folder.
+        seed: seed of the clips, their order and the initial weights.
         network: its sizes.
         data: its clips.
-        training: how it learns.
+        training: settings of training.
     """
 
     name: str = "quality"
@@ -127,7 +127,7 @@ class QualityConfig:
 
     @property
     def mix(self) -> MixConfig:
-        """How mixtures are made, at the network's rate and length."""
+        """Return how mixtures are made, at the network's rate and length."""
         network = self.network
         return dataclasses.replace(
             self.data.mix, sample_rate=network.sample_rate, seconds=network.samples / network.sample_rate

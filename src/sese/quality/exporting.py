@@ -16,6 +16,7 @@ from sese.predictor.design import KERNEL
 from sese.predictor.packed import Packed, pack
 from sese.quality import network as networks
 from sese.quality.network import QualityNetwork
+from sese.runtime.weights_folder import weights_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -30,7 +31,7 @@ def export(run: Path, folder: Path) -> list[Path]:
     Raises:
         InputError: no such run, activations that are not binary, or files that disagree.
     """
-    network = networks.load(run / "best" if (run / "best").is_dir() else run)
+    network = networks.load(weights_folder(run))
     made = packed_of(network)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / PACKED, folder / ONNX]
@@ -42,7 +43,7 @@ def export(run: Path, folder: Path) -> list[Path]:
 
 
 def packed_of(network: QualityNetwork) -> Packed:
-    """A network with binary activations, its weights rounded to 8 bits."""
+    """Pack a network with binary activations, its weights rounded to 8 bits."""
     weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
 
     def layers(kind: str, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -56,7 +57,7 @@ def packed_of(network: QualityNetwork) -> Packed:
 
 
 def to_onnx(predictor: Packed) -> onnx.ModelProto:
-    """What a packed predictor computes, for other runtimes: the same maps, to the bit.
+    """Return a packed predictor as ONNX, for other runtimes: the same maps, to the bit.
 
     In: `spectrogram`, the rounded log mel spectrogram as whole numbers, float32 [batch, band, frame]. Out:
     `pesq`, float32 [batch]. Every sum is of whole numbers below 2^24, which float32 holds exactly in any
@@ -120,14 +121,14 @@ def to_onnx(predictor: Packed) -> onnx.ModelProto:
 
 
 def kernels(predictor: Packed) -> list[np.ndarray]:
-    """Weights of the convolutions, int8 [output, input, 3, 3]."""
+    """Return the weights of the convolutions, int8 [output, input, 3, 3]."""
     first = predictor.first.reshape(-1, 1, KERNEL, KERNEL)
     inputs = predictor.design.channels[:-1]
     return [first, *(unpacked(p, n) for p, n in zip(predictor.planes, inputs, strict=True))]
 
 
 def unpacked(planes: packed.Words, channels: int) -> np.ndarray:
-    """Weights int8 [output, input, 3, 3] of the bit planes of a convolution with so many inputs."""
+    """Return the weights int8 [output, input, 3, 3] of the bit planes of a convolution."""
     rows = np.ascontiguousarray(planes.transpose(0, 2, 1)).astype("<u8").view(np.uint8)
     bits = np.unpackbits(rows, axis=-1, count=KERNEL**2 * channels, bitorder="little")  # [plane, output, bit]
     shifts = np.arange(packed.PLANES, dtype=np.uint8)[:, None, None]
@@ -136,7 +137,7 @@ def unpacked(planes: packed.Words, channels: int) -> np.ndarray:
 
 
 def check(npz: Path, onnx_file: Path) -> None:
-    """See that both files predict the same of noise.
+    """Check that both files predict the same of noise.
 
     Raises:
         InputError: they do not.

@@ -16,14 +16,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sese.core.errors import InputError
-from sese.core.untrusted import from_json
-from sese.nn.bounded import bounded
 from sese.nn.checkpoint import write
+from sese.nn.small_checkpoint import load_network
 from sese.predictor.design import KERNEL, Design, design_of
 from sese.predictor.spectrum import CENTRE, SPREAD
 
@@ -35,14 +31,14 @@ class Step(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, beta: float) -> Tensor:
-        """The step."""
+        """Return the step: 1 above 0, else 0."""
         ctx.save_for_backward(a)
         ctx.beta = beta
         return (a > 0).to(a.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The surrogate."""
+        """Return the surrogate gradient."""
         (a,) = ctx.saved_tensors
         return gradients[0] / (ctx.beta * a.abs() + 1).square(), None
 
@@ -69,13 +65,13 @@ class QualityNetwork(nn.Module):
         self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Scores; not clipped to the range of PESQ."""
+        """Return scores, which are not clipped to the range of PESQ."""
         vector = self.vector(self.maps(mel)[-1])
         with torch.autocast(mel.device.type, enabled=False):  # the dense layers are small and need precision
             return self.score(vector.float())
 
     def maps(self, mel: Tensor) -> list[Tensor]:
-        """Behind each convolution, its pooling and its activation: (batch, channel, band, frame)."""
+        """Return the map behind each convolution, pooled and activated: (batch, channel, band, frame)."""
         x = self.heard(mel)
         made: list[Tensor] = []
         for convolution in self.convolutions:
@@ -84,11 +80,11 @@ class QualityNetwork(nn.Module):
         return made
 
     def heard(self, mel: Tensor) -> Tensor:
-        """What the first convolution hears: (batch, 1, band, frame), about standardised."""
+        """Return the input of the first convolution: (batch, 1, band, frame), about standardised."""
         return ((mel - CENTRE) / SPREAD)[:, None].contiguous(memory_format=torch.channels_last)
 
     def activate(self, sums: Tensor) -> Tensor:
-        """Pooling, and ReLU or step; neither falls, so they may change places with pooling by the maximum.
+        """Pool, and apply ReLU or the step; neither falls, so they may change places with the pooling.
 
         In this order the gradient goes to the largest of the four sums: of four ones, or four zeros, the
         maximum would pick whichever comes first.
@@ -97,11 +93,11 @@ class QualityNetwork(nn.Module):
         return torch.relu(a) if self.design.activation == "relu" else Step.apply(a, self.design.beta)
 
     def vector(self, last: Tensor) -> Tensor:
-        """The last map (batch, channel, band, frame) as vectors (batch, channel)."""
+        """Return the last map (batch, channel, band, frame) as vectors (batch, channel)."""
         return last.amax((2, 3)) if self.design.pool == "max" else last.mean((2, 3))
 
     def score(self, vector: Tensor) -> Tensor:
-        """Vectors (batch, channel) -> scores (batch,)."""
+        """Return scores (batch,) of vectors (batch, channel)."""
         x = vector
         for layer in self.dense[:-1]:
             x = torch.relu(layer(x))
@@ -110,7 +106,7 @@ class QualityNetwork(nn.Module):
 
 @torch.no_grad()
 def settle(network: QualityNetwork, mel: Tensor) -> None:
-    """Scale the fresh weights so that on these clips every pooled sum has mean 0 and deviation 1.
+    """Scale the fresh weights so that every pooled sum has mean 0 and deviation 1 on these clips.
 
     Layer by layer. Without it a channel of a deep layer is nearly always 1, or nearly always 0.
 
@@ -137,8 +133,8 @@ def take_over(network: QualityNetwork, trained: QualityNetwork, mel: Tensor) -> 
     hear the channel are multiplied by that, so that their sums stay about as they were.
 
     Args:
-        network: to start.
-        trained: where it starts from.
+        network: the network to start.
+        trained: the network to start from.
         mel: (batch, band, frame), some dozens of clips.
     """
     network.load_state_dict(trained.state_dict())
@@ -157,7 +153,7 @@ def _standardise(layer: Any, made: Tensor, over: tuple[int, ...]) -> None:
 
 
 def with_rounded_weights(network: QualityNetwork, bits: int = 8) -> QualityNetwork:
-    """A copy whose weights have 2^bits - 1 steps, symmetric, on a scale for each output; biases stay."""
+    """Return a copy with weights of 2^bits - 1 steps, symmetric, a scale for each output."""
     rounded = copy.deepcopy(network)
     top = 2 ** (bits - 1) - 1
     with torch.no_grad():
@@ -175,20 +171,14 @@ def save(folder: Path, design: Design, weights: dict[str, Tensor]) -> None:
 
 
 def load(folder: Path) -> QualityNetwork:
-    """The network of a folder, ready for inference.
+    """Load the network of a folder, ready for inference.
 
     Raises:
         InputError: missing or corrupt files, or weights of another network.
     """
-    try:
-        with bounded(folder / CONFIG):
-            network = QualityNetwork(design_of(from_json((folder / CONFIG).read_text())))
-        network.load_state_dict(load_file(folder / WEIGHTS))
-    except FileNotFoundError:
-        raise InputError(f"{folder} does not hold {CONFIG} and {WEIGHTS}; name `best` of a run") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{folder} holds no quality predictor of this version: {first}") from None
-    return network.eval()
+    return load_network(
+        folder,
+        lambda values: QualityNetwork(design_of(values)),
+        "quality predictor",
+        names=(CONFIG, WEIGHTS),
+    )

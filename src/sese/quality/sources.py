@@ -1,4 +1,4 @@
-"""What labelled clips are: mixtures of a corpus, or a folder of pairs, each as levels of models make it."""
+"""Sources of labelled clips: mixtures of a corpus, or a folder of pairs, noisy and at levels of models."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Source(Protocol):
 
     @property
     def samples(self) -> int:
-        """In a clip."""
+        """Return the number of samples in a clip."""
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Names of those that the labels number."""
+        """Return the names that the labels number."""
 
     def key(self) -> str:
-        """A hash of all that the clips depend on."""
+        """Return a hash of everything that the clips depend on."""
 
     def open(self) -> Make:
-        """What makes a clip, int16 [time], and its row of `LABEL`."""
+        """Return a function from a number to a clip, int16 [time], and its row of `LABEL`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,20 +65,20 @@ class Mixtures:
 
     @property
     def samples(self) -> int:
-        """In a clip."""
+        """Return the number of samples in a clip."""
         return self.mix.time
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Of the bank."""
+        """Return the names of the bank's speakers."""
         return self.banks.speech.group_names
 
     def mixer(self) -> Mixer:
-        """Its mixtures."""
+        """Return the mixer that makes the mixtures."""
         return Mixer(self.mix, self.banks.speech, self.banks.noise, self.banks.rir, self.seed)
 
     def key(self) -> str:
-        """Of the mixtures, the chances and the models."""
+        """Return a hash of the mixtures, the chances and the models."""
         data = self.data
         digest = hashlib.sha256(
             f"{_FORMAT} {mixtures_hash(self.mixer())} {data.enhanced} {data.limited}".encode()
@@ -88,7 +88,7 @@ class Mixtures:
         return digest.hexdigest()[:16]
 
     def open(self) -> Make:
-        """Opens the models."""
+        """Open the models."""
         mixer, levels, rate = self.mixer(), levels_of(self.data.models), self.mix.sample_rate
 
         def make(index: int) -> tuple[NDArray[np.int16], Row]:
@@ -124,16 +124,16 @@ class Pairs:
 
     @property
     def versions(self) -> int:
-        """Of a pair."""
+        """Return the number of clips that are made from a pair."""
         return 1 + len(levels_of(self.models))
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """By the manifest; each pair is a speaker of its own where it names none."""
+        """Return the speakers by the manifest; without one each pair is a speaker of its own."""
         return tuple(sorted({self.speaker_of.get(pair.name, pair.name) for pair in self.pairs}))
 
     def key(self) -> str:
-        """Of the files and the models."""
+        """Return a hash of the files and the models."""
         digest = hashlib.sha256(f"{_FORMAT} pairs {self.samples}".encode())
         for path in (path for pair in self.pairs for path in (pair.clean, pair.noisy) if path):
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -142,7 +142,7 @@ class Pairs:
         return digest.hexdigest()[:16]
 
     def open(self) -> Make:
-        """Opens the models."""
+        """Open the models."""
         levels, speakers = levels_of(self.models), self.speakers
 
         def make(index: int) -> tuple[NDArray[np.int16], Row]:
@@ -162,7 +162,7 @@ class Pairs:
 
 
 def levels_of(models: tuple[str, ...]) -> list[tuple[Enhancer, Budget]]:
-    """Each level of each model: an enhancer, and the budget that always runs that level."""
+    """Return for each level of each model an enhancer, and the budget that always runs that level."""
     return [
         (model, budget)
         for model in map(Enhancer, models)
@@ -172,7 +172,7 @@ def levels_of(models: tuple[str, ...]) -> list[tuple[Enhancer, Budget]]:
 
 
 def speakers_of(manifest: Path) -> dict[str, str]:
-    """The column `speaker` of a manifest by its column `file`; empty where there is none."""
+    """Return the column `speaker` of a manifest by its column `file`; empty where there is none."""
     if not manifest.is_file():
         return {}
     columns, rows = read_table(manifest)
@@ -182,7 +182,7 @@ def speakers_of(manifest: Path) -> dict[str, str]:
 def split_banks(
     data: ClipsConfig, sample_rate: int, report: Callable[[str], None] = print
 ) -> tuple[Banks, Banks]:
-    """Banks for training and for validation; no speaker and no noise recording is in both.
+    """Return banks for training and for validation; no speaker and no noise recording is in both.
 
     Where the configuration names no validation corpora, `held_out` of the speakers of the training corpora
     (never those without a name) and of their noise recordings are split off. Rooms are shared then.
@@ -225,7 +225,7 @@ def _tell(problems: tuple[Problem, ...], report: Callable[[str], None]) -> None:
 
 
 def _part(bank: Bank, kept: NDArray[np.bool_]) -> Bank:
-    """Some recordings of a bank, over the same samples."""
+    """Return some recordings of a bank, over the same samples."""
     where = np.flatnonzero(kept)
     paths = tuple(bank.paths[i] for i in where)
     return replace(
@@ -236,6 +236,6 @@ def _part(bank: Bank, kept: NDArray[np.bool_]) -> Bank:
 def scored(
     clean: NDArray[np.float32], audio: NDArray[np.float32], rate: int
 ) -> tuple[NDArray[np.int16], float]:
-    """A clip as it is kept, and the PESQ of just that."""
+    """Return a clip as it is kept, and the PESQ of exactly that."""
     samples = np.round(np.clip(audio, -1, 32767 / 32768) * 32768).astype(np.int16)
     return samples, pesq_wb(clean, samples.astype(np.float32) / 32768, rate)

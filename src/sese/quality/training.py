@@ -23,9 +23,12 @@ from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
 from sese.training import run_folder
 from sese.training.config_file import dump
+from sese.training.loop import Training, descend, run_steps
 from sese.training.run_folder import LAST
+from sese.training.schedule import warmed_cosine
 
 SETTLED = 64  # clips that the fresh weights are scaled on
+FINAL = 0.01  # share of the peak learning rate at the last step
 
 
 def train(
@@ -42,7 +45,7 @@ def train(
 
     Args:
         config: the run.
-        folder: of the run.
+        folder: folder of the run.
         resume: go on from the last checkpoint; the result is that of a run that was never stopped.
         max_minutes: stop cleanly after this long.
         jobs: processes that label clips.
@@ -66,21 +69,12 @@ def train(
     if resume:
         run.restore(folder / LAST)
     run_folder.write_config(folder, dump(config))
-    while run.step < settings.steps:
-        run.advance()
-        late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
-        done = run.step == settings.steps
-        if run.step % settings.validate_steps == 0 or done:
-            run.validate()
-        if run.step % settings.validate_steps == 0 or done or late:
-            run.save()
-        if late:
-            break
-    return run.step == settings.steps
+    left = None if max_minutes is None else max_minutes - (time.monotonic() - started) / 60
+    return run_steps(run, run.done, settings.steps, settings.validate_steps, left) == settings.steps
 
 
 def _features(config: QualityConfig, clips: Clips) -> tuple[Tensor, Tensor]:
-    """Spectrograms float16 (clip, band, frame) and PESQ float32 (clip,) of the clips that have one.
+    """Return spectrograms float16 (clip, band, frame) and PESQ float32 (clip,) of scored clips.
 
     Raises:
         InputError: none has.
@@ -99,12 +93,12 @@ def _features(config: QualityConfig, clips: Clips) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def predict(network: QualityNetwork, mel: Tensor, at_once: int = 64) -> Tensor:
-    """Scores float32 (clip,) of spectrograms (clip, band, frame)."""
+    """Return scores float32 (clip,) of spectrograms (clip, band, frame)."""
     network.eval()
     return torch.cat([network(part.float()) for part in mel.split(at_once)])
 
 
-class _Run:
+class _Run(Training):
     """A training at some step."""
 
     def __init__(
@@ -130,14 +124,14 @@ class _Run:
                 last = self.network.get_parameter(f"dense.{len(self.network.dense) - 1}.bias")
                 last.fill_(train[1].mean())
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.training.learning_rate)
-        self.step, self.best, self.losses, self.since = 0, -math.inf, [0.0, 0], time.monotonic()
+        self.done, self.best, self.losses, self.since = 0, -math.inf, [0.0, 0], time.monotonic()
 
     def restore(self, checkpoint: Path) -> None:
         """Take up what `save` wrote."""
         with run_folder.restoring(checkpoint) as saved:
             self.network.load_state_dict(saved["network"])
             self.optimiser.load_state_dict(saved["optimiser"])
-            self.step, self.best = saved["step"], saved["best"]
+            self.done, self.best = saved["step"], saved["best"]
 
     def save(self) -> None:
         """Write the checkpoint, and the network as it is."""
@@ -145,14 +139,21 @@ class _Run:
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
+            "step": self.done,
             "best": self.best,
         }
         run_folder.write_checkpoint(self.folder, state)
 
-    def advance(self) -> None:
-        """One step. Its clips, their shifts and its dropout depend on the seed and the step alone."""
-        settings, step = self.config.training, self.step
+    def checkpoint(self, done: int, late: bool) -> None:
+        """Validate, but not where only time is up, and write the checkpoint."""
+        settings = self.config.training
+        if done % settings.validate_steps == 0 or done == settings.steps:
+            self.validate()
+        self.save()
+
+    def step(self, number: int) -> None:
+        """Update the weights; clips, their shifts and dropout depend on the seed and the step alone."""
+        settings, step = self.config.training, number
         mel, pesq = self.clips
         size = min(settings.batch_size, len(pesq))
         epoch, place = divmod(step, len(pesq) // size)
@@ -162,18 +163,15 @@ class _Run:
         # PESQ hardly changes when a clip begins elsewhere and goes round.
         batch = torch.stack([mel[row].roll(int(s), 1) for row, s in zip(rows, shift, strict=True)]).float()
         torch.manual_seed(hash((self.config.seed, step)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * _schedule(step, settings.warmup_steps, settings.steps)
         self.network.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
             made = self.network(batch)
         loss = F.mse_loss(made.float(), pesq[rows])
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        self.step += 1
+        share = warmed_cosine(step, settings.steps, settings.warmup_steps, FINAL)
+        descend(loss, self.optimiser, settings.learning_rate * share)
+        self.done = step + 1
         self.losses = [self.losses[0] + loss.item(), self.losses[1] + 1]
-        if self.step % settings.log_steps == 0:
+        if self.done % settings.log_steps == 0:
             self._log({"loss": self.losses[0] / self.losses[1]})
             self.losses = [0.0, 0]
 
@@ -186,24 +184,17 @@ class _Run:
         if values["pearson"] > self.best:
             self.best = values["pearson"]
             networks.save(self.folder / "best", self.config.network, self.network.state_dict())
-            record = {"step": self.step, **values}
+            record = {"step": self.done, **values}
             with replacing(self.folder / "best" / "score.json") as part:
                 part.write_text(json.dumps(record) + "\n")
 
     def _log(self, values: dict[str, float]) -> None:
         seconds, self.since = time.monotonic() - self.since, time.monotonic()
         text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-        print(f"step {self.step}  {text}  ({seconds:.0f} s)", flush=True)
-        run_folder.note(self.folder, {"step": self.step, **values})
+        print(f"step {self.done}  {text}  ({seconds:.0f} s)", flush=True)
+        run_folder.note(self.folder, {"step": self.done, **values})
 
 
 def sizes(design: Design) -> Design:
-    """A design but for its activation."""
+    """Return a design without its choice of activation."""
     return dataclasses.replace(design, activation="relu", beta=1.0)
-
-
-def _schedule(step: int, warmup: int, steps: int) -> float:
-    """Share of the peak learning rate: a linear rise, then a cosine to a hundredth."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))

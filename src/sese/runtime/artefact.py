@@ -19,6 +19,7 @@ as JSON under the metadata key ``sese``.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
@@ -87,6 +88,44 @@ class Card:
     def latency_ms(self) -> float:
         """Algorithmic latency in milliseconds: one hop and the lookahead."""
         return 1000 * self.latency_samples / self.sample_rate
+
+    def to_json(self) -> str:
+        """Return the card as it lies in a model file, under the metadata key `sese`."""
+        return json.dumps({"format": FORMAT} | asdict(self))
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Card:
+        """Return the card of a file's facts, as JSON has them; facts that are new have defaults.
+
+        Raises:
+            KeyError: a fact is missing.
+            ValueError, TypeError, AttributeError, OverflowError: a fact is of another type.
+        """
+        return cls(
+            name=plain(facts["name"]),
+            version=plain(facts["version"]),
+            sample_rate=int(facts["sample_rate"]),
+            hop_length=int(facts["hop_length"]),
+            lookahead_samples=int(facts["lookahead_samples"]),
+            latency_samples=int(facts["latency_samples"]),
+            levels=tuple(
+                Level(float(row["utilization"]), float(row["macs_per_second"]), int(row["parameters"]))
+                for row in facts["levels"]
+            ),
+            parameters=int(facts["parameters"]),
+            router=bool(facts["router"]),
+            router_macs_per_second=float(facts.get("router_macs_per_second", 0.0)),
+            licence={plain(part): plain(words) for part, words in facts["licence"].items()},
+            quality={
+                plain(budget): {plain(metric): float(score) for metric, score in scores.items()}
+                for budget, scores in (facts.get("quality") or {}).items()
+            },
+            description=plain(facts.get("description", "")),
+            gates=bool(facts.get("gates", False)),
+            static_macs_per_second=float(facts.get("static_macs_per_second", 0.0)),
+            alternatives=bool(facts.get("alternatives", False)),
+            rests=bool(facts.get("rests", False)),
+        )
 
 
 @dataclass(frozen=True)
@@ -241,31 +280,7 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
                     else "update sese"
                 ),
             )
-        card = Card(
-            name=plain(facts["name"]),
-            version=plain(facts["version"]),
-            sample_rate=int(facts["sample_rate"]),
-            hop_length=int(facts["hop_length"]),
-            lookahead_samples=int(facts["lookahead_samples"]),
-            latency_samples=int(facts["latency_samples"]),
-            levels=tuple(
-                Level(float(row["utilization"]), float(row["macs_per_second"]), int(row["parameters"]))
-                for row in facts["levels"]
-            ),
-            parameters=int(facts["parameters"]),
-            router=bool(facts["router"]),
-            router_macs_per_second=float(facts.get("router_macs_per_second", 0.0)),
-            licence={plain(part): plain(words) for part, words in facts["licence"].items()},
-            quality={
-                plain(budget): {plain(metric): float(score) for metric, score in scores.items()}
-                for budget, scores in (facts.get("quality") or {}).items()
-            },
-            description=plain(facts.get("description", "")),
-            gates=bool(facts.get("gates", False)),
-            static_macs_per_second=float(facts.get("static_macs_per_second", 0.0)),
-            alternatives=bool(facts.get("alternatives", False)),
-            rests=bool(facts.get("rests", False)),
-        )
+        card = Card.of(facts)
     except InputError:
         raise
     except KeyError as error:

@@ -11,26 +11,27 @@ from sese.core.errors import InputError
 from sese.core.files import require_new
 from sese.nn import checkpoint
 from sese.nn.backbones.local_experts import LocalExpertsConfig
+from sese.runtime.weights_folder import weights_folder
 from sese.speakers.embedding import SpeakerNet
 from sese.speakers.groups import Groups
 
 SHARED = ("sample_rate", "n_fft", "hop_length", "level_seconds", "compression")
-"""What an enhancer and the embedding that gates it must agree in."""
+"""Settings that an enhancer and the embedding that gates it must share."""
 
 
 def assemble(
     experts: LocalExpertsConfig, weights: dict[str, Tensor], net: SpeakerNet, groups: Groups
 ) -> tuple[LocalExpertsConfig, dict[str, Tensor]]:
-    """A mixture with one expert for each group, and the embedding network as its gate.
+    """Build a mixture with one expert for each group, and the embedding network as its gate.
 
     The gate's recurrent layers are those of the embedding. Its logits are at first the squared distances from
     the groups' centres, less what all have in common: the nearest centre has the highest.
 
     Args:
         experts: configuration of a generalist, which is copied, or of one expert a group, which are kept.
-        weights: of that network; a gate of its own is left out.
+        weights: weights of that network; a gate of its own is left out.
         net: the embedding network.
-        groups: of speakers, by that network's embeddings.
+        groups: groups of speakers, by that network's embeddings.
 
     Returns:
         The configuration and the weights of the mixture.
@@ -74,7 +75,7 @@ def assemble(
 
 
 def recurrent_weights(net: SpeakerNet) -> dict[str, Tensor]:
-    """The embedding's GRU layers, by the names and in the shapes that a gate has."""
+    """Return the embedding's GRU layers, by the names and in the shapes that a gate has."""
     made = {}
     for layer in range(net.config.layers):
         for ours, theirs in (("input", "ih"), ("hidden", "hh")):
@@ -90,7 +91,7 @@ def write(model: Path, net: SpeakerNet, groups: Groups, out: Path) -> LocalExper
 
     Args:
         model: folder of a generalist or of experts of `local_experts`, such as a run's ``best``.
-        net, groups: as in `assemble`.
+        net, groups: same as in `assemble`.
         out: folder of the mixture, new or empty, which `training.initial` takes.
 
     Returns:
@@ -100,7 +101,7 @@ def write(model: Path, net: SpeakerNet, groups: Groups, out: Path) -> LocalExper
         InputError: another system, parts that do not fit, or a folder that holds something.
     """
     require_new(out)
-    model = model if (model / checkpoint.CONFIG).exists() else model / "best"
+    model = weights_folder(model)
     system, config = checkpoint.read_config(model)
     if not isinstance(config, LocalExpertsConfig):
         raise InputError(f"{model} is a model of {system}; give one of local_experts")

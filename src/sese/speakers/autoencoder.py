@@ -26,8 +26,8 @@ class AutoencoderConfig:
     """Sizes.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples.
+        sample_rate: sample rate in Hz.
+        n_fft, hop_length: window and hop of the spectra, in samples.
         compression: power that magnitudes are raised to.
         context: frames that go in side by side, and come back.
         hidden: units of the layers before and behind the narrow one.
@@ -73,11 +73,11 @@ class SpeechAutoencoder(nn.Module):
         )
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame."""
+        """Return the multiply-accumulates in a frame."""
         return sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
 
     def windows(self, audio: Tensor) -> Tensor:
-        """Audio (batch, time) -> compressed magnitudes, (batch, frame, context * bin).
+        """Return compressed magnitudes (batch, frame, context * bin) of audio (batch, time).
 
         A clip's magnitudes have a mean square of 1, so that its level decides nothing.
 
@@ -94,7 +94,7 @@ class SpeechAutoencoder(nn.Module):
         return (magnitude / level).unfold(1, config.context, 1).transpose(2, 3).flatten(2)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Audio (batch, time) -> the share of the magnitudes' energy that does not come back, (batch,)."""
+        """Return the share of energy that is not reconstructed: audio (batch, time) -> (batch,)."""
         told = self.windows(audio)
         error = (self.decoder(self.encoder(told)) - told).square().sum((1, 2))
         return error / told.square().sum((1, 2))
@@ -102,12 +102,12 @@ class SpeechAutoencoder(nn.Module):
 
 @torch.no_grad()
 def errors(net: SpeechAutoencoder, outputs: Sequence[Tensor], seconds: float) -> Tensor:
-    """How badly each expert's output comes back: (clip, expert).
+    """Measure how badly each expert's output is reconstructed: (clip, expert).
 
     Args:
         net: the autoencoder.
-        outputs: of each expert, (clip, time), in the order of the experts.
-        seconds: of the beginning that is listened to; what is shorter counts whole.
+        outputs: output of each expert, (clip, time), in the order of the experts.
+        seconds: length of the beginning that counts, in seconds; shorter clips count whole.
     """
     first = round(seconds * net.config.sample_rate)
     least = net.config.n_fft + (net.config.context - 1) * net.config.hop_length
@@ -117,5 +117,5 @@ def errors(net: SpeechAutoencoder, outputs: Sequence[Tensor], seconds: float) ->
 
 
 def load(folder: Path) -> SpeechAutoencoder:
-    """The network of a folder, or of a run's best, ready for inference; see `saved.load`."""
+    """Load the network of a folder, or of a run's best, ready for inference; see `saved.load`."""
     return saved.load(folder, SpeechAutoencoder, AutoencoderConfig, "a speech autoencoder")

@@ -30,13 +30,13 @@ Part = Literal["train", "held_out", "all"]
 
 @dataclass(frozen=True)
 class SpeakerDataConfig:
-    """What to train on.
+    """Data to train on.
 
     Attributes:
         train: corpus folders with speech and noise, in any layout of `sese data describe`.
         held_out: share of the speakers and of the noises that training leaves out, to choose by.
-        mix: how clips are made.
-        cache_dir: where decoded corpora are kept; the user's cache folder when empty.
+        mix: settings of mixtures.
+        cache_dir: folder for decoded corpora; the user's cache folder when empty.
     """
 
     train: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class SpeakerDataConfig:
         inner_shares(self, "data", "held_out")
 
     def banks(self, sample_rate: int) -> Banks:
-        """Speech of known speakers, and noise.
+        """Return speech of known speakers, and noise.
 
         Raises:
             InputError: no corpus, or no speech whose speaker is known.
@@ -58,7 +58,7 @@ class SpeakerDataConfig:
 
 
 def known(speech: Bank, least: int = 2) -> Bank:
-    """Recordings whose speaker the corpus tells.
+    """Return the recordings whose speaker the corpus names.
 
     Raises:
         InputError: there are fewer speakers than so many.
@@ -96,24 +96,24 @@ class SpeakerClips:
     def __call__(
         self, numbers: Sequence[int], snr_db: Sequence[float] | None = None
     ) -> tuple[Mixture, Tensor]:
-        """The clips of these numbers, and their speakers' numbers (clip,)."""
+        """Make the clips of these numbers, and return their speakers' numbers (clip,) too."""
         speakers = [self.speech.groups[self.mixer.sampler(int(number)).speech[0][0]] for number in numbers]
         return self.mixer(numbers, snr_db), torch.tensor(np.array(speakers))
 
     @property
     def speech(self) -> Bank:
-        """The recordings of the speakers."""
+        """Return the recordings of the speakers."""
         return self.mixer.sampler.speech
 
     def recordings(self, number: int) -> frozenset[int]:
-        """Which recordings a clip's speech is of."""
+        """Return the recordings that a clip's speech comes from."""
         return frozenset(recording for recording, _ in self.mixer.sampler(number).speech)
 
 
 def speaker_clips(
     banks: Banks, mix: MixConfig, sample_rate: int, seed: int, part: Part = "all", held_out: float = 0.1
 ) -> SpeakerClips:
-    """Clips of the speakers that train, of those held out, or of all.
+    """Return clips of the speakers that train, of those held out, or of all.
 
     Clips of the parts differ, whoever speaks; those that are not to train are not augmented.
 
@@ -132,7 +132,7 @@ def speaker_clips(
 
 
 def unseen(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -> Banks:
-    """Speech of known speakers, and noise, of folders that no training saw; the halves that test included.
+    """Return speech of known speakers, and noise, of folders that no training saw.
 
     Raises:
         InputError: no corpus, or no speech whose speaker is known.
@@ -142,7 +142,7 @@ def unseen(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "") -
 
 
 def spoken(roots: Sequence[Path | str], sample_rate: int, cache_dir: str = "", least: int = 2) -> Bank:
-    """Speech of known speakers in folders, without asking for noise.
+    """Return speech of known speakers in folders, without asking for noise.
 
     Raises:
         InputError: speech of fewer known speakers than so many.

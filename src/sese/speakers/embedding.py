@@ -26,11 +26,11 @@ class SpeakerNetConfig:
     """Sizes.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; a window is two hops long.
+        sample_rate: sample rate in Hz.
+        n_fft, hop_length: window and hop of the spectra, in samples; a window is two hops long.
         level_seconds: time constant of the running level that magnitudes are divided by.
         compression: power that magnitudes are raised to.
-        bands: of even width that the magnitudes are averaged in; n_fft / 2 for none wider than a bin.
+        bands: number of bands of equal width that average the magnitudes; n_fft / 2 for a bin each.
         hidden: width of the GRU layers, and of the embedding.
         layers: GRU layers.
     """
@@ -73,11 +73,11 @@ class SpeakerNet(nn.Module):
         self.gru = nn.GRU(config.bands, config.hidden, config.layers, batch_first=True)
 
     def macs(self) -> int:
-        """Multiply-accumulates a frame."""
+        """Return the multiply-accumulates in a frame."""
         return sum(weight.numel() for name, weight in self.gru.named_parameters() if "weight" in name)
 
     def frames(self, audio: Tensor) -> Tensor:
-        """Audio (batch, time) in [-1, 1] -> the last layer's states, (batch, frame, unit)."""
+        """Return the last layer's states (batch, frame, unit) of audio (batch, time) in [-1, 1]."""
         audio = F.pad(audio, (0, -audio.shape[1] % self.config.hop_length))
         state = fresh(self.features.state_shapes(), len(audio), audio)
         signal, context, _ = self.features(audio, state)
@@ -85,17 +85,17 @@ class SpeakerNet(nn.Module):
         return self.gru(evidence.unflatten(1, (-1, self.config.bands)))[0]
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Audio (batch, time) in [-1, 1] -> embeddings (batch, unit), each component in (-1, 1)."""
+        """Return embeddings (batch, unit), each component in (-1, 1), of audio (batch, time) in [-1, 1]."""
         return self.frames(audio).mean(1)
 
 
 def same_speaker_logits(embeddings: Tensor) -> Tensor:
-    """Inner products of all pairs of embeddings (clip, unit): above 0 says one speaker; (clip, clip)."""
+    """Return inner products (clip, clip) of embeddings (clip, unit): above 0 for one speaker."""
     return embeddings @ embeddings.T
 
 
 def pair_loss(embeddings: Tensor, speakers: Tensor) -> Tensor:
-    """Cross-entropy of who is whom over all pairs of a batch, those of one speaker as heavy as the others.
+    """Return the cross-entropy over all pairs of a batch; pairs of one speaker weigh half in all.
 
     Args:
         embeddings: (clip, unit).
@@ -114,5 +114,5 @@ def pair_loss(embeddings: Tensor, speakers: Tensor) -> Tensor:
 
 
 def load(folder: Path) -> SpeakerNet:
-    """The network of a folder, or of a run's best, ready for inference; see `saved.load`."""
+    """Load the network of a folder, or of a run's best, ready for inference; see `saved.load`."""
     return saved.load(folder, SpeakerNet, SpeakerNetConfig, "a speaker embedding")

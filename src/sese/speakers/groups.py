@@ -24,7 +24,7 @@ from sese.speakers.embedding import SpeakerNet
 RESTARTS = 10
 ITERATIONS = 100
 SHORTEST_S = 0.5
-"""Of an utterance that counts, in seconds."""
+"""Shortest utterance that counts, in seconds."""
 
 _FRAMES_AT_ONCE = 40_000  # bounds the memory used
 
@@ -43,17 +43,17 @@ class Groups:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the table calls the groups; in this order experts are numbered."""
+        """Return the names of the groups in the table; experts are numbered in this order."""
         width = len(str(len(self.centres) - 1))
         return tuple(f"{number:0{width}}" for number in range(len(self.centres)))
 
     def nearest(self, embeddings: np.ndarray) -> np.ndarray:
-        """The group of the nearest centre: [row, unit] -> [row]."""
+        """Return the group of the nearest centre: [row, unit] -> [row]."""
         return _distances(embeddings, self.centres).argmin(1)
 
 
 def utterance_embeddings(net: SpeakerNet, bank: Bank) -> np.ndarray:
-    """Embedding of every recording, float32 [recording, unit]; NaN for those too short to count."""
+    """Embed every recording: float32 [recording, unit]; NaN for recordings that are too short."""
     hop, rate = net.config.hop_length, net.config.sample_rate
     made = np.full((len(bank), net.config.hidden), np.nan, np.float32)
     order = [i for i in np.argsort(bank.lengths, kind="stable") if bank.lengths[i] >= SHORTEST_S * rate]
@@ -74,7 +74,7 @@ def utterance_embeddings(net: SpeakerNet, bank: Bank) -> np.ndarray:
 
 
 def speaker_embeddings(net: SpeakerNet, bank: Bank) -> dict[str, np.ndarray]:
-    """Mean embedding of each speaker over the utterances that count, longer ones counting for more."""
+    """Return the mean embedding of each speaker over utterances, weighted by their lengths."""
     embeddings = utterance_embeddings(net, bank)
     counted = np.isfinite(embeddings[:, 0])
     found = {}
@@ -89,9 +89,9 @@ def group(embeddings: Mapping[str, np.ndarray], count: int, seed: int = 0) -> Gr
     """Group speakers by k-means, the best of several starts; larger groups come first.
 
     Args:
-        embeddings: of each speaker, [unit].
-        count: of groups, 2 or more.
-        seed: of the starts.
+        embeddings: speaker -> embedding [unit].
+        count: number of groups, 2 or more.
+        seed: seed of the starts.
 
     Raises:
         InputError: fewer speakers that differ than groups, or fewer groups than 2.
@@ -120,10 +120,10 @@ def save(
     """Write `groups-K.csv`, the table, and `groups-K.json`, the centres; each whole or not at all.
 
     Args:
-        folder: made if missing.
-        groups: to write.
-        members: of the table, where it lists more speakers than the groups were made of.
-        embedding: where the embedding network lies, noted beside the centres.
+        folder: the folder, created if missing.
+        groups: the groups to write.
+        members: speakers of the table, where it lists more than the groups were made of.
+        embedding: path of the embedding network, noted beside the centres.
     """
     folder.mkdir(parents=True, exist_ok=True)
     table, centres = (folder / f"groups-{len(groups.centres)}{end}" for end in (".csv", ".json"))
@@ -140,7 +140,7 @@ def save(
 
 
 def load(path: Path) -> Groups:
-    """Groups from the file of their centres.
+    """Load groups from the file of their centres.
 
     Raises:
         InputError: missing, or no such file.
@@ -161,7 +161,7 @@ def load(path: Path) -> Groups:
 def _k_means(
     points: np.ndarray, count: int, generator: np.random.Generator
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Sum of squared distances, centres, and the nearest of each point, from one random start."""
+    """Return the sum of squared distances, centres, and the nearest centres, from one random start."""
     # The first centre is any point; each other one a point as likely as it is far from those before, squared.
     centres = points[[generator.integers(len(points))]]
     while len(centres) < count:
@@ -188,5 +188,5 @@ def _k_means(
 
 
 def _distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Squared distances [point, centre]."""
+    """Return squared distances [point, centre]."""
     return np.square(points[:, None].astype(np.float64) - centres[None]).sum(2)

@@ -6,15 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from sese.core.errors import InputError
-from sese.core.untrusted import MALFORMED, from_json
 from sese.nn import checkpoint
-from sese.nn.bounded import bounded
-from sese.nn.checkpoint import CONFIG, WEIGHTS
+from sese.nn.small_checkpoint import load_network
+from sese.runtime.weights_folder import weights_folder
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -25,35 +22,23 @@ def save(folder: Path, net: Any) -> None:
 
 
 def load(folder: Path, kind: type[Net], sizes: Any, called: str) -> Net:
-    """The network of a folder, or of the folder ``best`` in it, ready for inference.
+    """Load the network of a folder, or of a run's best, ready for inference.
 
     Args:
-        folder: of a network, or of a run.
+        folder: folder of a network or of a run.
         kind: class of the network, made from its configuration alone.
         sizes: dataclass of the configuration.
-        called: what the network is, for errors.
+        called: name of the kind of network, for errors.
 
     Raises:
         InputError: missing or corrupt files, or a network of another kind or other sizes.
     """
-    folder = folder if (folder / CONFIG).exists() else folder / "best"
-    try:
-        values = from_json((folder / CONFIG).read_text())
+
+    def build(values: dict[str, Any]) -> Net:
         if values.pop("system") != sizes.system:
-            raise InputError(f"{folder} holds no network that is {called}; give one of that kind")
+            raise InputError(f"it holds no network that is {called}; give one of that kind")
         if set(values) != {field.name for field in dataclasses.fields(sizes)}:
-            raise InputError(f"{folder / CONFIG} is not a configuration of this version; train it again")
-        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        with bounded(folder / CONFIG):
-            net = kind(sizes(**values))
-        net.load_state_dict(load_file(folder / WEIGHTS))
-        return net.eval()
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{error.filename} does not exist; give the folder of {called}, with {CONFIG} and {WEIGHTS}"
-        ) from None
-    except InputError:
-        raise
-    except (OSError, RuntimeError, SafetensorError, *MALFORMED) as error:
-        first = (str(error).strip() or repr(error)).splitlines()[0]
-        raise InputError(f"{folder} does not hold {called}: {first}") from None
+            raise InputError("it is not a configuration of this version; train it again")
+        return kind(sizes(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}))
+
+    return load_network(weights_folder(folder), build, f"network that is {called}")

@@ -1,4 +1,4 @@
-"""Who picks an input's expert: the gate, an autoencoder's error, the better result (an oracle), or chance.
+"""Compare who picks an input's expert: the gate, an autoencoder's error, an oracle, or chance.
 
 Everything is told by the input alone. Improvements are of SI-SDR in dB over the noisy input.
 """
@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from sese.core.errors import InputError
+from sese.core.tables import table, with_interval
 from sese.evaluation.metrics import si_sdr
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, find_pairs, read_pair
-from sese.evaluation.report import table
 from sese.evaluation.summary import bootstrap_mean
 from sese.nn import checkpoint
 from sese.nn.cost import macs_per_sample, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.policies.fixed import level_plans
+from sese.runtime.weights_folder import weights_folder
 from sese.speakers.autoencoder import SpeechAutoencoder, errors
 
 GATE, GATE_ONCE, AUTOENCODER = "gate", "gate, once", "autoencoder"
@@ -31,13 +32,13 @@ ORACLE, CHANCE, ONE = "oracle", "chance", "one for all"
 
 @dataclass(frozen=True)
 class Contest:
-    """What is compared.
+    """Models to compare.
 
     Attributes:
         model: experts, with or without a gate.
         beside: other models by name, each run whole, as a generalist is.
-        autoencoder: of clean speech; None leaves it out.
-        seconds: of an input's beginning that those who pick once listen to.
+        autoencoder: autoencoder of clean speech; None leaves it out.
+        seconds: length of an input's beginning, in seconds, by which those who pick once decide.
     """
 
     model: Enhancer
@@ -47,12 +48,12 @@ class Contest:
 
 
 def load_model(folder: Path) -> Enhancer:
-    """The network of a model folder, or of a run's best.
+    """Load the network of a model folder, or of a run's best.
 
     Raises:
         InputError: none there, or one of another rate.
     """
-    model = checkpoint.load(folder if (folder / checkpoint.CONFIG).exists() else folder / "best")
+    model = checkpoint.load(weights_folder(folder))
     if model.sample_rate != SAMPLE_RATE:
         raise InputError(f"{folder} runs at {model.sample_rate} Hz; pairs are scored at {SAMPLE_RATE}")
     return model
@@ -62,8 +63,8 @@ def compare(contest: Contest, folders: Sequence[Path], limit: int | None = None)
     """Enhance pairs with every expert and with what lies beside, and score who picks.
 
     Args:
-        contest: what is compared.
-        folders: each with clean/ and noisy/. Several, such as one a user, are the unit of the intervals;
+        contest: the models to compare.
+        folders: folders with clean/ and noisy/. Several, such as one a user, are the unit of the intervals;
             of a single one the files are.
         limit: take this many files of each.
 
@@ -99,7 +100,7 @@ def compare(contest: Contest, folders: Sequence[Path], limit: int | None = None)
 
 @torch.no_grad()
 def scores(contest: Contest, pair: Pair) -> dict[str, Any]:
-    """Improvements of one file: `experts`, `scores` by name, and `picked`, who chose which expert."""
+    """Score one file: `experts`, `scores` by name, and `picked`, the expert by who chose it."""
     model = contest.model
     clean, noisy = read_pair(pair)
     audio = torch.from_numpy(np.ascontiguousarray(noisy, np.float32))[None, None]
@@ -125,7 +126,7 @@ def scores(contest: Contest, pair: Pair) -> dict[str, Any]:
 
 
 def summarize(rows: Sequence[Mapping[str, Any]], beside: Sequence[str]) -> dict[str, Any]:
-    """Mean improvements with intervals, differences, and how often the oracle agrees.
+    """Return mean improvements with intervals, differences, and how often the oracle agrees.
 
     Returns:
         By name `improvement` (of `bootstrap_mean`), `gain` over the first of `beside`, `over_chance`, and
@@ -149,7 +150,7 @@ def summarize(rows: Sequence[Mapping[str, Any]], beside: Sequence[str]) -> dict[
 
 
 def costs(contest: Contest) -> dict[str, dict[str, float]]:
-    """MMAC/s, weights that an input touches, and weights that are stored, by name.
+    """Return MMAC/s, weights that an input touches, and weights that are stored, by name.
 
     The gate counts with its weights. An autoencoder runs with every expert in the first seconds, and what
     that costs is in `first_mmacs_per_second`.
@@ -186,14 +187,14 @@ def costs(contest: Contest) -> dict[str, dict[str, float]]:
 
 
 def to_markdown(result: Mapping[str, Any]) -> str:
-    """Two tables: improvements, and costs."""
+    """Return two tables: improvements, and costs."""
     header = ["picked by", "SI-SDR improvement, dB", "over the first beside", "over chance", "as the oracle"]
     lines = [
         [
             name,
-            _interval(values["improvement"]),
-            _interval(values["gain"], sign=True) if values["gain"] and values["gain"]["mean"] else "",
-            _interval(values["over_chance"], sign=True) if name != CHANCE else "",
+            with_interval(values["improvement"], 2),
+            with_interval(values["gain"], 2, sign=True) if values["gain"] and values["gain"]["mean"] else "",
+            with_interval(values["over_chance"], 2, sign=True) if name != CHANCE else "",
             "" if values["as_oracle"] is None else f"{100 * values['as_oracle']:.0f}%",
         ]
         for name, values in result["summary"].items()
@@ -223,15 +224,9 @@ def to_markdown(result: Mapping[str, Any]) -> str:
 
 
 def _over_folders(rows: Sequence[Mapping[str, Any]], values: np.ndarray) -> np.ndarray:
-    """Means of [file, ...] over the files of each folder; the files themselves where there is one folder."""
+    """Return means of [file, ...] over the files of each folder; all files where there is one folder."""
     names = [row["folder"] for row in rows]
     unique = sorted(set(names))
     if len(unique) == 1:
         return values
     return np.stack([values[[name == folder for name in names]].mean(0) for folder in unique])
-
-
-def _interval(value: Mapping[str, float], sign: bool = False) -> str:
-    form = "{:+.2f}" if sign else "{:.2f}"
-    mean, low, high = (form.format(value[key]) for key in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"

@@ -19,7 +19,7 @@ from sese.speakers.embedding import SpeakerNet, SpeakerNetConfig, pair_loss, sam
 from sese.speakers.verification import equal_error_rate
 from sese.training import run_folder
 from sese.training.config_file import build, dump, read_values
-from sese.training.fitting import FittingConfig, fit
+from sese.training.small_networks import SmallTrainingConfig, train_network
 
 KINDS: dict[str, Any] = {kind.system: kind for kind in (SpeakerNetConfig, AutoencoderConfig)}
 """Value of `system` -> the network's configuration."""
@@ -29,8 +29,8 @@ Parts = tuple[torch.nn.Module, Callable[[range], Tensor], Callable[[], Mapping[s
 
 
 @dataclass(frozen=True)
-class SpeakerTrainingConfig(FittingConfig):
-    """How to train, on pairs of clips: `batch_size` and `validation_clips` are even.
+class SpeakerTrainingConfig(SmallTrainingConfig):
+    """Settings of training on pairs of clips: `batch_size` and `validation_clips` are even.
 
     Attributes:
         threads: CPU threads of PyTorch; 0 leaves its choice.
@@ -54,8 +54,8 @@ class SpeakerRunConfig:
     """One run.
 
     Attributes:
-        name: of the run's folder.
-        seed: of the initial weights, of the clips, and of who is held out.
+        name: name of the run's folder.
+        seed: seed of the initial weights, of the clips, and of the choice of held-out speakers.
         system: ``speaker_embedding`` or ``speech_autoencoder``.
         model: sizes of that network.
     """
@@ -89,11 +89,11 @@ def read(path: Path, overrides: Sequence[str] = ()) -> SpeakerRunConfig:
 def train(
     config: SpeakerRunConfig, folder: Path, resume: bool = False, max_minutes: float | None = None
 ) -> bool:
-    """Train, or go on training; the folder holds what `fit` says, and `config.yaml`.
+    """Train, or go on training; the folder holds what `train_network` writes, and `config.yaml`.
 
     Args:
         config: the run.
-        folder: of the run.
+        folder: folder of the run.
         resume: go on from the last checkpoint.
         max_minutes: stop cleanly with a checkpoint after this long.
 
@@ -116,13 +116,13 @@ def train(
     parts = {SpeakerNetConfig.system: _embedding, AutoencoderConfig.system: _autoencoder}[config.system]
     net, loss, validate = parts(config, clips, held_out)
     run_folder.write_config(folder, dump(config))
-    return fit(
+    return train_network(
         net, settings, folder, loss, validate, lambda place: saved.save(place, net), resume, max_minutes
     )
 
 
 def _embedding(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerClips) -> Parts:
-    """Of each speaker a batch has two clips or more, each in a noise and at an SNR of its own.
+    """Build an embedding with its loss: a batch has two or more clips of each speaker, in other noises.
 
     The equal error rate over all pairs of the held-out speakers' clips is noted beside the loss.
     """
@@ -147,7 +147,7 @@ def _embedding(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerC
 
 
 def _autoencoder(config: SpeakerRunConfig, clips: SpeakerClips, held_out: SpeakerClips) -> Parts:
-    """It learns clean speech.
+    """Build an autoencoder with its loss, which hears clean speech alone.
 
     Beside the loss is noted what of the same clips' noisy sides does not come back, and how often that is
     more than of the clean side.

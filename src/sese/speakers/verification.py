@@ -21,7 +21,7 @@ RESAMPLES, SEED = 200, 0
 
 
 def equal_error_rate(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Where as many pairs of one speaker are refused as pairs of two are accepted, in [0, 1].
+    """Return the rate in [0, 1] at which refused pairs of one speaker equal accepted pairs of two.
 
     Args:
         scores: [pair], higher for one speaker.
@@ -53,7 +53,7 @@ def equal_error_rate(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | No
 
 @torch.no_grad()
 def embed(net: SpeakerNet, clips: SpeakerClips, numbers: Sequence[int], snr_db: float) -> tuple[Any, Any]:
-    """Embeddings float32 [clip, unit] and speakers [clip] of clips at one SNR."""
+    """Embed clips at one SNR: embeddings float32 [clip, unit] and speakers [clip]."""
     parts, speakers = [], []
     for first in range(0, len(numbers), AT_ONCE):
         some = numbers[first : first + AT_ONCE]
@@ -66,15 +66,15 @@ def embed(net: SpeakerNet, clips: SpeakerClips, numbers: Sequence[int], snr_db: 
 def verify(
     net: SpeakerNet, clips: SpeakerClips, count: int, snrs_db: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Equal error rates over all pairs of some clips, at each SNR.
+    """Measure equal error rates over all pairs of some clips, at each SNR.
 
     Pairs that share a recording do not count. The interval is that of a bootstrap over speakers.
 
     Args:
-        net: of embeddings.
-        clips: of speakers that it has not seen.
+        net: the embedding network.
+        clips: clips of speakers that it has not seen.
         count: clips at each SNR.
-        snrs_db: of the clips.
+        snrs_db: SNRs of the clips in dB.
 
     Returns:
         For each SNR `snr_db`, `eer`, `low`, `high` (95%), `eer_alike`, that among pairs of one source alone
@@ -116,7 +116,7 @@ def verify(
 
 
 def _sources(clips: SpeakerClips) -> np.ndarray:
-    """Number of the folder above each speaker's, [speaker]."""
+    """Return the number of the folder above each speaker's, [speaker]."""
     above = {
         int(group): str(path.parent.parent)
         for group, path in zip(clips.speech.groups, clips.speech.paths, strict=True)
@@ -126,7 +126,7 @@ def _sources(clips: SpeakerClips) -> np.ndarray:
 
 
 def _resampled(scores: np.ndarray, same: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Equal error rates with the speakers drawn again, with replacement."""
+    """Return equal error rates with the speakers drawn again, with replacement."""
     present, places = np.unique(np.concatenate([a, b]), return_inverse=True)
     first, second = np.split(places, 2)
     generator = np.random.default_rng(SEED)

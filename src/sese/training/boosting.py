@@ -27,6 +27,7 @@ from sese.training.boosting_config import BoostingConfig
 from sese.training.config import RunConfig
 from sese.training.config_file import dump
 from sese.training.data import MixtureData
+from sese.training.loop import Training, run_steps
 from sese.training.losses import si_sdr
 from sese.training.masks import ideal_masks
 from sese.training.run_folder import note, write_config
@@ -48,51 +49,85 @@ class Segment:
 
 
 def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> bool:
-    """Learn what of a run's bits is not yet learned, then fill the dictionary and score the levels.
+    """Learn the bits that a run has not yet learned, then fill the dictionary and score the levels.
 
     The folder gets `metrics.jsonl` and the models `last/`, from which it goes on, and `best/`.
+
+    Args:
+        config: the run.
+        folder: folder of the run.
+        max_minutes: time limit in minutes, set-up included; None for no limit.
 
     Returns:
         Whether all is done.
     """
-    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    settings = config.training
+    began = time.monotonic()
     torch.manual_seed(config.seed)
-    model, last = config.model.build(), folder / "last"
-    if (last / checkpoint.WEIGHTS).exists():
-        checkpoint.load_into(model, last)
-    model.requires_grad_(False)
-    mixtures = MixtureData(config)
-    mixtures.setup("fit")
-    write_config(folder, dump(config))
-    mixer, hashing = mixtures.mixer("cpu"), model.backbone
-    segments = list(_segments(model, mixer, config))
-    centre = torch.cat([s.frames for s in segments]).mean(0) if settings.boosting.centred else None
-    done = int((hashing.strengths != 0).sum())
-    for number in range(done):
-        raise_weights(segments, hashing.projections[number], float(hashing.strengths[number]))
-    steps = settings.steps // len(hashing.projections)
-    for number in range(done, len(hashing.projections)):
-        projection = learn(segments, _first(config, number, centre, hashing), steps, settings.learning_rate)
-        error = weighted_error(segments, projection)
-        hashing.projections[number] = projection
-        hashing.strengths[number] = strength(error)
-        raise_weights(segments, projection, float(hashing.strengths[number]))
-        facts = {"train/error": error, "train/strength": float(hashing.strengths[number])}
-        note(folder, {"step": number, **facts})
-        late = time.monotonic() > deadline
-        if late or (number + 1) % settings.checkpoint_steps == 0:
-            checkpoint.save(last, config.system, config.model, model.state_dict())
-            print(f"bit {number + 1}  weighted error {error:.4f}", flush=True)
-        if late:
-            return False
-    magnitudes, masks = dictionary(model, mixer, config)
-    hashing.codes.copy_(pack(hashing.hash(magnitudes, hashing.bits[-1]) > 0))
-    hashing.masks.copy_(pack(masks))
-    note(folder, {"step": len(hashing.projections), **_scores(model, mixtures)})
-    for name in ("last", "best"):
-        checkpoint.save(folder / name, config.system, config.model, model.state_dict())
-    return True
+    training = _Boosting(config, folder)
+    left = None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60
+    done = run_steps(training, training.done, training.bits, config.training.checkpoint_steps, left)
+    if training.late:
+        return False
+    training.fill()
+    return done == training.bits
+
+
+class _Boosting(Training):
+    """A training whose steps are the bits of a hash."""
+
+    def __init__(self, config: RunConfig, folder: Path):
+        self.config, self.folder, self.late = config, folder, False
+        self.model, last = config.model.build(), folder / "last"
+        if (last / checkpoint.WEIGHTS).exists():
+            checkpoint.load_into(self.model, last)
+        self.model.requires_grad_(False)
+        self.mixtures = MixtureData(config)
+        self.mixtures.setup("fit")
+        write_config(folder, dump(config))
+        self.mixer, self.hashing = self.mixtures.mixer("cpu"), self.model.backbone
+        self.segments = list(_segments(self.model, self.mixer, config))
+        centred = config.training.boosting.centred
+        self.centre = torch.cat([s.frames for s in self.segments]).mean(0) if centred else None
+        self.bits = len(self.hashing.projections)
+        self.done = int((self.hashing.strengths != 0).sum())
+        for number in range(self.done):
+            self._raise_weights(number)
+
+    def step(self, number: int) -> None:
+        """Learn one bit."""
+        settings = self.config.training
+        start = _first(self.config, number, self.centre, self.hashing)
+        steps = settings.steps // self.bits
+        projection = learn(self.segments, start, steps, settings.learning_rate)
+        self.error = weighted_error(self.segments, projection)
+        self.hashing.projections[number] = projection
+        self.hashing.strengths[number] = strength(self.error)
+        self._raise_weights(number)
+        facts = {"train/error": self.error, "train/strength": float(self.hashing.strengths[number])}
+        note(self.folder, {"step": number, **facts})
+
+    def checkpoint(self, done: int, late: bool) -> None:
+        """Write the bits learned so far."""
+        self.late = late
+        self._save("last")
+        print(f"bit {done}  weighted error {self.error:.4f}", flush=True)
+
+    def fill(self) -> None:
+        """Fill the dictionary, score the levels and write both models."""
+        hashing = self.hashing
+        magnitudes, masks = dictionary(self.model, self.mixer, self.config)
+        hashing.codes.copy_(pack(hashing.hash(magnitudes, hashing.bits[-1]) > 0))
+        hashing.masks.copy_(pack(masks))
+        note(self.folder, {"step": self.bits, **_scores(self.model, self.mixtures)})
+        for name in ("last", "best"):
+            self._save(name)
+
+    def _raise_weights(self, number: int) -> None:
+        hashing = self.hashing
+        raise_weights(self.segments, hashing.projections[number], float(hashing.strengths[number]))
+
+    def _save(self, name: str) -> None:
+        checkpoint.save(self.folder / name, self.config.system, self.config.model, self.model.state_dict())
 
 
 def learn(segments: list[Segment], projection: Tensor, steps: int, learning_rate: float) -> Tensor:

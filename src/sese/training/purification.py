@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sese.core.errors import InputError
-from sese.labels import network
+from sese.nn import label_network as network
 
 FLOOR = 1e-3
 """Of the target's mean frame: errors 30 dB below it gain nothing more, and silent frames hardly count."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from sese.training.methods import METHODS
 from sese.training.metric_guided import noise_correlation
 from sese.training.pruning import pruning
 from sese.training.purification import Purifier
+from sese.training.schedule import warmed_cosine
 
 
 class EnhancementTask(lightning.LightningModule):
@@ -168,14 +168,11 @@ class EnhancementTask(lightning.LightningModule):
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
 
         def factor(step: int) -> float:
-            if step < settings.warmup_steps:
-                return (step + 1) / settings.warmup_steps
-            if settings.decay_steps:
-                left = min(1.0, max(0.0, (settings.steps - step) / settings.decay_steps))
-            else:
-                done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-                left = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-            return settings.final_learning_rate + (1 - settings.final_learning_rate) * left
+            final = settings.final_learning_rate
+            if step < settings.warmup_steps or not settings.decay_steps:
+                return warmed_cosine(step, settings.steps, settings.warmup_steps, final)
+            left = min(1.0, max(0.0, (settings.steps - step) / settings.decay_steps))
+            return final + (1 - final) * left
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

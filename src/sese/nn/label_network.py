@@ -9,18 +9,18 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sese.audio.mel import bin_frequencies, htk_edges, triangles
 from sese.core.checks import at_least
 from sese.core.errors import InputError, brief
 from sese.core.untrusted import from_json
-from sese.nn.bounded import bounded
-from sese.nn.checkpoint import CONFIG, WEIGHTS, write
+from sese.nn.checkpoint import CONFIG, write
+from sese.nn.small_checkpoint import load_network
 
 SYSTEM = "labels"
 """What `config.json` of such a network calls it."""
@@ -90,17 +90,14 @@ class LabelNet(nn.Module):
 
 
 def mel_filters(config: LabelNetConfig) -> np.ndarray:
-    """Triangles of unit height on the mel scale, float32 [bin, band]."""
-    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (60.0, config.sample_rate / 2))
-    edges = 700 * (10 ** (np.linspace(lowest, highest, config.bands + 2) / 2595) - 1)
-    hertz = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)[:, None]
-    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
-    made = np.clip(np.minimum(rising, falling), 0, None)
-    # The lowest bands are narrower than a bin: each has at least the bin that is nearest to its middle.
-    nearest = np.abs(hertz - edges[1:-1]).argmin(0)
-    made[nearest, np.arange(config.bands)] = np.maximum(made[nearest, np.arange(config.bands)], 0.1)
-    return made.astype(np.float32)
+    """Return triangles of height 1, equally spaced on the mel scale from 60 Hz, float32 [bin, band]."""
+    edges = htk_edges(60.0, config.sample_rate / 2, config.bands)
+    bins = bin_frequencies(config.n_fft, config.sample_rate)
+    filters = triangles(edges, bins).T.copy()
+    # The lowest bands are narrower than a bin: each gets at least the bin that is nearest to its middle.
+    nearest = np.abs(bins[:, None] - edges[1:-1]).argmin(0)
+    filters[nearest, np.arange(config.bands)] = np.maximum(filters[nearest, np.arange(config.bands)], 0.1)
+    return filters.astype(np.float32)
 
 
 def save(folder: Path, task: str, config: LabelNetConfig, weights: dict[str, Tensor]) -> None:
@@ -109,7 +106,7 @@ def save(folder: Path, task: str, config: LabelNetConfig, weights: dict[str, Ten
 
 
 def is_label_net(folder: Path) -> bool:
-    """Whether a folder's configuration is that of a network that labels speech."""
+    """Return whether a folder's configuration is that of a network that labels speech."""
     try:
         return from_json((folder / CONFIG).read_text()).get("system") == SYSTEM
     except (OSError, ValueError, AttributeError):
@@ -117,27 +114,20 @@ def is_label_net(folder: Path) -> bool:
 
 
 def load(folder: Path) -> tuple[str, LabelNet]:
-    """The task and the network of a folder, ready for inference.
+    """Load the task and the network of a folder, ready for inference.
 
     Raises:
         InputError: missing or corrupt files, or weights of another network.
     """
-    try:
-        with bounded(folder / CONFIG):
-            values = from_json((folder / CONFIG).read_text())
-            del values["system"]
-            task = values.pop("task")
-            if task not in TASKS:
-                raise InputError(f"task is {brief(task)}; one of {list(TASKS)} is needed")
-            net = LabelNet(LabelNetConfig(**values))
-        net.load_state_dict(load_file(folder / WEIGHTS))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{error.filename} does not exist; give a folder with {CONFIG} and {WEIGHTS}"
-        ) from None
-    except InputError:
-        raise
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{folder} holds no network that labels speech: {first}") from None
-    return task, net.eval()
+
+    def build(values: dict[str, Any]) -> LabelNet:
+        del values["system"]
+        task = values.pop("task")
+        if task not in TASKS:
+            raise InputError(f"task is {brief(task)}; one of {list(TASKS)} is needed")
+        tasks.append(task)
+        return LabelNet(LabelNetConfig(**values))
+
+    tasks: list[str] = []
+    network = load_network(folder, build, "network that labels speech")
+    return tasks[0], network
