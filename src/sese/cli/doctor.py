@@ -212,7 +212,7 @@ def _cpu() -> str:
 
 
 def _cores() -> int:
-    from sese.folders.jobs import available_cores
+    from sese.core.processors import available_cores
 
     return available_cores()
 

@@ -28,7 +28,7 @@ from sese.core.errors import InputError, plain
 
 if TYPE_CHECKING:
     from sese.folders.inputs import Job
-    from sese.folders.jobs import Outcome, Settings
+    from sese.folders.jobs import Outcome, RunOptions
 
 
 def enhance(
@@ -78,30 +78,29 @@ def enhance(
 ) -> None:
     """Enhance audio files. Rate, channels, length and encoding are kept; inputs are never overwritten."""
     from sese.folders.inputs import plan_jobs
-    from sese.folders.jobs import Outcome, Settings
+    from sese.folders.jobs import Outcome, RunOptions
     from sese.folders.places import as_place
+    from sese.runtime.options import EnhanceOptions
 
     inputs, address = _part_address(inputs) if ray else (inputs, None)
     places = [as_place(text) for text in inputs]
     folder = as_place(out_dir) if out_dir is not None else None
-    settings = Settings(
-        model=model,
+    how = EnhanceOptions(
         budget=number_or_word(budget),
-        mix=mix,
-        max_attenuation_db=max_attenuation_db,
-        force=force,
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
-        trace=trace,
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
         band_above=band_above,
         linked=linked,
     )
+    options = RunOptions(model, how, force, trace)
     planned = plan_jobs(places, output, folder, force)
     if len(planned) == 1 and planned[0].error:
         outcomes = [Outcome(planned[0], "failed", error=planned[0].error)]
     else:
         manifest = manifest or _usual_manifest(places, folder)
-        outcomes = _run(planned, settings, jobs, manifest, address)
+        outcomes = _run(planned, options, jobs, manifest, address)
     if as_json:
         print(json.dumps([outcome.as_dict() for outcome in outcomes], indent=2))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
@@ -142,7 +141,7 @@ def _as_typed(budget: float | str) -> str:
 
 
 def _run(
-    planned: list[Job], settings: Settings, workers: int | None, manifest: Path | None, ray: str | None
+    planned: list[Job], options: RunOptions, workers: int | None, manifest: Path | None, ray: str | None
 ) -> list[Outcome]:
     """Do the jobs and return their outcomes in the order of the jobs."""
     from sese.folders.jobs import run_jobs
@@ -152,7 +151,7 @@ def _run(
     aside = redirect_stdout(sys.stderr) if ray else nullcontext()
     with aside, _progress(planned) as (heard, done):
         outcomes = []
-        outcomes_of = run_jobs(planned, settings, workers, heard, manifest=manifest, ray=ray, tell=_note)
+        outcomes_of = run_jobs(planned, options, workers, heard, manifest=manifest, ray=ray, tell=_note)
         for outcome in outcomes_of:
             outcomes.append(outcome)
             done(len(outcomes))

@@ -85,11 +85,14 @@ def live(
 ) -> None:
     """Enhance what a sound card hears, and play it. Keys: b bypass, q quit."""
     from sese.live.devices import find_card, list_cards, sounddevice
-    from sese.live.duplex import Duplex
+    from sese.live.duplex import Duplex, Form
     from sese.live.engine import Engine
     from sese.live.keys import Keys
-    from sese.live.model import Settings, report
+    from sese.live.model import report, usual_budget
     from sese.live.signals import StopSignals
+    from sese.runtime.artefact import open_artefact
+    from sese.runtime.options import EnhanceOptions
+    from sese.runtime.stream import Stream
 
     sd = sounddevice()
     if list_:
@@ -105,24 +108,22 @@ def live(
     rate = source.sample_rate if rate is None else rate
     if max_rtf is None and (linked or channels == 1):
         max_rtf = MAX_RTF
-    settings = Settings(
-        model=model,
-        budget=None if budget is None else number_or_word(budget),
-        mix=mix,
-        max_attenuation_db=max_attenuation_db,
+    artefact = open_artefact(model)
+    options = EnhanceOptions(
+        budget=usual_budget(artefact.card) if budget is None else number_or_word(budget),
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
-        trace_seconds=1,
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
         band_above=band_above,
         linked=linked,
-        latency="low",
     )
-    stream = settings.open(rate, channels)
+    stream = Stream(artefact, options, rate, channels, trace_seconds=1, latency="low")
     block = max(1, round(block_ms * rate / 1000))
     played = min(2, target.outputs) if channels == 1 else channels
     engine = Engine(stream, round(buffer_ms * rate / 1000), block, correct_drift)
     engine.bypass = bypass
-    duplex = Duplex(sd, source, target, engine, rate, (channels, played), block, latency)
+    duplex = Duplex(sd, source, target, engine, Form(rate, (channels, played), block, latency))
     with StopSignals() as stop, Keys(stop) as keys, duplex:
         delays = [
             *(1000 * delay for delay in duplex.latency_seconds),

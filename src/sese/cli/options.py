@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,7 +25,7 @@ def model_names(incomplete: str) -> list[str]:
 
 def budgets(incomplete: str) -> list[str]:
     """Budgets that begin so, for the shell."""
-    known = ("1", "0.5", "0.3", "auto", "fixed:", "threshold", "threshold:6")
+    known = ("1", "0.5", "0.3", "fastest", "balanced", "best", "auto", "fixed:", "threshold", "threshold:6")
     return [budget for budget in known if budget.startswith(incomplete)]
 
 
@@ -45,7 +45,7 @@ MaxRtf = Annotated[
 Mix = Annotated[float, typer.Option(help="0: the input; 1: the enhanced audio; or in between.")]
 MaxAttenuation = Annotated[float | None, typer.Option(help="Attenuate nothing by more than this many dB.")]
 BandAbove = Annotated[
-    str,
+    Literal["follow", "drop"],
     typer.Option(help="What lies above the model's band: 'follow', attenuated as below it, or 'drop'."),
 ]
 Linked = Annotated[

@@ -66,10 +66,11 @@ def stream(
     as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON, to stderr.")] = False,
 ) -> None:
     """Enhance audio from stdin to stdout: raw samples or WAV, as fast as the pipe, aligned and as long."""
-    from sese.live.model import Settings
     from sese.live.pipe import Input, ReaderGone, enhance_pipe, read_layout
     from sese.live.signals import StopSignals
-    from sese.runtime.stream import TRACE_SECONDS
+    from sese.runtime.artefact import open_artefact
+    from sese.runtime.options import EnhanceOptions
+    from sese.runtime.stream import TRACE_SECONDS, Stream
     from sese.runtime.trace import require_trace_path, write_trace
 
     # `sys.__stdout__` is None where it was closed from the beginning; `sese.cli.main` has replaced the other.
@@ -82,17 +83,14 @@ def stream(
             )
     if trace is not None:
         require_trace_path(trace, force)
-    settings = Settings(
-        model=model,
+    options = EnhanceOptions(
         budget=number_or_word(budget),
-        mix=mix,
-        max_attenuation_db=max_attenuation_db,
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
-        trace_seconds=TRACE_SECONDS if trace is None else None,
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
         band_above=band_above,
         linked=linked,
-        latency=latency,
     )
     with StopSignals() as stop:
         source = Input(sys.stdin.fileno(), stop)
@@ -102,7 +100,14 @@ def stream(
             if stop.exit_code:  # told to stop before there was anything
                 raise typer.Exit(stop.exit_code) from None
             raise
-        enhancing = settings.open(layout.sample_rate, layout.channels)
+        enhancing = Stream(
+            open_artefact(model),
+            options,
+            layout.sample_rate,
+            layout.channels,
+            trace_seconds=TRACE_SECONDS if trace is None else None,
+            latency=latency,
+        )
         try:
             piped = enhance_pipe(source, sys.stdout.fileno(), layout, start, enhancing)
         except ReaderGone:
