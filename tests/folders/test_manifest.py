@@ -86,28 +86,24 @@ def test_outputs_without_a_row_get_one(corpus: Path, tiny: Path) -> None:
     assert [row["status"] for row in found] == ["skipped"]
 
 
-def test_changed_settings_are_told(corpus: Path, tiny: Path, remembering: Path) -> None:
-    told: list[str] = []
-    run(corpus, tiny, told, budget=0.5)
-    run(corpus, tiny, told, budget=0.5)
-    assert told == []
-    run(corpus, tiny, told, budget=0.25)
-    (note,) = told
-    assert "3 finished outputs were made with budget 0.5, not 0.25" in note
-    (corpus.parent / "out/a.wav").unlink()  # made again: no output that stays
-    told.clear()
-    run(corpus, tiny, told, budget=0.25)
-    (note,) = told
-    assert "2 finished outputs were made with budget 0.5, not 0.25" in note
-    (corpus.parent / "out/a.wav").unlink()
+def test_other_settings_are_refused(corpus: Path, tiny: Path, remembering: Path) -> None:
+    """Outputs that stay would not be what was asked for."""
     run(corpus, tiny, budget=0.5)
-    run(corpus, remembering, told, budget=0.5)
-    assert "model tiny 1, not remembering 1" in told[1]
-    assert "model_sha256" in told[2]
-    assert run(corpus, tiny, told, budget=0.25, force=True)["a.wav"] == "done"
-    assert len(told) == 3
-    run(corpus, tiny, told, budget=0.25)
-    assert len(told) == 3
+    run(corpus, tiny, budget=0.5)
+    with pytest.raises(
+        InputError, match=r"3 finished outputs were made with budget 0\.5, not 0\.25"
+    ) as caught:
+        run(corpus, tiny, budget=0.25)
+    assert "--force" in str(caught.value)
+    assert "--out-dir or -o" in str(caught.value)
+    (corpus.parent / "out/a.wav").unlink()  # made again: no output that stays
+    with pytest.raises(InputError, match="2 finished outputs were made with budget"):
+        run(corpus, tiny, budget=0.25)
+    assert not (corpus.parent / "out/a.wav").exists()  # nothing is done
+    with pytest.raises(InputError, match="model tiny 1, not remembering 1"):
+        run(corpus, remembering, budget=0.5)
+    assert run(corpus, tiny, budget=0.25, force=True)["a.wav"] == "done"
+    assert run(corpus, tiny, budget=0.25)["a.wav"] == "skipped"
 
 
 @pytest.mark.parametrize("torn", [b'{"input": "x", "outp', b"\0\0\0\n", b"[]\n"])

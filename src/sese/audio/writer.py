@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sese.audio.files import FORMAT_OF, AudioInfo, native_name
 from sese.core.errors import InputError
-from sese.core.files import Part, unwritable
+from sese.core.files import Part, is_null_device, unwritable
 
 # All other subtypes store integers (or values made from them), so samples beyond full scale are clipped.
 _UNCLIPPED = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
@@ -133,6 +133,33 @@ class AtomicWriter:
             f"{self.target} could not be written to its end ({_reason(error)}: is the disk full?); "
             "free some disk space or choose another folder"
         )
+
+
+class NullWriter:
+    """A context that counts clipped samples as `AtomicWriter` does, and writes nothing.
+
+    Args:
+        like: Format and subtype of the audio.
+    """
+
+    def __init__(self, like: AudioInfo) -> None:
+        self.subtype = like.subtype
+        self.clipped_samples = 0
+
+    def __enter__(self) -> NullWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def write(self, block: NDArray[np.float32]) -> None:
+        """Count the samples of ``[frame, channel]`` that a file would have to clip."""
+        if self.subtype not in _UNCLIPPED:
+            self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1.0))
+
+
+def open_writer(target: Path, like: AudioInfo) -> AtomicWriter | NullWriter:
+    """Return a writer for a file, or for the null device."""
+    return NullWriter(like) if is_null_device(target) else AtomicWriter(target, like)
 
 
 def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:

@@ -148,6 +148,11 @@ def replacing(target: Path, folder: bool = False) -> Iterator[Path]:
             part.drop()
 
 
+def is_null_device(path: object) -> bool:
+    """Return whether a path is the null device, where nothing stays: ``/dev/null``, on Windows ``nul``."""
+    return isinstance(path, Path) and os.path.normcase(path) == os.path.normcase(os.devnull)
+
+
 def require_new(folder: Path) -> None:
     """Raise InputError unless a folder to create does not exist or is empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from sese.core.errors import InputError
+from sese.core.files import is_null_device
 from sese.core.processors import available_cores
 from sese.core.stopping import InterruptsHeld, follow_parent
 from sese.folders.inputs import Job
@@ -56,10 +57,13 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a job: "done" has a report, "failed" an error, "skipped" found its output there."""
+    """Outcome of a job.
+
+    "done" has a report, "failed" an error, "skipped" found its output there; "planned" is not done yet.
+    """
 
     job: Job
-    status: Literal["done", "skipped", "failed"]
+    status: Literal["done", "skipped", "failed", "planned"]
     report: Report | None = None
     error: str | None = None
 
@@ -109,9 +113,10 @@ def run_jobs(
     with Manifest(manifest) if manifest else nullcontext() as record:
         facts = settings_row(options.enhance, artefact) if record else {}
         taken = lister()
-        if record and tell:
-            for note in _notes(record, [job for job in jobs if _finished(job, options, taken)], facts):
-                tell(note)
+        if record:
+            if record.torn and tell:
+                tell(f"manifest {record.path}: {_torn_lines(record.torn)} passed over")
+            _refuse_other_settings(record, [job for job in jobs if _finished(job, options, taken)], facts)
         run = _Run(options, artefact, workers, progress, ray, tell)
         for outcome in _outcomes(jobs, run, taken):
             if record:
@@ -141,21 +146,41 @@ def _require_apart(manifest: Path, jobs: Sequence[Job], options: RunOptions) -> 
                 require_separate(place, manifest, "manifest", of)
 
 
+def planned_outcomes(jobs: Sequence[Job], options: RunOptions) -> Iterator[Outcome]:
+    """Yield what would become of each job: "planned", "skipped" or "failed". Nothing is written.
+
+    Raises:
+        InputError: The options cannot be used with any file.
+    """
+    options.open()
+    taken = lister()
+    for job in jobs:
+        if job.error is None and isinstance(job.source, Path) and not job.source.exists():
+            yield Outcome(job, "failed", error=f"{job.source} does not exist; check the name")
+        elif job.error is not None:
+            yield Outcome(job, "failed", error=job.error)
+        else:
+            yield Outcome(job, "skipped" if _finished(job, options, taken) else "planned")
+
+
 def _finished(job: Job, options: RunOptions, taken: Callable[[Place], bool]) -> bool:
     """Return whether a job's output exists, and is not to be replaced."""
-    return job.error is None and not options.force and taken(job.target)
+    if job.error is not None or options.force or is_null_device(job.target):
+        return False
+    return taken(job.target)
 
 
-def _notes(manifest: Manifest, finished: Sequence[Job], facts: dict[str, Any]) -> Iterator[str]:
-    if manifest.torn:
-        lines = "1 line was torn and is" if manifest.torn == 1 else f"{manifest.torn} lines were torn and are"
-        yield f"manifest {manifest.path}: {lines} passed over"
+def _torn_lines(count: int) -> str:
+    return "1 line was torn and is" if count == 1 else f"{count} lines were torn and are"
+
+
+def _refuse_other_settings(manifest: Manifest, finished: Sequence[Job], facts: dict[str, Any]) -> None:
+    """Refuse a run whose finished outputs were made with other settings, as they would stay as they are."""
     for name, (count, before) in manifest.changed(finished, facts).items():
-        one = count == 1
-        yield (
-            f"{count} finished {'output was' if one else 'outputs were'} made with {name} {before}, not "
-            f"{facts[name]}, and {'stays as it is' if one else 'stay as they are'}; --force makes "
-            f"{'it' if one else 'them'} again"
+        outputs = "1 finished output was" if count == 1 else f"{count} finished outputs were"
+        raise InputError(
+            f"{outputs} made with {name} {before}, not {facts[name]}, such as {finished[0].target}; replace "
+            f"{'it' if count == 1 else 'them'} with --force, or choose another output with --out-dir or -o"
         )
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from time import perf_counter
 
 from sese.audio.files import probe, read_blocks
-from sese.audio.writer import AtomicWriter
+from sese.audio.writer import open_writer
 from sese.core.errors import InputError
+from sese.core.files import is_null_device
 from sese.runtime.artefact import Artefact
 from sese.runtime.budget import Budget
 from sese.runtime.limits import limits_of
+from sese.runtime.noise import NoiseMeter
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import TRACE_SECONDS, Stream
 from sese.runtime.trace import require_trace_path, write_trace
@@ -40,6 +42,8 @@ class Report:
         sample_rate: Sample rate in Hz.
         channels: Number of channels.
         clipped_samples: Number of samples beyond full scale that the encoding had to clip.
+        noise_reduction_db: By how many dB the noise is lower, see `sese.runtime.noise`; None where the
+            recording is too short or silent to tell.
     """
 
     input: str
@@ -57,6 +61,7 @@ class Report:
     sample_rate: int
     channels: int
     clipped_samples: int
+    noise_reduction_db: float | None = None
 
 
 def enhance_file(
@@ -87,7 +92,7 @@ def enhance_file(
     source, target = Path(source), Path(target)
     require_separate(source, target)
     info = probe(source)
-    if target.exists() and not force:
+    if target.exists() and not force and not is_null_device(target):
         raise InputError(f"{target} exists; use force (--force) to replace it, or name another output")
     if trace is not None:
         require_trace_path(Path(trace), force)
@@ -102,13 +107,18 @@ def enhance_file(
         latency="high",
     )
     read = 0
-    with AtomicWriter(target, info) as writer:
+    meter = NoiseMeter(info.sample_rate)
+    with open_writer(target, info) as writer:
         for block in read_blocks(source, info.sample_rate):
-            writer.write(stream.feed(block.T).T)
+            enhanced = stream.feed(block.T).T
+            writer.write(enhanced)
+            meter.add(block, enhanced)
             read += len(block)
             if progress is not None:
                 progress(read / info.sample_rate)
-        writer.write(stream.flush().T)
+        enhanced = stream.flush().T
+        writer.write(enhanced)
+        meter.add(enhanced[:0], enhanced)
         if trace is not None:
             write_trace(Path(trace), stream.trace, artefact.card)
     spent = perf_counter() - started
@@ -123,6 +133,7 @@ def enhance_file(
         sample_rate=info.sample_rate,
         channels=info.channels,
         clipped_samples=writer.clipped_samples,
+        noise_reduction_db=meter.reduction_db(),
         **limits_of(stream),
     )
 
