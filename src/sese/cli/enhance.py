@@ -133,7 +133,7 @@ def enhance(
     if len(planned) == 1 and planned[0].error:
         outcomes = [Outcome(planned[0], "failed", error=planned[0].error)]
     else:
-        if len(planned) == 1:
+        if len(planned) == 1 and folder is None:
             _refuse_other_settings(context, planned[0], force)
         manifest = manifest or _usual_manifest(places, folder)
         outcomes = _run(planned, options, jobs, manifest, address, quiet)
