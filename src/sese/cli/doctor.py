@@ -97,21 +97,21 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         "platform": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.architecture()[0]}, "
         f"{'in' if sys.prefix != sys.base_prefix else 'not in'} a virtual environment",
-        "cpu": _told(_cpu),
-        "cores": _told(_cores),
-        "memory_gb": _told(_memory),
-        "providers": _told(_providers),
+        "cpu": _or_unknown(_cpu),
+        "cores": _or_unknown(_cores),
+        "memory_gb": _or_unknown(_memory),
+        "providers": _or_unknown(_providers),
         "models": models,
         "extras": {extra: not _missing(extra) for extra in EXTRAS},
         "missing": {extra: missing for extra in EXTRAS if (missing := _missing(extra))},
         "optional": {name: found for name in _packages() if (found := _version(name))},
-        "sound_cards": _told(_sound_cards),
-        "programs": _told(_programs),
-        "places": _told(_places),
+        "sound_cards": _or_unknown(_sound_cards),
+        "programs": _or_unknown(_programs),
+        "places": _or_unknown(_places),
         "environment": {name: os.environ[name] for name in SHOWN if name in os.environ}
         | {name: "(set)" for name in NAMED if os.environ.get(name)},
-        "locale": _told(_locale),
-        "terminal": _told(_terminal),
+        "locale": _or_unknown(_locale),
+        "terminal": _or_unknown(_terminal),
         "problems": problems,
     }
     report = _without_home(report)
@@ -166,7 +166,7 @@ def _try_models() -> tuple[list[dict[str, Any]], list[str]]:
     return models, problems
 
 
-def _told(facts: Callable[[], Any]) -> Any:
+def _or_unknown(facts: Callable[[], Any]) -> Any:
     """Return facts, or "unknown": no report fails because a machine does not give them."""
     try:
         return facts()
@@ -221,11 +221,11 @@ def _memory() -> dict[str, float]:
     """Return the memory in GB, and the limit of a container where there is one."""
     if sys.platform == "win32":
         return {}
-    told = {"total": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9}
+    memory = {"total": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9}
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
-        told["limit"] = int(text) / 1e9
-    return {name: round(value, 1) for name, value in told.items()}
+        memory["limit"] = int(text) / 1e9
+    return {name: round(value, 1) for name, value in memory.items()}
 
 
 def _providers() -> list[str]:
@@ -319,8 +319,8 @@ def _print(report: dict[str, Any]) -> None:
         line("model", f"{model['name']}: real-time factor on one thread {speed}")
     for extra, there in report["extras"].items():
         missing = ", ".join(report["missing"].get(extra, ()))
-        told = "installed" if there else f"not installed ({missing}): pip install 'sese[{extra}]'"
-        line("extra", f"{extra}: {told}")
+        state = "installed" if there else f"not installed ({missing}): pip install 'sese[{extra}]'"
+        line("extra", f"{extra}: {state}")
     line("packages", _joined(report["optional"], " "))
     line("sound cards", report["sound_cards"])
     line("programs", _joined(report["programs"], " "))

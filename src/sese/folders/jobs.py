@@ -126,7 +126,7 @@ def run_jobs(
 
 @dataclass(frozen=True)
 class _Run:
-    """What all jobs of a run have in common; see `run_jobs`."""
+    """Values that all jobs of a run share; see `run_jobs`."""
 
     options: RunOptions
     artefact: Artefact

@@ -19,7 +19,7 @@ SILENT_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Form:
-    """How devices are opened.
+    """Form in which devices are opened.
 
     Attributes:
         sample_rate: Sample rate of both, in Hz.

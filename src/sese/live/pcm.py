@@ -12,7 +12,7 @@ from sese.core.errors import InputError
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a sample is stored; the name is ffmpeg's."""
+    """Encoding of a sample in bytes; the name is ffmpeg's."""
 
     name: str
     bits: int

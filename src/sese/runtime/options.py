@@ -1,4 +1,4 @@
-"""How to enhance: the one object that the public functions build and everything below them takes."""
+"""Hold the options for enhancing in one object, which the public functions build and all others take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sese.runtime.deadline import require_max_rtf
 
 @dataclass(frozen=True)
 class EnhanceOptions:
-    """How to enhance a signal. The values are checked when the object is made.
+    """Options for enhancing a signal, checked when the object is created.
 
     Whether a budget or a limit suits a certain model is checked by `check`, which needs the model's card.
 
