@@ -215,7 +215,7 @@ def test_odd_bytes_are_told(tiny: Path) -> None:
     code, out, err = run(bytes(4003), *RAW, "--channels", 2, "--model", tiny)
     assert code == 0
     assert len(out) == 4000
-    assert "the last 3 bytes of stdin are no whole sample" in err
+    assert "the last 3 bytes of stdin are less than a sample of every channel" in err
 
 
 def test_wav_cut_short(tiny: Path) -> None:
