@@ -49,7 +49,7 @@ VERBS: dict[str, tuple[Callable[..., None], str, str]] = {  # function, panel, e
     "profile": (profile.profile, MEASURE, "sese profile sese-1"),
     "evaluate": (evaluate.evaluate, MEASURE, "sese evaluate sese-1 noisy-set -o report"),
     "pareto": (pareto.pareto, MEASURE, "sese pareto sese-1 sese-2 noisy-set -o report"),
-    "train": (train.train, TRAIN, "sese train configs/slim_mask_small.yaml max_minutes=60"),
+    "train": (train.train, TRAIN, "sese train mine.yaml max_minutes=60"),
     "sweep": (sweep.sweep, TRAIN, "sese sweep grid.yaml --list"),
     "export": (export.export, TRAIN, "sese export runs/mine -o models/mine"),
     "adapt": (adapt.adapt, TRAIN, "sese adapt sese-1 --recordings calls -o models/me"),
@@ -58,7 +58,7 @@ VERBS: dict[str, tuple[Callable[..., None], str, str]] = {  # function, panel, e
 GROUPS: dict[str, tuple[typer.Typer, str, str]] = {
     "models": (models.app, MEASURE, "sese models show sese-1"),
     "data": (data.app, TRAIN, "sese data mix corpus noisy-set --clips 100"),
-    "quality": (quality.app, STUDY, "sese quality train configs/quality_small.yaml"),
+    "quality": (quality.app, STUDY, "sese quality train predictor.yaml"),
     "speakers": (speakers.app, STUDY, "sese speakers verify runs/embedding corpus"),
 }
 

@@ -18,7 +18,7 @@ Jobs = Annotated[
 ]
 
 
-@app.verb("label", "sese quality label configs/quality_small.yaml")
+@app.verb("label", "sese quality label predictor.yaml")
 def label(config: Config, overrides: Changes = None, jobs: Jobs = None) -> None:
     """Make the clips of a configuration and score them with PESQ; the same command continues the work."""
     from sese.cli.extras import require
@@ -36,7 +36,7 @@ def label(config: Config, overrides: Changes = None, jobs: Jobs = None) -> None:
     )
 
 
-@app.verb("train", "sese quality train configs/quality_small.yaml --run-dir runs/quality")
+@app.verb("train", "sese quality train predictor.yaml --run-dir runs/quality")
 def train(
     config: RunConfiguration,
     overrides: Changes = None,

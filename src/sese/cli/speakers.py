@@ -16,7 +16,7 @@ app = App("Embed and group speakers, and select experts for them.", no_args_is_h
 Corpora = Annotated[list[Path], typer.Argument(help="Corpus folders, as for `sese data describe`.")]
 
 
-@app.verb("train", "sese speakers train configs/speaker_embedding_small.yaml")
+@app.verb("train", "sese speakers train embedding.yaml")
 def train(
     config: RunConfiguration,
     overrides: Changes = None,
