@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from exit_codes import exit_code
 from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, bundled_models, open_artefact
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 
 Audio = NDArray[np.float32]
@@ -114,7 +115,7 @@ CASES: Mapping[str, Case] = {
 
 def enhance(model: Artefact, audio: Audio, budget: str) -> Audio:
     """Return a sound [time] enhanced by a model from its initial state, aligned with the input."""
-    stream = Stream(model, budget)
+    stream = Stream(model, EnhanceOptions(budget))
     return np.concatenate([stream.feed(audio), stream.flush()])
 
 

@@ -196,7 +196,7 @@ def test_folder_is_made(tmp_path: Path) -> None:
 
 def test_parent_is_a_file(tmp_path: Path) -> None:
     source = make(tmp_path / "in.wav")
-    assert "can be no folder" in refusal(source, source / "out.wav")
+    assert "cannot be created" in refusal(source, source / "out.wav")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

@@ -83,9 +83,9 @@ def test_where_the_manifest_goes(sese: Run, tiny: Path, noisy: Path, tmp_path: P
     assert len((tmp_path / "deep/rows.jsonl").read_text().splitlines()) == 1
 
     ran = sese("enhance", folder, "--out-dir", out, "--model", tiny, "--budget", "0.25")
-    assert ran.code == 0
-    note = "1 finished output was made with budget 0.5, not 0.25, and stays as it is; --force makes it again"
-    assert ran.err == f"sese: note: {note}\n"
+    assert ran.code == 2
+    words = f"1 finished output was made with budget 0.5, not 0.25, such as {out / 'a.wav'}"
+    assert ran.err.startswith(f"sese: error: {words}; replace it with --force, or")
 
 
 def test_bad_manifest(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:

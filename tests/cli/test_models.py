@@ -32,9 +32,20 @@ def test_list(sese: Run) -> None:
     ran = sese("models")
     assert ran.exit_code == 0
     row = next(line for line in ran.stdout.splitlines() if "tiny" in line)
-    for word in ("6.5", "A delay line"):
+    for word in ("(default)", "6.5 ms", "% to ", "+0.50", "A delay line"):
         assert word in row
+    assert "Demonstrations" not in ran.stdout
     assert [model["name"] for model in json.loads(sese("models", "--json").stdout)] == ["tiny"]
+
+
+def test_demonstrations_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = CliRunner().invoke(app, ["models"]).stdout.splitlines()
+    assert lines[1].startswith("sese-1 (default) ")
+    assert lines[2].startswith("sese-2 ")
+    apart = lines.index("Demonstrations of published methods:")
+    assert lines[apart + 1].startswith("bloom-net ")
+    assert max(map(len, lines)) <= 100
 
 
 def test_list_of_nothing(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

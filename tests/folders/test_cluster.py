@@ -98,7 +98,7 @@ def test_killed_node(cluster: Any, sese: Run, corpus: Path, tmp_path: Path) -> N
     assert ran.code == 1, ran
     assert f"{FILES} done, 0 skipped, 1 failed" in ran.out
     assert f"local://{corpus}/far/text.wav is damaged or not audio" in ran.err
-    lost = re.search(r"sese: note: (\d+) files? .* handed out again", ran.err)
+    lost = re.search(r"sese: note: (\d+) files? .* tried again", ran.err)
     assert lost, ran.err  # the node had files in hand
     assert 1 <= int(lost[1]) <= 4  # and no more than that is done again
     assert ran.out.count("\n") == 1  # nothing of Ray's own

@@ -13,7 +13,8 @@ import soundfile
 from runtime.tiny_model import tone
 from sese.core.errors import InputError
 from sese.folders.inputs import plan_jobs
-from sese.folders.jobs import Settings, run_jobs
+from sese.folders.jobs import RunOptions, run_jobs
+from sese.runtime.options import EnhanceOptions
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_mirrored_tree(tree: Path) -> None:
 
 
 def test_output_folder_inside_the_input_folder(tree: Path, tiny: Path) -> None:
-    settings = Settings(str(tiny))
+    settings = RunOptions(str(tiny))
     first = list(run_jobs(plan_jobs([tree], out_dir=tree / "out"), settings, workers=1))
     again = list(run_jobs(plan_jobs([tree], out_dir=tree / "out"), settings, workers=1))
     assert [outcome.status for outcome in first] == ["done"] * 4
@@ -97,7 +98,8 @@ def test_folder_that_is_closed(tree: Path, monkeypatch: pytest.MonkeyPatch) -> N
     *others, closed = plan_jobs([tree])
     assert len(others) == 3
     assert closed.error == (
-        f"folder {deep} cannot be listed (Permission denied); get access to it, or choose another place"
+        f"folder {deep} cannot be listed (Permission denied); "
+        "change its permissions, or choose another folder"
     )
     (alone,) = plan_jobs([tree / "deep"])
     assert alone == closed
@@ -125,7 +127,7 @@ def test_bad_output(
 def test_failures_do_not_stop_the_others(tree: Path, tiny: Path, workers: int) -> None:
     (tree / "bad.wav").write_text("not audio")
     soundfile.write(tree / "nan.wav", np.full(800, np.nan), 16000, subtype="FLOAT")
-    outcomes = list(run_jobs(plan_jobs([tree]), Settings(str(tiny), 0.5), workers))
+    outcomes = list(run_jobs(plan_jobs([tree]), RunOptions(str(tiny), EnhanceOptions(0.5)), workers))
     status = {outcome.job.source.name: outcome.status for outcome in outcomes}
     assert status == {
         "a.wav": "skipped",
@@ -148,15 +150,15 @@ def test_failures_do_not_stop_the_others(tree: Path, tiny: Path, workers: int) -
 
 
 def test_settings_are_refused_before_any_file(tree: Path, tiny: Path) -> None:
-    for settings in (Settings("none"), Settings(str(tiny), 0.01), Settings(str(tiny), mix=2)):
+    for options in (RunOptions("none"), RunOptions(str(tiny), EnhanceOptions(0.01))):
         with pytest.raises(InputError):
-            next(run_jobs(plan_jobs([tree]), settings))
+            next(run_jobs(plan_jobs([tree]), options))
     with pytest.raises(InputError, match="jobs is 0"):
-        next(run_jobs(plan_jobs([tree]), Settings(str(tiny)), workers=0))
+        next(run_jobs(plan_jobs([tree]), RunOptions(str(tiny)), workers=0))
 
 
 def test_no_output_folder_for_a_missing_input(tmp_path: Path, tiny: Path) -> None:
     jobs = plan_jobs([tmp_path / "none.wav"], out_dir=tmp_path / "out")
-    (outcome,) = run_jobs(jobs, Settings(str(tiny)))
+    (outcome,) = run_jobs(jobs, RunOptions(str(tiny)))
     assert "does not exist" in str(outcome.error)
     assert not (tmp_path / "out").exists()

@@ -15,8 +15,9 @@ import soundfile
 from runtime.tiny_model import tone
 from sese.core.errors import InputError
 from sese.folders.inputs import plan_jobs
-from sese.folders.jobs import Settings, run_jobs
+from sese.folders.jobs import RunOptions, run_jobs
 from sese.folders.manifest import Manifest
+from sese.runtime.options import EnhanceOptions
 
 
 @pytest.fixture
@@ -35,7 +36,8 @@ def run(corpus: Path, model: Path, told: list[str] | None = None, **options: Any
     out = corpus.parent / "out"
     jobs = plan_jobs([corpus], out_dir=out, force=options.get("force", False))
     tell = None if told is None else told.append
-    settings = Settings(str(model), **options)
+    force = options.pop("force", False)
+    settings = RunOptions(str(model), EnhanceOptions(**options), force)
     outcomes = run_jobs(jobs, settings, workers=1, manifest=out / "manifest.jsonl", tell=tell)
     return {Path(outcome.job.source).name: outcome.status for outcome in outcomes}
 
@@ -84,28 +86,24 @@ def test_outputs_without_a_row_get_one(corpus: Path, tiny: Path) -> None:
     assert [row["status"] for row in found] == ["skipped"]
 
 
-def test_changed_settings_are_told(corpus: Path, tiny: Path, remembering: Path) -> None:
-    told: list[str] = []
-    run(corpus, tiny, told, budget=0.5)
-    run(corpus, tiny, told, budget=0.5)
-    assert told == []
-    run(corpus, tiny, told, budget=0.25)
-    (note,) = told
-    assert "3 finished outputs were made with budget 0.5, not 0.25" in note
-    (corpus.parent / "out/a.wav").unlink()  # made again: no output that stays
-    told.clear()
-    run(corpus, tiny, told, budget=0.25)
-    (note,) = told
-    assert "2 finished outputs were made with budget 0.5, not 0.25" in note
-    (corpus.parent / "out/a.wav").unlink()
+def test_other_settings_are_refused(corpus: Path, tiny: Path, remembering: Path) -> None:
+    """Outputs that stay would not be what was asked for."""
     run(corpus, tiny, budget=0.5)
-    run(corpus, remembering, told, budget=0.5)
-    assert "model tiny 1, not remembering 1" in told[1]
-    assert "model_sha256" in told[2]
-    assert run(corpus, tiny, told, budget=0.25, force=True)["a.wav"] == "done"
-    assert len(told) == 3
-    run(corpus, tiny, told, budget=0.25)
-    assert len(told) == 3
+    run(corpus, tiny, budget=0.5)
+    with pytest.raises(
+        InputError, match=r"3 finished outputs were made with budget 0\.5, not 0\.25"
+    ) as caught:
+        run(corpus, tiny, budget=0.25)
+    assert "--force" in str(caught.value)
+    assert "--out-dir or -o" in str(caught.value)
+    (corpus.parent / "out/a.wav").unlink()  # made again: no output that stays
+    with pytest.raises(InputError, match="2 finished outputs were made with budget"):
+        run(corpus, tiny, budget=0.25)
+    assert not (corpus.parent / "out/a.wav").exists()  # nothing is done
+    with pytest.raises(InputError, match="model tiny 1, not remembering 1"):
+        run(corpus, remembering, budget=0.5)
+    assert run(corpus, tiny, budget=0.25, force=True)["a.wav"] == "done"
+    assert run(corpus, tiny, budget=0.25)["a.wav"] == "skipped"
 
 
 @pytest.mark.parametrize("torn", [b'{"input": "x", "outp', b"\0\0\0\n", b"[]\n"])
@@ -134,9 +132,9 @@ def test_one_run_at_a_time(corpus: Path, tiny: Path) -> None:
 def test_manifest_that_cannot_be(corpus: Path, tiny: Path, tmp_path: Path) -> None:
     jobs = plan_jobs([corpus], out_dir=tmp_path / "out")
     with pytest.raises(InputError, match="is a folder"):
-        list(run_jobs(jobs, Settings(str(tiny)), manifest=tmp_path))
+        list(run_jobs(jobs, RunOptions(str(tiny)), manifest=tmp_path))
     with pytest.raises(InputError, match="cannot be written"):
-        list(run_jobs(jobs, Settings(str(tiny)), 1, manifest=corpus / "a.wav" / "m.jsonl"))
+        list(run_jobs(jobs, RunOptions(str(tiny)), 1, manifest=corpus / "a.wav" / "m.jsonl"))
 
 
 @pytest.mark.parametrize("name", ["a.wav", "deep/c.wav", "diary.txt", "linked"])
@@ -146,8 +144,8 @@ def test_other_files_are_left_alone(corpus: Path, tiny: Path, name: str) -> None
     (corpus / "linked").hardlink_to(corpus / "b.wav")
     before = (corpus / name).read_bytes()
     jobs = plan_jobs([corpus], out_dir=corpus.parent / "out")
-    with pytest.raises(InputError, match=r"input itself|no manifest"):
-        list(run_jobs(jobs, Settings(str(tiny)), 1, manifest=corpus / name))
+    with pytest.raises(InputError, match=r"input itself|not a manifest"):
+        list(run_jobs(jobs, RunOptions(str(tiny)), 1, manifest=corpus / name))
     assert (corpus / name).read_bytes() == before
     assert not (corpus.parent / "out").exists()
 
@@ -157,7 +155,7 @@ def test_other_files_of_the_run_are_no_manifest(corpus: Path, tiny: Path, tmp_pa
     jobs = plan_jobs([corpus / "a.wav"], output)
     for path, of in ((output, "output"), (trace, "trace")):
         with pytest.raises(InputError, match=f"manifest {path} is the {of} itself"):
-            list(run_jobs(jobs, Settings(str(tiny), trace=trace), manifest=path))
+            list(run_jobs(jobs, RunOptions(str(tiny), trace=trace), manifest=path))
         assert not path.exists()
 
 
@@ -166,8 +164,8 @@ def test_only_files_and_nowhere_are_appended_to(corpus: Path, tiny: Path, tmp_pa
     os.mkfifo(tmp_path / "pipe")
     jobs = plan_jobs([corpus / "a.wav"], tmp_path / "out.wav")
     with pytest.raises(InputError, match="a pipe"):
-        list(run_jobs(jobs, Settings(str(tiny)), manifest=tmp_path / "pipe"))
-    (outcome,) = run_jobs(jobs, Settings(str(tiny)), manifest=Path(os.devnull))
+        list(run_jobs(jobs, RunOptions(str(tiny)), manifest=tmp_path / "pipe"))
+    (outcome,) = run_jobs(jobs, RunOptions(str(tiny)), manifest=Path(os.devnull))
     assert outcome.status == "done"
 
 

@@ -65,7 +65,7 @@ def test_from_url_to_folder_and_back(sese: Run, memory: Any, tiny: Path, tmp_pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("memory://in",), "outputs are not written beside memory://in"),
+        (("memory://in",), "outputs cannot be written beside memory://in"),
         (("memory://in/a.wav", "-o", "a.wav"), "use --out-dir"),
         (("memory://none", "--out-dir", "out"), "without audio files"),
         (("memory://none/a.wav", "--out-dir", "memory://out"), "memory://none/a.wav does not exist"),

@@ -74,7 +74,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_disk_full_while_a_file_is_enhanced(noisy: Path, small_disk: Path) -> None:
     (small_disk / "before").write_text("stays")
     ran = sese(noisy.parent, "enhance", noisy, "-o", small_disk / "out.wav", *MODEL)
-    told(ran, 2, "out.wav", "make space")
+    told(ran, 2, "out.wav", "free some disk space")
     assert os.listdir(small_disk) == ["before"]
 
 
@@ -123,7 +123,9 @@ def test_read_only_folder(noisy: Path, tmp_path: Path) -> None:
         pytest.skip("may not mount a folder")
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
-        told(sese(tmp_path, "enhance", noisy, "-o", place / "a.wav", *MODEL), 2, "Read-only", "another place")
+        told(
+            sese(tmp_path, "enhance", noisy, "-o", place / "a.wav", *MODEL), 2, "Read-only", "another folder"
+        )
         told(sese(tmp_path, "enhance", noisy, "--out-dir", place / "new", *MODEL), 2, "Read-only")
     finally:
         subprocess.run(["umount", "-l", place], check=True)
@@ -152,7 +154,7 @@ def test_without_permission(noisy: Path, tmp_path: Path) -> None:
 def test_input_that_vanishes_or_is_cut_while_it_is_read(tmp_path: Path) -> None:
     """One of three is gone when its turn comes, one is cut short meanwhile: the third is done."""
     from sese.folders.inputs import plan_jobs
-    from sese.folders.jobs import Settings, run_jobs
+    from sese.folders.jobs import RunOptions, run_jobs
 
     (tmp_path / "in").mkdir()
     for name in "abc":
@@ -165,7 +167,7 @@ def test_input_that_vanishes_or_is_cut_while_it_is_read(tmp_path: Path) -> None:
 
     outcomes = {
         outcome.job.source.name: outcome  # type: ignore[union-attr]
-        for outcome in run_jobs(jobs, Settings(kills.MODEL), 1, cut)
+        for outcome in run_jobs(jobs, RunOptions(kills.MODEL), 1, cut)
     }
     assert [outcomes[f"{name}.wav"].status for name in "abc"] == ["failed", "failed", "done"]
     assert "a.wav does not exist" in str(outcomes["a.wav"].error)

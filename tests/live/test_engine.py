@@ -15,10 +15,13 @@ from runtime.tiny_model import tone
 from sese.core.errors import InputError
 from sese.live.bypass import Bypass
 from sese.live.devices import SoundCard
-from sese.live.duplex import Duplex
+from sese.live.duplex import Duplex, Form
 from sese.live.engine import Engine
-from sese.live.model import Settings, report
+from sese.live.model import report, usual_budget
 from sese.live.ring import Ring
+from sese.runtime.artefact import open_artefact
+from sese.runtime.options import EnhanceOptions
+from sese.runtime.stream import Stream
 
 RATE, BLOCK = 16000, 160
 
@@ -66,12 +69,12 @@ def test_bypass_is_aligned_and_fades() -> None:
 
 @pytest.fixture
 def engine(tiny: Path) -> Engine:
-    stream = Settings(str(tiny), trace_seconds=1).open(RATE, 1)
+    stream = Stream(open_artefact(tiny), sample_rate=RATE, trace_seconds=1)
     return Engine(stream, buffer_frames=320, block_frames=BLOCK)
 
 
 def test_long_blocks_are_taken_whole(tiny: Path) -> None:
-    engine = Engine(Settings(str(tiny), trace_seconds=1).open(RATE, 1), 320, block_frames=RATE)
+    engine = Engine(Stream(open_artefact(tiny), sample_rate=RATE, trace_seconds=1), 320, block_frames=RATE)
     engine.take(np.zeros((RATE, 1), np.float32))
     engine.take(np.zeros((RATE, 1), np.float32))
     assert engine.counts.lost == 0
@@ -142,12 +145,12 @@ def test_error_of_the_model_is_kept(engine: Engine) -> None:
 
 
 def test_budget_left_open(tiny: Path, remembering: Path) -> None:
-    assert Settings(str(tiny), None).open(RATE, 1).budget == 1
-    assert Settings(str(remembering), None).open(RATE, 1).budget == "auto"
+    assert usual_budget(open_artefact(tiny).card) == 1
+    assert usual_budget(open_artefact(remembering).card) == "auto"
 
 
 def test_report_of_late_frames(tiny: Path) -> None:
-    stream = Settings(str(tiny), max_rtf=1e-9).open(RATE, 1)
+    stream = Stream(open_artefact(tiny), EnhanceOptions(max_rtf=1e-9), RATE)
     stream.feed(np.zeros(RATE, np.float32))
     note = report(stream, RATE).note()
     assert note is not None
@@ -167,7 +170,7 @@ def test_devices_that_do_not_start(engine: Engine) -> None:
 
     sd = MagicMock(PortAudioError=PortAudioError, InputStream=Played, OutputStream=Played)
     card = SoundCard(0, "card", "host", 1, 1, RATE, True, True)
-    duplex = Duplex(sd, card, card, engine, RATE, (1, 1), BLOCK, "low")
+    duplex = Duplex(sd, card, card, engine, Form(RATE, (1, 1), BLOCK, "low"))
     with pytest.raises(InputError, match=r"cannot be started \(Device unavailable"), duplex:
         pass
     assert all(opened.close.called for opened in duplex._streams)

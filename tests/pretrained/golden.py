@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sese.runtime.artefact import Artefact, bundled_models, open_artefact
 from sese.runtime.budget import level_name
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 
 HERE = Path(__file__).parent
@@ -67,7 +68,7 @@ def ways(artefact: Artefact) -> list[str]:
 
 def run(artefact: Artefact, budget: str, audio: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
     """Enhanced ``[time]``, and what each frame used ``[frame]``."""
-    stream = Stream(artefact, budget)
+    stream = Stream(artefact, EnhanceOptions(budget))
     return np.concatenate([stream.feed(audio), stream.flush()]), stream.trace
 
 

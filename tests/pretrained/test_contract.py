@@ -10,6 +10,7 @@ import pytest
 from pretrained.golden import RATE, opened, sounds, ways
 from sese.core.errors import InputError
 from sese.runtime.artefact import PRETRAINED, bundled_models
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 
 MODELS = bundled_models()
@@ -18,7 +19,7 @@ LOUDER_DB = 1.5  # RMS over RMS, at most
 
 def enhance(name: str, audio: np.ndarray, budget: float | str = 1.0) -> np.ndarray:
     """``[time]`` -> the same, by a stream at the model's rate."""
-    stream = Stream(opened(name), budget)
+    stream = Stream(opened(name), EnhanceOptions(budget))
     return np.concatenate([stream.feed(audio), stream.flush()])
 
 
@@ -56,7 +57,7 @@ def test_every_level_is_another_costs_what_it_says_and_repeats(name: str) -> Non
     audio = sounds()["speech"]
     outputs = []
     for budget in ways(opened(name)):
-        stream = Stream(opened(name), budget)
+        stream = Stream(opened(name), EnhanceOptions(budget))
         once = np.concatenate([stream.feed(audio), stream.flush()])
         used = stream.trace
         stream.reset()
@@ -106,7 +107,7 @@ def test_nothing_comes_out_louder(name: str, kind: str) -> None:
 def test_nan_is_refused_and_leaves_no_trace(name: str) -> None:
     audio = sounds()["speech"][:6000]
     expected = enhance(name, audio)
-    stream = Stream(opened(name), 1.0)
+    stream = Stream(opened(name), EnhanceOptions(1.0))
     parts = [stream.feed(audio[:3000])]
     for value in (np.nan, np.inf, -np.inf):
         broken = audio[3000:4000].copy()

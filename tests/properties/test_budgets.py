@@ -14,6 +14,7 @@ from sese.core.errors import InputError
 from sese.runtime.artefact import bundled_models
 from sese.runtime.budget import Fixed, Routed, Threshold, highest_level, level_name, parse_budget
 from sese.runtime.deadline import Deadline
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.pilot import Pilot
 
 MODELS = bundled_models()
@@ -96,7 +97,7 @@ def test_what_is_held_is_held_on_any_signal(name: str, data: st.DataObject, seed
     gain = data.draw(st.sampled_from([1.0, 0.01]), "gain")
     time = SECONDS * card.sample_rate // len(kinds) // hop * hop
     audio = gain * np.concatenate([made(kind, seed, 1, time) for kind in kinds], axis=1)
-    pilot = Pilot(artefact, 1, target)
+    pilot = Pilot(artefact, 1, EnhanceOptions(target))
     pilot(audio.astype(np.float32))
     mean = np.cumsum(pilot.trace) / np.arange(1, len(pilot.trace) + 1)
     settled = mean[2 * card.sample_rate // hop :]
@@ -112,7 +113,7 @@ def test_no_frame_runs_above_the_limit(data: st.DataObject, name: str, seed: int
         st.floats(levels[0].macs_per_second / 1e6, 1.1 * levels[-1].macs_per_second / 1e6), "limit"
     )
     budget = data.draw(st.sampled_from([1.0, "auto", "threshold:20", 0.9]), "budget")
-    pilot = Pilot(artefact, 2, budget, max_mmacs=limit)
+    pilot = Pilot(artefact, 2, EnhanceOptions(budget, limit))
     pilot(made("speech", seed, 2, 40 * artefact.card.hop_length))
     cost = {np.float32(level.utilization): level.macs_per_second / 1e6 for level in levels}
     assert max(cost[used] for used in pilot.trace) <= limit * (1 + 1e-5)

@@ -11,6 +11,7 @@ from properties.drawn import KINDS, chunkings, cut, made, opened, rates, seeds
 from sese.runtime.artefact import Card, bundled_models
 from sese.runtime.batch import Batch
 from sese.runtime.budget import Budget, level_name
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 
 FEWER = max(1, settings().max_examples // 2)
@@ -46,7 +47,7 @@ def test_any_chunks_give_what_a_file_gives(
     channels, time = data.draw(st.integers(1, 8), "channels"), data.draw(st.integers(0, 6000), "time")
     linked = data.draw(st.booleans(), "linked")
     audio = made(kind, seed, channels, time)
-    stream = Stream(artefact, budget, card.sample_rate, channels, linked=linked)
+    stream = Stream(artefact, EnhanceOptions(budget, linked=linked), card.sample_rate, channels)
     whole = np.concatenate([stream.feed(audio), stream.flush()], axis=1)
     used = stream.trace
     assert whole.shape == audio.shape
@@ -77,9 +78,8 @@ def test_any_rate(data, name, rate, latency, band_above, wet, seed, sizes) -> No
     budget = data.draw(budgets_of(artefact.card), "budget")
     channels, time = data.draw(st.integers(1, 3), "channels"), data.draw(st.integers(0, rate // 4), "time")
     audio = made("bursts", seed, channels, time)
-    stream = Stream(
-        artefact, budget, rate, channels, wet, latency=latency, band_above=band_above, trace_seconds=None
-    )
+    options = EnhanceOptions(budget, mix=wet, band_above=band_above)
+    stream = Stream(artefact, options, rate, channels, latency=latency, trace_seconds=None)
     whole = np.concatenate([stream.feed(audio), stream.flush()], axis=1)
     used = stream.trace
     assert whole.shape == audio.shape
@@ -113,7 +113,7 @@ def test_a_batch_gives_what_streams_give(
             part.append(ready[member])
     ends = batch.flush(members)
     for member, part, signal, (budget, channels) in zip(members, parts, signals, wanted, strict=True):
-        stream = Stream(artefact, budget, channels=channels)
+        stream = Stream(artefact, EnhanceOptions(budget), channels=channels)
         alone = np.concatenate([stream.feed(signal), stream.flush()], axis=1)
         np.testing.assert_allclose(np.concatenate([*part, ends[member]], axis=1), alone, atol=1e-4)
         assert member.utilization == pytest.approx(stream.utilization)

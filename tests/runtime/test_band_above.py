@@ -13,6 +13,7 @@ from runtime.tiny_model import GAINS, HOP, UTILIZATIONS
 from sese.core.errors import InputError
 from sese.runtime.artefact import open_artefact
 from sese.runtime.band_above import BandAbove
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 
 RATE = 48000
@@ -40,7 +41,7 @@ def test_what_passes_passes_whole(tiny: Path, rate: int, latency: str) -> None:
 @pytest.mark.parametrize("level", range(len(GAINS)))
 def test_follows_the_gain_below(tiny: Path, level: int) -> None:
     audio = noise(0.5)
-    stream = Stream(open_artefact(tiny), f"fixed:{UTILIZATIONS[level]}", RATE)
+    stream = Stream(open_artefact(tiny), EnhanceOptions(f"fixed:{UTILIZATIONS[level]}"), RATE)
     np.testing.assert_allclose(through(stream, audio, [480]), GAINS[level] * audio, atol=1e-4)
 
 
@@ -138,9 +139,9 @@ def test_file_and_array_agree(tiny: Path, tmp_path: Path) -> None:
 def test_bad_choices(tiny: Path) -> None:
     enhancer = sese.load(tiny)
     with pytest.raises(InputError, match="band_above is 'keep'"):
-        enhancer.stream(RATE, band_above="keep")
+        enhancer.stream(RATE, band_above="keep")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="latency is 'none'"):
         enhancer.stream(RATE, latency="none")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="link them"):
+    with pytest.raises(InputError, match="needs linked channels"):
         enhancer.stream(RATE, 2, linked=False, max_rtf=0.5)
     enhancer.stream(RATE, 1, linked=False, max_rtf=0.5)

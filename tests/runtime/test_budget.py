@@ -27,7 +27,7 @@ def routed(plain: Card) -> Card:
 
 
 @pytest.mark.parametrize("budget", [0.125, 0.2, 0.25, "0.5", 0.99, 1, np.float32(1.0)])
-def test_a_number_buys_the_dearest_level_within_it(plain: Card, budget: Any) -> None:
+def test_a_number_selects_the_highest_level_within_it(plain: Card, budget: Any) -> None:
     rule = parse_budget(plain, budget)
     assert isinstance(rule, Fixed)
     assert plain.levels[rule.level].utilization <= float(budget)
@@ -126,7 +126,7 @@ def test_highest_level(plain: Card, max_mmacs: float | None, level: int) -> None
 @pytest.mark.parametrize("max_mmacs", [0.12, 0, -1, float("nan"), "lots", []])
 def test_too_little(plain: Card, max_mmacs: Any) -> None:
     with pytest.raises(
-        InputError, match=r"give 0\.125 or more: the cheapest level of tiny costs 0\.1"
+        InputError, match=r"give 0\.125 or more: the lowest level of tiny costs 0\.1"
     ) as caught:
         highest_level(plain, max_mmacs)
     assert repr(max_mmacs) in str(caught.value)

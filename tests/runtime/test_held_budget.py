@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from sese.runtime.artefact import Artefact, bundled_models, open_artefact
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.pilot import Pilot
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ def test_held(name: str, target: float, request: pytest.FixtureRequest) -> None:
     artefact = model(name, request)
     if artefact.card.levels[0].utilization >= target:
         pytest.skip(f"{name} has nothing below {target}")
-    pilot = Pilot(artefact, 1, target)
+    pilot = Pilot(artefact, 1, EnhanceOptions(target))
     pilot(frames_of(artefact, speech()))
     mean = np.cumsum(pilot.trace) / np.arange(1, len(pilot.trace) + 1)
     settled = mean[SETTLED_SECONDS * RATE // artefact.card.hop_length :]
@@ -87,7 +88,7 @@ def test_held(name: str, target: float, request: pytest.FixtureRequest) -> None:
 def test_chunks_change_nothing(name: str, request: pytest.FixtureRequest) -> None:
     artefact = model(name, request)
     audio = frames_of(artefact, speech()[:, 6 * RATE : 10 * RATE])
-    whole, parts = Pilot(artefact, 1, 0.5), Pilot(artefact, 1, 0.5)
+    whole, parts = Pilot(artefact, 1, EnhanceOptions(0.5)), Pilot(artefact, 1, EnhanceOptions(0.5))
     hop = artefact.card.hop_length
     expected = whole(audio)
     sizes = [1, 1, 2, 5, 100] * 10
@@ -102,7 +103,7 @@ def test_chunks_change_nothing(name: str, request: pytest.FixtureRequest) -> Non
 def test_never_above_the_ceiling(name: str, budget: float | str, request: pytest.FixtureRequest) -> None:
     artefact = model(name, request)
     levels = artefact.card.levels
-    pilot = Pilot(artefact, 1, budget, max_mmacs=levels[1].macs_per_second / 1e6)
+    pilot = Pilot(artefact, 1, EnhanceOptions(budget, levels[1].macs_per_second / 1e6))
     pilot(frames_of(artefact, speech()[:, : 10 * RATE]))
     assert pilot.trace.max() <= levels[1].utilization
 
@@ -111,7 +112,7 @@ def test_never_above_the_ceiling(name: str, budget: float | str, request: pytest
 def test_one_decision_for_all_channels(name: str, request: pytest.FixtureRequest) -> None:
     artefact = model(name, request)
     audio = frames_of(artefact, speech()[:, : 4 * RATE])
-    pilot = Pilot(artefact, 2, 0.5)
+    pilot = Pilot(artefact, 2, EnhanceOptions(0.5))
     enhanced = pilot(np.concatenate([audio, audio]))
     np.testing.assert_allclose(enhanced[0], enhanced[1], atol=1e-5)
     assert set(pilot.trace) <= levels_of(artefact)

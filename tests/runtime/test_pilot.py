@@ -14,6 +14,7 @@ from runtime.tiny_model import GAINS, HOP, UTILIZATIONS
 from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, open_artefact
 from sese.runtime.enhancer import Enhancer
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.pilot import Pilot
 from sese.runtime.step import Step
 
@@ -28,7 +29,7 @@ def artefact(tiny: Path) -> Artefact:
 @pytest.mark.parametrize("max_mmacs", [0.125, 0.3, 0.999, 1, None])
 @pytest.mark.parametrize("budget", ["fixed:1", "fixed:0.25", 0.5, "threshold:100"])
 def test_no_frame_costs_more(artefact: Artefact, budget: float | str, max_mmacs: float | None) -> None:
-    pilot = Pilot(artefact, 1, budget, max_mmacs)
+    pilot = Pilot(artefact, 1, EnhanceOptions(budget, max_mmacs))
     pilot(AUDIO)
     allowed = [u for u in UTILIZATIONS if max_mmacs is None or u <= max_mmacs]
     wanted = {"fixed:1": 1.0, "fixed:0.25": 0.25, 0.5: 0.5, "threshold:100": 1.0}[budget]
@@ -39,7 +40,7 @@ def test_no_frame_costs_more(artefact: Artefact, budget: float | str, max_mmacs:
 
 
 def test_threshold_reads_the_audio(artefact: Artefact) -> None:
-    pilot = Pilot(artefact, 1, "threshold")
+    pilot = Pilot(artefact, 1, EnhanceOptions("threshold"))
     pilot(AUDIO)  # steady noise: a pause
     assert pilot.trace[0] == 1
     assert pilot.trace[-1] == 0.125
@@ -50,7 +51,7 @@ def test_threshold_reads_the_audio(artefact: Artefact) -> None:
 
 def test_any_chunking(artefact: Artefact) -> None:
     for budget in ("threshold", 0.5):
-        whole, parts = Pilot(artefact, 2, budget), Pilot(artefact, 2, budget)
+        whole, parts = Pilot(artefact, 2, EnhanceOptions(budget)), Pilot(artefact, 2, EnhanceOptions(budget))
         audio = np.concatenate([AUDIO, 0.5 * AUDIO])
         cuts = np.array([0, 1, 2, 200, 203, 400]) * HOP
         pieces = [parts(audio[:, a:b]) for a, b in pairwise(cuts)]
@@ -59,7 +60,7 @@ def test_any_chunking(artefact: Artefact) -> None:
 
 
 def test_no_frames(artefact: Artefact) -> None:
-    pilot = Pilot(artefact, 2, 1.0)
+    pilot = Pilot(artefact, 2, EnhanceOptions(1.0))
     assert pilot(np.zeros((2, 0), np.float32)).shape == (2, 0)
     assert np.isnan(pilot.utilization)
 
@@ -78,7 +79,7 @@ class SlowClock:
 @pytest.mark.parametrize("budget", ["fixed:1", 1.0])
 def test_late_frames_lower_the_level(artefact: Artefact, budget: float | str) -> None:
     clock = SlowClock(HOP / 16000)
-    pilot = Pilot(artefact, 1, budget, max_rtf=0.5, clock=clock)
+    pilot = Pilot(artefact, 1, EnhanceOptions(budget, max_rtf=0.5), clock=clock)
     enhanced = pilot(AUDIO[:, : 100 * HOP])
     assert pilot.deadline is not None
     assert (pilot.deadline.lowered, pilot.deadline.missed, pilot.deadline.late_frames) == (3, True, 100)
@@ -101,7 +102,7 @@ def pilot_input(start: int) -> np.ndarray:
 
 
 def test_both_limits(artefact: Artefact) -> None:
-    pilot = Pilot(artefact, 1, 1.0, max_mmacs=0.5, max_rtf=0.5, clock=SlowClock(0.0))
+    pilot = Pilot(artefact, 1, EnhanceOptions(max_mmacs=0.5, max_rtf=0.5), clock=SlowClock(0.0))
     pilot(AUDIO)
     assert pilot.trace.max() == pilot.trace.min() == 0.5
 
@@ -143,9 +144,10 @@ def test_what_the_step_is_handed(
             return audio, np.ones(audio.shape[1] // HOP, np.float32)
 
     monkeypatch.setattr(sese.runtime.pilot, "Step", Recorder)
-    Pilot(open_artefact(remembering), 1, budget, max_mmacs=0.5)(AUDIO)
+    Pilot(open_artefact(remembering), 1, EnhanceOptions(budget, max_mmacs=0.5))(AUDIO)
     assert [frames for frames, _ in calls] == [Step.LONGEST] * (400 // Step.LONGEST) + [400 % Step.LONGEST]
     assert {steering for _, steering in calls} == {handed}
     calls.clear()
-    Pilot(open_artefact(remembering), 1, budget, max_mmacs=0.5, max_rtf=1.0, clock=lambda: 0.0)(AUDIO)
+    timed = EnhanceOptions(budget, max_mmacs=0.5, max_rtf=1.0)
+    Pilot(open_artefact(remembering), 1, timed, clock=lambda: 0.0)(AUDIO)
     assert calls == [(1, handed)] * 400

@@ -14,6 +14,7 @@ import pytest
 from runtime.tiny_model import HOP, UTILIZATIONS
 from sese.core.errors import InputError
 from sese.runtime.artefact import Card, open_artefact
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 from sese.runtime.trace import Trace, require_trace_path, write_trace
 
@@ -42,7 +43,7 @@ def test_all_frames_are_kept() -> None:
 
 
 def test_of_a_stream(tiny: Path) -> None:
-    stream = Stream(open_artefact(tiny), 0.125)
+    stream = Stream(open_artefact(tiny), EnhanceOptions(0.125))
     assert stream.trace.shape == (0,)
     stream.feed(np.zeros(10 * HOP))
     stream.budget = "fixed:0.5"
@@ -56,10 +57,10 @@ def test_of_a_stream(tiny: Path) -> None:
 
 
 def test_of_a_stream_is_bounded(tiny: Path) -> None:
-    stream = Stream(open_artefact(tiny), 0.125, trace_seconds=1)
+    stream = Stream(open_artefact(tiny), EnhanceOptions(0.125), trace_seconds=1)
     stream.feed(np.zeros(3 * 16000))
     assert len(stream.trace) == 16000 // HOP
-    stream = Stream(open_artefact(tiny), 0.125, trace_seconds=None)
+    stream = Stream(open_artefact(tiny), EnhanceOptions(0.125), trace_seconds=None)
     stream.feed(np.zeros(3 * 16000))
     assert len(stream.trace) == 3 * 16000 // HOP
 

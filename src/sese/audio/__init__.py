@@ -1,1 +1,1 @@
-"""Audio files, read (`files.py`) and written (`writer.py`); resampling (`resample.py`, `polyphase.py`)."""
+"""Read (`files.py`), write (`writer.py`) and resample (`resample.py`, `polyphase.py`) audio."""

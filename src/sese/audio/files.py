@@ -1,4 +1,4 @@
-"""Reading audio files: what is in one, and its samples block by block."""
+"""Read audio files: their properties, and their samples block by block."""
 
 from __future__ import annotations
 
@@ -16,21 +16,31 @@ from sese.core.errors import InputError
 
 LOWEST_RATE_HZ = 8_000
 HIGHEST_RATE_HZ = 192_000
-FORMAT_OF = {  # what libsndfile calls the format of each extension
+FORMAT_OF = {  # libsndfile's name for the format of each extension
     ".wav": "WAV", ".wave": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".oga": "OGG", ".opus": "OGG",
     ".mp3": "MP3", ".aif": "AIFF", ".aiff": "AIFF", ".aifc": "AIFF", ".au": "AU", ".snd": "AU",
     ".caf": "CAF", ".w64": "W64", ".rf64": "RF64", ".voc": "VOC", ".sph": "NIST",
 }  # fmt: skip
 FORMATS_THAT_WORK = "give WAV, FLAC, OGG, MP3, AIFF, AU or CAF"
 
-# libsndfile reads a file whose data chunk is cut short without a word, but notes it in its log.
+# libsndfile reads a file whose data chunk is cut short without an error, but notes it in its log.
 _CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
-_UNKNOWN_SIZE = 0x7FFF_0000  # programs that write into a pipe put the largest number here: not an error
+_UNKNOWN_SIZE = 0x7FFF_0000  # programs that write into a pipe put the largest number here
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What an audio file holds. `sample_rate` is in Hz; `format` and `subtype` are libsndfile's words."""
+    """Properties of an audio file.
+
+    Attributes:
+        path: Path of the file.
+        sample_rate: Sample rate in Hz.
+        channels: Number of channels.
+        frames: Number of samples of each channel.
+        format: Format, in libsndfile's words.
+        subtype: Encoding of a sample, in libsndfile's words.
+        tags: Title, artist and the like.
+    """
 
     path: Path
     sample_rate: int
@@ -50,10 +60,10 @@ _HEADER = 4096  # bytes: longer than the header of a file that holds no audio
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
-    """Say what an audio file holds, without reading its samples.
+    """Return the properties of an audio file, without reading its samples.
 
     Raises:
-        InputError: The file is missing, no file, empty, not audio, cut short, holds no samples, or has a
+        InputError: The file is missing, not a file, empty, not audio, cut short, holds no samples, or has a
             sample rate outside 8 to 192 kHz.
     """
     path = Path(path)
@@ -72,7 +82,7 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
         raise _truncated(path, f"{cut[2]} of {cut[1]} bytes of audio are there")
     if info.frames == 0 and info.format.startswith("WAV") and path.stat().st_size > _HEADER:
         raise InputError(
-            f"{path} says that it holds no audio (0 samples) but has {path.stat().st_size} bytes, as where a "
+            f"{path} says that it holds no audio (0 samples) but has {path.stat().st_size} bytes, as after a "
             f"recorder was stopped; read it to its end: sese stream < {path.name} > {path.stem}_enhanced.wav"
         )
     if info.frames == 0:
@@ -89,7 +99,7 @@ def read_blocks(path: str | os.PathLike[str], block_frames: int) -> Iterator[NDA
     """Yield the samples of a file as ``[frame, channel]`` blocks of at most `block_frames` frames.
 
     Integer files are scaled to [-1, 1). Only one block is held in memory. An Ogg file that was cut off
-    cannot be told from a whole one, and is read as far as it goes.
+    looks like a whole one, and is read to its end.
 
     Raises:
         InputError: The file cannot be opened (see `probe`), ends too early, or holds NaN or infinity.
@@ -97,8 +107,8 @@ def read_blocks(path: str | os.PathLike[str], block_frames: int) -> Iterator[NDA
     path = Path(path)
     count = 0
     with _open(path) as file:
-        # Between reads soundfile seeks to where it is already, which upsets MP3 and Opus decoders: they lose
-        # samples. It does not where it believes that it cannot.
+        # Between reads soundfile seeks to its present position, which makes MP3 and Opus decoders lose
+        # samples. It does not seek in a file that it believes not to be seekable.
         file.seekable = lambda: False
         while True:
             try:
@@ -115,13 +125,13 @@ def read_blocks(path: str | os.PathLike[str], block_frames: int) -> Iterator[NDA
 
 
 def require_finite(block: NDArray[np.floating], name: str, start: int, sample_rate: int) -> None:
-    """Raise InputError when ``[frame, channel]`` audio holds NaN or infinity, and say where.
+    """Raise InputError where ``[frame, channel]`` audio holds NaN or infinity, and say where.
 
     Args:
         block: Samples.
-        name: What to call the audio in the message.
+        name: Name of the audio in the message.
         start: Position of the first frame of the block in the whole signal.
-        sample_rate: In Hz, to give the position in seconds.
+        sample_rate: Sample rate in Hz, for the position in seconds.
     """
     finite = np.isfinite(block)
     if finite.all():
@@ -135,14 +145,14 @@ def require_finite(block: NDArray[np.floating], name: str, start: int, sample_ra
 
 
 def native_name(path: Path) -> str | bytes:
-    """A path as soundfile takes it, whatever its name: a file name on Linux need not be text."""
+    """Return a path as soundfile takes it: on Linux as bytes, as a file name need not be text."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _open(path: Path) -> soundfile.SoundFile:
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder, not an audio file; name a file in it")
-    if not os.path.exists(path):  # false for names that no file can have, and in folders that are closed
+    if not os.path.exists(path):  # false for impossible names too, and in folders without access
         raise InputError(f"{path} does not exist; check the name")
     if not path.is_file():
         raise InputError(f"{path} is not a regular file; save the audio to a file first")
@@ -152,7 +162,10 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise InputError(f"{path} is an empty file (0 bytes); remove it or copy it again")
     try:
         return soundfile.SoundFile(native_name(path))
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: `.raw` is taken for headerless audio
+    except (
+        soundfile.LibsndfileError,
+        TypeError,
+    ) as error:  # TypeError: soundfile expects no header in `.raw`
         reason = getattr(error, "error_string", "no header").rstrip(". ")
         raise InputError(
             f"{path} is damaged or not audio that can be read ({reason}); {FORMATS_THAT_WORK}"

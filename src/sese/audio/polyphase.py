@@ -1,7 +1,7 @@
-"""Resampling for live streams: short filters, so that a sample waits for 2 ms alone.
+"""Resample live streams with short filters, so that a sample waits for only 2 ms.
 
-The filter is a sinc in a Kaiser window of 4 ms. From half the lower rate on it stops by 70 dB, and it passes
-all up to 1.1 kHz below that: up to 6.9 kHz between 48 and 16 kHz. Steeper filters are longer: files
+The filter is a sinc in a Kaiser window of 4 ms. It stops frequencies above half the lower rate by 70 dB, and
+passes everything up to 1.1 kHz below: up to 6.9 kHz between 48 and 16 kHz. Steeper filters are longer: files
 have those of `sese.audio.resample`.
 """
 
@@ -15,23 +15,24 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 REACH_SECONDS = 0.002
-"""What the filter hears before and after a sample."""
+"""Length of the filter before and after a sample, in seconds."""
 
 ATTENUATION_DB = 70.0
 AT_ONCE = 2048
-"""Output samples, and phases of a filter, computed at a time, to need little memory."""
+"""Number of output samples, and phases of a filter, computed at a time, to need little memory."""
 
 
 class ShortResampler:
     """Change the sample rate of a signal that is fed block by block; equal rates pass through.
 
-    As `sese.audio.resample.Resampler`: output sample ``k`` lies at the same time as input sample
-    ``k * source_hz / target_hz``, what is held back comes with `flush`, and any division into blocks gives
-    the same result. Sample ``k`` is returned as soon as `reach` input samples behind its time are fed.
+    As in `sese.audio.resample.Resampler`, output sample ``k`` lies at the same time as input sample
+    ``k * source_hz / target_hz``, `flush` returns the samples that were held back, and any division into
+    blocks gives the same result. Sample ``k`` is returned as soon as `reach` input samples after its time
+    are fed.
 
     Args:
-        source_hz: Sample rate of what is fed, in Hz.
-        target_hz: Sample rate of what is returned, in Hz.
+        source_hz: Sample rate of the input, in Hz.
+        target_hz: Sample rate of the output, in Hz.
         channels: Number of channels.
     """
 
@@ -43,14 +44,14 @@ class ShortResampler:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was fed."""
+        """Forget the signal."""
         self._fed = self._returned = 0
-        # Input from sample `_begin` on, as far as samples to come need it.
+        # Input from sample `_begin` on, which later samples need.
         self._begin = 1 - self.reach
         self._heard = np.zeros((max(self.reach - 1, 0), self.channels), np.float32)
 
     def feed(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take ``[frame, channel]`` and return as many resampled ``[frame, channel]`` as are ready."""
+        """Take ``[frame, channel]`` and return the resampled ``[frame, channel]`` that are ready."""
         self._fed += len(block)
         ready = -(-max(self._fed - self.reach, 0) * self._up // self._down)
         if self._up == self._down:
@@ -68,17 +69,17 @@ class ShortResampler:
                 taken = windows[before + 1 - self.reach - self._begin]
                 made[part] = np.einsum("kct,kt->kc", taken, kernels[phase])
             self._returned = ready
-        keep = self._returned * self._down // self._up + 1 - self.reach  # where the next window begins
+        keep = self._returned * self._down // self._up + 1 - self.reach  # beginning of the next window
         drop = min(max(keep - self._begin, 0), len(heard))
         self._heard = heard[drop:].copy()
         self._begin += drop
         return made
 
     def flush(self, total: int | None = None) -> NDArray[np.float32]:
-        """Return what is missing, so that `total` frames have been returned in all, and start afresh.
+        """Return the frames that are missing from `total` in all, and start afresh.
 
         Args:
-            total: Frames of the whole output; by default those that cover the input,
+            total: Number of frames of the whole output; by default those that cover the input,
                 ``ceil(fed * target_hz / source_hz)``.
         """
         if total is None:
@@ -92,12 +93,12 @@ class ShortResampler:
 
 
 def reach(source_hz: int, target_hz: int) -> int:
-    """Input samples behind its time that an output sample waits for; none at equal rates."""
+    """Return how many input samples after its time an output sample waits for; 0 at equal rates."""
     return 0 if source_hz == target_hz else math.ceil(REACH_SECONDS * source_hz)
 
 
 def ready_samples(fed: NDArray[np.int64], source_hz: int, target_hz: int) -> NDArray[np.int64]:
-    """Output samples that are returned in all when so many input samples have been fed."""
+    """Return how many output samples have been returned in all after `fed` input samples."""
     common = math.gcd(source_hz, target_hz)
     behind = np.maximum(fed - reach(source_hz, target_hz), 0)
     return -(-behind * (target_hz // common) // (source_hz // common))
@@ -105,10 +106,10 @@ def ready_samples(fed: NDArray[np.int64], source_hz: int, target_hz: int) -> NDA
 
 @lru_cache(maxsize=16)
 def _kernels(up: int, down: int, reach: int) -> NDArray[np.float32]:
-    """Taps ``[phase, tap]`` for every place of an output sample between two input samples.
+    """Return the taps ``[phase, tap]`` for every position of an output sample between two input samples.
 
-    In units of input samples: the taps of phase ``p`` lie at ``1 - reach ... reach``, the output sample at
-    ``p / up``.
+    Positions are in input samples: the taps of phase ``p`` lie at ``1 - reach ... reach``, the output sample
+    at ``p / up``.
     """
     taps = np.arange(1 - reach, reach + 1)
     highest = min(1.0, up / down)  # half the lower rate, over half the source's

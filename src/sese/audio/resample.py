@@ -1,4 +1,4 @@
-"""Resampling of a signal that arrives in blocks, aligned to the sample."""
+"""Resample a signal that arrives in blocks, aligned to the sample."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class Resampler:
     """Change the sample rate of a signal that is fed block by block; equal rates pass through.
 
     Output sample ``k`` lies at the same time as input sample ``k * source_hz / target_hz``: there is no
-    delay to take off, and what is held back comes with `flush`. Any division into blocks gives the same
-    result.
+    delay to remove, and `flush` returns the samples that were held back. Any division into blocks gives the
+    same result.
 
     Args:
-        source_hz: Sample rate of what is fed, in Hz.
-        target_hz: Sample rate of what is returned, in Hz.
+        source_hz: Sample rate of the input, in Hz.
+        target_hz: Sample rate of the output, in Hz.
         channels: Number of channels.
     """
 
@@ -31,7 +31,7 @@ class Resampler:
         self._returned = 0
 
     def feed(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take ``[frame, channel]`` and return as many resampled ``[frame, channel]`` as are ready."""
+        """Take ``[frame, channel]`` and return the resampled ``[frame, channel]`` that are ready."""
         self._fed += len(block)
         if self._soxr is not None and len(block):
             block = self._soxr.resample_chunk(np.ascontiguousarray(block))
@@ -39,10 +39,10 @@ class Resampler:
         return block
 
     def flush(self, total: int | None = None) -> NDArray[np.float32]:
-        """Return what is missing, so that `total` frames have been returned in all, and start afresh.
+        """Return the frames that are missing from `total` in all, and start afresh.
 
         Args:
-            total: Frames of the whole output; by default those that cover the input,
+            total: Number of frames of the whole output; by default those that cover the input,
                 ``ceil(fed * target_hz / source_hz)``.
         """
         if total is None:
@@ -51,8 +51,8 @@ class Resampler:
         if self._soxr is None:
             rest = np.zeros((missing, self.channels), np.float32)
         else:
-            # soxr rounds the length it returns to the nearest sample, which can be one too few (or none at
-            # all for a short signal); some silence behind the signal makes sure that there is enough.
+            # soxr rounds its length to the nearest sample, which can be one too few (or none at all for a
+            # short signal); some silence after the signal ensures that there is enough.
             silence = max(
                 0, -(-total * self.source_hz // self.target_hz) + self.source_hz // 1000 - self._fed
             )
@@ -63,7 +63,7 @@ class Resampler:
         return rest
 
     def reset(self) -> None:
-        """Forget everything that was fed."""
+        """Forget the signal."""
         self._fed = self._returned = 0
         if self._soxr is not None:
             self._soxr.clear()

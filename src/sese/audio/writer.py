@@ -1,4 +1,4 @@
-"""Writing audio files: whole or not at all."""
+"""Write audio files, whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from sese.audio.files import FORMAT_OF, AudioInfo, native_name
 from sese.core.errors import InputError
-from sese.core.files import Part, unwritable
+from sese.core.files import Part, is_null_device, unwritable
 
-# Everything else is stored as integers (or made from them), where what exceeds full scale must be clipped.
+# All other subtypes store integers (or values made from them), so samples beyond full scale are clipped.
 _UNCLIPPED = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
 
-# What other formats take, with as many channels, wherever libsndfile says so; of the rest it says too much.
+# Subtypes that other formats take with any number of channels, where libsndfile says so. For the rest it
+# says so too often.
 _PORTABLE = frozenset(
     {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS"}
 )
@@ -30,15 +31,16 @@ class AtomicWriter:
     The destination appears whole or not at all, see `sese.core.files.Part`.
 
     Args:
-        target: Destination. An existing file is replaced, a missing folder is made.
+        target: Destination. An existing file is replaced, a missing folder is created.
         like: Sample rate, channels, tags, format and subtype to write. A destination with another
-            extension gets that extension's format, and the same subtype if that is safe there, or its own.
+            extension gets the format of that extension, and the same subtype where that is safe, else the
+            usual one of the format.
 
     Attributes:
-        clipped_samples: Samples that were beyond [-1, 1] and had to be clipped for an integer subtype.
+        clipped_samples: Number of samples beyond [-1, 1] that were clipped for an integer subtype.
 
     Raises:
-        InputError: The destination cannot be written, or not in this format, or the disk is full.
+        InputError: The destination cannot be written, cannot hold this format, or the disk is full.
     """
 
     def __init__(self, target: str | os.PathLike[str], like: AudioInfo) -> None:
@@ -54,7 +56,7 @@ class AtomicWriter:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                f"{self.target} cannot be written: there can be no folder {folder} "
+                f"{self.target} cannot be written: the folder {folder} cannot be created "
                 f"({error.strerror}); choose another output"
             ) from error
         if self.target.is_dir():
@@ -112,7 +114,7 @@ class AtomicWriter:
     def _finish(self) -> None:
         try:
             self._file.close()
-            # Encoders swallow some write errors: see that everything arrived. (Block codecs round up.)
+            # Encoders hide some write errors: check that everything arrived. (Block codecs round up.)
             if soundfile.info(native_name(self._part.path)).frames < self._frames:
                 raise OSError("the file is shorter than what was written")
             self._part.keep()
@@ -129,12 +131,39 @@ class AtomicWriter:
     def _write_error(self, error: Exception) -> InputError:
         return InputError(
             f"{self.target} could not be written to its end ({_reason(error)}: is the disk full?); "
-            "make space or choose another folder"
+            "free some disk space or choose another folder"
         )
 
 
+class NullWriter:
+    """A context that counts clipped samples as `AtomicWriter` does, and writes nothing.
+
+    Args:
+        like: Format and subtype of the audio.
+    """
+
+    def __init__(self, like: AudioInfo) -> None:
+        self.subtype = like.subtype
+        self.clipped_samples = 0
+
+    def __enter__(self) -> NullWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def write(self, block: NDArray[np.float32]) -> None:
+        """Count the samples of ``[frame, channel]`` that a file would have to clip."""
+        if self.subtype not in _UNCLIPPED:
+            self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1.0))
+
+
+def open_writer(target: Path, like: AudioInfo) -> AtomicWriter | NullWriter:
+    """Return a writer for a file, or for the null device."""
+    return NullWriter(like) if is_null_device(target) else AtomicWriter(target, like)
+
+
 def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
-    """The libsndfile format and subtype in which `target` keeps as much as it can of `like`.
+    """Return the libsndfile format and subtype in which `target` keeps as much of `like` as it can.
 
     Raises:
         InputError: The extension is unknown, or the format can be read but not written.
@@ -144,7 +173,9 @@ def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
         name, subtype = like.format, like.subtype
     elif kind not in FORMAT_OF:
         known = " ".join(sorted(FORMAT_OF))
-        raise InputError(f"{target} has an extension that is no audio format, {kind!r}; use one of {known}")
+        raise InputError(
+            f"{target} has the extension {kind!r}, which is not an audio format; use one of {known}"
+        )
     else:
         name = FORMAT_OF[kind]
         kept = like.subtype in _PORTABLE and soundfile.check_format(name, like.subtype)
@@ -159,7 +190,7 @@ def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
 
 
 def _another(target: Path) -> str:
-    """A name of another format that takes what there is."""
+    """Return a file name with another format that can hold the audio."""
     return target.stem + (".wav" if target.suffix.lower() not in (".wav", ".wave") else ".flac")
 
 

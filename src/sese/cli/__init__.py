@@ -1,1 +1,1 @@
-"""The command line: a table from word to function (`main.py`) and one thin file per verb."""
+"""Run sese from the command line: a file for each verb."""

@@ -1,4 +1,4 @@
-"""`sese adapt MODEL --recordings DIR -o MODEL`."""
+"""`sese adapt`: adapt a model to one user."""
 
 from __future__ import annotations
 
@@ -18,49 +18,52 @@ def adapt(
     model: Annotated[
         Path, typer.Argument(help="Model to adapt: a bundled model, a model folder or a run folder.")
     ],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Settings to change: key=value.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings to change, as key=value.")] = None,
     recordings: Annotated[
         Path,
-        typer.Option(
-            help="Folder with noisy recordings of one speaker, of some minutes in all, or one file."
-        ),
+        typer.Option(help="Folder with some minutes of noisy recordings of one speaker, or one such file."),
     ] = ...,  # type: ignore[assignment]
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")] = ...,  # type: ignore[assignment]
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="Model to learn from: 'own' (the model's highest level), a bundled model, a model or run "
-            "folder, or an .onnx file. [default: own where the model has levels, else sese-1]"
+            help="Model to learn from: 'own' (the model's highest level), a bundled model, a model folder, a "
+            "run folder, or an .onnx file.",
+            show_default="own where the model has levels, else sese-1",
         ),
     ] = None,
     levels: Annotated[
         str | None,
         typer.Option(
-            help="Levels that learn: 'low' (all but the highest), 'all', or some, as 0.125,0.25, of experts "
-            "as 1,2; others are kept as they are. [default: low with the teacher 'own', else all]"
+            help="Levels to adapt: 'low' (all but the highest), 'all', or a list such as 0.125,0.25, or 1,2 "
+            "for experts. Other levels stay as they are.",
+            show_default="low with the teacher 'own', else all",
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings, as configs/adaptation/*.yaml.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="File of settings, such as configs/adaptation/*.yaml.")
+    ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="SI-SDR that other voices and noises may lose, in dB, on average. [default: 1]"),
+        typer.Option(help="Largest mean loss of SI-SDR on other voices and noises, in dB.", show_default="1"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of the held-out recordings and the order. [default: 0]")
+        int | None, typer.Option(help="Seed of the held-out recordings and of the order.", show_default="0")
     ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(help="Stop learning after this long and take the best so far.")
+        float | None,
+        typer.Option(help="Time in minutes after which learning stops, with the best result so far."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted adaptation.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted adaptation.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an existing output; start anew over an interrupted one.")
+        bool, typer.Option("--force", "-f", help="Replace an existing or interrupted output.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Adapt a model to one user's noisy recordings, by what a larger model makes of them.
+    """Adapt a model to noisy recordings of one user; it learns from a larger model.
 
-    No clean speech is needed, and nothing leaves this machine. Refused, with exit code 1 and nothing written,
-    where the adapted model loses more than the tolerance on other voices and noises, or gains nothing.
+    No clean speech is needed, and nothing leaves this machine. The result is refused, with exit code 1 and
+    nothing written, where it loses more than the tolerance on other voices and noises, or gains nothing.
     """
     import json
 

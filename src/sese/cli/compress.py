@@ -1,4 +1,4 @@
-"""`sese compress MODEL DATA -o OUT`."""
+"""`sese compress`: recurrent layers in integers of chosen widths."""
 
 from __future__ import annotations
 
@@ -12,43 +12,59 @@ from sese.core.errors import plain
 
 
 def compress(
-    model: Annotated[
-        Path, typer.Argument(help="A run folder, a model folder, or the name of a bundled model.")
-    ],
+    model: Annotated[Path, typer.Argument(help="Run folder, model folder, or name of a bundled model.")],
     data: Annotated[
         Path,
         typer.Argument(
-            help="Ranges and errors are measured here: a folder with clean/ and noisy/, as `sese data mix`"
-            " makes; for a network that labels speech, its corpus."
+            help="Data for ranges and errors: a folder with clean/ and noisy/, such as from `sese data mix`;"
+            " for a network that labels speech, its corpus."
         ),
     ],
     out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder for the networks and the report.")],
     search: Annotated[
-        bool, typer.Option("--search", help="Search bit widths; again with the same folder, goes on.")
+        bool, typer.Option("--search", help="Search bit widths; the same command continues a search.")
     ] = False,
     bits: Annotated[
         str | None,
-        typer.Option(help="Networks of one width for all, as 8,6,4. [default: 8; with --search 8 to 4]"),
+        typer.Option(
+            help="Bit widths of networks with one width for all layers, such as 8,6,4.",
+            show_default="8; with --search 8 to 4",
+        ),
     ] = None,
-    population: Annotated[int, typer.Option(help="Of the search: networks a generation.")] = 40,
-    generations: Annotated[int, typer.Option(help="Of the search.")] = 30,
-    seed: Annotated[int, typer.Option(help="Of the search and of --tune.")] = 1,
-    tune: Annotated[int, typer.Option(help="Fine-tune the picks for so many steps; 0: do not.")] = 0,
-    test: Annotated[Path | None, typer.Option(help="Score the networks on other clips, as DATA.")] = None,
-    limit: Annotated[int, typer.Option(help="Clips of DATA that each network of a search runs on.")] = 24,
+    population: Annotated[
+        int, typer.Option(help="Number of networks in each generation of the search.")
+    ] = 40,
+    generations: Annotated[int, typer.Option(help="Number of generations of the search.")] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the search and of --tune.")] = 1,
+    tune: Annotated[int, typer.Option(help="Number of fine-tuning steps for the chosen networks.")] = 0,
+    test: Annotated[
+        Path | None, typer.Option(help="Other data of the same form, to score the networks on.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(help="Number of clips of DATA that each network of a search runs on.")
+    ] = 24,
     choose_limit: Annotated[
-        int | None, typer.Option(help="Clips of DATA that pick from the search's front. [default: 4 times]")
+        int | None,
+        typer.Option(
+            help="Number of clips of DATA that choose among the best of the search.",
+            show_default="4 times --limit",
+        ),
     ] = None,
-    test_limit: Annotated[int, typer.Option(help="Clips of --test to take.")] = 80,
-    seconds: Annotated[float, typer.Option(help="Of a clip of DATA, from its start.")] = 2.0,
-    test_seconds: Annotated[float, typer.Option(help="Of a clip of --test.")] = 5.0,
-    listen: Annotated[int, typer.Option(help="Write so many clips of --test, enhanced by each network.")] = 0,
+    test_limit: Annotated[int, typer.Option(help="Number of clips of --test.")] = 80,
+    seconds: Annotated[
+        float, typer.Option(help="Length of each clip of DATA in seconds, from its start.")
+    ] = 2.0,
+    test_seconds: Annotated[float, typer.Option(help="Length of each clip of --test in seconds.")] = 5.0,
+    listen: Annotated[
+        int, typer.Option(help="Number of clips of --test to write, enhanced by each network.")
+    ] = 0,
     max_minutes: Annotated[
-        float | None, typer.Option(help="Stop the search after this long; the same command goes on.")
+        float | None,
+        typer.Option(help="Time in minutes after which the search stops; the same command continues it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
-    """Put a network's recurrent part into integers of 2 to 8 bits: one width for all, or searched ones."""
+    """Store the recurrent layers of a network as integers of 2 to 8 bits; widths can be searched."""
     import json
 
     from sese.cli.extras import require
@@ -80,7 +96,7 @@ def compress(
     evaluate = Evaluator(subject, out if search else None)
     done = not search or run(evaluate, settings, _progress if sys.stderr.isatty() else _lines, max_minutes)
     if not done:
-        typer.echo(f"stopped after {len(evaluate.known)} evaluations; the same command goes on", err=True)
+        typer.echo(f"stopped after {len(evaluate.known)} evaluations; the same command continues", err=True)
         return
     more = open_subject(model, data, choose_limit, seconds)
     choose = Evaluator(more, out / "choice", evaluate)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sese.cli.apps import App
 from sese.core.errors import plain
 
 if TYPE_CHECKING:
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 ACTIVITY_COLUMNS = ("file", "kind", "begin_s", "end_s", "speaker")
 ROOM_S = 0.05  # for the way to the microphone and the fade of the early reflections
 
-app = typer.Typer(help="Look into corpora and make noisy sets from them.", no_args_is_help=True)
+app = App("Describe corpora, select recordings, and mix noisy sets.", no_args_is_help=True)
 
 
-@app.command()
+@app.verb("describe", "sese data describe corpus")
 def describe(
-    folder: Path = typer.Argument(..., metavar="DIR", help="A corpus, paired set, or folder of audio."),
-    role: str | None = typer.Option(None, help="Take all files as speech, noise or rir."),
+    folder: Path = typer.Argument(..., metavar="DIR", help="Corpus, paired set, or folder of audio."),
+    role: str | None = typer.Option(None, help="Role of all files: speech, noise or rir."),
     json_: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Show hours, speakers, noise categories, sample rates and pairs, and what could not be read."""
+    """Show hours, speakers, noise categories, sample rates, pairs, and files that could not be read."""
     import json
 
     from sese.data.corpora import scan
@@ -42,34 +43,34 @@ def describe(
         _print(facts)
 
 
-@app.command()
+@app.verb("select", "sese data select corpus --min-snr 25")
 def select(
-    folder: Path = typer.Argument(..., metavar="DIR", help="A corpus, or a folder of audio of one role."),
+    folder: Path = typer.Argument(..., metavar="DIR", help="Corpus, or folder of audio of one role."),
     out: Path | None = typer.Option(
-        None, "--out", "-o", help="Manifest to write. Default: DIR/selection.csv."
+        None, "--out", "-o", help="Manifest to write.", show_default="DIR/selection.csv"
     ),
     role: str = typer.Option("speech", help="Kind of recordings to measure: speech or noise."),
-    min_snr: float | None = typer.Option(None, help="Lowest SNR, dB. Default: speech 30, noise none."),
+    min_snr: float | None = typer.Option(None, help="Lowest SNR, dB.", show_default="speech 30, noise none"),
     min_bandwidth: float | None = typer.Option(
-        None, help="Lowest bandwidth, Hz. Default: speech 6000, noise none."
+        None, help="Lowest bandwidth, Hz.", show_default="speech 6000, noise none"
     ),
     min_level: float | None = typer.Option(
-        None, help="Lowest active level, dBFS. Default: speech -45, noise -60."
+        None, help="Lowest active level, dBFS.", show_default="speech -45, noise -60"
     ),
     max_clipped: int = typer.Option(2, min=0, help="Highest number of clipped runs of samples."),
     min_seconds: float = typer.Option(0.5, help="Shortest length, seconds."),
     max_gated: float = typer.Option(1.0, help="Highest share (0 to 1) of frames below -84 dBFS."),
     cap_minutes: float | None = typer.Option(
-        None, help="Longest total of each speaker or category, minutes. Default: none."
+        None, help="Longest total of each speaker or category, minutes.", show_default="no limit"
     ),
-    jobs: int | None = typer.Option(None, help="Number of processes. Default: one per core."),
+    jobs: int | None = typer.Option(None, help="Number of processes.", show_default="one per core"),
     json_: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Measure recordings and write which are good enough to train on (selection.csv).
+    """Measure recordings and write a list of those that are good enough to train on (selection.csv).
 
-    Measures SNR, bandwidth, level, clipping, length and gating of each file.
-    Everything that reads the corpus then leaves out the files to drop.
-    No recording is changed; delete selection.csv to have all of them back.
+    The measures are SNR, bandwidth, level, clipping, length and gating of each file.
+    All commands that read the corpus then leave out the other files.
+    No recording is changed; delete selection.csv to use all of them again.
     """
     import json
     from dataclasses import replace
@@ -105,26 +106,28 @@ def select(
         _print_selection(summary, role)
 
 
-@app.command()
+@app.verb("mix", "sese data mix corpus noisy-set --clips 100 --seconds 4")
 def mix(
-    folder: Path = typer.Argument(..., metavar="DIR", help="A corpus with speech and noise."),
-    out: Path = typer.Argument(..., metavar="OUT", help="Folder to make; it must be new or empty."),
-    clips: int = typer.Option(240, min=1, help="How many clips."),
-    seconds: float = typer.Option(5.0, help="Length of a clip."),
-    seed: int = typer.Option(1, min=0, help="Another seed gives other clips."),
+    folder: Path = typer.Argument(..., metavar="DIR", help="Corpus with speech and noise."),
+    out: Path = typer.Argument(..., metavar="OUT", help="Folder to write; it must be new or empty."),
+    clips: int = typer.Option(240, min=1, help="Number of clips."),
+    seconds: float = typer.Option(5.0, help="Length of a clip in seconds."),
+    seed: int = typer.Option(1, min=0, help="Seed; another seed gives other clips."),
     snr: tuple[float, float] = typer.Option((-5.0, 20.0), help="Lowest and highest SNR, dB; spread evenly."),
     level: tuple[float, float] = typer.Option((-38.0, -12.0), help="Lowest and highest speech level, dBFS."),
-    reverb: float = typer.Option(0.0, help="Chance that speech is put into a room of the corpus."),
+    reverb: float = typer.Option(
+        0.0, help="Probability that speech gets the sound of a room of the corpus, 0 to 1."
+    ),
     activity: float = typer.Option(
         0.0,
-        help="Share of the time in which speech is active, 0.1 to 0.9: turns of one or two talkers with"
-        " pauses of 1 to 10 s, as in calls; also writes OUT/activity.csv. 0: speech without long pauses.",
+        help="Share of the time in which speech is active, 0.1 to 0.9, for conversations of one or two"
+        " talkers with pauses of 1 to 10 s; also writes OUT/activity.csv. 0 gives speech without pauses.",
     ),
-    cache: Path | None = typer.Option(None, help="Where decoded audio is kept (default: ~/.cache/sese)."),
+    cache: Path | None = typer.Option(None, help="Folder for decoded audio.", show_default="~/.cache/sese"),
 ) -> None:
     """Write a fixed paired set: OUT/clean/*.wav, OUT/noisy/*.wav (16 kHz, 16 bits) and OUT/manifest.csv.
 
-    With --activity these are conversations, and OUT/activity.csv tells when there is speech and when noise.
+    With --activity these are conversations, and OUT/activity.csv lists the times of speech and of noise.
     """
     import csv
     from dataclasses import replace
@@ -184,9 +187,9 @@ def mix(
 
 
 def _activity(spec: MixtureSpec, config: MixConfig, speech: Bank) -> Iterator[tuple[str, str, str, str]]:
-    """Return (kind, beginning in s, end in s, speaker) of the turns and of the noise, within the clip.
+    """Yield (kind, beginning in s, end in s, speaker) of the turns and of the noise, within the clip.
 
-    In a room a turn lasts as long as the reflections that belong to the target.
+    In a room, a turn includes the reflections that belong to the target.
     """
     time, rate = config.time, config.sample_rate
     echo = round((config.early_ms / 1000 + ROOM_S) * rate) if spec.rir >= 0 else 0
@@ -308,7 +311,7 @@ def _print(facts: dict[str, Any]) -> None:
 
 
 def _shown(text: str) -> str:
-    """Names of files and folders, as neither a terminal nor rich obeys them."""
+    """Escape names of files and folders, so that neither a terminal nor rich obeys them."""
     from rich.markup import escape
 
     return escape(plain(text))

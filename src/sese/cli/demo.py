@@ -12,23 +12,26 @@ DEFAULT_PORT = 8137
 
 
 def demo(
-    port: Annotated[int, typer.Option(help="Port on this machine; 0 for any that is free.")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes any free one.")] = DEFAULT_PORT,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Name of a bundled model, a model folder or an .onnx file, to be chosen at first; the "
-            "bundled ones are offered too."
+            "--model",
+            "-m",
+            help="Model that is selected first: a name, or path of a model folder or an .onnx file. The page "
+            "offers the bundled models too.",
+            envvar="SESE_MODEL",
         ),
     ] = None,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the address, and open no browser.")
+        bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
     ] = False,
     assets: Annotated[
         Path | None,
-        typer.Option(help="Folder of an unpacked onnxruntime-web, for a machine without the internet."),
+        typer.Option(help="Folder of an unpacked onnxruntime-web, for a machine without internet access."),
     ] = None,
 ) -> None:
-    """Open a page that enhances files and the microphone in your browser. No audio leaves it."""
+    """Open a page that removes noise from files and the microphone in your browser. No audio leaves it."""
     import signal
     import webbrowser
     from threading import Thread
@@ -44,9 +47,9 @@ def demo(
         address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
         print(f"{address} enhances in your browser; Ctrl-C ends it", flush=True)
         if not no_browser:
-            # Apart, for some browsers return only when they are closed.
+            # In a thread, as some browsers return only when they are closed.
             Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the usual end, not an interruption
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C is the usual end here
         try:
             server.serve_forever()
         except KeyboardInterrupt:

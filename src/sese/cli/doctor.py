@@ -1,7 +1,7 @@
 """`sese doctor`: does this installation work, and how fast is it here?
 
-What it prints is for bug reports, so nothing private is in it. The home folder is written `~`; of variables
-of the environment that may hold names, addresses or paths it says that they are set; sound cards are counted.
+The output is for bug reports and contains nothing private. The home folder is written `~`; environment
+variables that may hold names, addresses or paths are only listed as set; sound cards are counted.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ FEATURES = [
     "ASIMDDP",
     "SVE",
 ]
-"""Of a processor, as NumPy names them; those that change how fast matrix products are."""
+"""Features of a processor that change the speed of matrix products, as NumPy names them."""
 
 NUMPY_2 = ("bitwise", "hashing")
-"""Extras that ask for NumPy 2, with which bits are counted."""
+"""Extras that need NumPy 2, which counts bits."""
 
 SHOWN = (
     "OMP_NUM_THREADS",
@@ -64,7 +64,7 @@ SHOWN = (
     "LC_ALL",
     "NO_COLOR",
 )
-"""Variables of the environment that change what happens, and whose values tell nothing of anyone."""
+"""Environment variables that change the behaviour, and whose values are not private."""
 
 NAMED = (
     "XDG_CACHE_HOME",
@@ -79,13 +79,13 @@ NAMED = (
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
 )
-"""Those of which it is told that they are set, and not to what."""
+"""Environment variables that are only listed as set."""
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check the installation: versions, models, speed on one thread. Exits with 1 if it cannot enhance.
+    """Check the installation: versions, models, speed on one thread. Exit with 1 if it does not work.
 
-    What it prints is what a bug report needs, and nothing private.
+    The output is made for bug reports and contains nothing private.
     """
     versions, problems = _core_versions()
     models: list[dict[str, Any]] = []
@@ -97,21 +97,21 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         "platform": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.architecture()[0]}, "
         f"{'in' if sys.prefix != sys.base_prefix else 'not in'} a virtual environment",
-        "cpu": _told(_cpu),
-        "cores": _told(_cores),
-        "memory_gb": _told(_memory),
-        "providers": _told(_providers),
+        "cpu": _or_unknown(_cpu),
+        "cores": _or_unknown(_cores),
+        "memory_gb": _or_unknown(_memory),
+        "providers": _or_unknown(_providers),
         "models": models,
         "extras": {extra: not _missing(extra) for extra in EXTRAS},
         "missing": {extra: missing for extra in EXTRAS if (missing := _missing(extra))},
         "optional": {name: found for name in _packages() if (found := _version(name))},
-        "sound_cards": _told(_sound_cards),
-        "programs": _told(_programs),
-        "places": _told(_places),
+        "sound_cards": _or_unknown(_sound_cards),
+        "programs": _or_unknown(_programs),
+        "places": _or_unknown(_places),
         "environment": {name: os.environ[name] for name in SHOWN if name in os.environ}
         | {name: "(set)" for name in NAMED if os.environ.get(name)},
-        "locale": _told(_locale),
-        "terminal": _told(_terminal),
+        "locale": _or_unknown(_locale),
+        "terminal": _or_unknown(_terminal),
         "problems": problems,
     }
     report = _without_home(report)
@@ -121,13 +121,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 def _core_versions() -> tuple[dict[str, str], list[str]]:
-    """Versions of what enhancing needs, each imported; and what of it is missing or broken."""
+    """Import what enhancing needs; return the versions, and what is missing or broken."""
     versions, problems = {"sese": __version__, "python": platform.python_version()}, []
     for name in CORE:
         try:
             module = importlib.import_module(name)
             versions[name] = str(getattr(module, "__version__", "") or metadata.version(name))
-        except Exception as error:  # a missing or broken library is what this verb is there to tell
+        except Exception as error:  # this verb is there to report any missing or broken library
             problems.append(
                 f"{name} cannot be imported ({error}); reinstall with `pip install --force-reinstall sese`"
             )
@@ -166,8 +166,8 @@ def _try_models() -> tuple[list[dict[str, Any]], list[str]]:
     return models, problems
 
 
-def _told(facts: Callable[[], Any]) -> Any:
-    """Facts, or that they could not be had: no report fails because a machine does not tell."""
+def _or_unknown(facts: Callable[[], Any]) -> Any:
+    """Return facts, or "unknown": no report fails because a machine does not give them."""
     try:
         return facts()
     except Exception as error:
@@ -175,7 +175,7 @@ def _told(facts: Callable[[], Any]) -> Any:
 
 
 def _version(package: str) -> str | None:
-    """An installed package's version, without importing it."""
+    """Return the version of an installed package, without importing it."""
     try:
         return metadata.version(package)
     except Exception:
@@ -187,7 +187,7 @@ def _packages() -> list[str]:
 
 
 def _missing(extra: str) -> list[str]:
-    """What of an extra is not there."""
+    """Return the packages of an extra that are not installed."""
     missing = [name for name in EXTRAS[extra] if _version(name) is None]
     if extra in NUMPY_2 and (_version("numpy") or "").startswith("1."):
         missing.append("numpy>=2")
@@ -195,7 +195,7 @@ def _missing(extra: str) -> list[str]:
 
 
 def _cpu() -> str:
-    """The processor's name and those of its features that matter to ONNX Runtime and NumPy."""
+    """Return the name of the processor and its features that matter to ONNX Runtime and NumPy."""
     name = platform.processor() or platform.machine()
     if sys.platform == "darwin":
         words = ["sysctl", "-n", "machdep.cpu.brand_string"]
@@ -206,26 +206,26 @@ def _cpu() -> str:
         name = names[0] if names else name
     try:
         from numpy._core._multiarray_umath import __cpu_features__ as features
-    except ImportError:  # NumPy 1, or another that keeps them elsewhere
+    except ImportError:  # NumPy 1, or a version that has them elsewhere
         return name
     return f"{name} ({' '.join(feature for feature in FEATURES if features.get(feature)) or 'no vectors'})"
 
 
 def _cores() -> int:
-    from sese.folders.jobs import available_cores
+    from sese.core.processors import available_cores
 
     return available_cores()
 
 
 def _memory() -> dict[str, float]:
-    """Gigabytes: of the machine, and of what this process may use where a container limits it."""
+    """Return the memory in GB, and the limit of a container where there is one."""
     if sys.platform == "win32":
         return {}
-    told = {"total": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9}
+    memory = {"total": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9}
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
-        told["limit"] = int(text) / 1e9
-    return {name: round(value, 1) for name, value in told.items()}
+        memory["limit"] = int(text) / 1e9
+    return {name: round(value, 1) for name, value in memory.items()}
 
 
 def _providers() -> list[str]:
@@ -235,7 +235,7 @@ def _providers() -> list[str]:
 
 
 def _sound_cards() -> str:
-    """How many there are; their names may be people's, so `sese live --list` is where they are told."""
+    """Count the sound cards; their names may be private, so only `sese live --list` shows them."""
     from sese.live.devices import list_cards, sounddevice
 
     cards = list_cards(sounddevice())
@@ -245,7 +245,7 @@ def _sound_cards() -> str:
 
 
 def _programs() -> dict[str, str]:
-    """Programs that guides use: whether they are there, and ffmpeg's version."""
+    """Return the programs of the guides that are installed, and ffmpeg's version."""
     found = {name: "found" for name in ("ffmpeg", "sox", "cc", "node") if shutil.which(name)}
     if "ffmpeg" in found:
         done = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, timeout=10)
@@ -254,7 +254,7 @@ def _programs() -> dict[str, str]:
 
 
 def _places() -> dict[str, str]:
-    """Return where models and the cache are, and the size of the cache."""
+    """Return the folders of models and of the cache, and the size of the cache."""
     from sese.core.cache import cache_folder
     from sese.runtime.artefact import PRETRAINED
 
@@ -276,7 +276,7 @@ def _terminal() -> str:
 
 
 def _without_home(report: Any) -> Any:
-    """The same with `~` for the home folder, and USER for a folder that is called like the user."""
+    """Replace the home folder by `~`, and a folder named like the user by USER."""
     if isinstance(report, dict):
         return {key: _without_home(value) for key, value in report.items()}
     if isinstance(report, list):
@@ -312,8 +312,8 @@ def _print(report: dict[str, Any]) -> None:
         line("model", f"{model['name']}: real-time factor on one thread {speed}")
     for extra, there in report["extras"].items():
         missing = ", ".join(report["missing"].get(extra, ()))
-        told = "installed" if there else f"not installed ({missing}): pip install 'sese[{extra}]'"
-        line("extra", f"{extra}: {told}")
+        state = "installed" if there else f"not installed ({missing}): pip install 'sese[{extra}]'"
+        line("extra", f"{extra}: {state}")
     line("packages", _joined(report["optional"], " "))
     line("sound cards", report["sound_cards"])
     line("programs", _joined(report["programs"], " "))
@@ -330,7 +330,7 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _joined(facts: Any, sign: str = "") -> str:
-    """Words of a list, or names with what they are."""
+    """Return the words of a list, or names with their values, in one line."""
     if isinstance(facts, dict):
         facts = [f"{name}{sign}{value}" for name, value in facts.items()]
     return (", ".join(facts) or "none") if isinstance(facts, list) else str(facts)

@@ -13,111 +13,214 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sese.cli.options import (
-    BUDGET_HELP,
+    MESSAGES,
+    OUTPUT,
+    RUN,
     BandAbove,
+    Budget,
+    Force,
     Linked,
     MaxAttenuation,
     MaxMmacs,
     MaxRtf,
     Mix,
     Model,
-    budgets,
+    Quiet,
     number_or_word,
+    option,
 )
+from sese.cli.summary import note, summarize
 from sese.core.errors import InputError, plain
 
 if TYPE_CHECKING:
     from sese.folders.inputs import Job
-    from sese.folders.jobs import Outcome, Settings
+    from sese.folders.jobs import Outcome, RunOptions
+
+CHANGING = (
+    "model", "budget", "max_mmacs", "max_rtf", "mix", "max_attenuation_db", "band_above", "linked", "trace"
+)  # fmt: skip
+"""Options that change the output."""
 
 
 def enhance(
+    context: typer.Context,
     inputs: Annotated[
-        list[str], typer.Argument(help="Audio files, and folders of them; paths or URLs.", show_default=False)
+        list[str],
+        typer.Argument(help="Audio files and folders, as paths or URLs.", show_default=False),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write the one input file.")
+        Path | None, option(OUTPUT, "--output", "-o", help="File to write, for one input file.")
     ] = None,
     out_dir: Annotated[
         str | None,
-        typer.Option(
-            help="Folder or URL for the outputs, laid out as the inputs; else, NAME_enhanced beside each."
+        option(
+            OUTPUT,
+            help="Folder or URL for the outputs, with the same subfolders as the inputs.",
+            show_default="NAME_enhanced beside each input",
+        ),
+    ] = None,
+    force: Force = False,
+    dry_run: Annotated[
+        bool, option(OUTPUT, "--dry-run", help="Show what would be written, and write nothing.")
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        option(OUTPUT, help="File for the share of compute of each frame, .csv or .json; for one input."),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        option(
+            OUTPUT,
+            help="File that gets a line of JSON for each file.",
+            show_default="manifest.jsonl in a local --out-dir, for a folder",
         ),
     ] = None,
     model: Model = None,
-    budget: Annotated[str, typer.Option(help=BUDGET_HELP, autocompletion=budgets)] = "1",
+    budget: Budget = "1",
     max_mmacs: MaxMmacs = None,
     max_rtf: MaxRtf = None,
     mix: Mix = 1.0,
     max_attenuation_db: MaxAttenuation = None,
     band_above: BandAbove = "follow",
     linked: Linked = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing outputs.")] = False,
-    trace: Annotated[
-        Path | None, typer.Option(help="Write what each frame of the one file used: .csv or .json.")
-    ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Files to enhance at a time; one per core if not given.")
-    ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            help="Add a line of JSON for each file here; when a folder is enhanced into a local --out-dir, "
-            "manifest.jsonl in it if not given."
-        ),
+        int | None, option(RUN, help="Number of files to enhance at a time.", show_default="one per core")
     ] = None,
     ray: Annotated[
         bool,
-        typer.Option(
+        option(
+            RUN,
             "--ray",
-            help="Work on a Ray cluster: the one at HOST:PORT if that follows, else that of RAY_ADDRESS or "
-            "of this machine, else a new one on this machine ('local': always).",
+            help="Use a Ray cluster: the one at HOST:PORT after this option, else that of RAY_ADDRESS or of "
+            "this machine, else a new one on this machine ('local' always starts one).",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a report of each file as JSON.")] = False,
+    quiet: Quiet = False,
+    verbose: Annotated[
+        bool, option(MESSAGES, "--verbose", "-v", help="Show the measured values too.")
+    ] = False,
+    as_json: Annotated[bool, option(MESSAGES, "--json", help="Print a report on each file as JSON.")] = False,
 ) -> None:
-    """Enhance audio files. Rate, channels, length and encoding are kept; inputs are never overwritten."""
-    from sese.folders.inputs import plan_jobs
-    from sese.folders.jobs import Outcome, Settings
-    from sese.folders.places import as_place
+    """Remove noise from audio files. Sample rate, channels, length and encoding stay the same.
 
+    The result is written beside each input as NAME_enhanced; inputs are never overwritten.
+    """
+    from sese.folders.inputs import plan_jobs
+    from sese.folders.jobs import Outcome, RunOptions
+    from sese.folders.places import as_place
+    from sese.runtime.options import EnhanceOptions
+
+    _refuse_pipes(inputs, output)
     inputs, address = _part_address(inputs) if ray else (inputs, None)
     places = [as_place(text) for text in inputs]
     folder = as_place(out_dir) if out_dir is not None else None
-    settings = Settings(
-        model=model,
+    if output is None and folder is None:
+        _refuse_output_as_input(places)
+    how = EnhanceOptions(
         budget=number_or_word(budget),
-        mix=mix,
-        max_attenuation_db=max_attenuation_db,
-        force=force,
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
-        trace=trace,
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
         band_above=band_above,
         linked=linked,
     )
+    options = RunOptions(model, how, force, trace)
     planned = plan_jobs(places, output, folder, force)
+    if dry_run:
+        _show_plan(planned, options, as_json)
+        return
     if len(planned) == 1 and planned[0].error:
         outcomes = [Outcome(planned[0], "failed", error=planned[0].error)]
     else:
+        if len(planned) == 1 and folder is None:
+            _refuse_other_settings(context, planned[0], force)
         manifest = manifest or _usual_manifest(places, folder)
-        outcomes = _run(planned, settings, jobs, manifest, address)
+        outcomes = _run(planned, options, jobs, manifest, address, quiet)
+    _report(outcomes, as_json, quiet, verbose)
+    if not quiet:
+        _tell_of_late_frames(outcomes, max_rtf)
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _report(outcomes: list[Outcome], as_json: bool, quiet: bool, verbose: bool) -> None:
+    """Print the outcomes; a single failure is raised."""
     if as_json:
         print(json.dumps([outcome.as_dict() for outcome in outcomes], indent=2))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed and len(outcomes) == 1:
         raise InputError(failed[0].error or "it failed")
-    if not as_json:
-        _summarize(outcomes)
-    _tell_of_late_frames(outcomes, max_rtf)
+    if not as_json and not quiet:
+        summarize(outcomes, verbose)
     for outcome in failed:
         print(f"sese: error: {plain(outcome.error)}", file=sys.stderr)
-    if failed:
+
+
+def _refuse_pipes(inputs: Sequence[str], output: Path | None) -> None:
+    """Refuse ``-``, and name the verb that reads and writes pipes."""
+    if "-" in inputs or (output is not None and str(output) == "-"):
+        raise InputError(
+            "sese enhance reads and writes files, not stdin and stdout (-); "
+            "for pipes use: sese stream < noisy.wav > clean.wav"
+        )
+
+
+def _refuse_output_as_input(places: Sequence[Path | str]) -> None:
+    """Refuse ``IN OUT``, where OUT does not exist and is meant as the output."""
+    from sese.audio.files import FORMAT_OF
+
+    if len(places) != 2:
+        return
+    source, target = places
+    if (
+        isinstance(source, Path)
+        and isinstance(target, Path)
+        and target.suffix.lower() in FORMAT_OF
+        and source.is_file()
+        and not target.exists()
+    ):
+        raise InputError(f"{target} does not exist; did you mean -o {target}?")
+
+
+def _refuse_other_settings(context: typer.Context, job: Job, force: bool) -> None:
+    """Refuse options that change the output, where the one output exists and would stay as it is."""
+    from sese.core.files import is_null_device
+
+    if force or not isinstance(job.target, Path) or not job.target.exists() or is_null_device(job.target):
+        return
+    given = [name for name in CHANGING if _is_typed(context, name)]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(
+            f"{job.target} exists, perhaps with other settings than {names}; replace it with --force, or "
+            "name another file with -o"
+        )
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _show_plan(planned: Sequence[Job], options: RunOptions, as_json: bool) -> None:
+    """Print what a run would do; exit with 1 where a file could not be enhanced."""
+    from sese.folders.jobs import planned_outcomes
+
+    outcomes = list(planned_outcomes(planned, options))
+    if as_json:
+        print(json.dumps([outcome.as_dict() for outcome in outcomes], indent=2))
+    else:
+        for outcome in outcomes:
+            ends = {"failed": f": error: {outcome.error}", "skipped": ": skipped, the output exists"}
+            words = f"{outcome.job.source} -> {outcome.job.target}" + ends.get(outcome.status, "")
+            print(plain(words))
+    if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 
 
 def _part_address(words: list[str]) -> tuple[list[str], str]:
-    """Part the cluster's address from the inputs: the value of `--ray`, which typer cannot leave optional."""
+    """Separate the cluster's address, the optional value of `--ray`, from the inputs."""
     for word in words:
         if re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+|auto|local", word) and not Path(word).exists():
             inputs = [other for other in words if other is not word]
@@ -130,44 +233,42 @@ def _part_address(words: list[str]) -> tuple[list[str], str]:
 
 
 def _usual_manifest(inputs: Sequence[Path | str], out_dir: Path | str | None) -> Path | None:
-    """Where the manifest of a folder goes, if nothing else is said."""
+    """Return the usual file of the manifest for a folder; None for files, and without a local folder."""
     from sese.folders.manifest import NAME
 
     folders = any(isinstance(place, str) or place.is_dir() for place in inputs)
     return out_dir / NAME if folders and isinstance(out_dir, Path) else None
 
 
-def _as_typed(budget: float | str) -> str:
-    return budget if isinstance(budget, str) else f"{budget:g}"
-
-
 def _run(
-    planned: list[Job], settings: Settings, workers: int | None, manifest: Path | None, ray: str | None
+    planned: list[Job],
+    options: RunOptions,
+    workers: int | None,
+    manifest: Path | None,
+    ray: str | None,
+    quiet: bool,
 ) -> list[Outcome]:
     """Do the jobs and return their outcomes in the order of the jobs."""
     from sese.folders.jobs import run_jobs
 
     place = {job: index for index, job in enumerate(planned)}
-    # Ray tells of lost nodes on standard output, where only the report belongs.
+    # Ray reports lost nodes on standard output, where only the report belongs.
     aside = redirect_stdout(sys.stderr) if ray else nullcontext()
-    with aside, _progress(planned) as (heard, done):
+    tell = None if quiet else note
+    with aside, _progress(planned, quiet) as (heard, done):
         outcomes = []
-        outcomes_of = run_jobs(planned, settings, workers, heard, manifest=manifest, ray=ray, tell=_note)
+        outcomes_of = run_jobs(planned, options, workers, heard, manifest=manifest, ray=ray, tell=tell)
         for outcome in outcomes_of:
             outcomes.append(outcome)
             done(len(outcomes))
     return sorted(outcomes, key=lambda outcome: place[outcome.job])
 
 
-def _note(text: str) -> None:
-    print(f"sese: note: {plain(text)}", file=sys.stderr)
-
-
 @contextmanager
 def _progress(
-    planned: list[Job],
+    planned: list[Job], quiet: bool
 ) -> Iterator[tuple[Callable[[float], object] | None, Callable[[float], object]]]:
-    """A bar on a terminal: seconds of audio for one file, else files. Yields what to call with each."""
+    """Show a bar on a terminal: seconds of audio for one file, else files. Yields a function for each."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -177,7 +278,7 @@ def _progress(
     def nothing(_: float) -> None: ...
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if quiet or not console.is_terminal:
         yield None, nothing
         return
     if len(planned) > 1:
@@ -199,39 +300,13 @@ def _progress(
             try:
                 total = probe(planned[0].source).duration if isinstance(planned[0].source, Path) else 0.0
             except InputError:
-                total = 0.0  # told when its turn comes
+                total = 0.0  # reported when the file is read
             task = bar.add_task(escape(plain(Path(planned[0].source).name)), total=total)
             yield (lambda seconds: bar.update(task, completed=seconds)), nothing
 
 
-def _summarize(outcomes: list[Outcome]) -> None:
-    """One line: what was done, how fast, with how much compute, and what limited it."""
-    reports = [outcome.report for outcome in outcomes if outcome.report]
-    skipped = sum(outcome.status == "skipped" for outcome in outcomes)
-    if len(outcomes) == 1 and skipped:
-        print(plain(f"{outcomes[0].job.target} exists: skipped (--force replaces it)"))
-        return
-    if len(outcomes) == 1:
-        words = [f"{outcomes[0].job.source} -> {outcomes[0].job.target}"]
-    else:
-        words = [f"{len(reports)} done, {skipped} skipped, {len(outcomes) - len(reports) - skipped} failed"]
-    if reports:
-        seconds = sum(report.seconds for report in reports)
-        spent = sum(report.processing_seconds for report in reports)
-        used = sum(report.utilization * report.seconds for report in reports) / seconds
-        words.append(f"{seconds:.1f} s of audio in {spent:.1f} s (real-time factor {spent / seconds:.3f})")
-        words.append(f"utilization {used:.3g} (budget {_as_typed(reports[0].budget)})")
-        limits = {f"{report.limited_to:g}" for report in reports if report.limited_to is not None}
-        if limits:
-            words.append(f"limited to level {min(limits, key=float)}")
-    clipped = sum(report.clipped_samples for report in reports)
-    if clipped:
-        words.append(f"{clipped} samples clipped")
-    print(plain("; ".join(words)))
-
-
 def _tell_of_late_frames(outcomes: list[Outcome], max_rtf: float | None) -> None:
-    """One line, if frames were late so often that it had consequences."""
+    """Print a line where frames were late so often that it had consequences."""
     from sese.runtime.limits import late_note
 
     reports = [outcome.report for outcome in outcomes if outcome.report]
@@ -239,6 +314,6 @@ def _tell_of_late_frames(outcomes: list[Outcome], max_rtf: float | None) -> None
         return
     late = sum(report.late_frames or 0 for report in reports)
     lowered = sum(report.lowered or 0 for report in reports)
-    note = late_note(late, lowered, any(report.missed for report in reports), max_rtf)
-    if note:
-        print(f"sese: note: {note}", file=sys.stderr)
+    text = late_note(late, lowered, any(report.missed for report in reports), max_rtf)
+    if text:
+        note(text)

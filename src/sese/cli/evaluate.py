@@ -14,7 +14,10 @@ from sese.core.errors import InputError, plain
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(help="Model: a name, a folder or an .onnx file.", autocompletion=model_names)
+        str,
+        typer.Argument(
+            help="Name of a model, or path of a model folder or an .onnx file.", autocompletion=model_names
+        ),
     ],
     data: Annotated[
         Path,
@@ -26,39 +29,49 @@ def evaluate(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            help="Compute budget: a number up to 1, auto, fixed:LEVEL or threshold:DB; may be repeated."
-            " Default: every level, and auto where the model has a router."
+            "--budget",
+            "-b",
+            help="Budget to score, see `sese enhance --help`; may be repeated.",
+            show_default="every level, and auto where the model has a router",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes. Default: one per core.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Number of files to take, spread over the folder.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Number of processes.", show_default="one per core")
+    ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Of pesq,stoi,estoi,si_sdr,dnsmos,predicted, joined by commas."
-            " Default: all but the last; with --predict that alone."
+            help="Metrics, separated by commas: pesq,stoi,estoi,si_sdr,dnsmos,predicted.",
+            show_default="all but predicted; with --predict only that",
         ),
     ] = None,
     predict: Annotated[
-        bool, typer.Option("--predict", help="Estimate PESQ without clean references; needs no extra.")
+        bool, typer.Option("--predict", help="Estimate PESQ without clean references.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out-dir", "-o", help="Write evaluation.json, .csv, .md and .html there.")
+        Path | None, typer.Option("--out-dir", "-o", help="Folder for evaluation.json, .csv, .md and .html.")
     ] = None,
     examples: Annotated[
         int | None,
         typer.Option(
-            min=0, max=4, help="Clips to show in the .html: worst, median, best, lowest SNR. Default: 4."
+            min=0,
+            max=4,
+            help="Number of clips to show in the .html: worst, median, best, lowest SNR.",
+            show_default="4",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
-    """Score a model at each of its levels against clean references, beside the noisy input itself.
+    """Score a model at each of its levels against clean references, and the noisy input too.
 
-    With --predict there are no references: a small network estimates PESQ of the recordings and of what the
-    model makes of them.
+    With --predict there are no references: a small network estimates PESQ of the recordings before and after
+    enhancing.
 
-    Exit code 1 when a score of some file is missing; those are counted in the report and left out of means.
+    The exit code is 1 where a score of a file is missing. Such files are counted in the report and left out
+    of the means.
     """
     from sese.evaluation import report
     from sese.evaluation.examples import COUNT, make_examples
@@ -91,15 +104,15 @@ def evaluate(
 
 
 def show(done: int, total: int) -> None:
-    """Tell on stderr how far it is."""
+    """Show the progress on stderr."""
     print(f"\r{done}/{total} files", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def reference_free(names: list[str] | None) -> list[str]:
-    """Metrics for recordings without clean sides; None stands for the predicted PESQ.
+    """Return the metrics for recordings without clean references; None stands for the predicted PESQ.
 
     Raises:
-        InputError: one of them needs a clean side.
+        InputError: A metric needs clean references.
     """
     names = ["predicted"] if names is None else names
     needing = [name for name in names if name not in ("predicted", "dnsmos")]
@@ -112,5 +125,5 @@ def reference_free(names: list[str] | None) -> list[str]:
 
 
 def metric_names(text: str | None) -> list[str] | None:
-    """The words of a list joined by commas; None for none given."""
+    """Return the words of a list separated by commas; None for None."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

@@ -11,38 +11,41 @@ from sese.core.errors import InputError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a model folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder or model folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")],
     name: Annotated[
         str | None,
         typer.Option(
-            help="Name of the model. [default: the output folder's; of a model folder quantised, its own]"
+            help="Name of the model.", show_default="name of the output folder; its own with --quantize"
         ),
     ] = None,
     evaluation: Annotated[
         Path | None,
-        typer.Option(help="Report folder of `sese evaluate`, for the card and the levels' quality."),
+        typer.Option(help="Report folder of `sese evaluate`, for the card and the quality of the levels."),
     ] = None,
     notes: Annotated[
-        Path | None, typer.Option(help="Markdown for the card: data, licences, what it is for.")
+        Path | None, typer.Option(help="Markdown file for the card: data, licences, purpose.")
     ] = None,
     description: Annotated[
-        str | None, typer.Option(help="One sentence on the model. [default: the system's]")
+        str | None, typer.Option(help="One sentence about the model.", show_default="that of the system")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an existing model.")] = False,
     quantize: Annotated[
         str | None,
         typer.Option(
-            help="fp16 or int8: weights in it, written if no level is slower or loses over 0.05 PESQ."
+            help="Number format of the weights: fp16 or int8. The model is written only if no level is "
+            "slower or loses more than 0.05 PESQ."
         ),
     ] = None,
     measure_on: Annotated[
         Path | None,
-        typer.Option(help="Folder with clean/ and noisy/ speech that --quantize is measured on."),
+        typer.Option(help="Folder with clean/ and noisy/ speech for the measurements of --quantize."),
     ] = None,
-    clips: Annotated[int | None, typer.Option(min=1, help="Pairs of it to take. Default: 24.")] = None,
+    clips: Annotated[
+        int | None, typer.Option(min=1, help="Number of pairs to measure on.", show_default="24")
+    ] = None,
 ) -> None:
-    """Export a trained model as one ONNX file with its card, checked against PyTorch."""
+    """Export a trained model as one ONNX file with its card, and check it against PyTorch."""
     from sese.cli.extras import require
 
     require("train", "torch", "onnx", "onnxscript")
@@ -60,7 +63,7 @@ def export(
         export_folder(run, output, force=force, **facts)
         return
     if measure_on is None:
-        raise InputError("--quantize needs speech to measure on; name a folder with --measure-on")
+        raise InputError("--quantize needs speech for its measurements; name a folder with --measure-on")
     require("metrics", "pesq", "pystoi")
     from sese.export.quantise import export_quantised
 

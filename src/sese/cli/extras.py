@@ -1,4 +1,4 @@
-"""Optional parts: a clear word where one is missing."""
+"""Check that optional packages are installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def require(extra: str, *modules: str) -> None:
     """Check that an extra's modules are installed.
 
     Raises:
-        InputError: names what is missing and the command that installs it.
+        InputError: A module is missing; the message names the command that installs it.
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:

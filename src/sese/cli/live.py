@@ -10,15 +10,21 @@ import typer
 
 from sese.cli.options import (
     BUDGET_HELP,
+    MESSAGES,
+    MODEL_AND_BUDGET,
+    SOUND,
     BandAbove,
     Linked,
     MaxAttenuation,
     MaxMmacs,
     Mix,
     Model,
+    Quiet,
     budgets,
     number_or_word,
+    option,
 )
+from sese.cli.summary import note
 from sese.core.errors import InputError, plain
 
 if TYPE_CHECKING:
@@ -29,100 +35,119 @@ if TYPE_CHECKING:
     from sese.live.model import Report
     from sese.live.signals import StopSignals
 
+DEVICES, DELAY = "Devices", "Delay"
 REFRESH_SECONDS = 0.1
 MAX_RTF = 0.8
 
 
 def live(
-    list_: Annotated[bool, typer.Option("--list", help="List the devices, and end.")] = False,
+    list_: Annotated[bool, option(DEVICES, "--list", help="List the devices, and end.")] = False,
     input_: Annotated[
         str | None,
-        typer.Option("--input", "-i", help="Where to record: an index of --list or part of a name."),
+        option(DEVICES, "--input", "-i", help="Device to record from: an index of --list or part of a name."),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="Where to play: an index or part of a name.")
+        str | None,
+        option(DEVICES, "--output", "-o", help="Device to play on: an index of --list or part of a name."),
     ] = None,
     rate: Annotated[
-        int | None, typer.Option(help="Sample rate of both, in Hz; the one the input prefers if not given.")
+        int | None,
+        option(
+            DEVICES, help="Sample rate of both devices, in Hz.", show_default="the input's preferred rate"
+        ),
     ] = None,
-    channels: Annotated[int, typer.Option(help="Channels to record; one is played on both sides.")] = 1,
+    channels: Annotated[
+        int, option(DEVICES, help="Number of channels to record; one is played on both sides.")
+    ] = 1,
     model: Model = None,
     budget: Annotated[
         str | None,
-        typer.Option(
-            help=f"{BUDGET_HELP} 'auto' if not given, 1 for a model without a router.",
+        option(
+            MODEL_AND_BUDGET,
+            "--budget",
+            "-b",
+            help=BUDGET_HELP,
             autocompletion=budgets,
+            envvar="SESE_BUDGET",
+            show_default="auto; 1 for a model without a router",
         ),
     ] = None,
     max_mmacs: MaxMmacs = None,
     max_rtf: Annotated[
         float | None,
-        typer.Option(
-            help="Leave dearer levels out while frames take longer than this, times their length; "
-            f"{MAX_RTF} if not given, without a limit for channels that are not linked."
+        option(
+            MODEL_AND_BUDGET,
+            help="Longest time for a frame, as a multiple of its duration; higher levels are left out while "
+            "frames take longer.",
+            show_default=f"{MAX_RTF}; no limit with --unlinked",
         ),
     ] = None,
     mix: Mix = 1.0,
     max_attenuation_db: MaxAttenuation = None,
     band_above: BandAbove = "follow",
     linked: Linked = True,
-    block_ms: Annotated[float, typer.Option(help="What the sound card brings at a time, in ms.")] = 10.0,
+    block_ms: Annotated[float, option(DELAY, help="Length of a block of the sound card, in ms.")] = 10.0,
     buffer_ms: Annotated[
-        float, typer.Option(help="What waits to be played, in ms: more against dropouts, less for delay.")
+        float,
+        option(DELAY, help="Audio that waits to be played, in ms: more avoids dropouts, less avoids delay."),
     ] = 20.0,
     device_latency: Annotated[
-        str, typer.Option(help="What to ask of the devices: low, high, or milliseconds.")
+        str, option(DELAY, help="Latency to ask of the devices: low, high, or milliseconds.")
     ] = "low",
     correct_drift: Annotated[
-        bool, typer.Option(help="Hold the delay where the clocks of the devices differ.")
+        bool, option(DELAY, help="Hold the delay where the clocks of the devices differ.")
     ] = True,
-    seconds: Annotated[float | None, typer.Option(help="End after this time.")] = None,
-    bypass: Annotated[bool, typer.Option("--bypass", help="Begin with the original sound.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
+    seconds: Annotated[float | None, option(DEVICES, help="Time in seconds after which to end.")] = None,
+    bypass: Annotated[bool, option(SOUND, "--bypass", help="Begin with the original sound.")] = False,
+    quiet: Quiet = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the list, or the statistics at the end, as JSON.")
+        bool, option(MESSAGES, "--json", help="Print the list, or the statistics at the end, as JSON.")
     ] = False,
 ) -> None:
-    """Enhance what a sound card hears, and play it. Keys: b bypass, q quit."""
+    """Remove noise from a microphone while it records, and play the result.
+
+    Keys: b switches between the enhanced and the original sound, q quits.
+    """
     from sese.live.devices import find_card, list_cards, sounddevice
-    from sese.live.duplex import Duplex
+    from sese.live.duplex import Duplex, Form
     from sese.live.engine import Engine
     from sese.live.keys import Keys
-    from sese.live.model import Settings, report
+    from sese.live.model import report, usual_budget
     from sese.live.signals import StopSignals
+    from sese.runtime.artefact import open_artefact
+    from sese.runtime.options import EnhanceOptions
+    from sese.runtime.stream import Stream
 
     sd = sounddevice()
     if list_:
         _list(list_cards(sd), as_json)
         return
     latency = _latency(device_latency)
-    for option, value in (("--block-ms", block_ms), ("--buffer-ms", buffer_ms)):
+    for name, value in (("--block-ms", block_ms), ("--buffer-ms", buffer_ms)):
         if not 1 <= value <= 1000:
-            raise InputError(f"{option} is {value:g}; give a number of milliseconds from 1 to 1000")
+            raise InputError(f"{name} is {value:g}; give a number of milliseconds from 1 to 1000")
     if seconds is not None and not seconds > 0:
         raise InputError(f"--seconds is {seconds:g}; give a number above 0, or leave it out")
     source, target = find_card(sd, input_, "input"), find_card(sd, output, "output")
     rate = source.sample_rate if rate is None else rate
     if max_rtf is None and (linked or channels == 1):
         max_rtf = MAX_RTF
-    settings = Settings(
-        model=model,
-        budget=None if budget is None else number_or_word(budget),
-        mix=mix,
-        max_attenuation_db=max_attenuation_db,
+    artefact = open_artefact(model)
+    options = EnhanceOptions(
+        budget=usual_budget(artefact.card) if budget is None else number_or_word(budget),
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
-        trace_seconds=1,
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
         band_above=band_above,
         linked=linked,
-        latency="low",
     )
-    stream = settings.open(rate, channels)
+    stream = Stream(artefact, options, rate, channels, trace_seconds=1, latency="low")
     block = max(1, round(block_ms * rate / 1000))
     played = min(2, target.outputs) if channels == 1 else channels
     engine = Engine(stream, round(buffer_ms * rate / 1000), block, correct_drift)
     engine.bypass = bypass
-    duplex = Duplex(sd, source, target, engine, rate, (channels, played), block, latency)
+    duplex = Duplex(sd, source, target, engine, Form(rate, (channels, played), block, latency))
     with StopSignals() as stop, Keys(stop) as keys, duplex:
         delays = [
             *(1000 * delay for delay in duplex.latency_seconds),
@@ -172,7 +197,7 @@ def _list(cards: list[SoundCard], as_json: bool) -> None:
         )
         numbers = (str(card.inputs), str(card.outputs), str(card.sample_rate))
         table.add_row(str(card.index), escape(plain(card.name)), escape(plain(card.host)), *numbers, default)
-    Console().print(table if cards else "no devices; is a sound card or a sound server there?")
+    Console().print(table if cards else "no devices; connect a sound card, or start a sound server")
 
 
 def _introduce(
@@ -227,8 +252,8 @@ def _summarize(done: Report, engine: Engine) -> None:
     else:
         words.append("no dropouts")
     if engine.corrected_samples:
-        words.append(f"{engine.corrected_samples} samples put in or left out to hold the delay")
+        words.append(f"{engine.corrected_samples} samples inserted or left out to hold the delay")
     print("; ".join(words), file=sys.stderr)
-    note = done.note()
-    if note:
-        print(f"sese: note: {note}", file=sys.stderr)
+    text = done.note()
+    if text:
+        note(text)

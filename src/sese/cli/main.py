@@ -1,7 +1,7 @@
 """`sese VERB ...`: the table of verbs, and the exit codes.
 
-Verb files import only the standard library and typer at their top, so that `sese --help` is quick; what
-they need to do the work (ONNX Runtime, PyTorch, ...) is imported inside the function.
+Verb files import only the standard library and typer at their top, so that `sese --help` is quick; what they
+need to do the work (ONNX Runtime, PyTorch, ...) is imported inside the function.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from sese import __version__
 from sese.cli import (
     adapt,
     compress,
@@ -32,43 +34,83 @@ from sese.cli import (
     sweep,
     train,
 )
+from sese.cli.apps import App
 from sese.core.errors import InputError, remedy
 from sese.core.stopping import stop_when_told
 
-VERBS: dict[str, Callable[..., None]] = {
-    "enhance": enhance.enhance,
-    "stream": stream.stream,
-    "live": live.live,
-    "demo": demo.demo,
-    "doctor": doctor.doctor,
-    "evaluate": evaluate.evaluate,
-    "pareto": pareto.pareto,
-    "profile": profile.profile,
-    "train": train.train,
-    "sweep": sweep.sweep,
-    "export": export.export,
-    "adapt": adapt.adapt,
-    "compress": compress.compress,
-}
-GROUPS = {"models": models.app, "data": data.app, "quality": quality.app, "speakers": speakers.app}
+ENHANCE, MEASURE, TRAIN, STUDY = "Enhance", "Measure", "Train", "Study"
 
-app = typer.Typer(
+VERBS: dict[str, tuple[Callable[..., None], str, str]] = {  # function, panel, example
+    "enhance": (enhance.enhance, ENHANCE, "sese enhance talk.wav"),
+    "stream": (stream.stream, ENHANCE, "sese stream < noisy.wav > clean.wav"),
+    "live": (live.live, ENHANCE, "sese live --input microphone --output headphones"),
+    "demo": (demo.demo, ENHANCE, "sese demo"),
+    "doctor": (doctor.doctor, MEASURE, "sese doctor"),
+    "profile": (profile.profile, MEASURE, "sese profile sese-1"),
+    "evaluate": (evaluate.evaluate, MEASURE, "sese evaluate sese-1 noisy-set -o report"),
+    "pareto": (pareto.pareto, MEASURE, "sese pareto sese-1 sese-2 noisy-set -o report"),
+    "train": (train.train, TRAIN, "sese train mine.yaml max_minutes=60"),
+    "sweep": (sweep.sweep, TRAIN, "sese sweep grid.yaml --list"),
+    "export": (export.export, TRAIN, "sese export runs/mine -o models/mine"),
+    "adapt": (adapt.adapt, TRAIN, "sese adapt sese-1 --recordings calls -o models/me"),
+    "compress": (compress.compress, STUDY, "sese compress models/mine noisy-set -o small --bits 8,6"),
+}
+GROUPS: dict[str, tuple[typer.Typer, str, str]] = {
+    "models": (models.app, MEASURE, "sese models show sese-1"),
+    "data": (data.app, TRAIN, "sese data mix corpus noisy-set --clips 100"),
+    "quality": (quality.app, STUDY, "sese quality train predictor.yaml"),
+    "speakers": (speakers.app, STUDY, "sese speakers verify runs/embedding corpus"),
+}
+
+app = App(
+    "Remove noise from speech, with as much compute as the device has.",
     name="sese",
-    help="Scalable and efficient speech enhancement.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: sese enhance talk.wav",
 )
-for _word, _function in VERBS.items():
-    app.command(_word)(_function)
-for _word, _group in GROUPS.items():
-    app.add_typer(_group, name=_word)
+for _word, (_function, _panel, _example) in VERBS.items():
+    app.verb(_word, _example, _panel)(_function)
+for _word, (_group, _panel, _example) in GROUPS.items():
+    app.add_typer(_group, name=_word, rich_help_panel=_panel, epilog=f"Example: {_example}")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sese {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Remove noise from speech, with as much compute as the device has."""
+
+
+@app.verb("help", "sese help enhance", hidden=True)
+def show_help(
+    context: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(help="Verb, and verb below it.")] = None,
+) -> None:
+    """Show the help of sese or of a verb."""
+    at = context.parent
+    assert at is not None
+    for word in words or ():
+        command = getattr(at.command, "commands", {}).get(word)
+        if command is None:
+            raise InputError(f"there is no help on {word!r}; `sese help` lists the verbs")
+        at = type(context)(command, info_name=word, parent=at)
+    print(at.get_help())
 
 
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 some failed, 2 bad usage or input, or no place to write to, 130 and 143 stopped by
+    Exit codes: 0 done; 1 some files failed; 2 the input or the output cannot be used; 130 and 143 stopped by
     SIGINT or SIGTERM.
     """
     stop_when_told()
@@ -86,7 +128,7 @@ def main() -> None:
 
 
 def _open_missing() -> None:
-    """Let what goes to closed standard streams go nowhere, and no file that is opened take their place."""
+    """Open the null device for each closed standard stream, so that no other file takes its number."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -1,7 +1,7 @@
-"""Options that several verbs share, and how they are read: which model, how much of it, how mixed; which run.
+"""Options that several verbs share: which model, how much of it, how mixed; which run.
 
-Where a verb writes one thing, a file or a model, its option is ``--output``; a folder of several is
-``--out-dir``. Either is ``-o`` where a verb has but one of them.
+A verb that writes one file or model has the option ``--output``; one that writes a folder of several has
+``--out-dir``. Either is ``-o`` where a verb has only one of them.
 """
 
 from __future__ import annotations
@@ -9,65 +9,102 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from sese.core.errors import InputError
 
+MODEL_AND_BUDGET, SOUND, OUTPUT, RUN, MESSAGES = "Model and budget", "Sound", "Output", "Run", "Messages"
+"""Headings of groups of options."""
+
 
 def model_names(incomplete: str) -> list[str]:
-    """Bundled models whose names begin so, for the shell."""
+    """Return the bundled models whose names begin so, for the shell."""
     folder = Path(__file__).parents[1] / "pretrained"
     names = sorted(path.parent.name for path in folder.glob("*/model.onnx"))
     return [name for name in names if name.startswith(incomplete)]
 
 
 def budgets(incomplete: str) -> list[str]:
-    """Budgets that begin so, for the shell."""
-    known = ("1", "0.5", "0.3", "auto", "fixed:", "threshold", "threshold:6")
+    """Return the budgets that begin so, for the shell."""
+    known = ("1", "0.5", "0.3", "fastest", "balanced", "best", "auto", "fixed:", "threshold", "threshold:6")
     return [budget for budget in known if budget.startswith(incomplete)]
 
 
+def option(panel: str, *names: str, **facts: Any) -> Any:
+    """Return an option under a heading."""
+    return typer.Option(*names, rich_help_panel=panel, **facts)
+
+
+MODEL_HELP = "Name of a bundled model (see `sese models`), or path of a model folder or an .onnx file."
+BUDGET_HELP = (
+    "Share of compute to use: 'fastest', 'balanced', 'best', or a number up to 1. Also 'auto' (the model's "
+    "router decides), 'fixed:0.25' (always this level; 'fixed:2' is the second expert), and 'threshold' or "
+    "'threshold:DB' (by the noise; more dB use more compute)."
+)
 Model = Annotated[
     str | None,
-    typer.Option(
-        help="Name of a bundled model, a model folder or an .onnx file.", autocompletion=model_names
+    option(
+        MODEL_AND_BUDGET,
+        "--model",
+        "-m",
+        help=MODEL_HELP,
+        autocompletion=model_names,
+        envvar="SESE_MODEL",
+        show_default="sese-1",
+    ),
+]
+Budget = Annotated[
+    str,
+    option(
+        MODEL_AND_BUDGET, "--budget", "-b", help=BUDGET_HELP, autocompletion=budgets, envvar="SESE_BUDGET"
     ),
 ]
 MaxMmacs = Annotated[
-    float | None, typer.Option(help="Never run a level above this many million MACs a second.")
+    float | None,
+    option(MODEL_AND_BUDGET, help="Highest cost of any frame, in million MACs per second of one channel."),
 ]
 MaxRtf = Annotated[
     float | None,
-    typer.Option(help="Leave dearer levels out while frames take longer than this, times their length."),
+    option(
+        MODEL_AND_BUDGET,
+        help="Longest time for a frame, as a multiple of its duration; higher levels are left out while "
+        "frames take longer.",
+    ),
 ]
-Mix = Annotated[float, typer.Option(help="0: the input; 1: the enhanced audio; or in between.")]
-MaxAttenuation = Annotated[float | None, typer.Option(help="Attenuate nothing by more than this many dB.")]
+Mix = Annotated[float, option(SOUND, help="Share of enhanced audio in the output: 0 is the input.")]
+MaxAttenuation = Annotated[float | None, option(SOUND, help="Strongest attenuation of anything, in dB.")]
 BandAbove = Annotated[
-    str,
-    typer.Option(help="What lies above the model's band: 'follow', attenuated as below it, or 'drop'."),
+    Literal["follow", "drop"],
+    option(
+        SOUND,
+        help="Frequencies above the model's band: 'follow' attenuates them like those below, 'drop' removes "
+        "them.",
+    ),
 ]
 Linked = Annotated[
-    bool, typer.Option("--linked/--unlinked", help="One level and one gain above the band for all channels.")
+    bool,
+    option(
+        SOUND,
+        "--linked/--unlinked",
+        help="Enhance all channels with one level per frame, or each as if it were alone.",
+    ),
 ]
+Force = Annotated[bool, option(OUTPUT, "--force", "-f", help="Replace existing outputs.")]
+Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="Show only errors.")]
 RunConfiguration = Annotated[
-    Path, typer.Argument(help="A configuration file, or with --resume a run folder.")
+    Path, typer.Argument(help="Configuration file; with --resume also a run folder.")
 ]
 Changes = Annotated[
-    list[str] | None, typer.Argument(help="Values to change: key.path=value, and max_minutes=N.")
+    list[str] | None, typer.Argument(help="Values to change, as key.path=value, and max_minutes=N.")
 ]
-RunDir = Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
-BUDGET_HELP = (
-    "Share of the compute to use, up to 1; 'auto': the model's router decides; 'fixed:0.25': this level, "
-    "always ('fixed:2': the second expert); 'threshold' or 'threshold:DB': by the noise, more dB for more "
-    "compute."
-)
+RunDir = Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 
 
 def number_or_word(text: str) -> float | str:
-    """A budget as typed."""
+    """Return a budget as a number where it is one."""
     try:
         return float(text)
     except ValueError:
@@ -75,17 +112,17 @@ def number_or_word(text: str) -> float | str:
 
 
 def run_of(config: Path, run_dir: Path | None) -> tuple[Path, Path | None]:
-    """The configuration file and the run folder, where a run folder may stand for its configuration."""
+    """Return the configuration file and the run folder; a run folder may be given as the configuration."""
     from sese.training.run_folder import RESOLVED
 
     return (config / RESOLVED, run_dir or config) if config.is_dir() else (config, run_dir)
 
 
 def take_minutes(overrides: Sequence[str] | None) -> tuple[list[str], float | None]:
-    """Part `max_minutes=N` from the overrides of a configuration.
+    """Separate `max_minutes=N` from the other changes of a configuration.
 
     Raises:
-        InputError: N is no number, NaN included.
+        InputError: N is not a number, or NaN.
     """
     changes = list(overrides or [])
     minutes = None

@@ -1,4 +1,4 @@
-"""`sese pareto`: quality against compute and time, of several models and policies."""
+"""`sese pareto`: quality over compute and time, of several models and policies."""
 
 from __future__ import annotations
 
@@ -20,33 +20,38 @@ def pareto(
         list[str],
         typer.Argument(
             metavar="MODEL... DATA",
-            help="Models (a name, a folder or an .onnx file), or reports of `sese evaluate` in their place;"
-            " last the folder with clean/ and noisy/, left out when all are reports.",
+            help="Models (a name, a folder or an .onnx file) or reports of `sese evaluate`; at the end the"
+            " folder with clean/ and noisy/, unless all are reports.",
             show_default=False,
         ),
     ],
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            help="Compute budget of every model; may be repeated. Default: every level, threshold policies,"
-            " and the router, free and held between levels, where there is one."
+            "--budget",
+            "-b",
+            help="Budget of every model, see `sese enhance --help`; may be repeated.",
+            show_default="every level, threshold policies, and the router, free and held between levels",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Number of files to take, spread over the folder.")
+    ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Processes; more than 1 blurs the times that are measured. Default: 1."),
+        typer.Option(help="Number of processes; more than 1 makes the times less exact.", show_default="1"),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Of pesq,stoi,estoi,si_sdr,dnsmos, joined by commas. Default: all.")
+        str | None,
+        typer.Option(help="Metrics, separated by commas: pesq,stoi,estoi,si_sdr,dnsmos.", show_default="all"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out-dir", "-o", help="Write pareto.json, .csv, .md, .html and .png there."),
+        typer.Option("--out-dir", "-o", help="Folder for pareto.json, .csv, .md, .html and .png."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
 ) -> None:
-    """Compare models, their levels and policies: who gives most quality for the compute, and for the time."""
+    """Compare models, their levels and policies: the best quality for the compute, and for the time."""
     from sese.cli.extras import require
     from sese.evaluation import pareto_report, report
     from sese.evaluation.pareto import compare, is_evaluation, read_evaluation
@@ -57,12 +62,12 @@ def pareto(
     reports = [is_evaluation(each) for each in inputs]
     if not all(reports) and (len(inputs) < 2 or reports[-1]):
         raise InputError(
-            "pareto: the last argument is to be a folder with clean/ and noisy/ to evaluate the models on"
+            "pareto: the last argument is not a folder with clean/ and noisy/; name one for the scores"
         )
     given = {"--budget": budget, "--limit": limit, "--jobs": jobs, "--metrics": metrics}
     if all(reports) and (unused := [name for name, value in given.items() if value is not None]):
         raise InputError(
-            f"pareto: {', '.join(unused)} is for evaluating, and all of these are reports already"
+            f"pareto: {', '.join(unused)} is for evaluating, and all inputs are reports already; leave it out"
         )
     models, data = (inputs, None) if all(reports) else (inputs[:-1], inputs[-1])
     results = []
@@ -72,7 +77,7 @@ def pareto(
         else:
             assert data is not None
             results.append(_evaluate(model, data, budget, limit, 1 if jobs is None else jobs, metrics))
-            if out is not None:  # so that the next comparison need not do it again
+            if out is not None:  # so that the next comparison can use it
                 name = f"evaluation_{number + 1}"
                 report.write_files(out, name, {"json": report.to_json(results[-1])})
     comparison = compare(results)

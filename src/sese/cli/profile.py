@@ -1,4 +1,4 @@
-"""`sese profile`: what a model costs on this machine."""
+"""`sese profile`: time and memory of a model on this machine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from sese.cli.options import model_names
 
 def profile(
     model: Annotated[
-        str, typer.Argument(help="Model: a name, a folder or an .onnx file.", autocompletion=model_names)
+        str,
+        typer.Argument(
+            help="Name of a model, or path of a model folder or an .onnx file.", autocompletion=model_names
+        ),
     ],
-    rounds: Annotated[int, typer.Option(help="Frames to time at each level.")] = 1000,
+    rounds: Annotated[int, typer.Option(help="Number of frames to time at each level.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
 ) -> None:
-    """Time a model at each level on this machine, one thread, streaming and in files; and its memory."""
+    """Measure time and memory of a model at each level on this machine, with one thread."""
     from sese.evaluation import timing
 
     result = timing.profile(model, rounds)

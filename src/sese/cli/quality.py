@@ -7,17 +7,20 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.apps import App
 from sese.cli.options import Changes, Resume, RunConfiguration, RunDir, run_of, take_minutes
 
-app = typer.Typer(help="Train and test predictors of speech quality.", no_args_is_help=True)
+app = App("Train and test predictors of speech quality.", no_args_is_help=True)
 
-Config = Annotated[Path, typer.Argument(help="A configuration file.")]
-Jobs = Annotated[int | None, typer.Option(help="Processes that make clips. Default: one per core.")]
+Config = Annotated[Path, typer.Argument(help="Configuration file.")]
+Jobs = Annotated[
+    int | None, typer.Option(help="Number of processes that make clips.", show_default="one per core")
+]
 
 
-@app.command()
+@app.verb("label", "sese quality label predictor.yaml")
 def label(config: Config, overrides: Changes = None, jobs: Jobs = None) -> None:
-    """Make the clips of a configuration and score them with PESQ; goes on where it was stopped."""
+    """Make the clips of a configuration and score them with PESQ; the same command continues the work."""
     from sese.cli.extras import require
 
     require("train", "torch", "yaml")
@@ -28,10 +31,12 @@ def label(config: Config, overrides: Changes = None, jobs: Jobs = None) -> None:
     changes, minutes = take_minutes(overrides)
     resolved = read(config, changes)
     pair = labelled(resolved, job_count(jobs, resolved.data.clips), minutes)
-    typer.echo("not all clips are labelled yet; start it again" if pair is None else "all clips are labelled")
+    typer.echo(
+        "not all clips are labelled yet; run the command again" if pair is None else "all clips are labelled"
+    )
 
 
-@app.command()
+@app.verb("train", "sese quality train predictor.yaml --run-dir runs/quality")
 def train(
     config: RunConfiguration,
     overrides: Changes = None,
@@ -39,7 +44,7 @@ def train(
     resume: Resume = False,
     jobs: Jobs = None,
 ) -> None:
-    """Train a predictor; labels the clips first. Stops cleanly after max_minutes=N; --resume goes on."""
+    """Label the clips and train a predictor. max_minutes=N stops it after N minutes; --resume continues."""
     from sese.cli.extras import require
 
     require("train", "torch", "safetensors", "yaml")
@@ -54,19 +59,23 @@ def train(
     run(resolved, folder, resume, minutes, job_count(jobs, resolved.data.clips))
 
 
-@app.command()
+@app.verb("compare", "sese quality compare noisy-set runs/quality -o report")
 def compare(
-    data: Annotated[Path, typer.Argument(help="Folder with clean/ and noisy/ of other speakers and noises.")],
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; the others are compared with the first.")],
+    data: Annotated[
+        Path, typer.Argument(help="Folder with clean/ and noisy/, of other speakers and noises.")
+    ],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; all are compared with the first.")],
     out: Annotated[
-        Path | None, typer.Option("--out-dir", "-o", help="Write quality.json, .md and .svg there.")
+        Path | None, typer.Option("--out-dir", "-o", help="Folder for quality.json, .md and .svg.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Take this many files, spread over the folder.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Number of files to take, spread over the folder.")
+    ] = None,
     jobs: Jobs = None,
 ) -> None:
-    """Compare predictions with PESQ over the noisy files and what each level of each model makes of them.
+    """Compare predictions with PESQ, for noisy files and for the output of each level of each model.
 
-    Of a run, its best network is taken as it is, and with weights of 8 bits. The models are those of the
+    The best network of a run is compared as it is, and with weights of 8 bits. The models are those of the
     first run's configuration.
     """
     from sese.cli.extras import require
@@ -92,7 +101,7 @@ def compare(
             typer.echo(f"wrote {path}", err=True)
 
 
-@app.command()
+@app.verb("export", "sese quality export runs/quality -o predictor")
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder of a predictor with binary activations.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the predictor to write.")],

@@ -1,4 +1,4 @@
-"""`sese speakers`: embeddings of speakers, groups of them, and who is given which expert."""
+"""`sese speakers`: embed and group speakers, and select their experts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.apps import App
 from sese.cli.options import Changes, Resume, RunConfiguration, RunDir, run_of, take_minutes
 
-app = typer.Typer(help="Embed and group speakers, and select experts for them.", no_args_is_help=True)
+app = App("Embed and group speakers, and select experts for them.", no_args_is_help=True)
 
-Corpora = Annotated[list[Path], typer.Argument(help="Corpus folders, as `sese data describe` takes them.")]
+Corpora = Annotated[list[Path], typer.Argument(help="Corpus folders, as for `sese data describe`.")]
 
 
-@app.command()
+@app.verb("train", "sese speakers train embedding.yaml")
 def train(
     config: RunConfiguration,
     overrides: Changes = None,
@@ -24,7 +25,7 @@ def train(
 ) -> None:
     """Train a speaker embedding, or an autoencoder of speech.
 
-    Stops cleanly after max_minutes=N; --resume goes on.
+    With max_minutes=N it stops cleanly after N minutes; --resume continues.
     """
     from sese.cli.extras import require
 
@@ -37,23 +38,23 @@ def train(
     speaker_training.train(resolved, run_dir or Path("runs") / resolved.name, resume, minutes)
 
 
-@app.command()
+@app.verb("verify", "sese speakers verify runs/embedding corpus")
 def verify(
     embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
     corpora: Corpora,
     snrs: Annotated[
         list[float] | None,
-        typer.Option("--snr", help="Of the clips in dB, once each. [default: -5 to 10, 60]"),
+        typer.Option(
+            "--snr", help="SNR of the clips in dB; may be repeated.", show_default="-5, 0, 5, 10, 60"
+        ),
     ] = None,
-    clips: Annotated[int, typer.Option(help="Clips at each SNR, two of a speaker.")] = 400,
-    seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 3.0,
-    out: Annotated[
-        Path | None, typer.Option("--out-dir", "-o", help="Write verification.json there.")
-    ] = None,
+    clips: Annotated[int, typer.Option(help="Number of clips at each SNR, two of each speaker.")] = 400,
+    seconds: Annotated[float, typer.Option(help="Length of a clip in seconds.")] = 3.0,
+    out: Annotated[Path | None, typer.Option("--out-dir", "-o", help="Folder for verification.json.")] = None,
 ) -> None:
-    """How well an embedding tells, of two noisy clips, whether one speaker speaks: equal error rates.
+    """Measure how well an embedding recognizes that two noisy clips have the same speaker: equal error rates.
 
-    Give corpora that it was not trained on.
+    Use corpora that it was not trained on.
     """
     from sese.cli.extras import require
 
@@ -88,24 +89,25 @@ def verify(
             typer.echo(f"wrote {path}", err=True)
 
 
-@app.command()
+@app.verb("group", "sese speakers group runs/embedding corpus -o groups")
 def group(
     embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
     corpora: Corpora,
-    out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder to write.")],
+    out: Annotated[Path, typer.Option("--out-dir", "-o", help="Folder for the groups.")],
     counts: Annotated[
-        list[int] | None, typer.Option("--groups", "-k", help="How many, once each. [default: 2, 5, 10]")
+        list[int] | None,
+        typer.Option("--groups", "-k", help="Number of groups; may be repeated.", show_default="2, 5, 10"),
     ] = None,
     assign: Annotated[
         list[Path] | None,
         typer.Option(help="Corpus whose speakers join the group of the nearest centre, for validation."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the starts of k-means.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the starts of k-means.")] = 0,
 ) -> None:
     """Group the speakers of corpora by the mean embedding of their clean utterances, with k-means.
 
-    For each number K of groups, writes groups-K.csv, the table that training.experts.table takes, and
-    groups-K.json, the centres. Speech whose speaker nothing tells stays out.
+    For each number K of groups, this writes groups-K.csv, the table for training.experts.table, and
+    groups-K.json, the centres. Speech without a known speaker is left out.
     """
     from sese.cli.extras import require
 
@@ -128,16 +130,18 @@ def group(
         typer.echo(f"{table}: {len(found.members)} speakers in groups of {sizes}{text}")
 
 
-@app.command()
+@app.verb(
+    "assemble", "sese speakers assemble models/expert runs/embedding groups/groups-2.json -o models/mixture"
+)
 def assemble(
-    model: Annotated[Path, typer.Argument(help="Model folder of a generalist, or of an expert a group.")],
+    model: Annotated[Path, typer.Argument(help="Model folder of a generalist, or of one expert per group.")],
     embedding: Annotated[Path, typer.Argument(help="Run folder of a speaker embedding.")],
-    groups: Annotated[Path, typer.Argument(help="Centres, groups-K.json of `sese speakers group`.")],
+    groups: Annotated[Path, typer.Argument(help="Centres, groups-K.json from `sese speakers group`.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Model folder to write; it must be new or empty.")
     ],
 ) -> None:
-    """Make a mixture of experts whose gate is a speaker embedding; training.initial takes it.
+    """Make a mixture of experts whose gate is a speaker embedding, for training.initial.
 
     A generalist becomes the first expert of every group. The gate picks the group of the nearest centre.
     """
@@ -152,23 +156,26 @@ def assemble(
     typer.echo(f"{output}: {made.experts} experts of {made.hidden} units, a gate of {made.gate_hidden}")
 
 
-@app.command()
+@app.verb("select", "sese speakers select models/mixture users/one users/two")
 def select(
     model: Annotated[Path, typer.Argument(help="Model folder, or run folder, of a mixture of experts.")],
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders with clean/ and noisy/, such as one a user.")
+        list[Path], typer.Argument(help="Folders with clean/ and noisy/, such as one for each user.")
     ],
     autoencoder: Annotated[Path | None, typer.Option(help="Run folder of an autoencoder of speech.")] = None,
     beside: Annotated[
-        list[Path] | None, typer.Option(help="Model folder of a generalist; the first is compared with.")
+        list[Path] | None,
+        typer.Option(help="Model folder of a generalist, to compare with; may be repeated."),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Of an input, which those who pick once listen to.")] = 2.0,
-    limit: Annotated[int | None, typer.Option(help="Take this many files of each folder.")] = None,
+    seconds: Annotated[
+        float, typer.Option(help="Length of an input in seconds that methods hear before they pick once.")
+    ] = 2.0,
+    limit: Annotated[int | None, typer.Option(help="Number of files to take from each folder.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out-dir", "-o", help="Write selection.json and .md there.")
+        Path | None, typer.Option("--out-dir", "-o", help="Folder for selection.json and .md.")
     ] = None,
 ) -> None:
-    """Compare who picks an input's expert: the gate, an autoencoder's error, an oracle, chance."""
+    """Compare ways to pick the expert of an input: gate, autoencoder error, oracle, chance."""
     from sese.cli.extras import require
 
     require("train", "torch", "safetensors")

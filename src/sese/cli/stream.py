@@ -10,42 +10,52 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sese.cli.options import (
-    BUDGET_HELP,
+    MESSAGES,
+    OUTPUT,
     BandAbove,
+    Budget,
+    Force,
     Linked,
     MaxAttenuation,
     MaxMmacs,
     MaxRtf,
     Mix,
     Model,
-    budgets,
     number_or_word,
+    option,
 )
+from sese.cli.summary import note
 from sese.core.errors import InputError
 
 if TYPE_CHECKING:
     from sese.live.pipe import Piped
 
-READER_GONE = 141  # as shells report a program that was ended by SIGPIPE
+AUDIO = "Audio"
+READER_GONE = 141  # the code that shells report for a program that SIGPIPE ended
 
 
 def stream(
     form: Annotated[
         str | None,
-        typer.Option(
-            "--format", help="Raw samples in: s16le, s24le, s32le or f32le. Without it, stdin is WAV."
+        option(
+            AUDIO,
+            "--format",
+            help="Format of raw input: s16le, s24le, s32le or f32le.",
+            show_default="stdin is WAV",
         ),
     ] = None,
-    rate: Annotated[int | None, typer.Option(help="Sample rate of raw samples, in Hz.")] = None,
+    rate: Annotated[int | None, option(AUDIO, help="Sample rate of raw input, in Hz.")] = None,
     channels: Annotated[
-        int | None, typer.Option(help="Channels of raw samples, interleaved; 1 if not given.")
+        int | None, option(AUDIO, help="Number of interleaved channels of raw input.", show_default="1")
     ] = None,
     out_format: Annotated[
         str | None,
-        typer.Option(help="Samples out: one of the raw formats, or wav; as what comes in if not given."),
+        option(
+            AUDIO, help="Format of the output: a raw format, or wav.", show_default="the format of the input"
+        ),
     ] = None,
     model: Model = None,
-    budget: Annotated[str, typer.Option(help=BUDGET_HELP, autocompletion=budgets)] = "1",
+    budget: Budget = "1",
     max_mmacs: MaxMmacs = None,
     max_rtf: MaxRtf = None,
     mix: Mix = 1.0,
@@ -54,22 +64,31 @@ def stream(
     linked: Linked = True,
     latency: Annotated[
         Literal["low", "high"],
-        typer.Option(
-            help="Filters between sample rates: 'low', some ms, or 'high', those of `sese enhance`."
+        option(
+            AUDIO,
+            help="Delay of the filters between sample rates: 'low' is some ms, 'high' is for the filters of "
+            "`sese enhance`.",
         ),
     ] = "high",
     trace: Annotated[
-        Path | None, typer.Option(help="Write what each frame used, at the end: .csv or .json.")
+        Path | None,
+        option(OUTPUT, help="File for the share of compute of each frame, .csv or .json."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no statistics at the end.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON, to stderr.")] = False,
+    force: Force = False,
+    quiet: Annotated[bool, option(MESSAGES, "--quiet", "-q", help="Show no statistics at the end.")] = False,
+    as_json: Annotated[
+        bool, option(MESSAGES, "--json", help="Print the statistics as JSON, to stderr.")
+    ] = False,
 ) -> None:
-    """Enhance audio from stdin to stdout: raw samples or WAV, as fast as the pipe, aligned and as long."""
-    from sese.live.model import Settings
+    """Remove noise from audio that other programs send through a pipe, from stdin to stdout.
+
+    The audio is raw samples or WAV. The output is as long as the input and aligned with it.
+    """
     from sese.live.pipe import Input, ReaderGone, enhance_pipe, read_layout
     from sese.live.signals import StopSignals
-    from sese.runtime.stream import TRACE_SECONDS
+    from sese.runtime.artefact import open_artefact
+    from sese.runtime.options import EnhanceOptions
+    from sese.runtime.stream import TRACE_SECONDS, Stream
     from sese.runtime.trace import require_trace_path, write_trace
 
     # `sys.__stdout__` is None where it was closed from the beginning; `sese.cli.main` has replaced the other.
@@ -82,27 +101,31 @@ def stream(
             )
     if trace is not None:
         require_trace_path(trace, force)
-    settings = Settings(
-        model=model,
+    options = EnhanceOptions(
         budget=number_or_word(budget),
-        mix=mix,
-        max_attenuation_db=max_attenuation_db,
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
-        trace_seconds=TRACE_SECONDS if trace is None else None,
+        mix=mix,
+        max_attenuation_db=max_attenuation_db,
         band_above=band_above,
         linked=linked,
-        latency=latency,
     )
     with StopSignals() as stop:
         source = Input(sys.stdin.fileno(), stop)
         try:
             layout, start = read_layout(source, form, rate, channels, out_format)
         except InputError:
-            if stop.exit_code:  # told to stop before there was anything
+            if stop.exit_code:  # stopped before there was any input
                 raise typer.Exit(stop.exit_code) from None
             raise
-        enhancing = settings.open(layout.sample_rate, layout.channels)
+        enhancing = Stream(
+            open_artefact(model),
+            options,
+            layout.sample_rate,
+            layout.channels,
+            trace_seconds=TRACE_SECONDS if trace is None else None,
+            latency=latency,
+        )
         try:
             piped = enhance_pipe(source, sys.stdout.fileno(), layout, start, enhancing)
         except ReaderGone:
@@ -113,10 +136,10 @@ def stream(
         if stop.number is None and piped.missing_bytes:
             raise InputError(
                 f"stdin ended {piped.missing_bytes} bytes before the length in its WAV header; "
-                "what came was enhanced; send it whole"
+                "what came was enhanced; send all of it"
             )
         if stop.number is None and not piped.report.seconds:
-            raise InputError("stdin held no audio (0 whole samples); is the program before sese working?")
+            raise InputError("stdin held no audio (0 whole samples); check the program before sese")
     if stop.exit_code:
         raise typer.Exit(stop.exit_code)
 
@@ -133,9 +156,9 @@ def _tell(piped: Piped, quiet: bool, as_json: bool) -> None:
     notes = [piped.report.note()]
     if piped.trailing_bytes:
         notes.append(
-            f"the last {piped.trailing_bytes} bytes of stdin are no whole sample of every channel and were "
-            "left out; are --format and --channels right?"
+            f"the last {piped.trailing_bytes} bytes of stdin are less than a sample of every channel and "
+            "were left out; check --format and --channels"
         )
-    for note in notes:
-        if note:
-            print(f"sese: note: {note}", file=sys.stderr)
+    for text in notes:
+        if text:
+            note(text)

@@ -11,17 +11,21 @@ from sese.cli.options import take_minutes
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(help="A sweep file: a configuration, seeds, runs.")],
+    file: Annotated[Path, typer.Argument(help="Sweep file: a configuration, seeds and runs.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Values for every run, over the file's: key.path=value, and max_minutes=N."),
+        typer.Argument(
+            help="Values for every run instead of the file's, as key.path=value, and max_minutes=N."
+        ),
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out-dir", "-o", help="Folder of the runs. [default: runs/NAME]")
+        Path | None, typer.Option("--out-dir", "-o", help="Folder of the runs.", show_default="runs/NAME")
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Only tell what is done and what is left.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", help="Only list which runs are done and which are left.")
+    ] = False,
 ) -> None:
-    """Train many models: skips what is done, goes on with what was stopped. May be started several times."""
+    """Train many models. Runs that are done are skipped, stopped ones continue; start it several times."""
     from sese.cli.extras import require
 
     require("train", "torch", "lightning", "yaml")

@@ -13,7 +13,7 @@ def train(
     run_dir: RunDir = None,
     resume: Resume = False,
 ) -> None:
-    """Train a model. Stops cleanly after max_minutes=N; --resume goes on."""
+    """Train a model. With max_minutes=N it stops cleanly after N minutes; --resume continues."""
     from sese.cli.extras import require
 
     require("train", "torch", "lightning", "yaml")

@@ -1,1 +1,1 @@
-"""What every room uses: errors, files that appear whole, untrusted input, processes, checks."""
+"""Parts that every package uses: errors, files that appear whole, untrusted input, processes, checks."""

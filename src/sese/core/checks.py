@@ -1,4 +1,4 @@
-"""Checks of a dataclass's values; errors name them as a configuration does."""
+"""Check the values of a dataclass; errors name them as a configuration does."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ def at_least(settings: object, lowest: int, section: str, *names: str) -> None:
     """Refuse values below a bound, and NaN.
 
     Args:
-        settings: has the values.
-        lowest: the bound.
-        section: that the values stand in, as ``training.routing``; empty at the top.
-        names: of the values.
+        settings: Object that has the values.
+        lowest: Lowest value that is allowed.
+        section: Section of the configuration, such as ``training.routing``; empty at the top.
+        names: Names of the values.
 
     Raises:
-        InputError: names the first value that is refused.
+        InputError: A value is refused; the message names the first one.
     """
     for name in names:
         value = getattr(settings, name)
@@ -24,7 +24,7 @@ def at_least(settings: object, lowest: int, section: str, *names: str) -> None:
 
 
 def above_zero(settings: object, section: str, *names: str) -> None:
-    """Refuse 0, what is below it, and NaN; as `at_least`."""
+    """Refuse values that are 0 or below, and NaN. The arguments are those of `at_least`."""
     for name in names:
         value = getattr(settings, name)
         if not value > 0:
@@ -32,7 +32,7 @@ def above_zero(settings: object, section: str, *names: str) -> None:
 
 
 def shares(settings: object, section: str, *names: str) -> None:
-    """Refuse what is not from 0 to 1; as `at_least`."""
+    """Refuse values that are not from 0 to 1. The arguments are those of `at_least`."""
     for name in names:
         value = getattr(settings, name)
         if not 0 <= value <= 1:
@@ -40,7 +40,7 @@ def shares(settings: object, section: str, *names: str) -> None:
 
 
 def inner_shares(settings: object, section: str, *names: str) -> None:
-    """Refuse what is not above 0 and below 1; as `at_least`."""
+    """Refuse values that are not above 0 and below 1. The arguments are those of `at_least`."""
     for name in names:
         value = getattr(settings, name)
         if not 0 < value < 1:

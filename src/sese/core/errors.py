@@ -1,4 +1,4 @@
-"""The one exception that users meet."""
+"""Errors for users: one exception, and the words that go into its message."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import re
 import reprlib
 
 LONGEST = 1000
-"""Characters of a message; what libraries say of damaged files may run to megabytes."""
+"""Largest number of characters in a message; libraries may write megabytes about a damaged file."""
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 200
 
 
-# What moves the cursor, colours, renames windows, turns the direction of writing, or cannot be encoded.
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Characters that move the cursor, colour text, rename windows, change the direction of writing, or cannot
+# be encoded.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(ValueError):
-    """Something the caller gave cannot be used.
+    """An input that cannot be used: an argument, an option, or a file.
 
-    The message is one line that says what was wrong, where (file or argument), the value that was got,
-    and what to do. The command line prints it without a traceback and exits with code 2.
+    The message is one line that says what is wrong, where (file or argument) and with which value, and what
+    to do. The command line prints it without a traceback and exits with code 2.
     """
 
     def __init__(self, message: str):
@@ -35,19 +36,19 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def remedy(error: OSError) -> str:
-    """What to do about what the system refused."""
+    """Return what the user can do about an error of the operating system."""
     if error.errno in _FULL:
-        return "make space, or choose another place"
+        return "free some disk space, or choose another folder"
     if error.errno in _FORBIDDEN:
-        return "get access to it, or choose another place"
-    return "see to it, and start again"
+        return "change its permissions, or choose another folder"
+    return "correct this and run the command again"
 
 
 def brief(value: object) -> str:
-    """A value as it was given, for a message, however large or deep it is."""
+    """Return a value as it was given, for a message, shortened where it is large or deep."""
     return _BRIEF.repr(value)
 
 
 def plain(text: object) -> str:
-    """A text from a file, or the name of one, with escapes for what a terminal would obey; line ends stay."""
-    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], str(text))
+    """Escape the characters of a text that a terminal would obey; line ends stay."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(text))

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, whoever dies while they are made."""
+"""Write files and folders that appear whole or not at all, even if the process is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from sese.core.errors import InputError, remedy
 from sese.core.lock import LOCKS, lock
 
 _WRITE_ERRORS = {"SafetensorError", "LibsndfileError"}
-_LONGEST = 50  # characters of a name that are kept: the whole is to be no longer than file systems allow
-_LARGE = 1000  # entries of a folder that is not listed again for each file that is made in it
+_LONGEST = 50  # characters of a name that are kept, so that the whole is not too long for file systems
+_LARGE = 1000  # a folder with this many entries is not listed again for each file
 _PART = re.compile(r"\..*\.\d+\.part(\.[^.]*)?", re.DOTALL)
-_listed: dict[Hashable, list[str]] = {}  # of large folders
+_listed: dict[Hashable, list[str]] = {}  # parts in large folders
 
 
 class Part:
-    """What is written beside its destination, `.<stem>.<number>.part<extension>`, and renamed at the end.
+    """A file or folder that is written beside its destination and renamed at the end.
 
-    Its process holds a lock on it as long as it lives. What nobody holds was left by a process that was
-    killed, on whichever machine, and is removed by the next that writes to the same destination.
+    Its name is `.<stem>.<number>.part<extension>`. Its process holds a lock on it for life. A part without a
+    lock was left by a process that was killed, on any machine, and the next process that writes to the same
+    destination removes it.
 
     Args:
-        target: destination. A link is written through, not replaced. Its folder exists.
-        folder: whether a folder is made.
+        target: Destination. A link is written through, not replaced. Its folder exists.
+        folder: Whether to create a folder.
 
     Attributes:
-        path: where to write.
+        path: Path to write to.
 
     Raises:
-        OSError: nothing can be made there.
+        OSError: Nothing can be created there.
     """
 
     def __init__(self, target: Path, folder: bool = False) -> None:
@@ -57,12 +58,12 @@ class Part:
             except BaseException:
                 self.drop()
                 raise
-            if self.path.exists():  # else another took it for a leftover just before it was locked
+            if self.path.exists():  # else another process removed it as a leftover, just before it was locked
                 return
             self.drop()
 
     def keep(self) -> None:
-        """Put it in its place. A folder that lies there goes."""
+        """Rename it to its destination; an existing folder is replaced."""
         if not self.path.is_dir() or not self.target.is_dir():
             os.replace(self.path, self.target)
             return
@@ -79,33 +80,33 @@ class Part:
             before.drop()
 
     def drop(self) -> None:
-        """Let go of it, and remove it where it is not in its place."""
+        """Release the lock, and remove the part unless it was renamed."""
         _remove(self.path)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _remove_leftovers(self, name: re.Pattern[str]) -> None:
-        if not LOCKS:  # what killed processes leave stays
+        if not LOCKS:  # leftovers of killed processes stay
             return
         folder = self.target.parent
         for entry in parts_in(folder, lambda: os.listdir(folder)):
             if name.fullmatch(entry):
-                with suppress(OSError):  # held, not ours, or gone already
+                with suppress(OSError):  # locked, of another user, or gone already
                     held = _locked(folder / entry, wait=False)
                     _remove(folder / entry)
                     os.close(held)  # type: ignore[arg-type]
 
 
 def parts_in(folder: Hashable, entries: Callable[[], Iterable[str]]) -> list[str]:
-    """Names of the parts in a folder: of files that are being made, and of leftovers.
+    """Return the names of the parts in a folder: of files that are being written, and of leftovers.
 
-    A large folder is listed once by a process, as the time for many files would grow with their square. What
-    is left there later is found by the next process.
+    A process lists a large folder only once, as the time for many files would grow with their square. The
+    next process finds parts that are left later.
 
     Args:
-        folder: what stands for it, in this process.
-        entries: lists it.
+        folder: Key for the folder, in this process.
+        entries: Function that lists the folder.
     """
     if folder in _listed:
         return _listed[folder]
@@ -118,16 +119,16 @@ def parts_in(folder: Hashable, entries: Callable[[], Iterable[str]]) -> list[str
 
 @contextmanager
 def replacing(target: Path, folder: bool = False) -> Iterator[Path]:
-    """A path to write to; what is there at the end of the context appears at `target`.
+    """Yield a path to write to; at the end of the context its content appears at `target`.
 
-    After an error nothing of it stays, and what was at `target` before is untouched.
+    After an error nothing of it stays, and `target` is unchanged.
 
     Args:
-        target: destination, replaced where it exists.
-        folder: whether a folder is made, instead of a file.
+        target: Destination, replaced where it exists.
+        folder: Whether to create a folder instead of a file.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: The destination cannot be written.
     """
     part = None
     try:
@@ -138,7 +139,7 @@ def replacing(target: Path, folder: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(target, error) from error
     except Exception as error:
-        # Libraries have their own words for a write that failed; PyTorch's is a plain RuntimeError.
+        # Libraries raise errors of their own where a write fails; PyTorch raises a bare RuntimeError.
         if type(error).__name__ in _WRITE_ERRORS or (type(error) is RuntimeError and not folder):
             raise unwritable(target, error) from error
         raise
@@ -147,18 +148,25 @@ def replacing(target: Path, folder: bool = False) -> Iterator[Path]:
             part.drop()
 
 
+def is_null_device(path: object) -> bool:
+    """Return whether a path is the null device, where nothing stays: ``/dev/null``, on Windows ``nul``."""
+    return isinstance(path, Path) and os.path.normcase(path) == os.path.normcase(os.devnull)
+
+
 def require_new(folder: Path) -> None:
-    """Raise InputError unless a folder to make does not exist, or is empty."""
+    """Raise InputError unless a folder to create does not exist or is empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder; name a new one")
 
 
 def unwritable(target: Path | str, error: Exception) -> InputError:
-    """What to tell of a file that could not be written."""
+    """Return the error for a file that could not be written."""
     if not isinstance(error, OSError):
         text = str(error).strip().splitlines()
         reason = f"{text[0].rstrip('. ') if text else type(error).__name__}: is the disk full?"
-        return InputError(f"{target} cannot be written ({reason}); make space, or choose another place")
+        return InputError(
+            f"{target} cannot be written ({reason}); free some disk space, or choose another folder"
+        )
     reason = error.strerror or str(error)
     if error.filename is not None and Path(str(error.filename)) != Path(target):
         reason += f": {error.filename}"
@@ -166,10 +174,10 @@ def unwritable(target: Path | str, error: Exception) -> InputError:
 
 
 def _locked(path: Path, wait: bool) -> int | None:
-    """A descriptor that holds a lock on a file or folder; None where there are no locks.
+    """Return a descriptor that holds a lock on a file or folder; None where there are no locks.
 
     Raises:
-        OSError: another holds it and it is not to be waited for, or it cannot be asked.
+        OSError: Another process holds the lock and `wait` is False, or the file cannot be opened.
     """
     if not LOCKS:
         return None

@@ -1,4 +1,4 @@
-"""What libraries outside Python print."""
+"""Hide the output of libraries outside Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def native_errors_hidden() -> Iterator[None]:
-    """Keep what C libraries print to stderr off the screen; what goes wrong is raised besides."""
+    """Hide what C libraries print to stderr; their errors are raised as well."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,4 +1,4 @@
-"""Being told to stop: clean up, say so in a line, and end with the code that shells expect."""
+"""Stop on a signal: clean up, print a line, and end with the exit code that shells expect."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to stop"}
 
 
 def stop_when_told() -> None:
-    """Answer SIGINT and SIGTERM by `SystemExit`, with the codes 130 and 143.
+    """Answer SIGINT and SIGTERM with `SystemExit`, code 130 and 143.
 
-    A second SIGTERM does not disturb the cleaning up; a second SIGINT ends the process at once.
+    A second SIGTERM does not disturb the cleanup; a second SIGINT ends the process at once.
     """
     if threading.current_thread() is threading.main_thread():
         for number in WORDS:
@@ -30,7 +30,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 class InterruptsHeld:
-    """A context in which Ctrl-C waits, also for the processes that are started in it, for all their life."""
+    """A context in which Ctrl-C has to wait; processes started in it ignore Ctrl-C for life."""
 
     def __enter__(self) -> None:
         if hasattr(signal, "pthread_sigmask"):
@@ -42,7 +42,7 @@ class InterruptsHeld:
 
 
 def follow_parent() -> None:
-    """Send this worker process SIGTERM when its parent ends, however it ends."""
+    """Send this worker process SIGTERM when its parent ends, for any reason."""
 
     def follow() -> None:
         parent = multiprocessing.parent_process()

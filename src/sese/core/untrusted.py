@@ -1,4 +1,4 @@
-"""JSON, tables, and arrays from `.npz` files, that may be damaged, or made to do harm."""
+"""Read JSON, tables and arrays from files that may be damaged or hostile."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from sese.core.errors import InputError, brief
 
 LARGEST = 1 << 30
-"""Bytes that the arrays of a file may take together; a zip file of a kilobyte can announce terabytes."""
+"""Largest number of bytes of all arrays in a file; a zip file of a kilobyte can announce terabytes."""
 
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-"""What taking up values of a file raises where they are not what they should be."""
+"""Errors that using the values of a file raises where they are not as expected."""
 
-# What NumPy and zipfile raise for damaged files, and for sizes and methods that nobody has.
+# Errors that NumPy and zipfile raise for damaged files, and for absurd sizes and unknown methods.
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError,
     tokenize.TokenError, MemoryError, OverflowError, RuntimeError,
@@ -31,10 +31,10 @@ _DAMAGED = (
 
 
 def from_json(text: str | bytes) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is none, also where it is nested so deeply that Python cannot read it.
+        ValueError: The text is not JSON, or is nested so deeply that Python cannot read it.
     """
     try:
         return json.loads(text)
@@ -43,12 +43,17 @@ def from_json(text: str | bytes) -> Any:
 
 
 def read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The columns of a CSV file, and its rows, each with the number of the line that it ends in.
+    """Read a CSV file.
 
-    What a row lacks is empty there.
+    Args:
+        path: CSV file in UTF-8, with the names of its columns in the first line.
+
+    Returns:
+        Names of the columns, and for each row the number of its last line and its cells by column. Missing
+        cells are empty.
 
     Raises:
-        InputError: the file cannot be read as a table.
+        InputError: The file cannot be read as a table.
     """
     try:
         with path.open(newline="", encoding="utf-8") as lines:
@@ -60,11 +65,11 @@ def read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
-    """All arrays of a file, by name; pickled objects are refused.
+    """Read all arrays of a `.npz` file, by name; pickled objects are refused.
 
     Raises:
-        FileNotFoundError: no such file.
-        InputError: damaged, or too large.
+        FileNotFoundError: The file does not exist.
+        InputError: The file is damaged, or its arrays are too large.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -76,23 +81,23 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray]:
     except (FileNotFoundError, InputError):
         raise
     except _DAMAGED as error:
-        raise InputError(f"{path} cannot be read as arrays ({error}); make it anew") from None
+        raise InputError(f"{path} cannot be read as arrays ({error}); create it again") from None
 
 
 def read_array(path: Path, mapped: bool = False) -> NDArray:
-    """The array of a `.npy` file; pickled objects are refused.
+    """Read the array of a `.npy` file; pickled objects are refused.
 
     Args:
-        path: of the file.
-        mapped: leave the values in the file.
+        path: Path of the file.
+        mapped: Whether to leave the values in the file and map it into memory.
 
     Raises:
-        InputError: it cannot be read, or is damaged.
+        InputError: The file cannot be read, or is damaged.
     """
     try:
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         if not isinstance(array, np.ndarray):
-            raise ValueError("it holds several")
+            raise ValueError("it holds several arrays")
         return array
     except _DAMAGED as error:
         raise InputError(f"{path} cannot be read as an array ({error}); delete it") from None
@@ -101,17 +106,17 @@ def read_array(path: Path, mapped: bool = False) -> NDArray:
 def array_of(
     held: Mapping[str, NDArray], name: str, kind: type[np.generic], shape: tuple[int | None, ...]
 ) -> NDArray:
-    """An array of a file, in C order, if it is what it has to be.
+    """Return an array of a file, in C order, after a check of its type, shape and values.
 
     Args:
-        held: from `read_arrays`.
-        name: of the array.
-        kind: of its values; floats have to be finite.
-        shape: that it has to have; None for any size.
+        held: Arrays from `read_arrays`.
+        name: Name of the array.
+        kind: Type of its values; floats have to be finite.
+        shape: Shape that it has to have; None for any size of an axis.
 
     Raises:
-        KeyError: there is none of this name.
-        ValueError: it has another type or shape, or values that are not finite.
+        KeyError: There is no array of this name.
+        ValueError: The array has another type or shape, or values that are not finite.
     """
     array = held[name]
     fits = array.ndim == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
@@ -124,11 +129,15 @@ def array_of(
 
 
 def check_counts(facts: Mapping[str, Any], **largest: int) -> None:
-    """See that facts are whole numbers from 1 up to the largest that each may be.
+    """Check that facts are whole numbers from 1 to the largest value of each.
+
+    Args:
+        facts: Facts by name.
+        largest: Largest value of each fact to check.
 
     Raises:
-        KeyError: a fact is missing.
-        ValueError: a fact is something else.
+        KeyError: A fact is missing.
+        ValueError: A fact is something else.
     """
     for name, most in largest.items():
         value = facts[name]

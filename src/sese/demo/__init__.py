@@ -1,1 +1,1 @@
-"""The page that runs a model in the browser, and what serves it on this machine."""
+"""Serve a page on this machine that runs a model in the browser."""

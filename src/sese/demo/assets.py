@@ -1,8 +1,8 @@
-"""ONNX Runtime for the browser: two files of the npm package onnxruntime-web, fetched once and kept.
+"""Get ONNX Runtime for the browser: two files of the npm package onnxruntime-web, downloaded once.
 
-The package is 33 MB and the two files 14 MB, so they come with neither the repository nor the wheel. They are
-of one version, the one that the page is tested with, and are checked each time by their SHA-256: a folder of
-copies is as good as the registry, and a damaged or altered file never reaches the browser.
+The package has 33 MB and the two files 14 MB, so they are part of neither the repository nor the wheel. Only
+the version that the page is tested with is used, and each file is checked by its SHA-256 every time: a folder
+of copies is as good as the registry, and a damaged or altered file never reaches the browser.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sese.core.errors import InputError
 VERSION = "1.30.0"
 TARBALL_SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 TARBALL_MB = 33
-FILES = {  # name -> SHA-256; the CPU build, which runs in one thread where it is told to
+FILES = {  # name -> SHA-256; the CPU build, which can run in one thread
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
@@ -32,14 +32,14 @@ BLOCK = 1 << 20
 
 
 def find_assets(folder: Path | None = None, say: Callable[[str], object] = lambda _: None) -> dict[str, Path]:
-    """The files of `FILES`, checked: from `folder`, or from the cache, which is filled first if need be.
+    """Return the files of `FILES`, checked, from `folder` or from the cache, which is filled first if needed.
 
-    The registry is the one that ``npm_config_registry`` names, else npm's; proxies are those of
-    ``https_proxy`` and its like.
+    The registry is the one in ``npm_config_registry``, else npm's; proxies are those in ``https_proxy`` and
+    similar variables.
 
     Args:
-        folder: Where the files, or an unpacked or packed onnxruntime-web, lie; None for the cache.
-        say: Called with a line of text before anything is downloaded.
+        folder: Folder with the files, or with an unpacked or packed onnxruntime-web; None for the cache.
+        say: Called with a line of text before a download.
 
     Raises:
         InputError: `folder` lacks a file or holds another version; or the download failed.
@@ -50,7 +50,7 @@ def find_assets(folder: Path | None = None, say: Callable[[str], object] = lambd
     kept = {name: cache / name for name in FILES}
     if not all(_is_right(path, FILES[name]) for name, path in kept.items()):
         address = f"{_registry()}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
-        say(f"fetching ONNX Runtime for the browser, once: {TARBALL_MB} MB from {address} into {cache}")
+        say(f"downloading ONNX Runtime for the browser, once: {TARBALL_MB} MB from {address} into {cache}")
         _fill(cache, address)
     return kept
 
@@ -67,12 +67,12 @@ def _given(folder: Path) -> dict[str, Path]:
             break
     else:
         raise InputError(
-            f"--assets {folder} lacks {' or '.join(FILES)}; unpack there what "
-            f"`npm pack onnxruntime-web@{VERSION}` fetches"
+            f"--assets {folder} lacks {' or '.join(FILES)}; unpack there the "
+            f"output of `npm pack onnxruntime-web@{VERSION}`"
         )
     for name, path in found.items():
         if not _is_right(path, FILES[name]):
-            raise InputError(f"{path} is not that of onnxruntime-web {VERSION}; the page needs this version")
+            raise InputError(f"{path} is not from onnxruntime-web {VERSION}; the page needs this version")
     return found
 
 
@@ -98,7 +98,7 @@ def _fill(cache: Path, address: str) -> None:
             tarball = Path(place) / "package.tgz"
             sha512 = _download(address, tarball)
             if sha512 != TARBALL_SHA512:
-                raise InputError(f"{address} is not the file that it should be (SHA-512 {sha512}); {offline}")
+                raise InputError(f"{address} is not the expected file (SHA-512 {sha512}); {offline}")
             with tarfile.open(tarball) as archive:
                 for name in FILES:
                     member = archive.extractfile(f"package/dist/{name}")
@@ -106,20 +106,20 @@ def _fill(cache: Path, address: str) -> None:
                     (Path(place) / name).write_bytes(member.read())
             for name in FILES:
                 os.replace(Path(place) / name, cache / name)
-    except (OSError, ValueError) as error:  # URLError is an OSError; ValueError: an address that is none
+    except (OSError, ValueError) as error:  # URLError is an OSError; ValueError: not an address
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot fetch {address} into {cache} ({error}); {offline}") from error
+        raise InputError(f"cannot download {address} into {cache} ({error}); {offline}") from error
 
 
 def _download(address: str, target: Path) -> str:
-    """Write what lies at an address to a file; its SHA-512 in base64, as npm writes it."""
+    """Download an address to a file; return its SHA-512 in base64, as npm writes it."""
     digest, size = hashlib.sha512(), 0
     with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as source, target.open("wb") as file:
         while block := source.read(BLOCK):
             size += len(block)
             if size > 2 * TARBALL_MB * BLOCK:
-                raise OSError("it is far larger than it should be")
+                raise OSError("it is far too large")
             digest.update(block)
             file.write(block)
     return base64.b64encode(digest.digest()).decode("ascii")

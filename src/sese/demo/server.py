@@ -1,4 +1,4 @@
-"""A web server of a fixed set of files, for this machine alone."""
+"""Serve a fixed set of files to browsers on this machine only."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ KINDS = {
     ".flac": "audio/flac",
 }
 HEADERS = {
-    # Nothing may be loaded from, or sent to, anywhere but this server; no inline script or style.
+    # Nothing may be loaded from, or sent to, any other server; no inline script or style.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
     "style-src 'self'; img-src 'self'; connect-src 'self'; media-src blob:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-    # An isolated page has finer clocks, which the real-time factor is measured with.
+    # An isolated page has finer clocks, which measure the real-time factor.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -49,18 +49,18 @@ LOCAL_NAMES = {"127.0.0.1", "localhost"}
 
 @dataclass(frozen=True)
 class Document:
-    """What lies at an address: bytes, or a file that is read when it is asked for."""
+    """Content of an address: bytes, or a file that is read at each request."""
 
     kind: str
     content: bytes | Path
 
 
 def documents(artefacts: Sequence[Artefact], assets: Mapping[str, Path]) -> dict[str, Document]:
-    """Address -> document of the whole site: the page, the models, the first of them chosen, the runtime.
+    """Return all documents of the site by address: the page, the models and the runtime.
 
     Args:
-        artefacts: Models to offer; the first is chosen when the page opens.
-        assets: See `sese.demo.assets.find_assets`.
+        artefacts: Models to offer; the first is selected when the page opens.
+        assets: Files from `sese.demo.assets.find_assets`.
     """
     site = {f"/{path.name}": _of_file(path) for path in sorted(PAGE.iterdir()) if path.suffix in KINDS}
     site["/"] = site["/index.html"]
@@ -71,9 +71,11 @@ def documents(artefacts: Sequence[Artefact], assets: Mapping[str, Path]) -> dict
         address = f"models/{index}.onnx"
         site[f"/{address}"] = Document("application/octet-stream", artefact.path)
         facts = describe(artefact)
-        del facts["path"]  # where a file lies is no business of a page's
+        del facts["path"]  # a page need not know the path of a file
         for level in facts["levels"]:
-            level["utilization"] = float(f"{level['utilization']:.6g}")  # 0.07 and not as float32 has it
+            level["utilization"] = float(
+                f"{level['utilization']:.6g}"
+            )  # 0.07, without the rounding of float32
         state = {name: list(spec.shape) for name, spec in artefact.state.items()}
         table.append(facts | {"address": address, "state": state})
     site["/models.json"] = Document(KINDS[".json"], json.dumps(table).encode())
@@ -81,10 +83,14 @@ def documents(artefacts: Sequence[Artefact], assets: Mapping[str, Path]) -> dict
 
 
 def make_server(site: Mapping[str, Document], port: int) -> ThreadingHTTPServer:
-    """A server of `site` on loopback; port 0 takes any that is free. Its `serve_forever` runs it.
+    """Return a server of `site` on the loopback address; its `serve_forever` runs it.
+
+    Args:
+        site: Documents by address.
+        port: Port; 0 takes any free one.
 
     Raises:
-        InputError: The port cannot be had.
+        InputError: The port cannot be used.
     """
     try:
         return _Server((HOST, port), partial(_Handler, site))
@@ -100,7 +106,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A browser that goes away in the middle of an answer is nothing to report."""
+        """Report errors, except that a browser left in the middle of an answer."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             traceback.print_exc()
 
@@ -126,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
         if host not in LOCAL_NAMES:
-            # A name that was pointed at this machine from outside is not to reach what runs on it.
+            # A foreign name that points to this machine must not reach this server.
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return
         document = self._site.get(address)
@@ -136,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = document.content
         try:
             content = content.read_bytes() if isinstance(content, Path) else content
-        except OSError:  # a model that was deleted meanwhile
+        except OSError:  # a model that was deleted in the meantime
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         self.send_response(HTTPStatus.OK)
@@ -152,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Requests are not printed."""
+        """Print nothing about requests."""
 
 
 def _of_file(path: Path) -> Document:

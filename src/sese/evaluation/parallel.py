@@ -10,8 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from sese.core.errors import InputError
+from sese.core.processors import available_cores
 from sese.core.stopping import InterruptsHeld, follow_parent
-from sese.folders.jobs import available_cores
 
 
 def parallel(

@@ -1,9 +1,9 @@
-"""Enhancing many files on a Ray cluster, by Ray Data.
+"""Enhance many files on a Ray cluster, by Ray Data.
 
-The driver lists the files, hands them out and hears what became of each; actors, one per core, each hold the
-opened model. A row of the dataset is one file, a task is one row, so what a lost worker had in hand is a file
-or two: the driver hands those out again when the others are done. Every node must have this package and see
-the input and output folders under the same paths, or be given URLs.
+The driver lists the files, distributes them and receives the outcome of each; actors, one per core, each hold
+the opened model. A row of the dataset is one file and a task is one row, so a lost worker had a file or two:
+the driver distributes those again when the others are done. Every node needs this package, and the input and
+output folders under the same paths, or URLs.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from sese.core.errors import InputError
 from sese.core.native_output import native_errors_hidden
 from sese.core.stopping import stop_when_told
 from sese.folders.inputs import Job
-from sese.folders.jobs import Outcome, Settings, enhance_job
+from sese.folders.jobs import Outcome, RunOptions, enhance_job
 from sese.folders.places import absolute, as_place
 from sese.runtime.file import Report
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-FILES_PER_ACTOR = 100  # in one dataset: the driver makes a block for each first, in a millisecond or two
-ATTEMPTS = 4  # a file whose workers die so often is what kills them
+FILES_PER_ACTOR = 100  # in one dataset: the driver first makes a block for each, in a millisecond or two
+ATTEMPTS = 4  # a file whose workers die this often is probably the cause
 
 
 def run_on_ray(
     jobs: Sequence[Job],
-    settings: Settings,
+    options: RunOptions,
     model: Path,
     workers: int | None = None,
     address: str = "auto",
     tell: Callable[[str], object] | None = None,
 ) -> Iterator[Outcome]:
-    """Do jobs on a cluster and yield the outcome of each as it is ready, in any order, once.
+    """Do jobs on a cluster and yield the outcome of each once, as it is ready, in any order.
 
     Args:
-        jobs: To be done, whether or not their outputs exist.
-        settings: How to enhance; its model is replaced by `model`.
-        model: ``.onnx`` file; its bytes go to the workers.
-        workers: Actors, one core each; None for one per core of the cluster.
+        jobs: Jobs to do, whether or not their outputs exist.
+        options: How to enhance; their model is replaced by `model`.
+        model: ``.onnx`` file; its bytes are sent to the workers.
+        workers: Number of actors, one core each; None for one per core of the cluster.
         address: "auto" for the cluster of RAY_ADDRESS or of this machine, or a new one on this machine if
             there is none; "local" for a new one; else ``HOST:PORT``. Not used where this process is
             connected already.
-        tell: Called with a line when workers were lost.
+        tell: Called with a line where workers were lost.
 
     Raises:
         InputError: Ray is missing, there is no such cluster, or no worker can start there.
@@ -63,7 +63,7 @@ def run_on_ray(
         _connect(ray, address)
     try:
         weights = ray.put(model.read_bytes())
-        settings = replace(settings, model=None, force=True)  # what exists was passed over by the driver
+        options = replace(options, model=None, force=True)  # the driver has passed over existing outputs
         actors = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         waiting, attempts = deque(jobs), Counter[Job]()
         while waiting:
@@ -71,7 +71,7 @@ def run_on_ray(
             left = dict(enumerate(batch))
             problem: Exception | None = None
             try:
-                for row in _rows(batch, settings, weights, min(actors, len(batch))):
+                for row in _rows(batch, options, weights, min(actors, len(batch))):
                     yield _outcome(left.pop(int(row["index"])), row)
             except ray.exceptions.RayError as error:
                 if len(left) == len(batch):
@@ -79,7 +79,7 @@ def run_on_ray(
                 problem = error
             if left and tell:
                 files = "1 file was" if len(left) == 1 else f"{len(left)} files were"
-                tell(f"{files} in the hands of lost workers: handed out again")
+                tell(f"{files} with lost workers and will be tried again")
             for job in left.values():
                 attempts[job] += 1
                 if attempts[job] < ATTEMPTS:
@@ -97,26 +97,26 @@ class Actor:
     """A worker with its opened model.
 
     Args:
-        settings: How to enhance.
+        options: How to enhance.
         weights: Bytes of the model.
     """
 
-    def __init__(self, settings: Settings, weights: ObjectRef[bytes]) -> None:
+    def __init__(self, options: RunOptions, weights: ObjectRef[bytes]) -> None:
         import ray
 
         with TemporaryDirectory(prefix="sese-") as folder:
             path = Path(folder) / "model.onnx"
             path.write_bytes(ray.get(weights))
-            self.enhancer = replace(settings, model=str(path)).open()
-        self.settings = settings
+            self.artefact = replace(options, model=str(path)).open()
+        self.options = options
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Do the jobs of the columns `source`, `target`: for each `index`, a `report` or an `error`."""
+        """Do the jobs of the columns `source` and `target`; return the `report` or `error` of each."""
         outcomes = []
         for source, target in zip(batch["source"], batch["target"], strict=True):
             job = Job(as_place(str(source)), as_place(str(target)))
             try:
-                outcomes.append(enhance_job(self.enhancer, job, self.settings, shared=True))
+                outcomes.append(enhance_job(self.artefact, job, self.options, shared=True))
             except Exception as error:
                 text = f"{source} was not enhanced: {type(error).__name__}: {error}"
                 outcomes.append(Outcome(job, "failed", error=text))
@@ -139,9 +139,9 @@ def _outcome(job: Job, row: dict[str, Any]) -> Outcome:
 
 
 def _rows(
-    jobs: Sequence[Job], settings: Settings, weights: ObjectRef[bytes], actors: int
+    jobs: Sequence[Job], options: RunOptions, weights: ObjectRef[bytes], actors: int
 ) -> Iterator[dict[str, Any]]:
-    """Results as they come. Those of lost workers are missing."""
+    """Yield results as they come. Those of lost workers are missing."""
     import ray
 
     places = [
@@ -151,11 +151,11 @@ def _rows(
     data = ray.data.from_items(places, override_num_blocks=len(places)).map_batches(
         Actor,
         batch_size=1,
-        fn_constructor_args=(settings, weights),
+        fn_constructor_args=(options, weights),
         compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
         num_cpus=1,
-        # A lost actor comes back when there is a core for it; its tasks do not wait for it, as they would
-        # for ever where the cluster has become too small.
+        # A lost actor comes back when there is a core for it. Its tasks do not wait for it: in a cluster
+        # that has become too small they would wait for ever.
         max_restarts=-1,
         max_task_retries=0,
     )
@@ -165,7 +165,7 @@ def _rows(
 
 
 def _import() -> Any:
-    # Nothing is sent home, and what goes wrong with workers is told here, not by the library's own log.
+    # Ray sends no usage data. Errors of workers are reported here, not by the library's own log.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
@@ -189,7 +189,7 @@ def _connect(ray: Any, address: str) -> None:
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         with native_errors_hidden():
             ray.init(**options)
-    except Exception as error:  # each kind of address fails in its own way
+    except Exception as error:  # each kind of address raises errors of its own
         raise InputError(
             f"no Ray cluster at {address} ({_line(error)}); start one with `ray start`"
         ) from error

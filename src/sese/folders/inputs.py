@@ -1,4 +1,4 @@
-"""Enhancing many files: which, and where to."""
+"""Find the files to enhance, and choose their outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIX = "_enhanced"
 
 @dataclass(frozen=True)
 class Job:
-    """One file to enhance. A string is a URL. A job with an `error` cannot be done."""
+    """One file to enhance, from a path or URL to another. A job with an `error` cannot be done."""
 
     source: Place
     target: Place
@@ -28,13 +28,13 @@ def plan_jobs(
 ) -> list[Job]:
     """Turn files and folders into jobs, each with its own output.
 
-    Folders are searched for audio files, by extension; hidden files, outputs of former runs and everything
-    under `out_dir` are passed over, and one that cannot be listed is a job with an error. The output is
+    Folders are searched for audio files, by extension. Hidden files, outputs of earlier runs and everything
+    under `out_dir` are passed over, and a folder that cannot be listed is a job with an error. The output is
     ``<stem>_enhanced<ext>`` beside the input, or lies under `out_dir` as the input lies under its folder.
 
     Args:
-        inputs: Files and folders; a URL, as a string, may stand for either.
-        output: Where to write the one input file.
+        inputs: Paths and URLs of files and folders.
+        output: File to write, for one input file.
         out_dir: Folder to write to.
         force: Whether existing outputs will be replaced.
 
@@ -96,9 +96,9 @@ def _expand(path: Path, out_dir: Place | None) -> Iterator[Job]:
 
 def _expand_url(url: str, out_dir: Place | None) -> Iterator[Job]:
     if out_dir is None:
-        raise InputError(f"outputs are not written beside {url}; say where to with --out-dir")
+        raise InputError(f"outputs cannot be written beside {url}; choose a folder with --out-dir")
     below = list(walk(url))
-    if not below and Path(url).suffix.lower() in FORMAT_OF:  # a file, or what fetching it will tell
+    if not below and Path(url).suffix.lower() in FORMAT_OF:  # a file, or fetching it will show the error
         yield Job(url, _under(out_dir, Path(url.rsplit("/", 1)[1])))
         return
     found = False
@@ -131,7 +131,7 @@ def _audio_files(folder: Path, out_dir: Path | None, closed: Callable[[OSError],
 
 
 def _is_output(path: Path) -> bool:
-    """Whether a file lies beside the input that it was made from."""
+    """Return whether a file is an output that lies beside its input."""
     stem = path.stem.removesuffix(SUFFIX)
     return stem not in ("", path.stem) and path.with_name(stem + path.suffix).exists()
 
@@ -145,7 +145,7 @@ def _without_clash(
 ) -> Job:
     target = real(job.target)
     if job.error is None and target in taken:
-        error = f"{job.source} and {taken[target]} would both be written to {job.target}; enhance them apart"
+        error = f"{job.source} and {taken[target]} would both be written to {job.target}; use two runs"
         return Job(job.source, job.target, error)
     taken[target] = job.source
     if job.error is None and target in sources and (force or target == real(job.source)):

@@ -1,4 +1,4 @@
-"""The manifest of a run over many files: a line of JSON for each file that was finished or failed."""
+"""Keep the manifest of a run over many files: a line of JSON for each file that was finished or failed."""
 
 from __future__ import annotations
 
@@ -20,49 +20,50 @@ from sese.folders.places import absolute
 
 if TYPE_CHECKING:
     from sese.folders.inputs import Job
-    from sese.folders.jobs import Outcome, Settings
-    from sese.runtime.enhancer import Enhancer
+    from sese.folders.jobs import Outcome
+    from sese.runtime.artefact import Artefact
+    from sese.runtime.options import EnhanceOptions
 
 NAME = "manifest.jsonl"
-# What, changed, changes the output.
+# Options that change the output.
 CHOSEN = ("budget", "mix", "max_attenuation_db", "max_mmacs", "max_rtf", "band_above", "linked")
 SETTINGS = ("model", "model_sha256", *CHOSEN)
 MEASURED = ("seconds", "processing_seconds", "utilization")
 
 
-def settings_row(settings: Settings, enhancer: Enhancer) -> dict[str, Any]:
-    """The settings as they stand in each row: the model by name, version and digest; see `SETTINGS`."""
-    digest = hashlib.sha256(enhancer.artefact.path.read_bytes()).hexdigest()[:16]
-    model = {"model": f"{enhancer.card.name} {enhancer.card.version}", "model_sha256": digest}
-    return model | {name: getattr(settings, name) for name in CHOSEN}
+def settings_row(options: EnhanceOptions, artefact: Artefact) -> dict[str, Any]:
+    """Return the settings of a row: the model by name, version and digest, and the options."""
+    digest = hashlib.sha256(artefact.path.read_bytes()).hexdigest()[:16]
+    model = {"model": f"{artefact.card.name} {artefact.card.version}", "model_sha256": digest}
+    return model | {name: getattr(options, name) for name in CHOSEN}
 
 
 class Manifest:
-    """A context that reads a manifest back, then appends to it; one run at a time.
+    """A context that reads a manifest, then appends to it, for one run at a time.
 
     The file is opened when the first row is added, so a run that is refused leaves none. A row is one write
-    of a whole line: a killed run leaves whole lines. A line that a full disk or a power cut tore is cut off
-    at the end of the file and passed over elsewhere.
+    of a whole line, so a killed run leaves whole lines. A line that a full disk or a power cut left
+    incomplete is removed at the end of the file and passed over elsewhere.
 
     Args:
-        path: JSON lines, appended to if it exists. A missing folder is made.
+        path: File of JSON lines, appended to if it exists. A missing folder is created.
 
     Attributes:
-        rows: Rows that were read.
-        torn: Lines that could not be read.
+        rows: Number of rows that were read.
+        torn: Number of lines that could not be read.
 
     Raises:
-        InputError: The file cannot be read or written, is no manifest, or another run holds it.
+        InputError: The file cannot be read or written, is not a manifest, or another run uses it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows = self.torn = 0
         self._file: int | None = None
-        self._settings: list[dict[str, Any]] = []  # each once: rows are many, settings few
-        self._known: dict[str, tuple[bool, int]] = {}  # output: whether it was there, place in _settings
+        self._settings: list[dict[str, Any]] = []  # each once: there are many rows and few settings
+        self._known: dict[str, tuple[bool, int]] = {}  # output: whether it was there, index in _settings
         self._index: dict[str, int] = {}
-        self._end = 0  # where whole lines end
+        self._end = 0  # position behind the last whole line
         if path.is_dir():
             raise InputError(f"--manifest {path} is a folder; name a file")
         if path.exists() and not _may_be_kept(path):
@@ -84,7 +85,7 @@ class Manifest:
             self._file = None
 
     def add(self, outcome: Outcome, settings: dict[str, Any]) -> None:
-        """Append what became of a job. A skipped one is noted only if its output was not known yet."""
+        """Append the outcome of a job. A skipped job is added only if its output was not known yet."""
         output = absolute(outcome.job.target)
         there = outcome.status != "failed"
         if outcome.status == "skipped" and self._known.get(output, (False, 0))[0]:
@@ -102,7 +103,15 @@ class Manifest:
         self._known[output] = (there, self._place(made))
 
     def changed(self, jobs: Sequence[Job], settings: dict[str, Any]) -> dict[str, tuple[int, Any]]:
-        """Settings that finished outputs of `jobs` were not made with: how many outputs, and one value."""
+        """Return the settings that differ from those of finished outputs.
+
+        Args:
+            jobs: Jobs whose outputs exist.
+            settings: Row from `settings_row`.
+
+        Returns:
+            Name of each setting that differs -> number of outputs, and one of their values.
+        """
         counts: Counter[int] = Counter()
         for job in jobs:
             there, made = self._known.get(absolute(job.target), (False, -1))
@@ -138,7 +147,7 @@ class Manifest:
         return self._file
 
     def _hold(self, file: int) -> None:
-        """Keep a second run out, where the file system can."""
+        """Keep a second run out, where the file system has locks."""
         try:
             lock(file)
         except BlockingIOError:
@@ -166,7 +175,7 @@ class Manifest:
                 self._known[output] = (status != "failed", made)
         if self.torn and not self.rows:
             raise InputError(
-                f"{self.path} is no manifest: none of its lines is a row of one; name another file with "
+                f"{self.path} is not a manifest: no line of it is a row of one; name another file with "
                 "--manifest, or remove it"
             )
         if self._file is not None and os.fstat(self._file).st_size > self._end:
@@ -182,12 +191,12 @@ class Manifest:
         except OSError as error:
             raise InputError(
                 f"manifest {self.path} could not be written ({error.strerror or error}); "
-                "make space and run again"
+                "free some disk space and run the command again"
             ) from error
 
 
 def _may_be_kept(path: Path) -> bool:
-    """Whether rows may be added to what is there: to a file that nothing else goes to, or to nowhere."""
+    """Return whether rows may be appended: to a file that gets no other output, or to the null device."""
     found = path.stat()
     if os.path.samestat(found, os.stat(os.devnull)):
         return True

@@ -1,4 +1,4 @@
-"""Where files lie: local paths, and URLs of what fsspec reaches (s3://, gs://, sftp://, memory://, ...)."""
+"""Read and write paths and URLs; fsspec serves the URLs (s3://, gs://, sftp://, memory://, ...)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sese.core.files import parts_in
 
 Place = Path | str  # a string is a URL
 
-# On these a file appears when its upload is complete, and renaming would copy it.
+# On these storages a file appears when its upload is complete, and renaming would copy it.
 _APPEARS_WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "oss"})
 
 
 def as_place(text: str | os.PathLike[str]) -> Place:
-    """A path for a path or a ``file://`` URL, a string for any other URL.
+    """Return a path for a path or a ``file://`` URL, and a string for any other URL.
 
     Raises:
-        InputError: It is empty, or a ``file://`` URL of another machine, or none that can be understood.
+        InputError: The text is empty, a ``file://`` URL of another machine, or a damaged URL.
     """
     if text == "":
-        raise InputError("a path is empty; name a file or folder, '.' for the folder that you are in")
+        raise InputError("a path is empty; name a file or folder, or '.' for the current folder")
     if not isinstance(text, str) or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::.*)?://", text):
         return Path(text)
     if not text.lower().startswith("file://"):
@@ -38,7 +38,7 @@ def as_place(text: str | os.PathLike[str]) -> Place:
     try:
         host, path = urlsplit(text)[1:3]
     except ValueError as error:
-        raise InputError(f"{text} is no URL of a file ({error}); give file:///PATH, or the path") from None
+        raise InputError(f"{text} is not a valid URL ({error}); give file:///PATH, or the path") from None
     if host not in ("", "localhost"):
         raise InputError(f"{text} is on the machine {host!r}; give file:///PATH, a path on this one")
     if not path:
@@ -47,17 +47,17 @@ def as_place(text: str | os.PathLike[str]) -> Place:
 
 
 def suffix_of(place: Place) -> str:
-    """The extension, with its dot."""
+    """Return the extension, with its dot."""
     return place.suffix if isinstance(place, Path) else posixpath.splitext(place)[1]
 
 
 def absolute(place: Place) -> str:
-    """The place in words that mean the same from any folder. Links are not followed."""
+    """Return an absolute path, or the URL as it is. Links are not followed."""
     return os.path.abspath(place) if isinstance(place, Path) else place
 
 
 def filesystem(place: Place) -> tuple[Any, str]:
-    """The fsspec file system of a place, and its path there.
+    """Return the fsspec file system of a path or URL, and the path in it.
 
     Raises:
         InputError: fsspec or the library for this kind of URL is missing, or the URL cannot be understood.
@@ -70,19 +70,19 @@ def filesystem(place: Place) -> tuple[Any, str]:
         fs, path = url_to_fs(absolute(place))
     except ImportError as error:
         raise InputError(f"{place} cannot be opened: {_reason(error)}; install that library") from error
-    except Exception as error:  # each library has its own kinds
+    except Exception as error:  # each library raises errors of its own
         raise InputError(f"{place} cannot be opened ({_reason(error)}); check the URL") from error
     return fs, path
 
 
 def walk(url: str) -> Iterator[tuple[str, str]]:
-    """All files below a URL, sorted: the URL and the path relative to the given one. None if it is a file.
+    """Yield all files below a URL, sorted: their URL, and their path relative to it. A file has none.
 
     Raises:
         InputError: The URL cannot be opened or listed.
     """
     fs, root = filesystem(url)
-    with _told(url, "listed"):
+    with _storage_errors(url, "listed"):
         if fs.isfile(root):
             return
         found = sorted(fs.find(root))
@@ -92,19 +92,19 @@ def walk(url: str) -> Iterator[tuple[str, str]]:
 
 
 def lister() -> Callable[[Place], bool]:
-    """A function that says whether a place is taken, by listing each folder once."""
+    """Return a function that says whether a path or URL exists, and lists each folder only once."""
 
     @lru_cache(maxsize=64)
     def local(folder: str) -> frozenset[str]:
         try:
             return frozenset(os.listdir(folder or "."))
-        except OSError:  # missing, or what writing there will tell
+        except OSError:  # missing, or writing there will show the error
             return frozenset()
 
     @lru_cache(maxsize=64)
     def remote(folder: str) -> frozenset[str]:
         fs, path = filesystem(folder)
-        with _told(folder, "listed"):
+        with _storage_errors(folder, "listed"):
             try:
                 return frozenset(posixpath.basename(name.rstrip("/")) for name in fs.ls(path, detail=False))
             except FileNotFoundError:
@@ -118,7 +118,7 @@ def lister() -> Callable[[Place], bool]:
 
 
 def resolver() -> Callable[[Place], str]:
-    """A function that follows links, as `os.path.realpath`, but resolves each folder once."""
+    """Return a function that follows links as `os.path.realpath` does, but resolves each folder only once."""
     folder = lru_cache(maxsize=64)(os.path.realpath)
 
     def real(place: Place) -> str:
@@ -133,16 +133,16 @@ def resolver() -> Callable[[Place], str]:
 
 
 def fetch(place: Place, folder: Path) -> Path:
-    """A local file with what lies at a place: itself if it is local, else downloaded into `folder`.
+    """Return a local file: the path itself, or the URL downloaded into `folder`.
 
     Raises:
-        InputError: The file cannot be had.
+        InputError: The file cannot be read.
     """
     if isinstance(place, Path):
         return place
     fs, path = filesystem(place)
     local = folder / f"source{suffix_of(place)}"
-    with _told(place, "read"):
+    with _storage_errors(place, "read"):
         try:
             fs.get_file(path, str(local))
         except FileNotFoundError:
@@ -151,19 +151,19 @@ def fetch(place: Place, folder: Path) -> Path:
 
 
 def deliver(local: Path, place: Place) -> None:
-    """Copy a finished file to a place, where it appears whole or not at all.
+    """Copy a finished file to a path or URL, where it appears whole or not at all.
 
-    It is copied beside its destination under a name of its own, `.<stem>.<number>.part<extension>`, then
-    renamed; parts that killed writers of the same file left are removed. Object stores show a file only when
-    its upload is complete, so there it is uploaded as it is. Many machines may do this at once.
+    The file is copied beside its destination under a name of its own, `.<stem>.<number>.part<extension>`,
+    then renamed; parts that killed writers of the same file left are removed. Object stores show a file only
+    when its upload is complete, so there it is uploaded directly. Many machines may do this at once.
 
     Raises:
-        InputError: The place cannot be written.
+        InputError: The destination cannot be written.
     """
     if isinstance(place, Path):
         place = Path(os.path.realpath(place))  # a link is written through, not replaced
     fs, path = filesystem(place)
-    with _told(place, "written"):
+    with _storage_errors(place, "written"):
         if _protocols(fs) & _APPEARS_WHOLE:
             fs.put_file(str(local), path)
             return
@@ -194,8 +194,8 @@ def _protocols(fs: Any) -> set[str]:
 
 
 @contextmanager
-def _told(place: Place, what: str) -> Iterator[None]:
-    """Turn whatever a storage library raises into a line that names the place."""
+def _storage_errors(place: Place, what: str) -> Iterator[None]:
+    """Turn any error of a storage library into a line that names the path or URL."""
     try:
         yield
     except InputError:

@@ -1,1 +1,1 @@
-"""Streams of other programs and of sound cards: pipes (`sese stream`) and devices (`sese live`)."""
+"""Enhance streams of other programs (`sese stream`) and of sound cards (`sese live`)."""

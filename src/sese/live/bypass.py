@@ -1,4 +1,4 @@
-"""Switching between the enhanced and the original audio without a click or a jump in time."""
+"""Switch between the enhanced and the original audio without a click or a jump in time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ FADE_SECONDS = 0.02
 
 
 class Bypass:
-    """Holds the input back until its enhanced counterpart is there, and fades from one to the other.
+    """Delay the input until its enhanced counterpart is ready, and fade between the two.
 
     Attributes:
-        on: Whether the original is heard; may be set from another thread.
+        on: Whether the original is heard; it may be set from another thread.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -22,9 +22,10 @@ class Bypass:
         self._dry = np.zeros((0, channels), np.float32)
 
     def __call__(self, audio: NDArray[np.float32], enhanced: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take input and the enhanced samples that are ready, both ``[frame, channel]``.
+        """Mix the input and the enhanced samples that are ready, both ``[frame, channel]``.
 
-        Returns as many as are enhanced.
+        Returns:
+            As many frames as are enhanced.
         """
         self._dry = np.concatenate([self._dry, audio])
         dry, self._dry = np.split(self._dry, [len(enhanced)])

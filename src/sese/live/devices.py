@@ -1,4 +1,4 @@
-"""Sound cards: PortAudio and its Python package, found or asked for; devices listed and chosen."""
+"""Find sound cards: load PortAudio, list its devices, choose one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Device = int | str
 
 @dataclass(frozen=True)
 class SoundCard:
-    """A device as PortAudio lists it. `sample_rate` is the one it prefers, in Hz."""
+    """A device as PortAudio lists it. `sample_rate` is the rate that it prefers, in Hz."""
 
     index: int
     name: str
@@ -24,12 +24,12 @@ class SoundCard:
     default_output: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
 def sounddevice() -> Any:
-    """The module `sounddevice`, with PortAudio loaded.
+    """Return the module `sounddevice`, with PortAudio loaded.
 
     Raises:
         InputError: The package or PortAudio is missing, or PortAudio cannot be started.
@@ -42,16 +42,16 @@ def sounddevice() -> Any:
         ) from None
     except OSError:
         raise InputError(
-            "sound cards need the library PortAudio, which is not there; "
+            "sound cards need the library PortAudio, which is not installed; "
             "install it, on Debian and Ubuntu: apt install libportaudio2"
         ) from None
-    except Exception as error:  # PortAudioError, a class of the module that failed to load
+    except Exception as error:  # PortAudioError, a class of the module that could not be loaded
         raise InputError(f"PortAudio cannot be started ({error}); is the sound server running?") from None
     return module
 
 
 def list_cards(sd: Any) -> list[SoundCard]:
-    """All devices, in PortAudio's order, whose positions are their indices."""
+    """Return all devices in PortAudio's order, which is that of their indices."""
     hosts = sd.query_hostapis()
     default_in, default_out = sd.default.device
     cards = []
@@ -76,10 +76,15 @@ def list_cards(sd: Any) -> list[SoundCard]:
 
 
 def find_card(sd: Any, device: Device | None, kind: Literal["input", "output"]) -> SoundCard:
-    """The device of this index or part of a name; None stands for the default one.
+    """Return the device with an index or a part of a name.
 
-    A name that is a device's whole name, upper and lower case alike, means that device; else the part has to
-    be in one device's name only, of those that can do what is asked of it.
+    A device's whole name means that device, in upper or lower case. A part has to be in the name of only one
+    device that has channels of this kind.
+
+    Args:
+        sd: The module `sounddevice`.
+        device: Index, name, or part of a name; None for the default device.
+        kind: ``"input"`` or ``"output"``.
 
     Raises:
         InputError: There is no such device, or more than one, or it has no channels of this kind.
@@ -87,7 +92,7 @@ def find_card(sd: Any, device: Device | None, kind: Literal["input", "output"]) 
     cards = list_cards(sd)
     able = [card for card in cards if (card.inputs if kind == "input" else card.outputs)]
     if not able:
-        raise InputError(f"there is no {kind} device here; is a sound card or a sound server there?")
+        raise InputError(f"there is no {kind} device; connect a sound card, or start a sound server")
     if device is None:
         chosen = [card for card in able if (card.default_input if kind == "input" else card.default_output)]
         if not chosen:

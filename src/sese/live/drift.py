@@ -1,8 +1,8 @@
-"""Holding the delay between two sound cards whose clocks do not agree.
+"""Hold the delay between two sound cards whose clocks differ.
 
-What waits to be played grows or shrinks by some millionths. Its lowest mark of each second is what counts, as
-blocks come in bursts. When the mark is far off what was meant to wait, chunks are made a sample shorter or
-longer, by interpolation, until it is right again: a change of pitch of some thousandths.
+The number of samples that wait to be played grows or shrinks by some millionths. Its lowest value in each
+second counts, as blocks come in bursts. Where this value is far from the wanted one, chunks are made a sample
+shorter or longer, by interpolation, until it is right again: a change of pitch of some thousandths.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHORTEST_FRAMES = 100
-"""Chunks below are left alone: a sample is too much of them."""
+"""Length below which chunks are not changed, as a sample is too large a part of them."""
 
 
 class Drift:
-    """Makes chunks a sample shorter or longer where that is needed.
+    """Make chunks a sample shorter or longer where that is needed.
 
     Args:
-        wanted_frames: What is to wait to be played when it is least.
-        sample_rate: In Hz.
+        wanted_frames: Wanted lowest number of frames that wait to be played.
+        sample_rate: Sample rate in Hz.
         channels: Number of channels.
 
     Attributes:
-        corrected_samples: Samples put in or left out so far.
+        corrected_samples: Number of samples inserted or left out so far.
     """
 
     def __init__(self, wanted_frames: int, sample_rate: int, channels: int) -> None:
@@ -35,16 +35,16 @@ class Drift:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was seen: playing begins anew."""
+        """Forget the measurements; playing begins again."""
         self._lowest: int | None = None
         self._passed = 0
 
     def see(self, waiting: int) -> None:
-        """Say how many frames wait to be played, behind each block that was."""
+        """Note how many frames wait to be played, after each block that was played."""
         self._lowest = waiting if self._lowest is None else min(self._lowest, waiting)
 
     def __call__(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take ``[frame, channel]`` and return it, or the same in a frame less or more."""
+        """Return the chunk ``[frame, channel]``, or the same sound in one frame less or more."""
         self._passed += len(chunk)
         if self._passed >= self._window and self._lowest is not None:
             self._decide(self._lowest - self._wanted)
@@ -58,7 +58,7 @@ class Drift:
         return chunk
 
     def _decide(self, excess: int) -> None:
-        """Begin where it is far off; go on until it is right."""
+        """Begin to correct a large excess; continue until it is right."""
         if abs(excess) > self._tolerance:
             self._change = -1 if excess > 0 else 1
         elif excess * self._change >= 0:  # a change of -1 has an excess to take away
@@ -66,7 +66,7 @@ class Drift:
 
     def _stretched(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
         count = len(chunk) + self._change
-        # From behind the last sample of the chunk before to the last of this one.
+        # From after the last sample of the previous chunk to the last of this one.
         places = np.arange(1, count + 1) * (len(chunk) / count)
         line = np.concatenate([self._before, chunk])
         below = np.minimum(places.astype(int), len(chunk) - 1)

@@ -1,8 +1,9 @@
-"""A sound card's input and output, open and connected to an engine."""
+"""Open the input and the output of sound cards, and connect them to an engine."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,24 @@ from sese.live.devices import SoundCard
 from sese.live.engine import Engine
 
 SILENT_SECONDS = 3.0
-"""A device that does not call for so long is gone."""
+"""Time in seconds after which a silent device counts as gone."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Form in which devices are opened.
+
+    Attributes:
+        sample_rate: Sample rate of both, in Hz.
+        channels: Number of channels to record, and to play.
+        block_frames: Number of frames of a callback.
+        latency: Latency to ask of the devices: ``"low"``, ``"high"``, or seconds.
+    """
+
+    sample_rate: int
+    channels: tuple[int, int]
+    block_frames: int
+    latency: str | float
 
 
 class Duplex:
@@ -23,16 +41,13 @@ class Duplex:
 
     Args:
         sd: The module `sounddevice`.
-        source: Where to record.
-        target: Where to play.
-        engine: What is in between.
-        sample_rate: Of both, in Hz.
-        channels: To record and to play.
-        block_frames: Samples a callback.
-        latency: Of the devices: ``"low"``, ``"high"``, or seconds.
+        source: Device to record from.
+        target: Device to play on.
+        engine: Engine between the two.
+        form: Sample rate, channels, block size and latency.
 
     Raises:
-        InputError: A device cannot be opened so, or, when the context is entered, not started.
+        InputError: A device cannot be opened in this form, or cannot be started when the context is entered.
     """
 
     def __init__(
@@ -41,19 +56,17 @@ class Duplex:
         source: SoundCard,
         target: SoundCard,
         engine: Engine,
-        sample_rate: int,
-        channels: tuple[int, int],
-        block_frames: int,
-        latency: str | float,
+        form: Form,
     ) -> None:
         self._engine, self._refused = engine, sd.PortAudioError
+        sample_rate, channels = form.sample_rate, form.channels
         common = {
             "samplerate": sample_rate,
-            "blocksize": block_frames,
+            "blocksize": form.block_frames,
             "dtype": "float32",
-            "latency": latency,
+            "latency": form.latency,
         }
-        self._watched = [(0, monotonic())] * 2  # calls, and when they last changed
+        self._watched = [(0, monotonic())] * 2  # calls, and the time when they last changed
 
         def take(block: Any, _frames: int, _time: Any, status: Any) -> None:
             engine.take(block, status.input_overflow)
@@ -81,13 +94,13 @@ class Duplex:
 
     @property
     def latency_seconds(self) -> tuple[float, float]:
-        """Of the input and of the output, as PortAudio tells them."""
+        """Latency of the input and of the output, as PortAudio reports it."""
         return self._streams[0].latency, self._streams[1].latency
 
     def __enter__(self) -> Duplex:
         self._engine.start()
         try:
-            for opened in reversed(self._streams):  # what is recorded is to find the output playing
+            for opened in reversed(self._streams):  # the output plays before anything is recorded
                 with native_errors_hidden():
                     opened.start()
         except BaseException as error:
@@ -95,7 +108,8 @@ class Duplex:
             if isinstance(error, self._refused):
                 reason = str(error).replace("\n", " ")
                 raise InputError(
-                    f"the sound card cannot be started ({reason}); is it in use? try another device"
+                    f"the sound card cannot be started ({reason}); "
+                    "close other programs that use it, or try another device"
                 ) from None
             raise
         self._watched = [(0, monotonic())] * 2
@@ -108,7 +122,7 @@ class Duplex:
         self._engine.stop()
 
     def check(self) -> None:
-        """Raise what ended the model's thread, or InputError when a device is gone."""
+        """Raise the error that ended the model's thread, or InputError where a device is gone."""
         if self._engine.error is not None:
             raise self._engine.error
         for side, (opened, calls) in enumerate(zip(self._streams, self._engine.calls, strict=True)):
@@ -116,7 +130,7 @@ class Duplex:
             if calls != known:
                 self._watched[side] = (calls, monotonic())
             elif not opened.active or monotonic() - since > SILENT_SECONDS:
-                raise InputError("the sound card stopped; is it still connected?")
+                raise InputError("the sound card stopped; check that it is still connected")
 
     def _close(self) -> None:
         for opened in self._streams:

@@ -1,10 +1,10 @@
-"""What happens between a microphone and a loudspeaker: two bounded queues, and the model in a thread between.
+"""Run a model between a microphone and a loudspeaker: two bounded queues, and a thread between them.
 
     input callback -> captured -> thread: model, bypass, drift -> to play -> output callback
 
-The callbacks only move samples. When the model falls behind, `captured` fills and then loses input; when
-nothing is left to play, silence is; when much more waits to be played than was meant to, the oldest is left
-out, so that the delay comes back to what it was.
+The callbacks only move samples. Where the model falls behind, `captured` fills and then loses input. Where
+nothing is left to play, silence is played. Where much more waits to be played than intended, the oldest
+samples are left out, so that the delay returns to its former value.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from sese.live.ring import Ring
 from sese.runtime.stream import Stream
 
 CAPTURED_SECONDS = 0.5
-"""Input that may wait for the model; two blocks where those are more."""
+"""Length of input that may wait for the model; two blocks where these are longer."""
 
 LONGEST_CHUNK_SECONDS = 0.1
-"""Most that goes through the model at once, so that a backlog is worked off in steps."""
+"""Longest chunk for the model, so that a backlog is processed in steps."""
 
 SLACK_SECONDS = 0.1
-"""More than was meant to may wait to be played before any is left out."""
+"""Excess that may wait to be played before samples are left out."""
 
 FALL_SECONDS = 0.3
 """Time in which a level meter falls to a third."""
@@ -36,14 +36,14 @@ FALL_SECONDS = 0.3
 
 @dataclass
 class Counts:
-    """What went wrong so far.
+    """Number of dropouts of each kind so far.
 
     Attributes:
-        input_overflows: Times that the sound card lost input.
-        output_underflows: Times that the sound card had nothing to play.
-        lost: Times that input was lost because the model was behind.
-        starved: Times that silence was played because nothing was ready.
-        skipped: Times that samples were left out to catch up.
+        input_overflows: The sound card lost input.
+        output_underflows: The sound card had nothing to play.
+        lost: Input was lost because the model was behind.
+        starved: Silence was played because nothing was ready.
+        skipped: Samples were left out to catch up.
     """
 
     input_overflows: int = 0
@@ -54,13 +54,13 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All of them: times that one may have heard something."""
+        """Number of all dropouts: moments that may have been audible."""
         return sum(vars(self).values())
 
 
 @dataclass(frozen=True)
 class Meters:
-    """What a screen shows: peaks in [0, 1], the level that ran last, and the real-time factor of late."""
+    """Values for the screen: peaks in [0, 1], the last share of compute, and the recent real-time factor."""
 
     peak_in: float = 0.0
     peak_out: float = 0.0
@@ -72,18 +72,19 @@ class Engine:
     """A model between an input and an output callback.
 
     Args:
-        stream: The model.
-        buffer_frames: Samples that are to wait to be played when playing begins, besides a block.
-        block_frames: Samples that a callback brings or takes, about.
-        correct_drift: Hold the delay where the clocks of the devices differ, see `sese.live.drift`.
+        stream: Stream through the model.
+        buffer_frames: Number of frames that wait to be played when playing begins, besides a block.
+        block_frames: Approximate number of frames that a callback brings or takes.
+        correct_drift: Whether to hold the delay where the clocks of the devices differ, see
+            `sese.live.drift`.
 
     Attributes:
         bypass: Whether the input is heard.
-        counts: What went wrong.
-        meters: What a screen shows.
-        fed: Samples a channel that went through the model.
-        calls: Blocks that the input and the output callback moved.
-        error: What ended the thread; None while all is well.
+        counts: Number of dropouts.
+        meters: Values for the screen.
+        fed: Number of frames that went through the model.
+        calls: Number of blocks that the input and the output callback moved.
+        error: Error that ended the thread; None without one.
     """
 
     def __init__(
@@ -94,7 +95,9 @@ class Engine:
         correct_drift: bool = True,
     ) -> None:
         rate, card = stream.sample_rate, stream.artefact.card
-        frame = -(-card.hop_length * rate // card.sample_rate)  # what the model brings at a time
+        frame = -(
+            -card.hop_length * rate // card.sample_rate
+        )  # number of frames that the model returns at a time
         self._stream, self._rate = stream, rate
         self.target_frames = buffer_frames + max(frame, block_frames)
         self._most = self.target_frames + max(frame, block_frames) + round(SLACK_SECONDS * rate)
@@ -114,7 +117,7 @@ class Engine:
 
     @property
     def corrected_samples(self) -> int:
-        """Samples put in or left out so far because the clocks of the devices differ."""
+        """Number of samples inserted or left out so far because the clocks of the devices differ."""
         return self._drift.corrected_samples
 
     @property
@@ -131,20 +134,20 @@ class Engine:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the model's thread; what it has not enhanced by then is lost."""
+        """End the model's thread; input that it has not enhanced by then is lost."""
         self._stop.set()
         self._thread.join()
 
     def take(self, block: NDArray[np.float32], overflow: bool = False) -> None:
-        """The input callback: ``[frame, channel]`` came in. `overflow`: some before it were lost."""
+        """Take a block ``[frame, channel]`` from the input callback; `overflow`: input before it was lost."""
         self.calls[0] += 1
         self.counts.input_overflows += overflow
         self.counts.lost += self._captured.write(block) > 0
 
     def give(self, out: NDArray[np.float32], underflow: bool = False) -> None:
-        """The output callback: fill ``[frame, channel]``, all channels alike where the stream has but one.
+        """Fill a block ``[frame, channel]`` for the output callback.
 
-        `underflow`: the block before it came too late.
+        All channels are the same where the stream has only one. `underflow`: the block before came too late.
         """
         self.calls[1] += 1
         self.counts.output_underflows += underflow
@@ -167,7 +170,7 @@ class Engine:
                 block = self._captured.read(self._chunk, timeout=0.1)
                 if len(block):
                     self._enhance(block)
-        except Exception as error:  # told by the thread that watches
+        except Exception as error:  # the thread that watches raises it
             self.error = error
 
     def _enhance(self, block: NDArray[np.float32]) -> None:

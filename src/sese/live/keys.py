@@ -1,4 +1,4 @@
-"""Single keys from a terminal, without Enter and without waiting."""
+"""Read single keys from a terminal, without Enter and without blocking."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sese.live.signals import StopSignals
 
 
 class Keys:
-    """A context in which keys are read one by one; where stdin is no terminal there are none."""
+    """A context in which keys are read one by one; none where stdin is not a terminal."""
 
     def __init__(self, stop: StopSignals) -> None:
         self._stop = stop
@@ -36,7 +36,7 @@ class Keys:
             termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 
     def wait(self, seconds: float) -> str:
-        """The key pressed within so many seconds, in lower case; ``""`` if none is, or a signal comes."""
+        """Return the key pressed within `seconds`, in lower case; ``""`` without one, or after a signal."""
         if os.name == "nt":
             return self._wait_on_windows(seconds)
         if not self._stop.wait(self._terminal, seconds) or self._terminal is None:

@@ -1,4 +1,4 @@
-"""Samples as bytes, and back: the little-endian encodings that programs pipe to each other."""
+"""Convert samples to bytes and back, in the little-endian encodings that programs pipe to each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sese.core.errors import InputError
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a sample is stored; named as ffmpeg names it."""
+    """Encoding of a sample in bytes; the name is ffmpeg's."""
 
     name: str
     bits: int
@@ -20,11 +20,11 @@ class Encoding:
 
     @property
     def width(self) -> int:
-        """Bytes a sample."""
+        """Number of bytes of a sample."""
         return self.bits // 8
 
     def decode(self, data: bytes, channels: int) -> NDArray[np.float32]:
-        """Bytes of whole frames -> ``[frame, channel]``; integers are scaled to [-1, 1)."""
+        """Convert bytes of whole frames to ``[frame, channel]``; integers are scaled to [-1, 1)."""
         if self.is_float:
             samples = np.frombuffer(data, "<f4").astype(np.float32)
         elif self.width == 3:
@@ -36,7 +36,7 @@ class Encoding:
         return samples.astype(np.float32, copy=False).reshape(-1, channels)
 
     def encode(self, samples: NDArray[np.float32]) -> tuple[bytes, int]:
-        """``[frame, channel]`` -> its bytes, and how many samples had to be clipped to fit an integer."""
+        """Convert ``[frame, channel]`` to bytes; also return how many samples were clipped."""
         if self.is_float:
             return samples.astype("<f4", copy=False).tobytes(), 0
         full = 2.0 ** (self.bits - 1)
@@ -60,10 +60,10 @@ ENCODINGS = {
 
 
 def find_encoding(name: str) -> Encoding:
-    """The encoding of this name.
+    """Return the encoding with this name.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no such encoding.
     """
     if name not in ENCODINGS:
         raise InputError(f"unknown sample format {name!r}; give {', '.join(ENCODINGS)}, or wav")

@@ -1,7 +1,7 @@
-"""Audio from one pipe to another through a model.
+"""Enhance audio from one pipe to another.
 
-One thread reads what is there (never waiting to fill a block), enhances it and writes it, so that a slow
-reader holds back the writer, and memory does not grow with the length of the stream.
+One thread reads what is available (it never waits to fill a block), enhances it and writes it. So a slow
+reader slows the writer down, and memory does not grow with the length of the stream.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ from sese.runtime.framing import HIGHEST_CHANNELS
 from sese.runtime.rates import require_rate
 from sese.runtime.stream import Stream
 
-BLOCK_BYTES = 1 << 16  # what a pipe holds on Linux
+BLOCK_BYTES = 1 << 16  # size of a pipe on Linux
 WAV = "wav"
 
 
 class ReaderGone(Exception):
-    """Nobody reads what is written."""
+    """The program that reads the output has stopped."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the bytes of a stream are to be read and written.
+    """Form of the bytes of a stream, in and out.
 
     Attributes:
-        encoding: Of what is read.
-        header: Of what is read; None for raw samples.
-        out_encoding: Of what is written.
-        out_header: Of what is written; None for raw samples.
+        sample_rate: Sample rate in Hz.
+        channels: Number of channels.
+        encoding: Encoding of the input.
+        header: WAV header of the input; None for raw samples.
+        out_encoding: Encoding of the output.
+        out_header: WAV header of the output; None for raw samples.
     """
 
     sample_rate: int
@@ -52,12 +54,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Piped:
-    """What was done.
+    """Report on a stream between pipes.
 
     Attributes:
-        clipped_samples: Samples out that were beyond full scale and clipped for an integer encoding.
-        trailing_bytes: Bytes at the end of the input that made no whole frame.
-        missing_bytes: Bytes that the header announced and that did not come.
+        report: Report on the stream itself.
+        clipped_samples: Number of samples beyond full scale that were clipped for an integer encoding.
+        trailing_bytes: Number of bytes at the end of the input that are less than a frame.
+        missing_bytes: Number of bytes that the header announced and that did not come.
     """
 
     report: Report
@@ -67,22 +70,22 @@ class Piped:
 
 
 class Input:
-    """The bytes of a file descriptor, until its end or a signal to stop."""
+    """Read the bytes of a file descriptor, until its end or a signal to stop."""
 
     def __init__(self, descriptor: int, stop: StopSignals) -> None:
         self._descriptor, self._stop = descriptor, stop
 
     def some(self, size: int) -> bytes:
-        """What is there, at least a byte and at most `size`; nothing at the end."""
+        """Return the bytes that are available, 1 to `size`; none at the end."""
         while self._stop.wait(self._descriptor):
             try:
                 return os.read(self._descriptor, size)
-            except BlockingIOError:  # a descriptor that does not wait, taken by another reader meanwhile
+            except BlockingIOError:  # a descriptor that does not block, emptied by another reader
                 continue
         return b""
 
     def exactly(self, size: int) -> bytes:
-        """So many bytes, fewer at the end."""
+        """Return `size` bytes, fewer at the end."""
         data = b""
         while len(data) < size and (more := self.some(size - len(data))):
             data += more
@@ -92,20 +95,20 @@ class Input:
 def read_layout(
     source: Input, form: str | None, sample_rate: int | None, channels: int | None, out_form: str | None
 ) -> tuple[Layout, bytes]:
-    """Find out what a stream holds.
+    """Read the beginning of a stream and return its layout.
 
     Args:
         source: The stream, at its beginning.
         form: Name of an encoding for raw samples; None or ``wav`` for WAV.
-        sample_rate: In Hz; None: as the WAV header says.
-        channels: None: as the WAV header says, 1 for raw samples.
-        out_form: Name of an encoding for raw samples out, or ``wav``; None: as what comes in.
+        sample_rate: Sample rate in Hz; None takes it from the WAV header.
+        channels: Number of channels; None takes it from the WAV header, or 1 for raw samples.
+        out_form: Name of an encoding for raw output, or ``wav``; None for the form of the input.
 
     Returns:
-        The layout, and the samples' bytes that were read on the way.
+        The layout, and the bytes of samples that were already read.
 
     Raises:
-        InputError: Something cannot be used, or what is given contradicts the header.
+        InputError: A value cannot be used, or contradicts the header.
     """
     raw = form is not None and form != WAV
     encoding = find_encoding(form) if raw and form else None
@@ -113,9 +116,7 @@ def read_layout(
         find_encoding(out_form)
     if raw:
         if sample_rate is None:
-            raise InputError(
-                f"--format {form} says nothing about the sample rate; give it with --rate, in Hz"
-            )
+            raise InputError(f"--format {form} has no sample rate in it; give one with --rate, in Hz")
         require_rate(sample_rate)
         _require_channels(1 if channels is None else channels)
     start = source.exactly(12)
@@ -136,7 +137,7 @@ def read_layout(
         require_rate(sample_rate)
         _require_channels(channels)
     elif not start:
-        raise InputError("stdin held nothing (0 bytes); is the program before sese working?")
+        raise InputError("stdin was empty (0 bytes); check the program before sese")
     else:
         raise InputError("stdin is not WAV; for raw samples give --format s16le, --rate and --channels")
     out_encoding, out_header = encoding, None
@@ -149,23 +150,23 @@ def read_layout(
 
 def _require_channels(channels: int) -> None:
     if not 1 <= channels <= HIGHEST_CHANNELS:
-        raise InputError(f"stdin is said to have {channels} channels; give 1 to {HIGHEST_CHANNELS}")
+        raise InputError(f"stdin has {channels} channels; give 1 to {HIGHEST_CHANNELS}")
 
 
 def enhance_pipe(source: Input, target: int, layout: Layout, start: bytes, stream: Stream) -> Piped:
-    """Enhance a stream to its end, or until it is told to stop; what was read is written in either case.
+    """Enhance a stream to its end, or until a signal to stop; in both cases all that was read is written.
 
     Args:
-        source: Where to read.
+        source: Input.
         target: File descriptor to write to.
-        layout: From `read_layout`.
-        start: From there too.
-        stream: Of the layout's rate and channels.
+        layout: Layout from `read_layout`.
+        start: Bytes from `read_layout`.
+        stream: Stream with the rate and channels of the layout.
 
     Raises:
         InputError: Samples are NaN or infinite (the blocks before them are written), or the output cannot be
             written.
-        ReaderGone: Nobody reads the output.
+        ReaderGone: The program that reads the output has stopped.
     """
     sink = _Output(target, layout)
     frame = layout.channels * layout.encoding.width
@@ -193,15 +194,13 @@ def enhance_pipe(source: Input, target: int, layout: Layout, start: bytes, strea
     sink.write(stream.flush())
     if left == 0:
         sink.pad()
-    while left == 0 and source.some(
-        BLOCK_BYTES
-    ):  # chunks behind the audio, whose writer is not to be stopped
+    while left == 0 and source.some(BLOCK_BYTES):  # chunks after the audio; their writer is not stopped
         pass
     return Piped(report(stream, fed), sink.clipped_samples, len(pending), left or 0)
 
 
 class _Output:
-    """Encoded samples into a file descriptor."""
+    """Write encoded samples to a file descriptor."""
 
     def __init__(self, descriptor: int, layout: Layout) -> None:
         self._descriptor, self._layout = descriptor, layout
@@ -210,7 +209,7 @@ class _Output:
             self._write(layout.out_header.write())
 
     def write(self, audio: NDArray[np.float32]) -> None:
-        """Write ``[channel, time]``, and return when all of it is taken."""
+        """Write ``[channel, time]``, and return when all of it is written."""
         data, clipped = self._layout.out_encoding.encode(audio.T)
         self.clipped_samples += clipped
         self._write(data)
@@ -226,7 +225,7 @@ class _Output:
         while rest:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
-            except BlockingIOError:  # another program made the descriptor one that does not wait
+            except BlockingIOError:  # another program made the descriptor non-blocking
                 select.select([], [self._descriptor], [])
             except OSError as error:
                 # Windows calls a pipe without a reader an invalid argument.
@@ -236,5 +235,5 @@ class _Output:
                     raise ReaderGone from error
                 raise InputError(
                     f"stdout could not be written to its end ({error.strerror}); "
-                    "make space or choose another place"
+                    "free some disk space or choose another output"
                 ) from error

@@ -1,4 +1,4 @@
-"""A bounded queue of samples between two threads."""
+"""Pass samples between two threads through a bounded queue."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 
 class Ring:
-    """Holds at most `capacity` frames of `channels` samples, in memory that is taken once.
+    """A queue of at most `capacity` frames of `channels` samples, in memory that is allocated once.
 
-    Any thread may write and any read; nobody waits, but for `read` with a timeout.
+    Any thread may write and read. Only `read` with a timeout waits.
     """
 
     def __init__(self, capacity: int, channels: int) -> None:
@@ -20,11 +20,11 @@ class Ring:
         self._changed = Condition()
 
     def __len__(self) -> int:
-        """Frames held."""
+        """Return the number of frames in the queue."""
         return self._held
 
     def write(self, block: NDArray[np.float32]) -> int:
-        """Append ``[frame, channel]``; what does not fit is left out. Returns how many frames were."""
+        """Append ``[frame, channel]``; return the number of frames that did not fit and were left out."""
         with self._changed:
             taken = min(len(block), len(self._frames) - self._held)
             end = self._start + self._held

@@ -1,4 +1,4 @@
-"""What a terminal shows while audio flows: level meters, how much is computed, how fast, what went wrong."""
+"""Show the state on a terminal while audio flows: level meters, share of compute, speed, dropouts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BAR = 30
 
 
 def screen(meters: Meters, counts: Counts, bypass: bool) -> Table:
-    """The screen as it is now."""
+    """Return the present screen."""
     grid = Table.grid(padding=(0, 1))
     grid.add_row("in ", _bar(meters.peak_in))
     grid.add_row("out", _bar(meters.peak_out))
@@ -28,7 +28,7 @@ def screen(meters: Meters, counts: Counts, bypass: bool) -> Table:
 
 
 def decibels(peak: float) -> float:
-    """Of full scale, not below the meters' floor."""
+    """Return a peak in dB of full scale, not below the meters' floor."""
     return max(FLOOR_DB, 20 * math.log10(max(peak, 1e-9)))
 
 

@@ -1,4 +1,4 @@
-"""Being told to stop: noted, and acted upon between two blocks, where nothing is half done."""
+"""Note signals to stop, so that the program can act on them between two blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class StopSignals:
     """A context in which SIGINT and SIGTERM are noted; a second one raises KeyboardInterrupt at once.
 
     Attributes:
-        number: Of the signal that came; None before any.
+        number: Number of the signal that came; None before any.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,15 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """Of a process that ends by the signal that came; 0 when none did."""
+        """Exit code of a process that ends by the signal that came; 0 without one."""
         return 0 if self.number is None else 128 + self.number
 
     def wait(self, readable: int | None = None, timeout: float | None = None) -> bool:
-        """Wait until a file descriptor is readable, or a signal came, or `timeout` seconds are over.
+        """Wait until a file descriptor is readable, a signal comes, or `timeout` seconds are over.
 
-        Returns whether the descriptor is readable. Where pipes cannot be waited for (Windows), that is said
-        at once, and reading waits.
+        Returns:
+            Whether the descriptor is readable. Windows cannot wait for pipes: there it is True at once, and
+            reading waits.
         """
         if os.name == "nt":
             return self.number is None

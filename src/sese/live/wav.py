@@ -1,6 +1,6 @@
-"""The header of a WAV stream, read and written without seeking, its length known or not.
+"""Read and write the header of a WAV stream without seeking, with or without a known length.
 
-libsndfile seeks in what it reads and fills blocks before it returns them, which a live pipe cannot have.
+libsndfile seeks in its input and fills blocks before it returns them, which does not work with a live pipe.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from sese.core.errors import InputError
 from sese.live.pcm import ENCODINGS, Encoding
 
 UNKNOWN = 0xFFFF_FFFF
-# Programs that cannot go back to fill in the length leave 0, or about the largest number, signed or not.
+# Programs that cannot go back to write the length leave 0, or about the largest number, signed or not.
 _LARGEST_KNOWN = 0x7FFF_0000
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_LONGEST_CHUNK = 1 << 20  # of those that are read to be left out
+_LONGEST_CHUNK = 1 << 20  # largest chunk that is read and left out
 _HOW = "give PCM of 16, 24 or 32 bits or 32-bit float, such as `ffmpeg -i FILE -f wav -c:a pcm_s16le -`"
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a WAV header says. `length` is that of the audio in bytes, None when it is unknown."""
+    """A WAV header. `length` is the length of the audio in bytes; None where it is unknown."""
 
     encoding: Encoding
     sample_rate: int
@@ -31,12 +31,12 @@ class Header:
     format_chunk: bytes
 
     def whole_frames(self) -> Header:
-        """The same, without the bytes at the end that make no whole frame."""
+        """Return the header without the bytes at the end that are less than a frame."""
         frame = self.channels * self.encoding.width
         return replace(self, length=None if self.length is None else self.length // frame * frame)
 
     def write(self) -> bytes:
-        """The header, up to the first sample."""
+        """Return the bytes of the header, up to the first sample."""
         rest = struct.pack("<4sI", b"fmt ", len(self.format_chunk)) + self.format_chunk
         whole = len(rest) + 12 + (self.length or 0) + (self.length or 0) % 2
         known = self.length is not None and whole < UNKNOWN
@@ -45,7 +45,7 @@ class Header:
 
 
 def make_header(encoding: Encoding, sample_rate: int, channels: int) -> Header:
-    """A header for audio of unknown length."""
+    """Return a header for audio of unknown length."""
     frame = channels * encoding.width
     tag = _FLOAT if encoding.is_float else _PCM
     form = struct.pack("<HHIIHH", tag, channels, sample_rate, frame * sample_rate, frame, encoding.bits)
@@ -53,7 +53,7 @@ def make_header(encoding: Encoding, sample_rate: int, channels: int) -> Header:
 
 
 def is_wav(start: bytes) -> bool:
-    """Whether a stream that begins with these twelve bytes is WAV."""
+    """Return whether a stream that begins with these twelve bytes is WAV."""
     return start[:4] in (b"RIFF", b"RF64", b"BW64") and start[8:12] == b"WAVE"
 
 
@@ -61,8 +61,8 @@ def read_header(start: bytes, read: Callable[[int], bytes]) -> Header:
     """Read a header up to the first sample.
 
     Args:
-        start: The first twelve bytes, for which `is_wav` is true.
-        read: Returns so many of the bytes that follow, fewer only at the end of the stream.
+        start: First twelve bytes, for which `is_wav` is true.
+        read: Function that returns the given number of next bytes, fewer only at the end of the stream.
 
     Raises:
         InputError: The stream ends before the audio, or its encoding is not one of `ENCODINGS`.
@@ -74,14 +74,18 @@ def read_header(start: bytes, read: Callable[[int], bytes]) -> Header:
         if kind == b"data":
             break
         if size > _LONGEST_CHUNK:
-            raise InputError(f"stdin has a damaged WAV header (chunk {kind!r} of {size} bytes); make it anew")
+            raise InputError(
+                f"stdin has a damaged WAV header (chunk {kind!r} of {size} bytes); write the file again"
+            )
         chunk = _exactly(read, size + size % 2)[:size]
         if kind == b"fmt ":
             form = chunk
         elif kind == b"ds64" and size >= 16:
             long_length = struct.unpack_from("<Q", chunk, 8)[0]
     if form is None or len(form) < 16:
-        raise InputError("stdin has a WAV header without a format; make it anew, or give --format, --rate")
+        raise InputError(
+            "stdin has a WAV header without a format; write the file again, or give --format and --rate"
+        )
     tag, channels, rate, _, frame, bits = struct.unpack_from("<HHIIHH", form)
     if tag == _EXTENSIBLE and len(form) >= 26:
         tag = struct.unpack_from("<H", form, 24)[0]
@@ -91,7 +95,7 @@ def read_header(start: bytes, read: Callable[[int], bytes]) -> Header:
     if frame != channels * encoding.width or not channels:
         raise InputError(
             f"stdin has a damaged WAV header ({channels} channels of {bits} bits in {frame} bytes); "
-            "make it anew"
+            "write the file again"
         )
     length: int | None = long_length if size == UNKNOWN and long_length else size
     if not length or (length == size and size >= _LARGEST_KNOWN):
@@ -102,5 +106,5 @@ def read_header(start: bytes, read: Callable[[int], bytes]) -> Header:
 def _exactly(read: Callable[[int], bytes], size: int) -> bytes:
     data = read(size)
     if len(data) < size:
-        raise InputError("stdin ended within the WAV header; is the program before sese working?")
+        raise InputError("stdin ended within the WAV header; check the program before sese")
     return data

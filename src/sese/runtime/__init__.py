@@ -1,1 +1,1 @@
-"""Running models without PyTorch: NumPy and ONNX Runtime only."""
+"""Run models without PyTorch, with NumPy and ONNX Runtime only."""

@@ -1,27 +1,30 @@
-"""The model file: find it, open it, check that it is what it says, describe it.
+"""Find a model file, open it, check it, and describe it.
 
 A model is one ONNX file that computes the next frames of a stream, of `hop` samples each:
 
     in   audio          float32 [batch, 1, frames * hop], 1 or more frames
-         level          int64 [frames], 0 the cheapest; -1 lets the router decide on the frame (a model
+         level          int64 [frames], 0 the lowest; -1 lets the router decide on the frame (a model
                         without a router runs its highest level then)
-         budget         float32 [], mean utilization that the router holds, in (0, 1]; 0 leaves it alone
+         budget         float32 [], mean share of compute that the router holds, in (0, 1]; 0 lets it
+                        decide freely
          ceiling        int64 [], highest level that the router may choose
          state.<name>   float32 [batch, ...], zeros at the beginning of a signal
     out  enhanced       float32 [batch, 1, frames * hop], late by `lookahead_samples`
-         utilization    float32 [frames], of what ran
+         utilization    float32 [frames], share of compute that each frame used
          next_state.<name>
 
-Each frame has one level for the whole batch. The router's state moves on in the frames that it decides on
-alone. How frames are divided into calls changes nothing. The facts about the model travel inside the file,
+Each frame has one level for the whole batch. The router's state changes only in the frames that the router
+decides on. The division of frames into calls changes nothing. The facts about the model are inside the file,
 as JSON under the metadata key ``sese``.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import os
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,17 +41,29 @@ DEFAULT_MODEL = "sese-1"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 FORMAT = 2
 LARGEST_SIZES = (384_000, 1 << 16, 1 << 20, 1 << 20)
-"""Of a model's sample rate in Hz, its hop, its lookahead and its latency in samples."""
+"""Largest sample rate in Hz, hop, lookahead and latency in samples that a model may have."""
 
 LARGEST_STATE = 1 << 24
-"""Values that a stream may keep, 64 MiB; what is told is not to fill the memory before it is checked."""
+"""Largest number of values in a stream's state, 64 MiB, so that a damaged file cannot fill the memory."""
 
-ROUTER = -1  # the level that leaves the choice to the router inside the graph
+ROUTER = -1  # level that leaves the choice to the router inside the graph
+
+_opening = threading.Lock()  # one thread at a time opens a session again after a fork
+
+
+def _renew_lock() -> None:
+    """Replace the lock in a forked process, where no thread is left that could release it."""
+    global _opening
+    _opening = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @dataclass(frozen=True)
 class Level:
-    """One way to run a model: how much of its compute it uses, in (0, 1], and what that costs."""
+    """One way to run a model: the share of compute that it uses, in (0, 1], and its cost."""
 
     utilization: float
     macs_per_second: float
@@ -57,13 +72,29 @@ class Level:
 
 @dataclass(frozen=True)
 class Card:
-    """The facts about a model.
+    """Facts about a model.
 
-    `levels` are sorted, cheapest first; `sample_rate` is in Hz. With `gates` the router is made of them: it
-    picks no level but any utilization from 0 to 1, which costs from `static_macs_per_second` on. With
-    `alternatives` the levels lie side by side, as experts do: they cost the same, and the router picks one.
-    A model that `rests` has a dial for a router: it runs no level where nobody speaks or nothing
-    disturbs, and the utilization of such a frame is 0.
+    Attributes:
+        name: Name of the model.
+        version: Version of the package that exported it.
+        sample_rate: Sample rate in Hz.
+        hop_length: Number of samples in a frame.
+        lookahead_samples: Number of samples by which the output is late.
+        latency_samples: One hop and the lookahead.
+        levels: Levels of the model, the lowest first.
+        parameters: Number of parameters of the whole model.
+        router: Whether a router in the model can pick levels.
+        router_macs_per_second: Cost of the router.
+        licence: Licences of the code, the weights and the data.
+        quality: Measured quality: budget, or "noisy" for the input -> metric -> value.
+        description: One sentence about the model.
+        gates: Whether the router consists of gates. They pick no level but channels, with any share of
+            compute from 0 to 1, and a cost from `static_macs_per_second` on.
+        static_macs_per_second: Cost of a model with gates where all are closed.
+        alternatives: Whether the levels lie side by side, as experts do: they cost the same, and the router
+            picks one.
+        rests: Whether the router is a dial that can run no level at all, where nobody speaks or nothing
+            disturbs. The share of compute of such a frame is 0.
     """
 
     name: str
@@ -130,51 +161,85 @@ class Card:
 
 @dataclass(frozen=True)
 class StateSpec:
-    """Shape of one state, behind the batch axis."""
+    """Shape of one state, without the batch axis."""
 
     shape: tuple[int, ...]
 
     def zeros(self, batch: int) -> NDArray[np.float32]:
-        """A fresh state for `batch` signals."""
+        """Return a fresh state for `batch` signals."""
         return np.zeros((batch, *self.shape), np.float32)
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """An opened and checked model, for any number of threads.
+    """An opened and checked model, for any number of threads and processes.
+
+    Pickled or copied, it opens its file again. In a forked process too, as another thread may have used the
+    session at the moment of the fork.
 
     Attributes:
-        state: ``<name>`` -> the shape of ``state.<name>``.
-        lent: Arrays for calls that are not under way, see `sese.runtime.step`: (batch, frames) -> them.
+        path: The ONNX file.
+        card: Facts about the model.
+        state: Name of each state -> the shape of ``state.<name>``.
+        lent: Arrays for calls that are not under way, see `sese.runtime.step`: (batch, frames) -> arrays.
     """
 
     path: Path
     card: Card
-    session: onnxruntime.InferenceSession
     state: dict[str, StateSpec]
+    _sessions: dict[int, onnxruntime.InferenceSession] = field(compare=False, repr=False)
     lent: dict[tuple[int, int], list[Any]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """Session of ONNX Runtime in this process."""
+        try:
+            return self._sessions[os.getpid()]
+        except KeyError:
+            with _opening:
+                if os.getpid() not in self._sessions:
+                    self.lent.clear()  # these arrays are bound to the session of the parent
+                    self._sessions[os.getpid()] = open_session(self.path)
+                return self._sessions[os.getpid()]
+
+    @property
+    def place(self) -> str:
+        """Name of a bundled model, else the absolute path: how another process finds the model."""
+        bundled = self.path.parent.parent == PRETRAINED and self.path.name == "model.onnx"
+        return self.path.parent.name if bundled else os.path.abspath(self.path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_artefact, (self.place,)
 
 
 def bundled_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """Return the names of the models that come with the package."""
     return sorted(path.parent.name for path in PRETRAINED.glob("*/model.onnx"))
 
 
-def find_model(model: str | os.PathLike[str] | None = None) -> Path:
-    """The ONNX file that a name of a bundled model, a model folder or a file stands for.
+def default_model() -> str:
+    """Return the name of the model that is used where none is named.
 
-    None stands for the default model.
+    Raises:
+        InputError: No model comes with the installation.
+    """
+    names = bundled_models()
+    if not names:
+        raise InputError("no model comes with this installation; name a model folder or file with --model")
+    return DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
+
+
+def find_model(model: str | os.PathLike[str] | None = None) -> Path:
+    """Return the ONNX file of a bundled model by its name, of a model folder, or the file itself.
+
+    Args:
+        model: Name or path; None for the default model.
 
     Raises:
         InputError: There is no such model.
     """
     names = bundled_models()
-    if model is None:
-        if not names:
-            raise InputError(
-                "no model comes with this installation; name a model folder or file with --model"
-            )
-        model = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
+    model = default_model() if model is None else model
     if str(model) in names:
         return PRETRAINED / model / "model.onnx"
     path = Path(model)
@@ -185,49 +250,63 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     if os.path.isfile(path):  # which, unlike Path's, is false for names that no file can have
         return path
     known = ", ".join(names) or "none"
+    near = difflib.get_close_matches(str(model), names, n=1)
     raise InputError(
-        f"unknown model {str(model)!r}; bundled are: {known}; or name a model folder or .onnx file"
+        f"unknown model {str(model)!r}; "
+        + (f"did you mean {near[0]}? " if near else "")
+        + f"bundled are: {known}; or name a model folder or .onnx file"
     )
 
 
 def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
-    """Open a model for one thread, and check its metadata, its inputs and outputs, and one step.
+    """Open a model, and check its metadata, its inputs and outputs, and one step.
 
     Args:
         model: See `find_model`.
 
     Raises:
-        InputError: There is no such model, or the file is no model that this package can run.
+        InputError: There is no such model, or this package cannot run the file.
     """
     path = find_model(model)
-    try:
-        check_file(path)
-    except (OSError, ValueError) as error:
-        raise unusable(path, "it cannot be read as ONNX", error) from error
-    onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised; nothing is to be printed besides
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), session_options(), providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # ONNX Runtime raises a dozen kinds, without a common base
-        raise unusable(path, "it cannot be opened as ONNX", error) from error
+    session = open_session(path)
     card = _read_card(path, session)
-    artefact = Artefact(path, card, session, _read_state(path, card, session))
+    artefact = Artefact(path, card, _read_state(path, card, session), {os.getpid(): session})
     check(artefact)
     return artefact
 
 
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open a file with ONNX Runtime, after a look at what could harm it.
+
+    Raises:
+        InputError: The file cannot be read, or ONNX Runtime cannot open it.
+    """
+    try:
+        check_file(path)
+    except (OSError, ValueError) as error:
+        raise unusable(path, "it cannot be read as ONNX", error) from error
+    onnxruntime.set_default_logger_severity(4)  # errors are raised; nothing is printed besides
+    try:
+        return onnxruntime.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a dozen kinds, without a common base
+        raise unusable(path, "it cannot be opened as ONNX", error) from error
+
+
 def session_options() -> onnxruntime.SessionOptions:
-    """Options of a session that runs in the thread that calls it."""
+    """Return options of a session that runs in the thread that calls it.
+
+    Frames are small, so that more threads make them slower. Files and streams run side by side instead, as
+    many as `sese.core.processors.available_cores` allows.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the file is called
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the file's name is
     return options
 
 
 def check(artefact: Artefact) -> None:
-    """Run a frame, and two, of silence and see that every output has the shape it must have.
+    """Run one frame of silence, then two, and check that every output has the right shape.
 
     Raises:
         InputError: The step fails or breaks the contract of the module's docstring.
@@ -251,12 +330,12 @@ def check(artefact: Artefact) -> None:
 
 
 def no_router() -> dict[str, NDArray[Any]]:
-    """The inputs that concern the router alone, where it is not used."""
+    """Return the inputs for the router, where it is not used."""
     return {"budget": np.zeros((), np.float32), "ceiling": np.zeros((), np.int64)}
 
 
 def describe(artefact: Artefact) -> dict[str, Any]:
-    """The facts about a model as plain values, ready for JSON."""
+    """Return the facts about a model as plain values, ready for JSON."""
     return {"path": str(artefact.path)} | asdict(artefact.card) | {"latency_ms": artefact.card.latency_ms}
 
 
@@ -266,7 +345,7 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
     except UnicodeDecodeError as error:
         raise unusable(path, "its metadata is damaged", error) from error
     if text is None:
-        raise unusable(path, "it carries no `sese` metadata, so it was not made by `sese export`")
+        raise unusable(path, "it carries no `sese` metadata, so `sese export` did not write it")
     try:
         facts = from_json(text)
         if facts["format"] != FORMAT:
@@ -290,7 +369,7 @@ def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:
     numbers = [value for level in card.levels for value in (level.utilization, level.macs_per_second)]
     numbers += [card.router_macs_per_second, card.static_macs_per_second]
     if not all(map(math.isfinite, numbers)) or min(numbers) < 0:
-        raise unusable(path, "its metadata counts compute in numbers below 0, or in none")
+        raise unusable(path, "its metadata has costs that are below 0 or no numbers")
     used = [level.utilization for level in card.levels]
     costs = {(level.utilization, level.macs_per_second) for level in card.levels}
     if card.alternatives and (len(costs) != 1 or not 0 < used[0] <= 1):
@@ -331,11 +410,11 @@ def _read_state(path: Path, card: Card, session: onnxruntime.InferenceSession) -
 
 
 def unusable(path: Path, what: str, error: Exception | None = None, remedy: str | None = None) -> InputError:
-    """The error that names a model, what is wrong with it, and what to do."""
+    """Return the error that names a model, what is wrong with it, and what to do."""
     detail = (
         f" ({str(error).strip().splitlines()[0][:200]})" if error is not None and str(error).strip() else ""
     )
     return InputError(
         f"{path} is not a model that sese can run: {what}{detail}; "
-        + (remedy or "make it anew with `sese export`, or name another model")
+        + (remedy or "export it again with `sese export`, or name another model")
     )

@@ -1,38 +1,42 @@
-"""The gain for what the model does not hear: the band above its own, which follows the band below.
+"""Gain for the band above the model's own, which follows the band below.
 
 In each frame the share that the model leaves of the upper part of its band, from half to 0.85 of its width,
-is measured as an amplitude: 1 where it passes all, 0 where it removes all, and never above 1. That share,
-smoothed, is the gain. It rises within a frame when speech sets in and falls more slowly, and between frames
-it moves in straight lines.
+is measured as an amplitude: 1 where the model passes all, 0 where it removes all, and never above 1. The gain
+is this share, smoothed. It rises within a frame when speech sets in, falls more slowly, and moves in straight
+lines between frames.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-FOLLOW, DROP = "follow", "drop"
-CHOICES = (FOLLOW, DROP)
+AboveChoice = Literal["follow", "drop"]
+"""Treatment of the band above: attenuated as the band below, or removed."""
+
+CHOICES: tuple[str, ...] = get_args(AboveChoice)
+FOLLOW = "follow"
 
 BAND = (0.5, 0.85)
-"""Where the share is measured, of the width of the band that the signal and the model have in common."""
+"""Limits of the part that is measured, as shares of the band that signal and model have in common."""
 
 RISE_SECONDS, FALL_SECONDS = 0.004, 0.03
 SILENT = 1e-10
-"""Mean square below which a frame has nothing to measure, and the gain stays as it is."""
+"""Mean square below which a frame is not measured, and the gain stays as it is."""
 
 
 class BandAbove:
-    """Gains at the rate of a stream, from what a model heard and what it made of it.
+    """Compute gains at the rate of a stream from the input and the output of a model.
 
     Args:
-        model_hz: Sample rate of the model.
-        rate_hz: Sample rate of the stream.
-        hop: Samples a frame, at the model's rate.
-        lookahead: Samples at the model's rate by which its first frame begins before the signal.
-        linked: Whether all channels get the gain of their energies' sum.
+        model_hz: Sample rate of the model in Hz.
+        rate_hz: Sample rate of the stream in Hz.
+        hop: Number of samples in a frame, at the model's rate.
+        lookahead: Number of samples, at the model's rate, by which its first frame begins before the signal.
+        linked: True: all channels get one gain, from the sum of their energies.
     """
 
     def __init__(self, model_hz: int, rate_hz: int, hop: int, lookahead: int, linked: bool) -> None:
@@ -54,11 +58,11 @@ class BandAbove:
         self._gains: list[NDArray[np.float64]] = []  # at these ends, each [channel], or [1] if linked
 
     def add(self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]) -> None:
-        """Take the model's next frames and the input that they were made of, aligned.
+        """Take the model's next output frames and the input frames that they belong to.
 
         Args:
-            enhanced: ``[channel, frames * hop]``.
-            heard: The same.
+            enhanced: Output of the model, ``[channel, frames * hop]``.
+            heard: Input of the model, the same shape, aligned with the output.
         """
         for share, silent in zip(*self._shares(enhanced, heard), strict=True):
             self._frames += 1
@@ -75,7 +79,7 @@ class BandAbove:
             self._gains.append(self._last)
 
     def read(self, count: int) -> NDArray[np.float32]:
-        """Gains of the stream's next samples ``[channel, count]``, or ``[1, count]`` if linked."""
+        """Return the gains of the stream's next samples ``[channel, count]``, or ``[1, count]`` if linked."""
         at = np.arange(self._given, self._given + count) * (self._model_hz / self._rate_hz)
         self._given += count
         if not self._gains:
@@ -91,13 +95,13 @@ class BandAbove:
     def _shares(
         self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """``[frame, channel]``: the share left, in [0, 1], and whether there was nothing to measure."""
+        """Return the share left, in [0, 1], and whether the frame was silent, each ``[frame, channel]``."""
         left, had = (self._energy(audio) for audio in (enhanced, heard))
         silent = had <= self._silent * len(enhanced) if self._linked else had <= self._silent
         return np.sqrt(np.minimum(left / np.where(silent, 1.0, had), 1.0)), silent
 
     def _energy(self, audio: NDArray[np.float32]) -> NDArray[np.float64]:
-        """``[frame, channel]`` of the measured band; one channel if linked."""
+        """Return the energy of the measured band ``[frame, channel]``; one channel if linked."""
         frames = audio.reshape(len(audio), -1, self._hop) * self._window
         bins = np.fft.rfft(frames)[..., self._bins]
         energy = np.sum(bins.real**2 + bins.imag**2, axis=-1, dtype=np.float64).T

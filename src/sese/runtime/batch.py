@@ -1,10 +1,10 @@
-"""Many streams on one model, a frame of all of them in one call: for servers.
+"""Run many streams on one model, a frame of all of them in one call: for servers.
 
-A model takes one level a frame for its whole batch. So the streams that have a frame ready are grouped by the
-level it is to run at, and each group is one call; every stream gets what it would get alone. A router inside
-the model decides on a batch as one, so a stream whose level the router picks runs in a call of its own, as
-`sese.runtime.stream.Stream` would: correct, but with nothing gained. What gains is a fixed level, and the
-``"threshold"`` rule, which picks a level for each stream outside the model.
+A model takes one level per frame for its whole batch. So the streams that have a frame ready are grouped by
+the level of that frame, and each group is one call; every stream gets the output that it would get alone. A
+router inside the model decides on a batch as a whole, so a stream whose level the router picks runs in a call
+of its own, which saves nothing. Fixed levels gain, and so does the ``"threshold"`` rule, which picks a level
+for each stream outside the model.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from sese.core.errors import InputError
 from sese.runtime.artefact import ROUTER, Artefact, unusable
-from sese.runtime.band_above import FOLLOW
+from sese.runtime.band_above import AboveChoice
 from sese.runtime.budget import Budget, Fixed, Routed, highest_level, parse_budget
 from sese.runtime.framing import Framing, require_sane
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.rates import Latency
 from sese.runtime.threshold import snr_rule
 
 
 class Member:
-    """A stream of a `Batch`, made by `Batch.add`."""
+    """A stream of a `Batch`; `Batch.add` creates it."""
 
     def __init__(self, batch: Batch, framing: Framing, budget: Budget) -> None:
         self._batch, self._framing = batch, framing
@@ -36,7 +37,7 @@ class Member:
 
     @property
     def sample_rate(self) -> int:
-        """In Hz, of what is fed and returned."""
+        """Sample rate of the signal, in Hz."""
         return self._framing.sample_rate
 
     @property
@@ -46,12 +47,12 @@ class Member:
 
     @property
     def latency_samples(self) -> int:
-        """As `sese.runtime.stream.Stream.latency_samples`."""
+        """Longest wait of a sample, see `sese.runtime.stream.Stream.latency_samples`."""
         return self._framing.latency_samples
 
     @property
     def budget(self) -> Budget:
-        """The budget; may be changed between chunks."""
+        """Budget; it may be changed between chunks."""
         return self._budget
 
     @budget.setter
@@ -63,15 +64,15 @@ class Member:
 
     @property
     def utilization(self) -> float:
-        """Mean share of the scalable compute used since `reset_statistics`, in (0, 1]; NaN at the start."""
+        """Mean share of compute used since `reset_statistics`, in (0, 1]; NaN at the start."""
         return self._used / self._frames if self._frames else float("nan")
 
     def reset_statistics(self) -> None:
-        """Forget the utilization."""
+        """Forget the share of compute used so far."""
         self._frames, self._used = 0, 0.0
 
     def _level(self, frame: NDArray[np.float32], ceiling: int) -> int:
-        """Level of the frame that follows ``[channel, hop]``; `ROUTER` where the router decides."""
+        """Return the level of the next frame ``[channel, hop]``; `ROUTER` where the router decides."""
         if isinstance(self._rule, Routed):
             return ROUTER
         if isinstance(self._rule, Fixed):
@@ -91,8 +92,8 @@ class Batch:
 
     Args:
         artefact: The model.
-        budget: Of streams that are added without one. See `sese.runtime.budget`.
-        max_mmacs: See `sese.runtime.enhancer.Enhancer`.
+        budget: Budget of streams that are added without one; see `sese.EnhanceOptions`.
+        max_mmacs: Limit for all streams; see there.
 
     Raises:
         InputError: An argument cannot be used with this model.
@@ -109,7 +110,7 @@ class Batch:
         parse_budget(artefact.card, budget)
 
     def __len__(self) -> int:
-        """Number of streams."""
+        """Return the number of streams."""
         return len(self._members)
 
     def add(
@@ -118,17 +119,26 @@ class Batch:
         channels: int = 1,
         budget: Budget | None = None,
         *,
-        wet: float = 1.0,
+        mix: float = 1.0,
         latency: Latency = "low",
-        band_above: str = FOLLOW,
+        band_above: AboveChoice = "follow",
     ) -> Member:
-        """Take in a stream; the arguments are those of `sese.runtime.stream.Stream`, its channels linked.
+        """Add a stream with linked channels.
+
+        Args:
+            sample_rate: See `sese.runtime.stream.Stream`.
+            channels: See there.
+            budget: See `sese.EnhanceOptions`; None for the budget of the batch.
+            mix: See there.
+            latency: See `sese.runtime.stream.Stream`.
+            band_above: See `sese.EnhanceOptions`.
 
         Raises:
             InputError: An argument cannot be used with this model.
         """
-        framing = Framing(self.artefact.card, sample_rate, channels, wet, latency, band_above)
-        member = Member(self, framing, self._budget if budget is None else budget)
+        options = EnhanceOptions(self._budget if budget is None else budget, mix=mix, band_above=band_above)
+        framing = Framing(self.artefact.card, options, sample_rate, channels, latency)
+        member = Member(self, framing, options.budget)
         if len(self._free) < framing.channels:
             self._grow(framing.channels)
         member._rows = np.array([self._free.pop() for _ in range(framing.channels)])
@@ -137,23 +147,24 @@ class Batch:
         return member
 
     def remove(self, member: Member) -> None:
-        """Let go of a stream, with what is not flushed; None of its samples are returned.
+        """Remove a stream; samples that were not flushed are lost.
 
         Raises:
-            InputError: It is no stream of this batch.
+            InputError: It is not a stream of this batch.
         """
         self._require([member])
         del self._members[member]
         self._free += [int(row) for row in member._rows]
 
     def feed(self, chunks: Mapping[Member, NDArray[Any]]) -> dict[Member, NDArray[np.float32]]:
-        """Take a chunk of each of some streams; return the samples of each that are ready.
+        """Take a chunk for each of some streams and return the samples of each that are ready.
 
         Args:
-            chunks: ``[channel, time]``, or ``[time]`` for one channel; floating point, any length.
+            chunks: Chunk of each stream, ``[channel, time]``, or ``[time]`` for one channel; floating point,
+                any length.
 
         Raises:
-            InputError: A stream is not of this batch, or a chunk cannot be taken, see `Stream.feed`; no chunk
+            InputError: A stream is not of this batch, or a chunk cannot be used, see `Stream.feed`; no chunk
                 is taken then.
         """
         self._require(chunks)
@@ -163,7 +174,9 @@ class Batch:
         return {member: member._framing.give(enhanced[member]) for member in chunks}
 
     def flush(self, members: Iterable[Member]) -> dict[Member, NDArray[np.float32]]:
-        """End the signals of some streams: exactly the samples that are missing. Their next begin anew.
+        """End the signals of some streams and return exactly the samples that are missing.
+
+        The next chunk of each begins a new signal.
 
         Raises:
             InputError: A stream is not of this batch.
@@ -176,7 +189,7 @@ class Batch:
         return {member: member._framing.conclude(enhanced[member]) for member in members}
 
     def _enhanced(self, frames: Mapping[Member, NDArray[np.float32]]) -> dict[Member, NDArray[np.float32]]:
-        """``[channel, frames * hop]`` of each stream, frame by frame -> the same, delayed."""
+        """Enhance ``[channel, frames * hop]`` of each stream, frame by frame; return as many, delayed."""
         hop = self.artefact.card.hop_length
         enhanced = {member: np.empty_like(audio) for member, audio in frames.items()}
         for start in range(0, max((audio.shape[1] for audio in frames.values()), default=0), hop):
@@ -200,7 +213,7 @@ class Batch:
     def _call(
         self, audio: NDArray[np.float32], key: int | Member, group: list[Member]
     ) -> NDArray[np.float32]:
-        """One frame of some streams ``[row, hop]`` at a level, or of one at the router's choice."""
+        """Run one frame of some streams ``[row, hop]`` at a level, or of one at the router's choice."""
         budget, level = 0.0, key
         if isinstance(key, Member):
             assert isinstance(key._rule, Routed)
@@ -224,7 +237,7 @@ class Batch:
         return enhanced[:, 0]
 
     def _grow(self, rows: int) -> None:
-        """Make room for so many channels, and by an eighth of what there is."""
+        """Make room for this many channels at least, and an eighth more than there is."""
         held = next((len(state) for state in self._states.values()), 0)
         more = max(rows, 8, held // 8)
         for name, spec in self.artefact.state.items():

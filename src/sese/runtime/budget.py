@@ -1,16 +1,17 @@
-"""What a budget and a cost limit mean for a model: who picks the level of a frame, and from how many.
+"""Read a budget and a cost limit for a model: who picks the level of a frame, and from which levels.
 
 | budget | who picks the level of a frame |
 | --- | --- |
-| a number in (0, 1] | the router, to hold it as the mean utilization; without one, the dearest level within |
-| a number below 1, where a model rests | its dial: rests, or runs the highest level whose mean stays within |
-| ``"auto"`` | the router, as it sees fit; a dial rests where it can, else runs the highest level |
-| ``"fixed:U"`` | nobody: the level of utilization U, always |
+| a number in (0, 1] | the router, which holds it as the mean share of compute; without a router, the highest level within it always runs |
+| a number below 1, for a model that rests | its dial: it rests, or runs the highest level whose mean stays within the number |
+| ``"fastest"``, ``"balanced"``, ``"best"`` | as the number of a level, see `sese.runtime.presets` |
+| ``"auto"`` | the router, freely; a dial rests where it can, else runs the highest level |
+| ``"fixed:U"`` | nobody: the level with the share of compute U always runs |
 | ``"threshold"``, ``"threshold:DB"`` | a running estimate of the SNR, see `sese.runtime.threshold` |
 
-Levels that are alternatives, as experts are, cost the same: 1 is as ``"auto"`` where a gate picks one (else
-the last one runs), ``"fixed:2"`` is the second, and there is nothing else.
-"""
+Levels that are alternatives, as experts are, cost the same. There, ``"fixed:2"`` is the second level; 1 and
+the presets mean ``"auto"`` where a gate picks a level, else the last level; nothing else is allowed.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -20,29 +21,30 @@ from typing import Any
 
 from sese.core.errors import InputError
 from sese.runtime.artefact import Card
+from sese.runtime.presets import PRESETS, preset_share
 
 Budget = float | str
 
-SLACK = 1e-6  # 1/3 as a decimal is to select the level 1/3
+SLACK = 1e-6  # 1/3 as a decimal selects the level 1/3
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """One level, counted from 0, the cheapest."""
+    """One level, counted from 0, the lowest."""
 
     level: int
 
 
 @dataclass(frozen=True)
 class Routed:
-    """The router: to hold this mean utilization, in (0, 1], or 0 to decide freely."""
+    """The router, which holds this mean share of compute, in (0, 1]; 0 lets it decide freely."""
 
     utilization: float
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """An estimate of the SNR, taken as `shift_db` lower than it is: more dB, more compute."""
+    """An estimate of the SNR, taken as `shift_db` lower than it is: more dB use more compute."""
 
     shift_db: float
 
@@ -51,15 +53,18 @@ Rule = Fixed | Routed | Threshold
 
 
 def parse_budget(card: Card, budget: Budget) -> Rule:
-    """Read a budget (see the table above) for a model.
+    """Read a budget for a model; the table above lists the budgets.
 
-    With a router, a number at or above the utilization of the highest level means this level, always; one at
-    the lowest level, that one. Gates take 1 alone, and decide.
+    With a router, a number at or above the share of the highest level means that this level always runs; a
+    number at the lowest level means that the lowest always runs. Models with gates take 1 or a preset, and
+    their gates decide.
 
     Raises:
-        InputError: It is none of the table, the model has no such level or no router, or the number lies
-            below the lowest level or above 1.
+        InputError: The budget is not in the table, the model has no such level or no router, or the number
+            lies below the lowest level or above 1.
     """
+    if isinstance(budget, str) and budget in PRESETS:
+        return _share(card, budget, preset_share(card, budget))
     if budget == "auto":
         if card.router:
             return Routed(0.0)
@@ -84,12 +89,14 @@ def parse_budget(card: Card, budget: Budget) -> Rule:
 
 
 def highest_level(card: Card, max_mmacs: float | None) -> int:
-    """Index of the dearest level that costs at most `max_mmacs` million MACs a second of one channel.
+    """Return the index of the highest level that costs at most `max_mmacs`.
 
-    None stands for no limit.
+    Args:
+        card: Facts about the model.
+        max_mmacs: Limit in million MACs per second of one channel; None for no limit.
 
     Raises:
-        InputError: `max_mmacs` is no number, or even the cheapest level costs more.
+        InputError: `max_mmacs` is not a number, or even the lowest level costs more.
     """
     if max_mmacs is None:
         return len(card.levels) - 1
@@ -97,8 +104,8 @@ def highest_level(card: Card, max_mmacs: float | None) -> int:
     limit = _number(max_mmacs)
     if not limit >= costs[0] * (1 - SLACK):
         raise InputError(
-            f"max_mmacs is {max_mmacs!r}; give {_round_up(costs[0])} or more: the cheapest level of "
-            f"{card.name} costs {costs[0]:,.1f} million MACs a second, the dearest {costs[-1]:,.1f}"
+            f"max_mmacs is {max_mmacs!r}; give {_round_up(costs[0])} or more: the lowest level of "
+            f"{card.name} costs {costs[0]:,.1f} million MACs per second, the highest {costs[-1]:,.1f}"
         )
     return max(i for i, cost in enumerate(costs) if cost <= limit * (1 + SLACK))
 
@@ -110,17 +117,18 @@ def _share(card: Card, budget: Budget, value: float) -> Rule:
     if card.gates:
         if value != 1:
             raise InputError(
-                f"budget is {budget!r} and the gates of {card.name} hold no mean; "
+                f"budget is {budget!r} and the gates of {card.name} cannot hold a mean share of compute; "
                 "give 1 or 'auto', where they decide, or 'fixed:1' for the whole network"
             )
-        return Routed(0.0)  # within a budget of everything the network runs as it was trained
+        return Routed(0.0)  # with the full budget the network runs as it was trained
     if not used[0] - SLACK <= value <= 1:
         raise InputError(
-            f"budget is {budget!r}; give a number from {used[0]:g} to 1, or 'fixed:LEVEL' or 'threshold'"
-            + (", or 'auto'" if card.router else "")
+            f"budget is {budget!r}; give a number from {used[0]:g} to 1, 'fastest', 'balanced', 'best', "
+            + ("'auto', " if card.router else "")
+            + "'fixed:LEVEL' or 'threshold'"
             + f" (levels of {card.name}: {_levels(card)})"
         )
-    if card.rests and value < used[-1] - SLACK:  # at the lowest level too, rests save time
+    if card.rests and value < used[-1] - SLACK:  # rests save time at the lowest level too
         return Routed(value)
     if card.router and used[0] + SLACK < value < used[-1] - SLACK:
         return Routed(value)
@@ -128,9 +136,9 @@ def _share(card: Card, budget: Budget, value: float) -> Rule:
 
 
 def level_name(card: Card, index: int) -> str:
-    """What a level is called: its utilization, or the number of an alternative, counted from 1.
+    """Return the name of a level: its share of compute, or the number of an alternative, counted from 1.
 
-    ``fixed:`` before it makes the budget that asks for it.
+    ``fixed:`` and this name are the budget that asks for the level.
     """
     return f"{index + 1}" if card.alternatives else f"{card.levels[index].utilization:g}"
 
@@ -155,5 +163,5 @@ def _number(value: Any) -> float:
 
 
 def _round_up(cost: float) -> str:
-    """The cost as a short decimal that still buys it."""
+    """Return the cost as a short decimal that is no lower than it."""
     return f"{math.ceil(1000 * cost * (1 - SLACK)) / 1000:.10g}"

@@ -1,4 +1,4 @@
-"""Keeping up: the highest level that may run goes down while frames run late, and up again after."""
+"""Keep up with real time: lower the highest level while frames are late, and raise it again after."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from typing import Any
 from sese.core.errors import InputError
 
 WINDOW = 9
-"""Frames that are looked back on: when more than half of them were late, their median was."""
+"""Number of recent frames that count; when more than half of them were late, so was their median."""
 
 FORGET_SECONDS = 5.0
-"""After so much audio a frame is not looked back on any longer."""
+"""Age in seconds of audio at which a frame no longer counts."""
 
 MARGIN = 0.8
-"""Share of the allowed time up to which a frame has slack."""
+"""Share of the allowed time below which a frame has slack."""
 
 PENALTY = 10
-"""Frames with slack that make good for one without."""
+"""Number of frames with slack that make up for one without."""
 
 HOLD_SECONDS, LONGEST_HOLD_SECONDS = 2.0, 120.0
-"""Audio with slack before a higher level is tried. The hold doubles when a trial fails, up to the longest,
-and is the first again when a trial lasts."""
+"""Seconds of audio with slack before a higher level is tried. The hold doubles when a trial fails, up to the
+longest, and returns to the first when a trial lasts."""
 
 
 class Deadline:
-    """Watches how long frames take, and says how high a level may run.
+    """Measure the time of frames, and set the highest level that may run.
 
-    Dearer levels take longer. So a late frame tells against the highest level, whichever ran; a frame in time
-    tells for it only if it ran there. Levels that a router or a rule seldom picks are judged by the frames in
-    which it did.
+    Higher levels take longer. So a late frame counts against the highest level, whichever level ran; a frame
+    in time counts for it only if it ran at this level. A level that a router or a rule seldom picks is judged
+    by the frames in which it ran.
 
     Args:
-        highest: Level to start with and never to exceed, counted from 0, the cheapest.
-        frame_seconds: Duration of a frame.
-        max_rtf: Time that a frame may take, as a multiple of its duration, above 0; also an attribute.
-        clock: Returns seconds.
+        highest: Level to start with and never to exceed, counted from 0, the lowest.
+        frame_seconds: Duration of a frame in seconds.
+        max_rtf: Longest time for a frame, as a multiple of its duration, above 0; also an attribute.
+        clock: Function that returns seconds.
 
     Attributes:
         ceiling: Highest level that may run now.
-        frames: Frames timed so far.
-        late_frames: Those that took longer than allowed.
-        lowered: Times that the ceiling was lowered.
-        missed: Whether frames ran late at the lowest level too, with nothing left to lower.
+        frames: Number of frames timed so far.
+        late_frames: Number of frames that took longer than allowed.
+        lowered: Number of times that the ceiling was lowered.
+        missed: Whether frames were late at the lowest level too, where nothing is left to lower.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class Deadline:
         self._recent: deque[tuple[int, bool]] = deque(maxlen=WINDOW)  # frame, whether it was late
         self._hold = HOLD_SECONDS
         self._slack = 0  # frames, net of penalties
-        self._raised_at = -1  # frame of a trial that goes on
+        self._raised_at = -1  # frame at which the present trial began
         self._began = 0.0
 
     def begin(self) -> None:
-        """Say that a frame is begun."""
+        """Note that a frame begins."""
         self._began = self._clock()
 
     def end(self, level: int) -> None:
-        """Say that the frame is done, and the level that it ran at; -1 where the model rested."""
+        """Note that the frame is done, and the level that it ran at; -1 where the model rested."""
         seconds = self._clock() - self._began
         late = seconds > self._allowed
         self.frames += 1
@@ -112,7 +112,7 @@ class Deadline:
 
 
 def require_max_rtf(max_rtf: Any) -> float | None:
-    """`max_rtf` as a number, or InputError unless it is None or a number above 0."""
+    """Return `max_rtf` as a number or None; raise InputError unless it is a number above 0."""
     if max_rtf is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Enhancing one file, and the report of it."""
+"""Enhance one file, and report on it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,41 @@ from pathlib import Path
 from time import perf_counter
 
 from sese.audio.files import probe, read_blocks
-from sese.audio.writer import AtomicWriter
+from sese.audio.writer import open_writer
 from sese.core.errors import InputError
+from sese.core.files import is_null_device
+from sese.runtime.artefact import Artefact
 from sese.runtime.budget import Budget
 from sese.runtime.limits import limits_of
-from sese.runtime.stream import Stream
+from sese.runtime.noise import NoiseMeter
+from sese.runtime.options import EnhanceOptions
+from sese.runtime.stream import TRACE_SECONDS, Stream
 from sese.runtime.trace import require_trace_path, write_trace
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was done to a file.
+    """Report on an enhanced file.
 
     Attributes:
-        seconds: Length of the audio.
-        utilization: Mean share of the scalable compute used, in (0, 1].
-        limited_to: Utilization of the dearest level that the limits allowed at the end; None if they allowed
-            every level.
-        late_frames: Frames that took longer than `max_rtf` allows; None without it.
-        lowered: Times that the highest level was lowered for that; None without it.
+        input: Path of the input, or its URL.
+        output: Path of the output, or its URL.
+        seconds: Length of the audio in seconds.
+        processing_seconds: Time that enhancing took, reading and writing included.
+        real_time_factor: Processing time divided by the length of the audio.
+        utilization: Mean share of compute used, in (0, 1].
+        budget: Budget, as it was given.
+        limited_to: Share of compute of the highest level that the limits allowed at the end; None if they
+            allowed every level.
+        max_rtf: Limit of a frame's time, as it was given; None for no limit.
+        late_frames: Number of frames that took longer than `max_rtf` allows; None without it.
+        lowered: Number of times that the highest level was lowered because of late frames; None without it.
         missed: Whether frames were late at the lowest level too; None without it.
+        sample_rate: Sample rate in Hz.
+        channels: Number of channels.
+        clipped_samples: Number of samples beyond full scale that the encoding had to clip.
+        noise_reduction_db: By how many dB the noise is lower, see `sese.runtime.noise`; None where the
+            recording is too short or silent to tell.
     """
 
     input: str
@@ -46,12 +61,14 @@ class Report:
     sample_rate: int
     channels: int
     clipped_samples: int
+    noise_reduction_db: float | None = None
 
 
 def enhance_file(
-    make: Callable[[int, int], Stream],
+    artefact: Artefact,
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
+    options: EnhanceOptions,
     *,
     trace: str | os.PathLike[str] | None = None,
     force: bool = False,
@@ -60,37 +77,50 @@ def enhance_file(
     """Enhance a file with a new stream; see `sese.runtime.enhancer.Enhancer.enhance_file`.
 
     Args:
-        make: Makes the stream for a sample rate in Hz and a number of channels.
-        source: Audio file.
-        target: Where to write.
-        trace: Where to write what each frame used; None for nowhere.
+        artefact: The model.
+        source: Audio file to read.
+        target: File to write.
+        options: How to enhance.
+        trace: File for the share of compute of each frame; None for none.
         force: Replace existing files.
         progress: Called with the seconds of audio read so far.
 
     Raises:
-        InputError: A file cannot be used, or `make` raises it.
+        InputError: A file or an option cannot be used.
     """
     started = perf_counter()
     source, target = Path(source), Path(target)
     require_separate(source, target)
     info = probe(source)
-    if target.exists() and not force:
+    if target.exists() and not force and not is_null_device(target):
         raise InputError(f"{target} exists; use force (--force) to replace it, or name another output")
     if trace is not None:
         require_trace_path(Path(trace), force)
         require_separate(source, Path(trace), "trace")
         require_separate(target, Path(trace), "trace", "output")
-    stream = make(info.sample_rate, info.channels)
+    stream = Stream(
+        artefact,
+        options,
+        info.sample_rate,
+        info.channels,
+        trace_seconds=TRACE_SECONDS if trace is None else None,
+        latency="high",
+    )
     read = 0
-    with AtomicWriter(target, info) as writer:
+    meter = NoiseMeter(info.sample_rate)
+    with open_writer(target, info) as writer:
         for block in read_blocks(source, info.sample_rate):
-            writer.write(stream.feed(block.T).T)
+            enhanced = stream.feed(block.T).T
+            writer.write(enhanced)
+            meter.add(block, enhanced)
             read += len(block)
             if progress is not None:
                 progress(read / info.sample_rate)
-        writer.write(stream.flush().T)
+        enhanced = stream.flush().T
+        writer.write(enhanced)
+        meter.add(enhanced[:0], enhanced)
         if trace is not None:
-            write_trace(Path(trace), stream.trace, stream.artefact.card)
+            write_trace(Path(trace), stream.trace, artefact.card)
     spent = perf_counter() - started
     return Report(
         input=str(source),
@@ -103,18 +133,19 @@ def enhance_file(
         sample_rate=info.sample_rate,
         channels=info.channels,
         clipped_samples=writer.clipped_samples,
+        noise_reduction_db=meter.reduction_db(),
         **limits_of(stream),
     )
 
 
 def require_separate(source: Path, target: Path, kind: str = "output", of: str = "input") -> None:
-    """Raise InputError when a file to write is one that is read, or is written besides, also by links.
+    """Raise InputError where a file to write is another file of the same run, by its name or a link.
 
     Args:
-        source: What is read, or written besides.
-        target: What is to be written.
-        kind: What to call `target`.
-        of: What to call `source`.
+        source: File that is read, or another one that is written.
+        target: File to write.
+        kind: Word for `target` in the message.
+        of: Word for `source` in the message.
     """
     same = os.path.realpath(source) == os.path.realpath(target)
     if same or (source.exists() and target.exists() and os.path.samefile(source, target)):

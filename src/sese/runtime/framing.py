@@ -1,4 +1,4 @@
-"""A signal at any rate as whole frames for a model, and what the model makes of them as a signal again."""
+"""Turn a signal at any rate into whole frames for a model, and the enhanced frames back into a signal."""
 
 from __future__ import annotations
 
@@ -9,32 +9,30 @@ from numpy.typing import NDArray
 
 from sese.audio.files import require_finite
 from sese.core.errors import InputError
+from sese.runtime.arrays import HIGHEST_CHANNELS
 from sese.runtime.artefact import Card
-from sese.runtime.band_above import CHOICES, FOLLOW, BandAbove
+from sese.runtime.band_above import FOLLOW, BandAbove
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.rates import Latency, longest_wait, require_rate, resampler
-
-HIGHEST_CHANNELS = 64
 
 
 class Framing:
-    """One signal's way to a model and back: resampling, division into frames, alignment, the band above.
+    """Bring one signal to a model and back: resampling, division into frames, alignment, the band above.
 
-    For each chunk `take` its frames, have the model enhance them, and `give` them back; for the end `finish`
-    instead of `take` and `conclude` instead of `give`. What comes out is as long as what went in, aligned
-    with it to the sample, and does not depend on how it was divided into chunks.
+    For each chunk `take` its frames, have the model enhance them, and `give` them back; at the end call
+    `finish` instead of `take` and `conclude` instead of `give`. The output is as long as the input, aligned
+    with it to the sample, and the same for any division into chunks.
 
-    With the band above kept, the output is the enhanced signal at the stream's rate, and the gain of
-    `sese.runtime.band_above` times what resampling to the model's rate and back loses of the input. A model
-    that passes everything thus passes every frequency.
+    With the band above kept, the output is the sum of the enhanced signal at the stream's rate and the gain
+    of `sese.runtime.band_above` times the part of the input that resampling to the model's rate and back
+    loses. A model that passes everything thus passes every frequency.
 
     Args:
-        card: Of the model.
-        sample_rate: In Hz, 8000 to 192000, of the signal; None for the model's own.
-        channels: Number of channels.
-        wet: Share of the enhanced signal in the output, in [0, 1]; the rest is the input.
+        card: Facts about the model.
+        options: How to enhance; the mix, the band above and the linking of channels matter here.
+        sample_rate: Sample rate of the signal in Hz, 8000 to 192000; None for the model's own.
+        channels: Number of channels, 1 to 64.
         latency: ``"low"``, short resampling filters, or ``"high"``, long ones.
-        band_above: ``"follow"`` or ``"drop"``.
-        linked: Whether the gain above the band is the same for all channels.
 
     Raises:
         InputError: An argument cannot be used.
@@ -43,26 +41,22 @@ class Framing:
     def __init__(
         self,
         card: Card,
+        options: EnhanceOptions,
         sample_rate: int | None = None,
         channels: int = 1,
-        wet: float = 1.0,
         latency: Latency = "low",
-        band_above: str = FOLLOW,
-        linked: bool = True,
     ) -> None:
         self.card = card
         self.sample_rate = require_rate(card.sample_rate if sample_rate is None else sample_rate)
         if not isinstance(channels, int | np.integer) or not 1 <= channels <= HIGHEST_CHANNELS:
             raise InputError(f"channels is {channels!r}; give a whole number from 1 to {HIGHEST_CHANNELS}")
-        if band_above not in CHOICES:
-            raise InputError(f"band_above is {band_above!r}; give 'follow' or 'drop'")
-        self.channels, self.wet, self.latency = int(channels), wet, latency
+        self.channels, self.wet, self.latency = int(channels), options.wet, latency
         self._flat = self.channels == 1  # whether to return [time], as the last chunk was
         self._above: BandAbove | None = None
-        if band_above == FOLLOW and self.sample_rate != card.sample_rate:
+        if options.band_above == FOLLOW and self.sample_rate != card.sample_rate:
             rates = (card.sample_rate, self.sample_rate)
-            self._above = BandAbove(*rates, card.hop_length, card.lookahead_samples, linked)
-        # Beside the enhanced signal, what the model heard is brought back to the stream's rate.
+            self._above = BandAbove(*rates, card.hop_length, card.lookahead_samples, options.linked)
+        # The input of the model is brought back to the stream's rate beside the enhanced signal.
         wide = self.channels * (1 if self._above is None else 2)
         self._to_model = resampler(latency, self.sample_rate, card.sample_rate, self.channels)
         self._from_model = resampler(latency, card.sample_rate, self.sample_rate, wide)
@@ -76,7 +70,7 @@ class Framing:
         self._dry = self._nothing()  # input that awaits its enhanced counterpart
         if self._above is not None:
             self._above.reset()
-            # What the model heard and awaits its enhanced counterpart, at the model's rate.
+            # Input of the model that awaits its enhanced counterpart, at the model's rate.
             self._heard = np.zeros((self.channels, self.card.lookahead_samples), np.float32)
         self._skip = self.card.lookahead_samples  # enhanced samples from before the signal
         self.fed = 0  # samples, at the stream's rate
@@ -84,7 +78,7 @@ class Framing:
 
     @property
     def latency_samples(self) -> int:
-        """Most samples that a sample waits for before it is returned, at the stream's own rate."""
+        """Longest time that a sample waits before it is returned, in samples at the stream's own rate."""
         card = self.card
         if self.sample_rate == card.sample_rate:
             return card.latency_samples
@@ -92,7 +86,7 @@ class Framing:
         return longest_wait(self.latency, *rates, card.hop_length, card.lookahead_samples)
 
     def check(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
-        """The chunk as ``[channel, time]``.
+        """Return the chunk as ``[channel, time]``.
 
         Raises:
             InputError: It has another shape or type, or holds NaN or infinity.
@@ -106,16 +100,17 @@ class Framing:
         if audio.ndim == 1 and self.channels == 1:
             audio = audio[np.newaxis]
         if audio.ndim != 2 or audio.shape[0] != self.channels:
+            turned = audio.ndim == 2 and audio.shape[1] == self.channels
             raise InputError(
                 f"audio has shape {audio.shape}; this stream takes [channel, time] with "
-                f"{self.channels} channel(s)"
+                f"{self.channels} channel(s)" + ("; pass audio.T" if turned else "")
             )
         audio = audio.astype(np.float32, copy=False)
         require_finite(audio.T, "audio", self.fed, self.sample_rate)
         return audio
 
     def take(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
-        """Take a chunk; the frames ``[channel, frames * hop]`` at the model's rate that are ready.
+        """Take a chunk and return the frames that are ready, ``[channel, frames * hop]`` at the model's rate.
 
         Raises:
             InputError: The chunk has another shape or type, or holds NaN or infinity; it is not taken then.
@@ -130,11 +125,11 @@ class Framing:
         return self._frames(np.concatenate([self._pending, low], axis=1))
 
     def give(self, enhanced: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take the enhanced frames; the samples that are ready, ``[channel, time]`` or like the chunk."""
+        """Take the enhanced frames and return the samples that are ready, in the shape of the last chunk."""
         return self._returned(self._out(enhanced, None))
 
     def finish(self) -> NDArray[np.float32]:
-        """End the signal: its last frames ``[channel, frames * hop]``, with silence behind."""
+        """End the signal and return its last frames ``[channel, frames * hop]``, followed by silence."""
         low = self._to_model.flush().T
         self._entered += low.shape[1]
         audio = np.concatenate([self._pending, low], axis=1)
@@ -144,7 +139,7 @@ class Framing:
         return self._frames(np.concatenate([audio, silence], axis=1))
 
     def conclude(self, enhanced: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take the last enhanced frames; exactly the samples that are missing. The next chunk begins anew."""
+        """Take the last enhanced frames, return exactly the samples that are missing, and start afresh."""
         ready = self._returned(self._out(enhanced, self.fed))
         self.reset()
         return ready
@@ -159,7 +154,7 @@ class Framing:
         return frames
 
     def _out(self, enhanced: NDArray[np.float32], total: int | None) -> NDArray[np.float32]:
-        """Enhanced frames to the stream's rate; with `total`, all that is missing of so many samples."""
+        """Return enhanced frames at the stream's rate; with `total`, all that is missing of the signal."""
         length = enhanced.shape[1]
         both = enhanced
         if self._above is not None:
@@ -177,7 +172,7 @@ class Framing:
         return self._mixed(ready)
 
     def _mixed(self, ready: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What came from the model, and the input's share of it: above the band, and of the whole."""
+        """Add the input's share to the model's output: above the band, and in the mix."""
         if self._above is None and self.wet == 1:
             return ready
         dry, self._dry = self._dry[:, : ready.shape[1]], self._dry[:, ready.shape[1] :].copy()
@@ -194,7 +189,7 @@ class Framing:
 
 
 def require_sane(card: Card, frames: NDArray[np.float32], enhanced: NDArray[np.float32]) -> None:
-    """Raise InputError when a model made NaN or infinity of its input."""
+    """Raise InputError where a model turned its input into NaN or infinity."""
     if not np.isfinite(enhanced).all():
         raise InputError(
             f"model {card.name} gave NaN or infinity for audio with peak {np.abs(frames).max():.3g}; "

@@ -1,4 +1,4 @@
-"""What the limits of a stream came to, for reports and for people."""
+"""Report the effect of a stream's limits, as values and in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sese.runtime.stream import Stream
 
 
 class Limits(TypedDict):
-    """As in the reports: see `sese.runtime.file.Report`."""
+    """Effect of the limits; `sese.runtime.file.Report` describes the values."""
 
     limited_to: float | None
     max_rtf: float | None
@@ -18,7 +18,7 @@ class Limits(TypedDict):
 
 
 def limits_of(stream: Stream) -> Limits:
-    """What became of a stream's limits since its last `reset`."""
+    """Return the effect of a stream's limits since its last `reset`."""
     deadline, levels = stream.deadline, stream.artefact.card.levels
     highest = levels[stream.highest_level]
     return {
@@ -31,7 +31,7 @@ def limits_of(stream: Stream) -> Limits:
 
 
 def late_note(late_frames: int, lowered: int, missed: bool, max_rtf: float) -> str | None:
-    """A line about late frames, where they had consequences."""
+    """Return a line about late frames, where they had consequences; else None."""
     note = f"{late_frames} frames took longer than --max-rtf {max_rtf:g} allows"
     if missed:
         return f"{note}, even at the lowest level; raise it or use a smaller model"

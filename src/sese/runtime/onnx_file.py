@@ -1,8 +1,8 @@
-"""What is looked at in an ONNX file before ONNX Runtime sees it.
+"""Check an ONNX file before ONNX Runtime reads it.
 
-A model of this package is one file. Values outside it are refused: ONNX Runtime 1.20 reads whatever path a
-file names, and one that it takes for an address ends the process. So are sizes of inputs and outputs that no
-stream has, of which some end the process with any version.
+A model of this package is one file. Values in other files are refused: ONNX Runtime 1.20 reads any path that
+a file names, and one that it takes for an address ends the process. Sizes of inputs and outputs that no
+stream has are refused too, as some of them end the process with any version.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LARGEST = (1 << 31) - 1
-"""Bytes of an ONNX file, as of any protocol buffer."""
+"""Largest number of bytes of an ONNX file, as of any protocol buffer."""
 
 LARGEST_SIZE = 1 << 24
-"""Of an axis of an input or an output."""
+"""Largest size of an axis of an input or an output."""
 
 # Fields that lead to tensors and to sizes: message -> number -> message.
 _BELOW: dict[str, dict[int, str]] = {
@@ -33,22 +33,22 @@ _BELOW: dict[str, dict[int, str]] = {
     "shape": {1: "axis"},
     "axis": {},
 }
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
-_SIZE = 1  # of an axis
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of a tensor
+_SIZE = 1  # field of an axis
 
 
 def check_file(path: Path) -> None:
-    """Look through the file.
+    """Look through the file for what ONNX Runtime must not see.
 
     Raises:
-        ValueError: a tensor has external data, an input or output a size that is out of range, or it is no
-            protocol buffer, or too large for one.
-        OSError: it cannot be read.
+        ValueError: A tensor has external data, an input or output has a size that is out of range, or the
+            file is not a protocol buffer, or is too large for one.
+        OSError: The file cannot be read.
     """
     if path.stat().st_size > LARGEST:
         raise ValueError(f"it has more than {LARGEST} bytes")
     data = path.read_bytes()
-    # Tensors outside have an entry of this name: most files need not be looked through to the last node.
+    # Tensors in other files have an entry of this name; without it, nodes need not be searched.
     passed_over = () if b"location" in data else ("node", "tensor", "sparse", "training", "function")
     waiting = [("model", 0, len(data))]
     while waiting:
@@ -64,7 +64,7 @@ def check_file(path: Path) -> None:
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of each field; a number's value and -1."""
+    """Yield the number, begin and end of each field; for numbers, their value and -1."""
     while at < end:
         tag, at = _varint(data, at)
         wire = tag & 7
@@ -78,13 +78,13 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
         elif wire in (1, 5):
             at += 8 if wire == 1 else 4
         else:
-            raise ValueError("it is no protocol buffer")
+            raise ValueError("it is not a protocol buffer")
         if at > end:
             raise ValueError("it is cut short")
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number that begins there, and where it ends."""
+    """Return the number that begins at a position, and the position of its end."""
     value = shift = 0
     while at < len(data) and shift < 70:
         value |= (data[at] & 127) << shift

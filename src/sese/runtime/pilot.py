@@ -1,4 +1,4 @@
-"""Whole frames through a model, each at the level that the budget and the limits give it."""
+"""Run whole frames through a model, each at the level that the budget and the limits give it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from numpy.typing import NDArray
 
 from sese.runtime.artefact import ROUTER, Artefact
 from sese.runtime.budget import Budget, Fixed, Routed, highest_level, parse_budget
-from sese.runtime.deadline import Deadline, require_max_rtf
+from sese.runtime.deadline import Deadline
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.step import Step
 from sese.runtime.threshold import snr_rule
 from sese.runtime.trace import Trace
 
 
 class Pilot:
-    """A model's step, steered: hands it a level for each frame, and keeps what the frames used.
+    """Steer a model: choose a level for each frame, run the frames, and record the compute that they used.
 
     Args:
         artefact: The model.
-        channels: Number of channels; one level a frame serves all of them.
-        budget: See `sese.runtime.budget`.
-        max_mmacs: No frame runs a level that costs more million MACs a second of one channel; None: no limit.
-        max_rtf: Time that a frame may take in the model, as a multiple of its duration; None: no limit. With
-            one, frames are run and timed one by one, else many a call.
-        trace_frames: Frames of the trace to keep; None for all.
-        clock: Returns seconds; times the frames.
+        channels: Number of channels; one level per frame serves all of them.
+        options: Budget and limits. With `max_rtf`, frames are run and timed one by one, else many per call.
+        trace_frames: Number of frames of the trace to keep; None for all.
+        clock: Function that returns seconds, to time the frames.
 
     Attributes:
-        deadline: Says whether frames were late; None without `max_rtf`.
+        deadline: Record of late frames; None without `max_rtf`.
 
     Raises:
         InputError: An argument cannot be used with this model.
@@ -40,25 +38,23 @@ class Pilot:
         self,
         artefact: Artefact,
         channels: int,
-        budget: Budget,
-        max_mmacs: float | None = None,
-        max_rtf: float | None = None,
+        options: EnhanceOptions,
         trace_frames: int | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._card = artefact.card
         self._levels = np.array([level.utilization for level in self._card.levels])
-        self._highest = highest_level(self._card, max_mmacs)
-        self._max_rtf, self._clock = require_max_rtf(max_rtf), clock
+        self._highest = highest_level(self._card, options.max_mmacs)
+        self._max_rtf, self._clock = options.max_rtf, clock
         self._trace_frames = trace_frames
         self._channels = channels
         self._step = Step(artefact, channels)
-        self.budget = budget
+        self.budget = options.budget
         self.reset()
 
     @property
     def budget(self) -> Budget:
-        """The budget; may be changed between calls."""
+        """Budget; it may be changed between calls."""
         return self._budget
 
     @budget.setter
@@ -69,8 +65,8 @@ class Pilot:
 
     @property
     def ceiling(self) -> int:
-        """Highest level that may run now, counted from 0, the cheapest."""
-        if self.deadline is None or self._card.alternatives:  # of which none is quicker
+        """Highest level that may run now, counted from 0, the lowest."""
+        if self.deadline is None or self._card.alternatives:  # none of these is quicker
             return self._highest
         return self.deadline.ceiling
 
@@ -81,12 +77,12 @@ class Pilot:
 
     @property
     def utilization(self) -> float:
-        """Mean utilization of the frames since `reset`, in (0, 1]; NaN before any."""
+        """Mean share of compute of the frames since `reset`, in (0, 1]; NaN before any."""
         return self._used / self._frames if self._frames else float("nan")
 
     @property
     def trace(self) -> NDArray[np.float32]:
-        """Utilization of each frame kept ``[frame]``, a copy."""
+        """Share of compute of each frame in the trace ``[frame]``, a copy."""
         return self._trace.read()
 
     def reset(self) -> None:
@@ -107,7 +103,7 @@ class Pilot:
             self._snr.reset()
 
     def __call__(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Enhance the frames that follow: ``[channel, frames * hop]``, any number -> the same, delayed."""
+        """Enhance the next frames, ``[channel, frames * hop]``, any number; return as many, delayed."""
         enhanced = np.empty_like(audio)
         length = self._card.hop_length * (1 if self.deadline is not None else Step.LONGEST)
         for start in range(0, audio.shape[1], length):
@@ -130,6 +126,6 @@ class Pilot:
             assert self._snr is not None
             done = self._step(audio, np.minimum(self._snr(audio), ceiling))
         if self.deadline is not None:
-            used = float(done[1][0])  # 0 at rest, which tells nothing of a level
+            used = float(done[1][0])  # 0 at rest, which says nothing about a level
             self.deadline.end(int(np.abs(self._levels - used).argmin()) if used else -1)
         return done

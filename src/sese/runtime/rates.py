@@ -1,4 +1,4 @@
-"""Sample rates of streams: which there may be, how to change them, and the wait that this adds."""
+"""Handle sample rates of streams: which are allowed, how to resample, and the delay that this adds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Latency = Literal["low", "high"]
 
 
 def require_rate(sample_rate: Any) -> int:
-    """A sample rate in Hz as an int, or InputError when it is no whole number from 8000 to 192000."""
+    """Return a sample rate in Hz as an int; raise InputError unless it is a whole number in range."""
     try:
         rate = int(sample_rate)
     except (TypeError, ValueError, OverflowError):
@@ -31,10 +31,10 @@ def require_rate(sample_rate: Any) -> int:
 
 
 def resampler(latency: Latency, source_hz: int, target_hz: int, channels: int) -> Resampler | ShortResampler:
-    """A resampler with filters of 2 ms each way (``"low"``), or with the steep and long ones (``"high"``).
+    """Return a resampler with filters of 2 ms each way (``"low"``), or with steep and long ones (``"high"``).
 
     Raises:
-        InputError: `latency` is neither.
+        InputError: `latency` is another value.
     """
     if latency not in ("low", "high"):
         raise InputError(f"latency is {latency!r}; give 'low' (live) or 'high' (files)")
@@ -44,21 +44,21 @@ def resampler(latency: Latency, source_hz: int, target_hz: int, channels: int) -
 
 @lru_cache
 def longest_wait(latency: Latency, rate_hz: int, model_hz: int, hop: int, lookahead: int) -> int:
-    """Most samples that a sample waits for in a stream at another rate than the model's.
+    """Return the longest wait of a sample in a stream at another rate than the model's.
 
-    Counted at the stream's rate: the most samples fed, itself included, up to the one that brings it out.
-    Exact for the short filters; for the long ones found by sending a second of silence through, half a
-    millisecond a chunk.
+    It is counted in samples of the stream: from the sample itself to the one that brings it out. It is exact
+    for the short filters; for the long ones, a second of silence is sent through in chunks of half a
+    millisecond.
 
     Args:
-        latency: Which filters.
-        rate_hz: Of the stream.
-        model_hz: Of the model.
-        hop: Samples a frame, at the model's rate.
-        lookahead: Samples that the model's output is late by, at its rate.
+        latency: Kind of filters.
+        rate_hz: Sample rate of the stream.
+        model_hz: Sample rate of the model.
+        hop: Number of samples in a frame, at the model's rate.
+        lookahead: Number of samples by which the model's output is late, at its rate.
     """
     if latency == "low":
-        # The pattern of hops and samples repeats after so many samples; the first round only starts.
+        # The pattern of hops and samples repeats after this many samples; the first round only fills up.
         period = hop * rate_hz // math.gcd(hop * rate_hz, model_hz)
         start = rate_hz * (lookahead + hop) // model_hz + rate_hz // 50
         fed = np.arange(start + 2 * period + 1)

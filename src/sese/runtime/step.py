@@ -1,4 +1,4 @@
-"""The model on arrays: some frames of a stream a call, its state kept between calls."""
+"""Run a model on arrays: some frames of a stream per call, with its state kept between calls."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from sese.runtime.artefact import Artefact, unusable
 
 KEPT = 4
-"""Calls of up to so many frames, and of `Step.LONGEST`, keep their arrays for the next such call."""
+"""Largest number of frames of a call whose arrays are kept for the next call; `Step.LONGEST` is kept too."""
 
 ALIGNMENT = 16
-"""Of a state in its buffer, in values: 64 bytes, a line of the cache."""
+"""Alignment of a state in its buffer, in values: 64 bytes, a line of the cache."""
 
 
 class Step:
-    """A stream's place in a model: nothing but its state.
+    """Run a model for one stream; of its own it has only the state.
 
-    What a call needs besides, arrays bound to the model, is lent by the artefact: there are as many of them
-    as calls run at a time, however many streams there are.
+    The artefact lends the arrays bound to the model that a call needs. There are as many of them as calls run
+    at a time, for any number of streams.
 
     Args:
         artefact: The model.
-        batch: Number of signals side by side; one decision a frame serves all of them.
+        batch: Number of signals side by side; one decision per frame serves all of them.
     """
 
     LONGEST = 64
-    """Most frames of a call: more take no less time a frame, and more memory."""
+    """Largest number of frames of a call: more take as long per frame, and more memory."""
 
     def __init__(self, artefact: Artefact, batch: int) -> None:
         self._artefact, self._batch = artefact, batch
@@ -42,18 +42,19 @@ class Step:
         budget: float = 0.0,
         ceiling: int | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Enhance the frames that follow.
+        """Enhance the next frames.
 
         Args:
-            audio: ``[batch, frames * hop]`` in [-1, 1], 1 to `LONGEST` frames.
-            levels: Of each frame ``[frame]``, or one for all; cheapest first, -1 where the router decides.
-            budget: Mean utilization that the router is to hold, in (0, 1]; 0 to leave it alone.
+            audio: Samples in [-1, 1], ``[batch, frames * hop]``, 1 to `LONGEST` frames.
+            levels: Level of each frame ``[frame]``, or one for all; 0 is the lowest, -1 lets the router
+                decide.
+            budget: Mean share of compute that the router holds, in (0, 1]; 0 lets it decide freely.
             ceiling: Highest level that the router may choose; None for the model's highest.
 
         Returns:
-            Enhanced ``[batch, frames * hop]`` and the utilization ``[frame]``.
+            Enhanced ``[batch, frames * hop]`` and the share of compute ``[frame]``.
         """
-        card = self._artefact.card
+        card, session = self._artefact.card, self._artefact.session  # the session first: it may be a new one
         frames = audio.shape[1] // card.hop_length
         kept = self._artefact.lent.setdefault((self._batch, frames), [])
         try:
@@ -66,7 +67,7 @@ class Step:
         call.ceiling[...] = len(card.levels) - 1 if ceiling is None else ceiling
         call.before[:] = self._state
         try:
-            self._artefact.session.run_with_iobinding(call.binding)
+            session.run_with_iobinding(call.binding)
         except Exception as error:  # see `sese.runtime.artefact.open_artefact`
             raise unusable(self._artefact.path, "it cannot run a step", error) from error
         self._state[:] = call.after
@@ -81,7 +82,7 @@ class Step:
 
 
 class _Call:
-    """Arrays for so many frames, bound to the model; the states lie one behind the other in one array."""
+    """Arrays for a number of frames, bound to the model; the states lie one behind the other in one array."""
 
     def __init__(self, artefact: Artefact, batch: int, frames: int) -> None:
         time = frames * artefact.card.hop_length
@@ -106,7 +107,7 @@ class _Call:
 
 
 def _places(artefact: Artefact, batch: int) -> tuple[dict[str, slice], int]:
-    """Where each state lies in the array of all of them, and how long that is."""
+    """Return the slice of each state in the array of all states, and the length of that array."""
     places, end = {}, 0
     for name, spec in artefact.state.items():
         size = batch * math.prod(spec.shape)

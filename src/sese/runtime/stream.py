@@ -1,4 +1,4 @@
-"""Enhancing a signal that arrives in chunks."""
+"""Enhance a signal that arrives in chunks."""
 
 from __future__ import annotations
 
@@ -10,79 +10,89 @@ from numpy.typing import NDArray
 
 from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, Card
-from sese.runtime.band_above import FOLLOW
 from sese.runtime.budget import Budget
 from sese.runtime.deadline import Deadline
 from sese.runtime.framing import Framing, require_sane
+from sese.runtime.options import EnhanceOptions
 from sese.runtime.pilot import Pilot
 from sese.runtime.rates import Latency
 
 TRACE_SECONDS = 60
+"""Length of the signal's end that a trace covers, unless told otherwise."""
 
 
 class Stream:
     """A stream through a model: feed chunks of any length, get enhanced samples as they become ready.
 
-    What comes out is as long as what went in, aligned with it to the sample, and does not depend on how it
-    was divided into chunks. Any number of streams may use one model at a time, each from a thread of its own;
-    one stream is fed by one thread at a time.
+    The output is as long as the input, aligned with it to the sample, and the same for any division into
+    chunks. Any number of streams may use one model at a time, each from a thread of its own; one stream is
+    fed by one thread at a time.
 
-    Channels are enhanced side by side. Linked, they share the level of each frame, decided from what all of
-    them hold, and one gain above the model's band, so that the stereo image stays in place there; below, the
-    model attenuates each channel by what it hears in it. Not linked, each is enhanced as if it came alone.
+    Channels are enhanced side by side. Linked channels share the level of each frame, decided from all of
+    them, and one gain above the model's band, which keeps the stereo image in place there; below, the model
+    attenuates each channel by what is in it. Channels that are not linked are enhanced as if each were alone.
 
     Args:
         artefact: The model.
-        budget: See `sese.runtime.budget`.
-        sample_rate: In Hz, 8000 to 192000, of what is fed and returned; None for the model's own.
+        options: How to enhance. With `max_rtf`, levels and so samples depend on the speed of the machine.
+        sample_rate: Sample rate of the signal in Hz, 8000 to 192000; None for the model's own.
         channels: Number of channels, 1 to 64.
-        wet: Share of the enhanced signal in the output, in [0, 1]; the rest is the input.
-        max_mmacs: See `sese.runtime.enhancer.Enhancer`.
-        max_rtf: See there. With one, levels and so samples depend on how fast the machine is.
-        trace_seconds: Length of the `trace`; None for all of the signal, however long.
-        latency: What resampling adds at other rates than the model's: about 4 ms (``"low"``), or tens of ms
-            for filters that pass more of the highest 10 % of the band (``"high"``).
-        band_above: What becomes of the band that the model does not hear: kept, attenuated by the gain that
-            the model has in the upper part of its own (``"follow"``), or dropped (``"drop"``).
-        linked: Whether channels are linked. Not linked, they cannot have `max_rtf`.
+        trace_seconds: Length of the signal's end that `trace` covers; None for the whole signal.
+        latency: Delay that resampling adds at other rates than the model's: about 4 ms (``"low"``), or tens
+            of ms for filters that pass more of the highest 10% of the band (``"high"``).
+
+    Attributes:
+        options: How this stream enhances, as it was opened.
 
     Raises:
         InputError: An argument cannot be used with this model.
+
+    Example:
+        >>> import numpy as np
+        >>> from sese.runtime.artefact import open_artefact
+        >>> from sese.runtime.options import EnhanceOptions
+        >>> stream = Stream(open_artefact("sese-1"), EnhanceOptions("fastest"), channels=2)
+        >>> stream
+        Stream('sese-1', budget='fastest', sample_rate=16000, channels=2, latency_samples=512)
+        >>> stream.feed(np.zeros((2, 1000), np.float32)).shape  # what is missing comes with flush
+        (2, 512)
     """
 
     def __init__(
         self,
         artefact: Artefact,
-        budget: Budget = 1.0,
+        options: EnhanceOptions | None = None,
         sample_rate: int | None = None,
         channels: int = 1,
-        wet: float = 1.0,
         *,
-        max_mmacs: float | None = None,
-        max_rtf: float | None = None,
         trace_seconds: float | None = TRACE_SECONDS,
         latency: Latency = "low",
-        band_above: str = FOLLOW,
-        linked: bool = True,
     ) -> None:
-        card = artefact.card
-        self.artefact = artefact
-        self._framing = Framing(card, sample_rate, channels, wet, latency, band_above, linked)
-        self.sample_rate, self.channels, self.wet = self._framing.sample_rate, self._framing.channels, wet
-        frames = _trace_frames(card, trace_seconds)
-        together = linked or self.channels == 1
-        if max_rtf is not None and not together:
-            raise InputError(
-                "max_rtf (--max-rtf) is for the channels together; link them (linked=True, --linked), or "
-                "leave it out"
-            )
-        # Each decides on the levels of its channels.
+        self.artefact, self.options = artefact, options or EnhanceOptions()
+        self._framing = Framing(artefact.card, self.options, sample_rate, channels, latency)
+        self.sample_rate, self.channels = self._framing.sample_rate, self._framing.channels
+        self.options.check(artefact.card, self.channels)
+        frames = _trace_frames(artefact.card, trace_seconds)
+        together = self.options.linked or self.channels == 1
+        # Each pilot decides on the levels of its channels.
         self._pilots = [
-            Pilot(artefact, self.channels if together else 1, budget, max_mmacs, max_rtf, frames)
+            Pilot(artefact, self.channels if together else 1, self.options, frames)
             for _ in range(1 if together else self.channels)
         ]
         self._busy_seconds = 0.0
         self._heard = 0
+
+    def __repr__(self) -> str:
+        options = self.options.replaced(budget=self.budget)
+        return (
+            f"Stream({self.artefact.place!r}, {options}, sample_rate={self.sample_rate}, "
+            f"channels={self.channels}, latency_samples={self.latency_samples})"
+        )
+
+    @property
+    def wet(self) -> float:
+        """Share of the enhanced signal in the output, in [0, 1]; the rest is the input."""
+        return self.options.wet
 
     def reset(self) -> None:
         """Forget the signal and the statistics."""
@@ -113,7 +123,7 @@ class Stream:
         return ready
 
     def flush(self) -> NDArray[np.float32]:
-        """End the signal: return exactly the samples that are missing, in the shape of the last chunk.
+        """End the signal and return exactly the samples that are missing, in the shape of the last chunk.
 
         The next chunk begins a new signal.
         """
@@ -126,7 +136,7 @@ class Stream:
 
     @property
     def latency_samples(self) -> int:
-        """Most samples that a sample waits for before it is returned, at the stream's own rate.
+        """Longest time that a sample waits before it is returned, in samples at the stream's own rate.
 
         At the model's rate this is one hop and the lookahead; at others the resampling filters add theirs.
         """
@@ -134,7 +144,7 @@ class Stream:
 
     @property
     def budget(self) -> Budget:
-        """The budget. May be changed between chunks: the next frame follows it."""
+        """Budget. It may be changed between chunks: the next frame follows it."""
         return self._pilots[0].budget
 
     @budget.setter
@@ -144,12 +154,12 @@ class Stream:
 
     @property
     def highest_level(self) -> int:
-        """Highest level that the limits allow now, counted from 0, the cheapest."""
+        """Highest level that the limits allow now, counted from 0, the lowest."""
         return self._pilots[0].ceiling
 
     @property
     def deadline(self) -> Deadline | None:
-        """What became of `max_rtf` since the last `reset`: how many frames were late; None without one."""
+        """Record of late frames since the last `reset`; None without `max_rtf`."""
         return self._pilots[0].deadline
 
     @property
@@ -159,15 +169,14 @@ class Stream:
 
     @property
     def utilization(self) -> float:
-        """Mean share of the scalable compute used since the last `reset`, in (0, 1]; NaN before any frame."""
+        """Mean share of compute used since the last `reset`, in (0, 1]; NaN before any frame."""
         return sum(pilot.utilization for pilot in self._pilots) / len(self._pilots)
 
     @property
     def trace(self) -> NDArray[np.float32]:
-        """Share of the model's compute used by each frame since the last `reset` ``[frame]``, in (0, 1].
+        """Share of compute used by each frame since the last `reset` ``[frame]``, in (0, 1], the latest last.
 
-        Of the last minute, unless told otherwise; the latest frame comes last. The mean of all channels where
-        they are not linked.
+        It covers the last minute, unless told otherwise. Where channels are not linked, it is their mean.
         """
         return np.mean([pilot.trace for pilot in self._pilots], axis=0, dtype=np.float32)
 
@@ -186,7 +195,7 @@ class Stream:
 
 
 def _trace_frames(card: Card, seconds: Any) -> int | None:
-    """Frames of the trace to keep; None for all."""
+    """Return the number of frames of the trace to keep; None for all."""
     if seconds is None:
         return None
     try:
@@ -194,5 +203,5 @@ def _trace_frames(card: Card, seconds: Any) -> int | None:
     except (TypeError, ValueError, OverflowError):
         frames = -1.0
     if not 0 <= frames < float("inf"):
-        raise InputError(f"trace_seconds is {seconds!r}; give a number of seconds from 0 up, or None for all")
+        raise InputError(f"trace_seconds is {seconds!r}; give a number from 0, or None for all")
     return round(frames)

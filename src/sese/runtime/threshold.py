@@ -1,19 +1,20 @@
-"""A level for each frame from a running estimate of the SNR: the simple rule that a router has to beat.
+"""Pick a level for each frame from a running estimate of the SNR: the simple rule that a router has to beat.
 
 Loudness: the power of a frame between 300 and 4000 Hz, where speech is, smoothed over about 50 ms.
 
-- Noise: the least loudness of the last 1.5 s (minimum statistics, Martin 2001), BIAS_DB up, since a minimum
+- Noise: the lowest loudness of the last 1.5 s (minimum statistics, Martin 2001) plus BIAS_DB, as a minimum
   lies below the mean.
 - Speech: the peak of the loudness, falling by DECAY_DB_A_SECOND; peaks stand CREST_DB above the mean of
   speech in noise.
-- SNR: speech over noise, both in dB. Of several channels with speech the least counts, as they share levels.
-- Rule: the cheapest level runs above HIGH_DB, the dearest below LOW_DB, the bounds of those between spread
-  evenly. Up at once; down by one level when the SNR has stood HYSTERESIS_DB above the bound for HOLD_SECONDS.
+- SNR: speech minus noise, both in dB. The lowest of all channels with speech counts, as they share levels.
+- Rule: the lowest level runs above HIGH_DB, the highest below LOW_DB; the bounds of the levels between are
+  spread evenly. The level rises at once. It falls by one when the SNR has been HYSTERESIS_DB above the bound
+  for HOLD_SECONDS.
 - Pauses: loudness within PRESENCE_DB of the noise, or inaudible, for PAUSE_SECONDS is a pause, which counts
-  as an SNR above every bound: the level goes down by one each HOLD_SECONDS.
+  as an SNR above every bound: the level falls by one every HOLD_SECONDS.
 
-It begins at the dearest level, and takes speech that is heard before any noise for noise until a gap comes:
-errors cost compute, not quality.
+The rule begins at the highest level, and takes speech that comes before any noise for noise until a gap
+comes: its errors cost compute, not quality.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ BAND_HZ = (300.0, 4000.0)
 
 
 def snr_rule(card: Card, rule: Rule, channels: int) -> SnrRule | None:
-    """What picks the levels of a stream of so many channels; None where the budget's rule is another."""
+    """Return the rule that picks the levels of a stream; None where the budget has no such rule."""
     if not isinstance(rule, Threshold):
         return None
     return SnrRule(len(card.levels), channels, card.hop_length, card.sample_rate, rule.shift_db)
 
 
 class SnrRule:
-    """Picks levels; causal, the same for every chunking into whole frames.
+    """Pick levels, without lookahead, the same for any division into whole frames.
 
     Args:
         levels: Number of levels.
-        channels: Number of channels; one level a frame serves all of them.
-        hop: Samples a frame.
-        sample_rate: In Hz.
-        shift_db: Added to every bound: more dB, more compute.
+        channels: Number of channels; one level per frame serves all of them.
+        hop: Number of samples in a frame.
+        sample_rate: Sample rate in Hz.
+        shift_db: Added to every bound; more dB use more compute.
     """
 
     def __init__(self, levels: int, channels: int, hop: int, sample_rate: int, shift_db: float = 0.0) -> None:
@@ -76,16 +77,16 @@ class SnrRule:
         self._frame = 0
         self._absent = np.zeros(self._channels, np.int64)  # frames without speech
         self._level = len(self._bounds)
-        self._calm = 0  # frames in which a lower level would do
+        self._calm = 0  # frames in which a lower level would be enough
 
     def __call__(self, audio: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Levels of the frames that follow.
+        """Return the levels of the next frames.
 
         Args:
-            audio: ``[channel, frames * hop]`` at the sample rate, full scale being [-1, 1].
+            audio: Samples in [-1, 1], ``[channel, frames * hop]``.
 
         Returns:
-            ``[frame]``, counted from 0, the cheapest.
+            Levels ``[frame]``, counted from 0, the lowest.
         """
         frames = audio.reshape(self._channels, -1, self._hop)
         bins = np.fft.rfft(frames * self._window)[..., self._bins]
@@ -93,7 +94,7 @@ class SnrRule:
         return np.array([self._pick(self._snr(power)) for power in powers.T], np.int64)
 
     def _snr(self, power: NDArray[np.float64]) -> float:
-        """Take the power of a frame ``[channel]``; SNR of the worst channel in dB, infinite in a pause."""
+        """Take the power of a frame ``[channel]``; return the lowest SNR in dB, infinity in a pause."""
         self._power = np.where(self._power < 0, power, self._keep * self._power + (1 - self._keep) * power)
         loudness = 10 * np.log10(self._power + 1e-12)
         row, into = divmod(self._frame, self._block)

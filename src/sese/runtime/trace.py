@@ -1,4 +1,4 @@
-"""What each frame of a stream used: kept in memory, and written to a file."""
+"""Record the share of compute of each frame of a stream, and write it to a file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from sese.core.files import replacing
 from sese.runtime.artefact import Card
 
 SUFFIXES = (".csv", ".json")
-ROUNDING = 1e-6  # of what a model says that it used
+ROUNDING = 1e-6  # of the share of compute that a model reports
 
 
 class Trace:
-    """The utilization of the latest frames, four bytes each.
+    """Share of compute of the latest frames, four bytes each.
 
     Args:
-        longest: Frames to keep; None to keep all. Up to a quarter more are held, which makes dropping cheap.
+        longest: Number of frames to keep; None to keep all. Up to a quarter more are held, so that dropping
+            old ones is cheap.
     """
 
     def __init__(self, longest: int | None) -> None:
@@ -37,15 +38,15 @@ class Trace:
             del self._used[: len(self._used) - self._longest]
 
     def read(self) -> NDArray[np.float32]:
-        """The utilization of the frames kept ``[frame]``, in (0, 1], the latest last; a copy."""
+        """Return the share of compute of the frames ``[frame]``, in (0, 1], the latest last; a copy."""
         kept = np.array(self._used, np.float32)
         return kept if self._longest is None else kept[-self._longest :]
 
 
 def require_trace_path(path: Path, force: bool) -> None:
-    """Raise InputError when a trace cannot be written to `path`, as far as can be told before."""
+    """Raise InputError where `path` cannot take a trace, as far as is known before writing."""
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"trace {path} is to end in .csv or .json; name another file")
+        raise InputError(f"trace {path} does not end in .csv or .json; name another file")
     if path.is_dir():
         raise InputError(f"trace {path} is a folder; name a file in it")
     if path.exists() and not force:
@@ -53,17 +54,17 @@ def require_trace_path(path: Path, force: bool) -> None:
 
 
 def write_trace(path: Path, utilization: NDArray[np.float32], card: Card) -> None:
-    """Write a table with one row a frame, as CSV or as a JSON list, by the suffix of `path`.
+    """Write a table with one row per frame, as CSV or as a JSON list, by the suffix of `path`.
 
-    Its columns are ``time_s``, where the frame begins, in seconds; ``utilization`` in (0, 1]; and ``level``,
-    counted from 0, the cheapest. It is empty where the frame ran no one level: where gates pick channels, or
-    channels that are not linked ran several; and where levels are alternatives, which cost the same. The
-    frames at the end flush the model and reach beyond the signal.
+    Its columns are ``time_s``, the beginning of the frame in seconds; ``utilization``, the share of compute
+    in (0, 1]; and ``level``, counted from 0, the lowest. The level is empty where no single level ran, as
+    with gates that pick channels or channels that are not linked, and where levels are alternatives.
+    The frames at the end flush the model and lie behind the signal.
 
     Args:
-        path: Where to write; appears when it is complete.
-        utilization: Of each frame ``[frame]``.
-        card: Of the model that ran.
+        path: File to write; it appears when it is complete.
+        utilization: Share of compute of each frame ``[frame]``.
+        card: Facts about the model that ran.
 
     Raises:
         InputError: The file cannot be written.
