@@ -32,7 +32,7 @@ from sese.evaluation.timing import noisy_speech, time_frames
 from sese.nn import checkpoint
 from sese.runtime.artefact import Card, open_artefact
 from sese.runtime.enhancer import Enhancer
-from sese.training.experts import nearest, read_classes
+from sese.training.methods.experts import nearest, read_classes
 
 SNR_DB = (-5.0, 0.0, 5.0, 10.0)
 METRICS = {"si_sdr": ("SI-SDRi, dB", 2), "pesq_wb": ("PESQ", 3), "estoi": ("ESTOI", 3)}

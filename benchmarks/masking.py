@@ -30,9 +30,9 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan
 from sese.nn.policies.fixed import level_plans
 from sese.nn.state import fresh
-from sese.training import boosting
 from sese.training.config import read
 from sese.training.data import MixtureData
+from sese.training.methods import boosting
 from sese.training.run_folder import RESOLVED
 
 METRICS: dict[str, Callable[[NDArray, NDArray], float]] = {

@@ -380,7 +380,8 @@ def _read_record(path: Path, out: Path) -> None:
     from sese.labels.data import read_sexes
     from sese.quality.sources import speakers_of
     from sese.speakers import groups
-    from sese.training import experts, run_folder, sweep
+    from sese.training import run_folder, sweep
+    from sese.training.methods import experts
 
     name = path.name
     copy = out / name

@@ -17,7 +17,7 @@ from sese.nn.policies.activity import (
     THRESHOLDS,
     dial,
 )
-from sese.training.methods.listened import labels
+from sese.training.methods.activity import labels
 
 USED = torch.tensor([0.1, 0.4, 1.0])
 

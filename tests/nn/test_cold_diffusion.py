@@ -28,7 +28,7 @@ from sese.nn.state import fresh
 from sese.runtime.artefact import open_artefact
 from sese.runtime.step import Step
 from sese.training.config import parse, read
-from sese.training.milestones import draw, pairs, targets
+from sese.training.methods.milestones import draw, pairs, targets
 from sese.training.task import EnhancementTask
 
 CONFIGS = Path(__file__).parents[2] / "configs"

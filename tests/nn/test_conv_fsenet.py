@@ -17,7 +17,7 @@ from sese.nn.policies.channel_gates import open_where_positive
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
 from sese.training.config import read
-from sese.training.pruning import pruning
+from sese.training.methods.pruning import pruning
 from sese.training.task import EnhancementTask
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -21,7 +21,7 @@ from sese.speakers import embedding, groups
 from sese.speakers.clips import SpeakerDataConfig, speaker_clips, spoken
 from sese.speakers.saved import save
 from sese.speakers.verification import verify
-from sese.training.experts import read_classes
+from sese.training.methods.experts import read_classes
 from speakers.networks import CONFIGS, generalist, net
 
 SMALL = ["data.mix.seconds=1", "data.held_out=0.2", "training.batch_size=16", "training.validation_clips=16"]

@@ -18,7 +18,7 @@ from sese.speakers.autoencoder import AutoencoderConfig, SpeechAutoencoder
 from sese.speakers.clips import SpeakerDataConfig, speaker_clips, spoken
 from sese.speakers.embedding import SpeakerNet, SpeakerNetConfig, pair_loss
 from sese.speakers.verification import equal_error_rate
-from sese.training.experts import read_classes
+from sese.training.methods.experts import read_classes
 from speakers.networks import generalist, net
 
 

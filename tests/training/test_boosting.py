@@ -13,9 +13,9 @@ from sese.core.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.backbones.boosted_hashing import fresh_projections, with_one
 from sese.nn.layers.packed_bits import unpack
-from sese.training import boosting
-from sese.training.boosting_config import BoostingConfig
 from sese.training.config import RunConfig
+from sese.training.methods import boosting
+from sese.training.methods.boosting import BoostingConfig
 from sese.training.run import train
 from training.tiny_run import config as tiny
 

@@ -12,8 +12,9 @@ import torch
 from sese.core.errors import InputError
 from sese.nn.label_network import LabelNet, LabelNetConfig, save
 from sese.training.config import read
-from sese.training.contrastive import ContrastiveConfig, at_target_level, distance, pair_losses
-from sese.training.purification import PurificationConfig, Purifier
+from sese.training.losses import at_target_level
+from sese.training.methods.contrastive import ContrastiveConfig, distance, pair_losses
+from sese.training.methods.purification import PurificationConfig, Purifier
 from sese.training.run import train
 from training.tiny_run import assert_same_checkpoints, checkpoint_of, config
 
@@ -101,7 +102,7 @@ def test_predictors_that_do_not_fit(tmp_path: Path):
 def test_settings_are_checked(override: str, word: str):
     with pytest.raises(InputError, match=word):
         config("training.method=contrastive", "training.batch_size=4", override)
-    with pytest.raises(InputError, match="use purification or contrastive"):
+    with pytest.raises(InputError, match="use contrastive or purification"):
         config("training.purification.predictor=somewhere")
 
 

@@ -14,7 +14,7 @@ from sese.data.mixing import Mixer, Mixture
 from sese.data.synthetic import synthetic_banks
 from sese.nn.policies.fixed import level_plan
 from sese.training.config import read
-from sese.training.experts import ExpertsConfig, classifier, listed, nearest, read_classes
+from sese.training.methods.experts import ExpertsConfig, classifier, listed, nearest, read_classes
 from sese.training.run import train
 from sese.training.task import EnhancementTask
 from training.tiny_run import SMALLER

@@ -13,9 +13,8 @@ from sese.core.errors import InputError
 from sese.nn import checkpoint
 from sese.nn.backbones.bitwise import BitwiseConfig
 from sese.nn.layers.bitwise import Binarisation
-from sese.training import codes
 from sese.training.config import parse
-from sese.training.masks import MasksConfig, ideal_masks, mask_error
+from sese.training.methods.masks import MasksConfig, ideal_masks, lloyd_max, mask_error
 from sese.training.run import train
 from training.tiny_run import assert_same_checkpoints
 from training.tiny_run import config as tiny
@@ -38,10 +37,10 @@ def config(folder: str = "", binary: bool = False, shares: str = "[0.0]", *more:
 
 def test_lloyd_max_finds_the_quantiser_of_least_error():
     values = np.random.default_rng(0).normal(size=20_000)
-    found = codes.lloyd_max(values, 4)
+    found = lloyd_max(values, 4)
     # Max (1960), table I: thresholds of four levels for the normal distribution.
     np.testing.assert_allclose(found, [-0.9816, 0, 0.9816], atol=0.04)
-    few = codes.lloyd_max(np.array([0.0, 0, 0, 1, 1, 5]), 8)
+    few = lloyd_max(np.array([0.0, 0, 0, 1, 1, 5]), 8)
     assert len(few) == 7
     assert (np.diff(few) >= 0).all()
 
@@ -112,7 +111,7 @@ def test_refused(values, message):
 @pytest.mark.parametrize(
     ("model", "training", "message"),
     [
-        ({}, {"method": "full"}, "the model is of bits; use masks"),
+        ({}, {"method": "full"}, "the model has bits; use masks"),
         ({}, {"method": "masks"}, r"shares is \[0\.0\] and model\.binary true"),
         ({"binary": False}, {"method": "masks", "masks": {"shares": [0.5]}}, r"model\.binary false"),
     ],

@@ -18,19 +18,18 @@ from sese.nn import checkpoint
 from sese.nn.backbones.ftf_net import FTFNetConfig
 from sese.nn.plan import utilization
 from sese.nn.policies.choice import gumbel
-from sese.training import data
 from sese.training.config import RunConfig, read
-from sese.training.metric_guided import (
+from sese.training.methods import routing
+from sese.training.methods.routing import (
     GuidanceConfig,
     activation,
     guidance,
     labeller,
-    noise_correlation,
     percentiles,
     targets,
 )
 from sese.training.run import train
-from sese.training.task import EnhancementTask
+from sese.training.task import EnhancementTask, noise_correlation
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -151,7 +150,9 @@ def test_the_two_configurations_differ_in_the_metric_alone():
 
 
 def test_guidance_without_a_router_in_training_is_refused():
-    with pytest.raises(InputError, match=r"guides routing, and training\.method is 'random_level'"):
+    with pytest.raises(
+        InputError, match=r"guidance is in use, and training\.method is 'random_level'; use routing"
+    ):
         read(ROOT / "configs/ftf_net_small.yaml", ["training.guidance.mixtures=10"])
 
 
@@ -175,7 +176,7 @@ def tiny(*overrides: str) -> RunConfig:
 # Lightning's own use of what PyTorch has deprecated.
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_a_guided_run_from_labels_to_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(data, "labeller", lambda rate: lambda noisy: 1 + 3 * noisy.abs().amax((1, 2)))
+    monkeypatch.setattr(routing, "labeller", lambda rate: lambda noisy: 1 + 3 * noisy.abs().amax((1, 2)))
     assert train(tiny(f"data.cache_dir={tmp_path}"), tmp_path / "run")
     noted = json.loads((tmp_path / "run" / "guidance.json").read_text())
     assert 1 < noted["worst"] < noted["best"] < 4

@@ -13,8 +13,8 @@ from sese.data.mixing import Mixture
 from sese.nn import checkpoint
 from sese.nn.plan import full
 from sese.training.config import RunConfig, read
-from sese.training.methods.gated import gated
-from sese.training.pruning import PruningConfig, pruning
+from sese.training.methods import pruning as method
+from sese.training.methods.pruning import PruningConfig, pruning
 from sese.training.run import train
 from sese.training.task import EnhancementTask
 from training.tiny_run import SMALLER
@@ -92,7 +92,7 @@ def test_rows_that_run_whole_lie_first_and_do_not_cost():
     training, mixture = task("training.pruning={dense_share: 0.5, weight: 3}"), batch()
     training.eval()  # batch norm would couple the rows
     with torch.no_grad():
-        losses = gated(training, mixture, torch.Generator())
+        losses = method.losses(training, mixture, torch.Generator())
         whole = training.model.enhance_clip(mixture.noisy[:2], full(training.model.sites))
         pruned = training.model.run_clip(mixture.noisy[2:])
         expected = training.losses(torch.cat([whole, pruned.audio]), mixture.clean, mixture.noisy)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from sese.core.errors import InputError
-from sese.training.routing import RoutingConfig, balance, efficiency, frame_errors
+from sese.training.methods.routing import RoutingConfig, balance, efficiency
+from sese.training.methods.routing_from_errors import frame_errors
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plan
 from sese.training.config import read
 from sese.training.losses import si_sdr, total
-from sese.training.methods.routed import routed
+from sese.training.methods import routing
 from sese.training.task import EnhancementTask
 from training.tiny_run import DEBUG, config
 
@@ -289,7 +289,7 @@ def test_dealt_rows_of_a_routed_batch_cost_nothing():
     with torch.no_grad():  # the router all but always picks the lowest level
         training.model.policy.pointwise.bias[:] = torch.tensor([50.0, 0, 0, 0])
     generator = torch.Generator().manual_seed(0)
-    losses = routed(training, batch(), generator)
+    losses = routing.losses(training, batch(), generator)
     assert losses["efficiency"].item() == pytest.approx((0.125 - 0.25) ** 2, rel=1e-4)
     assert losses["balance"].item() == pytest.approx(0.1 * 4, rel=1e-3)
 
@@ -298,7 +298,7 @@ def test_dealt_rows_of_a_routed_batch_cost_nothing():
 def test_measured_errors_teach_the_router_which_level_pays(good: int, monkeypatch: pytest.MonkeyPatch):
     errors = torch.ones(4, 8, 4)
     errors[..., good] = 0.0
-    monkeypatch.setattr("sese.training.methods.measured.frame_errors", lambda *_: errors)
+    monkeypatch.setattr("sese.training.methods.routing_from_errors.frame_errors", lambda *_: errors)
     training = task(
         "training.method=routing_from_errors",
         "training.train_only=policy",

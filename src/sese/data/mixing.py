@@ -30,7 +30,7 @@ class Mixture(NamedTuple):
         snr_db: Ratio of speech to noise in the part with noise, before any clipping, change of level or gap,
             float32 [batch]; -inf without speech.
         label: Label of each mixture of a labelled pool (`sese.data.labelled_pool`), or its class
-            (`sese.training.experts`), float32 [batch].
+            (`sese.training.methods.experts`), float32 [batch].
         speaker: Index of the speaker in `Bank.group_names` of the speech, int64 [batch].
     """
 

@@ -1,1 +1,1 @@
-"""Training: configuration, losses, one Lightning module, runs that stop and resume."""
+"""Training: configuration, losses, methods, one Lightning module, and runs that stop and resume."""

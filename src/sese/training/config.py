@@ -1,4 +1,4 @@
-"""The configuration of a run that trains a model. Each value's home is a dataclass, which checks it."""
+"""Configuration of a run that trains a model. Each value belongs to a dataclass, which checks it."""
 
 from __future__ import annotations
 
@@ -6,40 +6,50 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sese.core.checks import above_zero, at_least, shares
 from sese.core.errors import InputError, brief
 from sese.data.mix_config import MixConfig
 from sese.nn.backbones.registry import SYSTEMS
 from sese.nn.bounded import bounded
-from sese.training import combinations, pmsqe, renamed
-from sese.training.boosting_config import BoostingConfig
+from sese.training import pmsqe, renamed
 from sese.training.config_file import build, read_values
-from sese.training.contrastive import ContrastiveConfig
-from sese.training.experts import ExpertsConfig
-from sese.training.losses import LOSSES
-from sese.training.masks import MasksConfig
-from sese.training.metric_guided import GuidanceConfig
-from sese.training.milestones import MilestonesConfig
-from sese.training.pruning import PruningConfig
-from sese.training.purification import PurificationConfig
-from sese.training.random_level import RandomLevelConfig
-from sese.training.routing import RoutingConfig
+from sese.training.losses import LOSSES, require_length
+from sese.training.methods import METHODS, SETTINGS
+
+if TYPE_CHECKING:
+
+    class _MethodSettings:
+        method: str
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    # The sections of methods come from the methods, so that a new method adds its own.
+    _MethodSettings = dataclasses.make_dataclass(
+        "_MethodSettings",
+        [
+            ("method", str, "all_levels"),
+            *((name, kind, field(default_factory=kind)) for name, kind in sorted(SETTINGS.items())),
+        ],
+        frozen=True,
+    )
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to train on.
+    """Configuration of the data.
 
     Attributes:
-        train, validation: corpus folders in any layout that `sese data describe` understands.
-        speech, noise, rir: folders that hold one role each, for training.
-        synthetic: make speech-like and noise-like signals instead of reading folders (tests, trials).
-        cache_dir: where decoded corpora are kept; the user's cache folder when empty.
-        mix: how noisy mixtures are made.
-        validation_clips, validation_seconds: size of the fixed validation set.
-        pesq_clips: of these, how many are also scored by PESQ (needs the extra `metrics`).
+        train, validation: Corpus folders in any layout that `sese data describe` understands.
+        speech, noise, rir: Folders that hold one role each, for training.
+        synthetic: Whether speech-like and noise-like signals are made instead of reading folders (tests,
+            trials).
+        cache_dir: Folder of decoded corpora; empty for the user's cache folder.
+        mix: Configuration of the noisy mixtures.
+        validation_clips, validation_seconds: Number of clips of the fixed validation set, and their length.
+        pesq_clips: Number of these clips that are also scored by PESQ (needs the extra `metrics`).
     """
 
     train: tuple[str, ...] = ()
@@ -55,89 +65,56 @@ class DataConfig:
     pesq_clips: int = 0
 
     def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: a value out of its range.
+        """
         at_least(self, 1, "data", "validation_clips")
         at_least(self, 0, "data", "pesq_clips")
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How to train.
+class TrainingConfig(_MethodSettings):
+    """Configuration of the training.
+
+    Beside the attributes below there is one section for each entry of `sese.training.methods.SETTINGS`, such
+    as `routing` with a `RoutingConfig`.
 
     Attributes:
-        method: what a step trains: ``random_level`` (each row of the batch at one level), ``all_levels`` (the
-            whole batch at every level, as Adaptive Slimming does), ``sandwich`` (widest, narrowest, one
-            between), ``full`` (the widest only), ``routing`` (the model's router picks, and learns to),
-            ``routing_from_errors`` (every level is run, without learning, and the router learns from each
-            frame's errors which to pick), ``activity`` (the model's policy learns from the mixtures' sides
-            whether there is speech, and noise), ``pruning`` (the model's gates pick channels, and learn to),
-            ``milestones`` (every step of cold diffusion, each towards its own target), ``specialists`` (each
-            row of the batch at the expert of its class), ``gating`` (the gate learns to tell the class),
-            ``mixture`` (all experts, mixed by the gate's scores), ``masks`` (a bitwise network, towards
-            ideal binary masks; the losses only choose the best weights), ``boosting`` (hashes, bit after
-            bit; `steps` are those of all bits together, and what is said below of optimisers is not for it),
-            ``contrastive`` (pairs of mixtures), ``purification`` (frames by how clean their target is); with
-            a predictor of purification the losses only choose the best weights.
-        random_level: for ``random_level``, and for rows of ``routing`` whose level is random.
-        masks: for ``masks``.
-        boosting: for ``boosting``.
-        experts: for ``specialists``, ``gating`` and ``mixture``.
-        contrastive: for ``contrastive``.
-        purification: for ``purification``, and for ``contrastive`` where it names a predictor.
-        milestones: for ``milestones``.
-        routing: for ``routing`` and ``routing_from_errors``.
-        pruning: for ``pruning``.
-        guidance: for ``routing``: a target for each clip by its quality, in place of one for the batch.
-        initial: folder of a model whose weights the run starts from, as a run's ``best``; a router may be
-            new, and so may what `train_only` names.
-        train_only: beginnings of the names of weights, as ``policy`` (the router) or ``backbone.blocks.1``;
-            all other weights are frozen. ``all`` trains all.
-        distill: for ``all_levels`` and ``sandwich``, weight in [0, 1] of the widest level's output as
-            the target of the others, against the clean speech.
-        losses: name -> weight.
-        batch_size: clips in a step, on each device.
-        steps: optimiser steps of the whole schedule.
-        learning_rate, weight_decay, betas: of AdamW.
-        stft_sizes: whether a step takes the spectral loss at ``all`` STFT sizes, or at ``one``, in turn;
-            validation takes all.
-        warmup_steps: linear warm-up; then a cosine falls to `final_learning_rate` times the peak.
-        decay_steps: where above 0, no cosine: the rate stays at its peak, and falls in a straight line in the
-            last so many steps. Such a run can be resumed with more `steps`.
-        clip_norm: gradients are scaled down to this norm.
-        ema_decay: of the averaged weights that are validated and exported.
-        precision: of Lightning, for instance ``bf16-mixed`` or ``32-true``.
-        validate_steps, checkpoint_steps, log_steps: how often.
-        devices, strategy: of Lightning; several processes run DDP.
-        threads: CPU threads of PyTorch; 0 leaves its choice.
+        method: Training method, a name of `sese.training.methods.METHODS`: ``all_levels``, ``sandwich``,
+            ``full`` and ``random_level`` train given levels; ``routing``, ``routing_from_errors``,
+            ``activity``, ``pruning`` and ``gating`` train a policy, together with its backbone or alone;
+            ``specialists`` and ``mixture`` train experts, ``milestones`` steps of cold diffusion, ``masks``
+            and ``boosting`` networks of bits and hashes, ``contrastive`` and ``purification`` one user's
+            model.
+            With ``masks``, or with a predictor of purification, `losses` only choose the best weights. With
+            ``boosting``, `steps` are those of all bits together, and the optimiser is its own.
+        initial: Folder of a model whose weights the run starts from, as a run's ``best``. The weights of a
+            router, and those that `train_only` names, may be new.
+        train_only: Beginnings of the names of weights to train, as ``policy`` (the router) or
+            ``backbone.blocks.1``; all other weights are frozen. ``all`` for all weights.
+        distill: Weight in [0, 1] of the highest level's output as the target of the others, against the clean
+            speech, for ``all_levels`` and ``sandwich``.
+        losses: Name of a loss -> its weight.
+        batch_size: Number of clips in a step, on each device.
+        steps: Number of optimiser steps of the whole schedule.
+        learning_rate, weight_decay, betas: Settings of AdamW.
+        stft_sizes: STFT sizes of the spectral loss in a step: ``all``, or ``one`` in turn; validation uses
+            all.
+        warmup_steps: Number of steps of a linear warm-up. Then the learning rate falls along a cosine to
+            `final_learning_rate` times its peak.
+        decay_steps: Number of last steps in which the rate falls in a straight line from its peak; 0 for the
+            cosine. Such a run can be resumed with more `steps`.
+        clip_norm: Norm that gradients are scaled down to; 0 for no limit.
+        ema_decay: Decay of the averaged weights, which are validated and exported.
+        precision: Precision of Lightning, for instance ``bf16-mixed`` or ``32-true``.
+        validate_steps, checkpoint_steps, log_steps: Number of steps between two validations, checkpoints,
+            logs.
+        devices, strategy: Number of devices, and strategy, of Lightning; several processes run DDP.
+        threads: Number of CPU threads of PyTorch; 0 for PyTorch's choice.
     """
 
-    method: Literal[
-        "random_level",
-        "all_levels",
-        "sandwich",
-        "full",
-        "routing",
-        "routing_from_errors",
-        "pruning",
-        "activity",
-        "milestones",
-        "specialists",
-        "gating",
-        "mixture",
-        "masks",
-        "boosting",
-        "contrastive",
-        "purification",
-    ] = "all_levels"
-    random_level: RandomLevelConfig = field(default_factory=RandomLevelConfig)
-    boosting: BoostingConfig = field(default_factory=BoostingConfig)
-    experts: ExpertsConfig = field(default_factory=ExpertsConfig)
-    contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
-    purification: PurificationConfig = field(default_factory=PurificationConfig)
-    masks: MasksConfig = field(default_factory=MasksConfig)
-    milestones: MilestonesConfig = field(default_factory=MilestonesConfig)
-    routing: RoutingConfig = field(default_factory=RoutingConfig)
-    pruning: PruningConfig = field(default_factory=PruningConfig)
-    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     initial: str = ""
     train_only: tuple[str, ...] = ("all",)
     distill: float = 0.0
@@ -162,6 +139,13 @@ class TrainingConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: a value out of its range.
+        """
+        if self.method not in METHODS:
+            raise InputError(f"training.method is {brief(self.method)}; choose from {list(METHODS)}")
         unknown = set(self.losses) - set(LOSSES)
         if unknown or not self.losses:
             raise InputError(f"training.losses names {sorted(unknown)}; choose from {sorted(LOSSES)}")
@@ -180,13 +164,13 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run.
+    """Configuration of a run.
 
     Attributes:
-        name: of the run's folder, and of the model.
-        seed: of the initial weights, the data order and the levels drawn.
-        system: key of `sese.nn.backbones.registry.SYSTEMS`.
-        model: that system's values.
+        name: Name of the run's folder, and of the model.
+        seed: Seed of the initial weights, the order of the data and the sampled levels.
+        system: Name of the system, a key of `sese.nn.backbones.registry.SYSTEMS`.
+        model: Configuration of that system.
     """
 
     name: str = "run"
@@ -197,6 +181,11 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: a value out of its range, or a loss at a rate that it cannot take.
+        """
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; use a whole number from 0")
         rate = getattr(self.model, "sample_rate", pmsqe.SAMPLE_RATE)
@@ -207,7 +196,11 @@ class RunConfig:
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a configuration file, the files it builds on (`base: other.yaml`), and `key.path=value` overrides.
+    """Read a configuration file, the files it builds on (`base: other.yaml`), and overrides.
+
+    Args:
+        path: YAML file.
+        overrides: Changes as `key.path=value`.
 
     Raises:
         InputError: missing file, bad YAML, unknown key or unusable value.
@@ -216,7 +209,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def parse(values: Mapping[str, Any]) -> RunConfig:
-    """Plain nested values -> a checked configuration.
+    """Build a checked configuration from plain nested values.
 
     Raises:
         InputError: unknown key, unusable value, or values that do not go together.
@@ -228,5 +221,45 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     with bounded(f"model of system '{system}'"):
         model = build(SYSTEMS[system], values.pop("model", None) or {}, "model")
     config = dataclasses.replace(build(RunConfig, values, ""), model=model)
-    combinations.check(config)
+    check(config)
     return config
+
+
+def check(config: RunConfig) -> None:
+    """Check that the values of a run go together.
+
+    Raises:
+        InputError: says which two values do not.
+    """
+    training, name = config.training, config.training.method
+    method = METHODS[name]
+    method.check(config)
+    kind = getattr(config.model, "kind", "")
+    if kind not in method.kinds:
+        able = [other for other, each in METHODS.items() if kind in each.kinds]
+        raise InputError(f"training.method is '{name}' and the model has {kind}; use {' or '.join(able)}")
+    if training.train_only == ("policy",) and not method.trains_policy:
+        able = [other for other, each in METHODS.items() if each.trains_policy]
+        raise InputError(
+            f"training.train_only is 'policy'; that needs training.method to be one of {', '.join(able)}"
+        )
+    for section in SETTINGS.keys() - method.settings.keys():
+        if getattr(getattr(training, section), "in_use", False):
+            able = [other for other, each in METHODS.items() if section in each.settings]
+            raise InputError(
+                f"training.{section} is in use, and training.method is '{name}'; "
+                f"use {' or '.join(able)}, or leave that section out"
+            )
+    _check_clips(config)
+
+
+def _check_clips(config: RunConfig) -> None:
+    """Check that clips are long enough for every loss, and at the rate of PESQ where it is wanted."""
+    rate, data = config.model.sample_rate, config.data
+    require_length("data.mix.seconds", data.mix.seconds, rate)
+    require_length("data.validation_seconds", data.validation_seconds, rate)
+    if data.pesq_clips and rate != pmsqe.SAMPLE_RATE:
+        raise InputError(
+            f"data.pesq_clips is {data.pesq_clips} and the model runs at {rate} Hz; "
+            f"PESQ hears at {pmsqe.SAMPLE_RATE}"
+        )

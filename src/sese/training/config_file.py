@@ -1,6 +1,6 @@
-"""Configuration files: YAML that builds on a base, dotted overrides, and dataclasses made of plain values.
+"""Configuration files: YAML that builds on a base, dotted overrides, and dataclasses built from plain values.
 
-A dataclass checks its own values; here every key has to be one of its fields, of the type that is annotated.
+A dataclass checks its own values. Here every key must be one of its fields, with the annotated type.
 """
 
 from __future__ import annotations
@@ -19,26 +19,34 @@ from sese.core.errors import InputError, brief
 from sese.training import renamed
 
 WHOLE = ("losses",)
-"""Sections that are one value: a term of the base must not linger unseen."""
+"""Sections that are replaced as one value: a term of the base must not stay unseen."""
 
 LARGEST = 2**31 - 1
-"""Whole number that a configuration may hold."""
+"""Largest whole number that a configuration may hold."""
 
 
 def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The plain nested values of a configuration file under its overrides, as `read` takes them.
+    """Return the plain nested values of a configuration file with overrides.
+
+    Args:
+        path: YAML file.
+        overrides: Changes as `key.path=value`.
 
     Raises:
-        InputError: missing file, bad YAML, or an override that is none.
+        InputError: missing file, bad YAML, or an override without a key and a value.
     """
     return changed(_read_yaml(path), overrides)
 
 
 def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Plain nested values under `key.path=value` overrides.
+    """Return plain nested values with overrides, in place.
+
+    Args:
+        values: Sections of a configuration.
+        overrides: Changes as `key.path=value`.
 
     Raises:
-        InputError: an override that is none.
+        InputError: an override without a key and a value.
     """
     for override in overrides:
         key, sign, text = override.partition("=")
@@ -61,17 +69,22 @@ def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def dump(config: Any) -> str:
-    """The configuration (a dataclass) as YAML that reads back."""
+    """Return a configuration (a dataclass) as YAML that reads back."""
     return yaml.safe_dump(plain_values(config), sort_keys=False)
 
 
 def plain_values(config: Any) -> dict[str, Any]:
-    """The configuration (a dataclass) as the nested values that YAML holds."""
+    """Return a configuration (a dataclass) as the nested values that YAML holds."""
     return _plain(dataclasses.asdict(config))
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested values by their dotted names."""
+    """Return nested values by their dotted names.
+
+    Example:
+        >>> flat({"training": {"steps": 10}})
+        {'training.steps': 10}
+    """
     made: dict[str, Any] = {}
     for key, value in values.items():
         nested = isinstance(value, dict) and key not in WHOLE
@@ -96,7 +109,11 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def read_sections(path: Path, wanted: str) -> dict[str, Any]:
-    """The plain nested values of a YAML file as it is; `wanted` is what to give where there is none.
+    """Return the plain nested values of a YAML file, without its base.
+
+    Args:
+        path: YAML file.
+        wanted: File to give where there is none, for the error.
 
     Raises:
         InputError: missing file, bad YAML, or no sections.
@@ -123,7 +140,12 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    """Plain values -> a dataclass of this kind, its own dataclasses included; `where` it stands, for errors.
+    """Build a dataclass from plain values, with the dataclasses in it.
+
+    Args:
+        kind: Class of the dataclass.
+        values: Values of its fields.
+        where: Dotted name of the section, for errors.
 
     Raises:
         InputError: unknown key or unusable value.

@@ -1,6 +1,6 @@
 """Losses between an estimate and its clean target; each is a function of two waveforms.
 
-All take (batch, time) and return a scalar. `total` weighs them by name.
+All take (batch, time) and return a scalar. `total` weights them by name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 """(n_fft, hop_length, win_length) of the multi-resolution STFT loss of DEMUCS (arXiv 2006.12847)."""
 
 SHORTEST = max(n_fft for n_fft, _, _ in RESOLUTIONS) // 2 + 1
-"""Samples of a clip that every loss can be taken of: spectra reflect half a window at the ends."""
+"""Number of samples of the shortest clip that every loss takes: spectra reflect half a window at the ends."""
 
 MIX_RESOLUTIONS = (320, 512, 768)
 """n_fft, with half as hop, of the loss family of FTF-Net as given in arXiv 2608.30739."""
@@ -26,11 +26,20 @@ MIX_RESOLUTIONS = (320, 512, 768)
 FLOOR = 1e-8
 
 ACTIVE_LEVEL = 0.025
-"""Level of a frame from which it counts as active: about the root mean square of its windowed samples."""
+"""Lowest level of an active frame: about the root mean square of its windowed samples."""
 
 
 def require_length(name: str, seconds: float, sample_rate: int) -> None:
-    """Raise InputError where clips of so many seconds, a value of this name, are too short for some loss."""
+    """Check that clips are long enough for every loss.
+
+    Args:
+        name: Dotted name of the value, for the error.
+        seconds: Length of the clips.
+        sample_rate: Sample rate in Hz.
+
+    Raises:
+        InputError: they are too short.
+    """
     if not round(seconds * sample_rate) >= SHORTEST:
         raise InputError(
             f"{name} is {seconds:g}; the losses need {SHORTEST} samples, {SHORTEST / sample_rate:.3f} s"
@@ -38,12 +47,12 @@ def require_length(name: str, seconds: float, sample_rate: int) -> None:
 
 
 def l1(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Mean absolute error of the samples."""
+    """Return the mean absolute error of the samples."""
     return (estimate - clean).abs().mean()
 
 
 def multi_resolution_stft(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Spectral convergence plus log-magnitude distance, averaged (arXiv 2006.12847, 2.2)."""
+    """Return the mean spectral convergence plus log-magnitude distance (arXiv 2006.12847, 2.2)."""
     total = estimate.new_zeros(())
     for n_fft, hop_length, win_length in RESOLUTIONS:
         estimated = _magnitude(_stft(estimate, n_fft, hop_length, win_length))
@@ -60,7 +69,7 @@ def compressed_complex(
     complex_share: float = 0.3,
     sizes: Sequence[int] = MIX_RESOLUTIONS,
 ) -> Tensor:
-    """Compressed magnitude and compressed complex error (house loss of arXiv 2412.17121's authors).
+    """Return the compressed magnitude and compressed complex error (loss of arXiv 2412.17121's authors).
 
     (1 - a) * mean((|E|^c - |S|^c)^2) + a * mean(|E|^c e^{j arg E} - |S|^c e^{j arg S}|^2), averaged over
     several STFT sizes as in arXiv 2608.30739.
@@ -84,10 +93,10 @@ def compressed_complex(
 def active_compressed(
     estimate: Tensor, clean: Tensor, power: float = 0.3, complex_share: float = 0.3
 ) -> Tensor:
-    """The loss of arXiv 2412.17121's authors at one STFT size, at the level of active speech (DynCompMSE).
+    """Return `compressed_complex` at one STFT size, at the level of active speech (DynCompMSE).
 
-    Both spectra (512, hop 256) are divided by the mean level of the batch's clean frames above
-    `ACTIVE_LEVEL`; then as in `compressed_complex`. Without such a frame nothing is divided.
+    This is the loss of arXiv 2412.17121's authors. Both spectra (512, hop 256) are first divided by the mean
+    level of the batch's clean frames above `ACTIVE_LEVEL`. Without such a frame nothing is divided.
     """
     n_fft = 512
     estimated, target = (_stft(x, n_fft, n_fft // 2, n_fft) for x in (estimate, clean))
@@ -106,17 +115,17 @@ def active_compressed(
 
 
 def negative_si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Minus the scale-invariant SDR in units of 10 dB, clips without speech left out (arXiv 1811.02508)."""
+    """Return minus the scale-invariant SDR in units of 10 dB, of clips with speech (arXiv 1811.02508)."""
     ratio = si_sdr(estimate, clean)
     active = clean.square().mean(-1) > 1e-7
     return -(ratio.clamp(max=30.0) * active).sum() / active.sum().clamp_min(1) / 10
 
 
 def negative_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Minus the signal-to-distortion ratio in units of 10 dB, clips without speech left out.
+    """Return minus the signal-to-distortion ratio in units of 10 dB, of clips with speech.
 
-    Unlike the scale-invariant ratio it sees scale and polarity. A network that is born with its output
-    upside down has as good an SI-SDR there as the right way up, and is long held between the two.
+    Unlike the scale-invariant ratio it depends on scale and polarity. A network that starts with an inverted
+    output has the same SI-SDR as with the right one, and stays long between the two.
     """
     energy = clean.square().sum(-1)
     ratio = 10 * torch.log10((energy + FLOOR) / ((clean - estimate).square().sum(-1) + FLOOR))
@@ -125,12 +134,23 @@ def negative_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
 
 
 def si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Scale-invariant SDR in dB: (batch, time) -> (batch,)."""
+    """Return the scale-invariant SDR in dB: (batch, time) -> (batch,)."""
     estimate, clean = (x - x.mean(-1, keepdim=True) for x in (estimate, clean))
     energy = clean.square().sum(-1, keepdim=True)
     target = (estimate * clean).sum(-1, keepdim=True) / (energy + FLOOR) * clean
     error = (estimate - target).square().sum(-1)
     return 10 * torch.log10((target.square().sum(-1) + FLOOR) / (error + FLOOR))
+
+
+def at_target_level(estimate: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both signals without their means, scaled so that the target has unit power.
+
+    Args:
+        estimate, target: Signals (batch, time).
+    """
+    estimate, target = (side - side.mean(-1, keepdim=True) for side in (estimate, target))
+    scale = target.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
+    return estimate / scale, target / scale
 
 
 LOSSES = {
@@ -142,7 +162,7 @@ LOSSES = {
     "sdr": negative_sdr,
     "pmsqe": pmsqe,
 }
-"""Name in a configuration -> function."""
+"""Name of a loss in a configuration -> function."""
 
 
 def total(
@@ -152,15 +172,15 @@ def total(
     weights: Mapping[str, float],
     sizes: Sequence[int] = MIX_RESOLUTIONS,
 ) -> dict[str, Tensor]:
-    """The weighted losses, each by name.
+    """Return the weighted losses by name.
 
-    All signals are scaled by the noisy input's level first, so that a loss does not depend on how loud a
+    All signals are first scaled by the level of the noisy input, so that a loss depends neither on how loud a
     clip is, nor on how much of it is speech.
 
     Args:
-        estimate, clean, noisy: (batch, time).
-        weights: name of a loss -> its weight.
-        sizes: n_fft of the spectra of `compressed_complex`.
+        estimate, clean, noisy: Output, target and input (batch, time).
+        weights: Name of a loss -> its weight.
+        sizes: Window sizes of the spectra of `compressed_complex`.
     """
     scale = 0.1 / noisy.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
     estimate, clean = estimate * scale, clean * scale

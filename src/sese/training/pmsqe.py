@@ -1,9 +1,9 @@
 """PMSQE: PESQ's model of hearing as a loss (Martín-Doñas et al. 2018, IEEE Signal Processing Letters 25(11)).
 
-PESQ (ITU-T P.862, 10.2) compares loudness in Bark bands. A difference that neither signal masks disturbs, and
-one that adds to the speech disturbs more than one that takes from it. The steps that cannot be learned from
-are left out, as PMSQE does: alignment, and the norms that let the worst moments of a file decide. Bands,
-threshold of hearing and loudness follow formulas of psychoacoustics here, not the tables of the standard.
+PESQ (ITU-T P.862, 10.2) compares loudness in Bark bands. A difference that neither signal masks
+disturbs, and one that adds to the speech disturbs more than one that takes from it. Steps without a useful
+gradient are left out, as in PMSQE: alignment, and the norms by which the worst moments of a file decide.
+Bands, threshold of hearing and loudness follow formulas of psychoacoustics, not the tables of the standard.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from torch import Tensor
 SAMPLE_RATE = 16_000
 N_FFT, HOP_LENGTH = 512, 256
 BANDS = 49
-LISTENING_LEVEL = 79.0  # dB SPL that a clip's speech is heard at
+LISTENING_LEVEL = 79.0  # dB SPL of a clip's speech
 DEAD_ZONE = 0.25  # share of the lesser loudness that masks a difference
 SYMMETRIC, ASYMMETRIC = 0.1, 0.0309  # weights in PESQ's score
 LOUDNESS_SCALE, LOUDNESS_POWER = 0.1866, 0.23
 
 
 def pmsqe(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Mean disturbance of the frames, in units of PESQ's raw score (0 is none; P.862, 10.2.7 to 10.2.10).
+    """Return the mean disturbance of the frames in units of PESQ's raw score (P.862, 10.2.7 to 10.2.10).
 
-    Clips without speech are left out: there is no level that they would be heard at.
+    0 is no disturbance. Clips without speech are left out, because their listening level is not defined.
 
     Args:
-        estimate, clean: (batch, time) at 16 kHz; the clean clip's level sets the level of both.
+        estimate, clean: Output and target (batch, time) at 16 kHz; the target's level sets that of both.
     """
     matrix, threshold, exponent = (torch.from_numpy(x).to(clean) for x in _bands())
     window = torch.hann_window(N_FFT, device=clean.device, dtype=clean.dtype)
 
     def powers(x: Tensor) -> Tensor:
-        """(batch, time) -> (batch, frame, band), as often the threshold of hearing at 1 kHz is in it."""
+        """Return powers (batch, frame, band) as multiples of the threshold of hearing at 1 kHz."""
         spectrum = torch.stft(x, N_FFT, HOP_LENGTH, N_FFT, window, return_complex=True)
         return (spectrum.real.square() + spectrum.imag.square()).transpose(1, 2) @ matrix.T
 
@@ -66,7 +66,7 @@ def _bark(frequency: float) -> float:
 
 @cache
 def _bands() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares of the bins in the bands (band, bin), thresholds of hearing and powers of loudness (band,)."""
+    """Return shares of bins in bands (band, bin), thresholds of hearing and exponents of loudness (band,)."""
     edges = 650 * np.sinh(np.linspace(0, _bark(SAMPLE_RATE / 2), BANDS + 1) / 7)
     step = SAMPLE_RATE / N_FFT
     bins = np.arange(N_FFT // 2 + 1) * step

@@ -28,6 +28,9 @@ METHODS = {
 }
 """Old value of `training.method` -> new value."""
 
+_SHOWN: dict[str | tuple[str, type[Warning], int], int] = {}
+"""Warnings that were shown, kept by `warnings`."""
+
 
 def key(name: str) -> str:
     """Return the new name of a dotted key, with a warning if that differs.
@@ -93,4 +96,5 @@ def sections(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, FutureWarning, stacklevel=3)
+    """Warn in one line, once for each text: where the code reads the name says nothing to the user."""
+    warnings.warn_explicit(text, FutureWarning, "configuration", 1, registry=_SHOWN)

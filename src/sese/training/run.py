@@ -1,4 +1,4 @@
-"""A run: its folder, its stops and its resumes."""
+"""Training runs that stop and resume."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ from sese.core.files import replacing
 from sese.nn import checkpoint
 from sese.nn.policies.fixed import level_plans
 from sese.training import run_folder
-from sese.training.boosting import boost
 from sese.training.config import RunConfig
 from sese.training.config_file import dump
 from sese.training.data import MixtureData
+from sese.training.methods import METHODS
 from sese.training.run_folder import LAST
 from sese.training.task import EnhancementTask
 
 
 def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: float | None = None) -> bool:
-    """Train, or go on training.
+    """Train a model, or continue a stopped training.
 
     The folder gets `config.yaml` (resolved), `metrics.jsonl`, `tensorboard/`, `samples/`,
     `checkpoints/last.ckpt` (to resume from), and the averaged weights as models: `last/` and `best/`.
-    Boosting makes no checkpoints: it goes on from `last/`.
+    Boosting writes no checkpoints: it continues from `last/`.
 
     Args:
-        config: the run.
-        folder: of the run.
-        resume: go on from the last checkpoint: weights, averages, optimiser, schedule and data order.
-        max_minutes: stop cleanly with a checkpoint after this long.
+        config: Configuration of the run.
+        folder: Folder of the run.
+        resume: Whether to continue from the last checkpoint: weights, averages, optimiser, schedule and order
+            of the data.
+        max_minutes: Stop with a checkpoint after this many minutes; None for no limit.
 
     Returns:
         Whether every step is done.
 
     Raises:
-        InputError: a run lies there and is not to be resumed, or nothing lies there to resume.
+        InputError: the folder holds a run that is not to be resumed, or none to resume.
     """
-    boosted = config.training.method == "boosting"
-    run_folder.check(folder, config, resume, _goes_on_from(config))
-    settings = config.training
+    settings, method = config.training, METHODS[config.training.method]
+    run_folder.check(folder, config, resume, method.resumes_from)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
     lightning.seed_everything(config.seed, verbose=False)
     _quieten()
-    if boosted:
-        return boost(config, folder, max_minutes)
+    if method.run is not None:
+        return method.run(config, folder, MixtureData(config), max_minutes)
     keeper = Keeper(config, folder, max_minutes)
     trainer = _trainer(
         config,
@@ -100,29 +100,29 @@ def _trainer(config: RunConfig, **settings: Any) -> lightning.Trainer:
 
 
 def resumable(config: RunConfig, folder: Path) -> bool:
-    """Whether a run lies there that can go on."""
-    return (folder / _goes_on_from(config)).exists()
-
-
-def _goes_on_from(config: RunConfig) -> str:
-    return f"last/{checkpoint.WEIGHTS}" if config.training.method == "boosting" else LAST
+    """Return whether a folder holds a run that can be resumed."""
+    return (folder / METHODS[config.training.method].resumes_from).exists()
 
 
 class CheckpointFile(TorchCheckpointIO):
-    """Writes where it is told: Lightning's own goes by the temporary folder, which may be full or slow."""
+    """Write checkpoints directly, not through the temporary folder, which may be full or slow."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write plain values and tensors."""
         torch.save(checkpoint, path)
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """Read it onto the CPU, or say in a line what is wrong."""
+        """Read a checkpoint onto the CPU.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
         with run_folder.restoring(Path(path)) as checkpoint:
             return checkpoint
 
 
 class Average(WeightAveraging):
-    """Exponential average of the weights, quick to forget the first steps: its decay grows to `decay`."""
+    """Average the weights exponentially; the decay grows to `decay`, which forgets the first steps."""
 
     def __init__(self, decay: float):
         def average(averaged: torch.Tensor, current: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:
@@ -133,7 +133,7 @@ class Average(WeightAveraging):
 
 
 class Keeper(lightning.Callback):
-    """Speed on screen, checkpoints, models, samples, and the stop when time is up."""
+    """Print the speed, write checkpoints, models and samples, and stop when time is up."""
 
     def __init__(self, config: RunConfig, folder: Path, max_minutes: float | None):
         self.config, self.folder = config, folder
@@ -142,15 +142,15 @@ class Keeper(lightning.Callback):
         self.since = (0, time.monotonic())
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to know."""
+        """Return the state that a resumed run needs."""
         return {"audio_seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what was known."""
+        """Restore that state."""
         self.seconds = state_dict["audio_seconds"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the clock. All that could be refused is behind: the configuration is now the run's."""
+        """Start the clock and write the configuration, which nothing can refuse from here on."""
         if trainer.is_global_zero:
             run_folder.write_config(self.folder, dump(self.config))
             if not trainer.global_step:  # left by a run that ended before its first checkpoint
@@ -160,7 +160,7 @@ class Keeper(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note the speed, save when it is time, stop when time is up."""
+        """Log the speed, save when it is due, stop when time is up."""
         settings, step = self.config.training, trainer.global_step
         audio = batch.noisy.shape[0] * batch.noisy.shape[2] / self.config.model.sample_rate
         self.seconds += audio * trainer.world_size
@@ -177,14 +177,14 @@ class Keeper(lightning.Callback):
         stop = self.deadline is not None and time.monotonic() > self.deadline
         stop = bool(trainer.strategy.broadcast(stop)) if trainer.world_size > 1 else stop
         due = stop or step >= settings.steps or step % settings.checkpoint_steps == 0
-        # Where a validation follows, the checkpoint is written behind it: a resumed run takes it as done.
+        # Before a validation nothing is saved: a resumed run takes the validation as done.
         if due and step % settings.validate_steps:
             self._save(trainer)
         if stop:
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Print the scores and keep the best averaged weights."""
+        """Print the scores and save the best averaged weights."""
         scores = {name: float(value) for name, value in trainer.callback_metrics.items() if "val/" in name}
         if trainer.is_global_zero:
             text = "  ".join(f"{name.removeprefix('val/')} {scores[name]:.3f}" for name in sorted(scores))
@@ -199,12 +199,12 @@ class Keeper(lightning.Callback):
             self._save(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Leave a few enhanced clips to listen to."""
+        """Write a few enhanced clips to listen to."""
         if trainer.is_global_zero:
             self._write_samples(trainer, pl_module)
 
     def _save(self, trainer: lightning.Trainer) -> None:
-        if trainer.is_global_zero:  # first: a run whose checkpoint says that it is through is not resumed
+        if trainer.is_global_zero:  # first: a run whose checkpoint is at the last step is not resumed
             self._write_model(self._averaged(trainer), "last")
         with replacing(self.folder / LAST) if trainer.is_global_zero else nullcontext(Path()) as part:
             trainer.save_checkpoint(trainer.strategy.broadcast(part))  # every process takes part
@@ -233,7 +233,7 @@ class Keeper(lightning.Callback):
 
 
 class JsonLines(Logger):
-    """Metrics as JSON lines in `metrics.jsonl`, one object a call."""
+    """Write metrics as JSON lines into `metrics.jsonl`, one object for each call."""
 
     def __init__(self, folder: Path):
         super().__init__()
@@ -241,22 +241,22 @@ class JsonLines(Logger):
 
     @property
     def name(self) -> str:
-        """For Lightning."""
+        """Name that Lightning asks for."""
         return "metrics"
 
     @property
     def version(self) -> str:
-        """For Lightning."""
+        """Version that Lightning asks for."""
         return ""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> None:
-        """For Lightning."""
+        """Experiment that Lightning asks for."""
 
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: `config.yaml` has them."""
+        """Do nothing: `config.yaml` has them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -266,7 +266,7 @@ class JsonLines(Logger):
 
 
 def _quieten() -> None:
-    """Hold back Lightning's advertisements, and its advice on workers that data made here do not need."""
+    """Silence Lightning's advertisements, and its advice on workers, which mixing here does not need."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -1,4 +1,4 @@
-"""What every run's folder holds, whatever is trained: its configuration, its checkpoint, its measurements."""
+"""Folder of a run of any training: its configuration, its checkpoint, its measurements."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ FREE = frozenset(
     | {f"training.{name}" for name in ("batch_size", "steps", "precision", "devices", "strategy", "threads")}
     | {f"training.{name}_steps" for name in ("decay", "validate", "checkpoint", "log")}
 )
-"""What of a configuration may change when a run is resumed. All else makes the weights what they are, the
-best of them comparable, and those who are held out strangers."""
+"""Values that may change when a run is resumed. All others decide the weights, the comparison of their
+scores, and which speakers are held out."""
 
 
 def check(folder: Path, config: Any, resume: bool, last: str = LAST) -> None:
-    """Refuse to lose a run, to go on with none, or with another one.
+    """Check that a folder fits a run that starts, or resumes.
 
     Args:
-        folder: of the run.
-        config: of the run, a dataclass.
-        resume: whether to go on.
-        last: the file in it that a run goes on from.
+        folder: Folder of the run.
+        config: Configuration of the run, a dataclass.
+        resume: Whether the run resumes.
+        last: File in the folder that a resumed run continues from.
 
     Raises:
-        InputError: a run lies there and is not to be resumed, nothing lies there to resume, or what lies
-            there is another run.
+        InputError: the folder holds a run that is not to be resumed, none to resume, or another one.
     """
     found = (folder / last).exists()
     if resume and not found:
@@ -51,15 +50,15 @@ def check(folder: Path, config: Any, resume: bool, last: str = LAST) -> None:
 
 
 def check_same(folder: Path, config: Any, free: Set[str] = FREE) -> None:
-    """Refuse another configuration than that of the run in a folder.
+    """Check that a configuration is that of the run in a folder.
 
     Args:
-        folder: of the run.
-        config: a dataclass.
-        free: names of values that may differ.
+        folder: Folder of the run.
+        config: Configuration, a dataclass.
+        free: Dotted names of values that may differ.
 
     Raises:
-        InputError: names the first value that is another.
+        InputError: a value differs; the first one is named.
     """
     began = flat(
         renamed.sections(read_sections(folder / RESOLVED, "the folder of a run, with its configuration"))
@@ -74,29 +73,32 @@ def check_same(folder: Path, config: Any, free: Set[str] = FREE) -> None:
 
 
 def write_config(folder: Path, text: str) -> None:
-    """Write the resolved configuration into a run's folder, made where missing."""
+    """Write the resolved configuration into a run's folder, which is created where it is missing."""
     with replacing(folder / RESOLVED) as part:
         part.write_text(text)
 
 
 def note(folder: Path, values: Mapping[str, Any]) -> None:
-    """Add a line to the run's measurements."""
+    """Append a line to the run's measurements."""
     with (folder / METRICS).open("a") as file:
         file.write(json.dumps(values) + "\n")
 
 
 def write_checkpoint(folder: Path, values: Mapping[str, Any]) -> None:
-    """Put a checkpoint in the place of the one before, whole or not at all."""
+    """Replace the last checkpoint, whole or not at all."""
     with replacing(folder / LAST) as part:
         torch.save(values, part)
 
 
 @contextmanager
 def restoring(path: Path) -> Iterator[dict[str, Any]]:
-    """What `write_checkpoint` wrote, in a context in which it is taken up; only tensors and plain values.
+    """Yield a checkpoint in a context that restores it; only tensors and plain values are read.
+
+    Args:
+        path: File that `write_checkpoint` wrote.
 
     Raises:
-        InputError: there is no checkpoint, or it is damaged or another's.
+        InputError: there is no checkpoint, or it is damaged or of another run.
     """
     try:
         yield torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Many runs from one file: a grid over values and seeds, done once, whoever stops it and how often.
+"""Many runs from one file: a grid over values and seeds, each run done once, however often it is stopped.
 
     config: ../demucs_joint.yaml          # what every run builds on
     seeds: [1, 2, 3]
@@ -9,9 +9,9 @@
       finetune: {set: {training.initial: "{backbone}"}, seeds: [1]}  # starts from a run above, same seed
       other: {config: ../sese_1.yaml}     # builds on a file of its own
 
-Values of the command line go for every run, over those of the file. Runs lie in OUT/NAME/seed-N. A finished
-one is skipped, a stopped one goes on, and one that another process is at is left to it: the same command may
-be started several times at once.
+Values of the command line apply to every run and replace those of the file. Runs lie in OUT/NAME/seed-N. A
+finished run is skipped, a stopped one continues, and one that another process trains is left to it. So the
+same command may be started several times at once.
 """
 
 from __future__ import annotations
@@ -43,12 +43,19 @@ MOST_RUNS = 10_000
 DONE = "done.json"
 
 INITIAL = frozenset({"training.initial"})
-"""May name another run of the sweep, in more than one way."""
+"""Values that may name another run of the sweep in different ways."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sweep: its folder, and its overrides as `key.path=value`."""
+    """A run of a sweep.
+
+    Attributes:
+        folder: Folder of the run.
+        config: Configuration file that it builds on.
+        overrides: Changes as `key.path=value`.
+        after: Folder of the run that it starts from, if any.
+    """
 
     folder: Path
     config: Path
@@ -56,23 +63,23 @@ class Run:
     after: Path | None
 
     def resolve(self) -> RunConfig:
-        """The run's checked configuration."""
+        """Return the run's checked configuration."""
         return read(self.config, self.overrides)
 
     def resolve_again(self) -> RunConfig:
-        """That of a stopped run, which knows what it started from by the name that it had then."""
+        """Return the configuration of a stopped run, with the model that it started from then."""
         changes = [change for change in self.overrides if change.partition("=")[0] not in INITIAL]
         return read(self.folder / RESOLVED, changes)
 
     @property
     def state(self) -> str:
-        """``done``, ``stopped`` (it can go on) or ``open``."""
+        """State of the run: ``done``, ``stopped`` (it can continue) or ``open``."""
         if (self.folder / DONE).exists():
             return "done"
         return "stopped" if resumable(self.resolve(), self.folder) else "open"
 
     def check(self) -> None:
-        """See that it can be done, and that what was done of it is what is asked for now.
+        """Check that the run can be done, and that what was done of it has the same values.
 
         Raises:
             InputError: a configuration that cannot be used, or a run of other values in the folder.
@@ -83,77 +90,54 @@ class Run:
 
 
 def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
-    """The runs of a sweep file, in the order in which they are done: run by run, each over its seeds.
+    """Return the runs of a sweep file in the order in which they are done: run by run, each over its seeds.
 
     Args:
-        path: of the sweep file.
-        output: folder of the runs.
-        overrides: `key.path=value` for every run, over the values of the file.
+        path: Sweep file.
+        output: Folder of the runs.
+        overrides: Changes of every run as `key.path=value`, over the values of the file.
 
     Raises:
         InputError: the file or one of its runs cannot be used; every run is checked before any is started.
     """
     values = _read(path)
-    common = values.get("set") or {}
     given = [renamed.key(override.partition("=")[0]) for override in overrides]
     runs: list[Run] = []
     taken: set[str] = set()
     for name, entry in values["runs"].items():
-        entry = entry or {}
-        _known(path, f"run '{name}'", entry, {"config", "set", "grid", "seeds"})
-        base = entry.get("config", values.get("config"))
-        if not isinstance(base, str):
-            raise InputError(f"{path}: run '{name}' builds on nothing; give it, or all runs, `config: FILE`")
-        grid, chosen = entry.get("grid") or {}, entry.get("set") or {}
-        if not all(isinstance(each, dict) for each in (common, grid, chosen)):
-            raise InputError(f"{path}: set and grid of run '{name}' need key.path: value")
-        common, grid, chosen = (
-            {renamed.key(str(key)): value for key, value in each.items()} for each in (common, grid, chosen)
-        )
-        if not all(isinstance(choices, list) and choices for choices in grid.values()):
-            raise InputError(f"{path}: the grid of run '{name}' needs a list of values for each key")
+        base, common, grid, seeds = _entry(path, name, entry or {}, values)
         for key in given:
-            if any(_within(key, other) or _within(other, key) for other in ("name", "seed", *map(str, grid))):
+            if any(_within(key, other) or _within(other, key) for other in ("name", "seed", *grid)):
                 raise InputError(
                     f"{key} differs between the runs of '{name}' in {path}; leave it out, or change the file"
                 )
-        seeds = entry.get("seeds") or values.get("seeds") or [0]
-        if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
-            raise InputError(
-                f"{path}: the seeds of run '{name}' are {brief(seeds)}; give a list of whole numbers"
-            )
-        if math.prod(map(len, grid.values())) * len(seeds) > MOST_RUNS:
-            raise InputError(f"{path}: run '{name}' is more than {MOST_RUNS} runs; part the sweep")
         for choice, seed in itertools.product(itertools.product(*grid.values()), seeds):
             full_name = "-".join([str(name), *(str(value) for value in choice)])
-            settings = {**common, **chosen, **dict(zip(grid, choice, strict=True))}
             folder = output / full_name / f"seed-{seed}"
             if not os.path.abspath(folder).startswith(os.path.abspath(output) + os.sep):
                 raise InputError(f"{path}: run '{name}' would lie outside {output}, in {folder}; rename it")
             if os.path.abspath(folder) in taken:
                 raise InputError(f"{path}: two runs would lie in {folder}; rename one, name each seed once")
             taken.add(os.path.abspath(folder))
+            settings = {**common, **dict(zip(grid, choice, strict=True))}
             settings = {
-                str(key): value
-                for key, value in settings.items()
-                if not any(_within(str(key), over) for over in given)
+                key: value for key, value in settings.items() if not any(_within(key, over) for over in given)
             }
             settings |= {"seed": seed, "name": full_name}
             after = _start_from(path, settings, runs, seed)
             texts = [f"{key}={_text(value)}" for key, value in settings.items()]
-            config = (path.parent / base).resolve()
-            runs.append(Run(folder, config, (*texts, *overrides), after))
+            runs.append(Run(folder, (path.parent / base).resolve(), (*texts, *overrides), after))
     for run in runs:
         run.check()
     return runs
 
 
 def sweep(runs: Sequence[Run], max_minutes: float | None = None) -> None:
-    """Do what is left to do.
+    """Train the runs that are not done.
 
     Args:
-        runs: from `plan`.
-        max_minutes: stop with a checkpoint after this long; the next call goes on.
+        runs: Runs that `plan` returned.
+        max_minutes: Stop with a checkpoint after this many minutes; the next call continues.
     """
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     for number, run in enumerate(runs, start=1):
@@ -179,19 +163,58 @@ def sweep(runs: Sequence[Run], max_minutes: float | None = None) -> None:
                 (run.folder / DONE).write_text(json.dumps(record) + "\n")
 
 
+def _entry(
+    path: Path, name: Any, entry: dict[str, Any], values: dict[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, list[Any]], list[int]]:
+    """Return what an entry of a sweep file says, over what the file says for all.
+
+    Args:
+        path: Sweep file, for errors.
+        name: Name of the entry, for errors.
+        entry: Entry of the section `runs`.
+        values: Sections of the file.
+
+    Returns:
+        Its configuration file, values by dotted keys, lists of values by dotted keys, and seeds.
+
+    Raises:
+        InputError: something is missing, unknown, or of the wrong kind.
+    """
+    _known(path, f"run '{name}'", entry, {"config", "set", "grid", "seeds"})
+    base = entry.get("config", values.get("config"))
+    if not isinstance(base, str):
+        raise InputError(f"{path}: run '{name}' builds on nothing; give it, or all runs, `config: FILE`")
+    sections = [values.get("set") or {}, entry.get("set") or {}, entry.get("grid") or {}]
+    if not all(isinstance(each, dict) for each in sections):
+        raise InputError(f"{path}: set and grid of run '{name}' need key.path: value")
+    common, chosen, grid = (
+        {renamed.key(str(key)): value for key, value in each.items()} for each in sections
+    )
+    if not all(isinstance(choices, list) and choices for choices in grid.values()):
+        raise InputError(f"{path}: the grid of run '{name}' needs a list of values for each key")
+    seeds = entry.get("seeds") or values.get("seeds") or [0]
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        raise InputError(
+            f"{path}: the seeds of run '{name}' are {brief(seeds)}; give a list of whole numbers"
+        )
+    if math.prod(map(len, grid.values())) * len(seeds) > MOST_RUNS:
+        raise InputError(f"{path}: run '{name}' is more than {MOST_RUNS} runs; part the sweep")
+    return base, common | chosen, grid, seeds
+
+
 def _within(key: str, section: str) -> bool:
-    """Whether a key is a section's, or lies in it."""
+    """Return whether a key is a section, or lies in it."""
     return key == section or key.startswith(section + ".")
 
 
 def _text(value: Any) -> str:
-    """A value as YAML that reads back."""
+    """Return a value as YAML that reads back."""
     text: str = yaml.safe_dump(value, default_flow_style=True)
     return text.removesuffix("...\n").strip()
 
 
 def _start_from(path: Path, settings: dict[str, Any], runs: Sequence[Run], seed: int) -> Path | None:
-    """Put the folder of an earlier run where `training.initial` names it; returns that run's folder."""
+    """Return the folder of an earlier run that `training.initial` names, and put it there."""
     initial = settings.get("training.initial")
     named = re.fullmatch(r"\{(.+)\}", initial) if isinstance(initial, str) else None
     if named is None:
@@ -221,7 +244,7 @@ def _known(path: Path, what: str, values: Any, known: set[str]) -> None:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[bool]:
-    """Hold a run's folder against other processes; false where another one holds it."""
+    """Lock a run's folder against other processes; yield false where another one has locked it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:

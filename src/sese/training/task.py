@@ -1,4 +1,4 @@
-"""The one Lightning module: a scalable model, its losses over levels, and its validation."""
+"""Lightning module of every training: a scalable model, its losses, and its validation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.nn import checkpoint
+from sese.nn.enhancer import Enhanced
 from sese.nn.plan import utilization
 from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig
 from sese.training.losses import MIX_RESOLUTIONS, si_sdr, total
 from sese.training.methods import METHODS
-from sese.training.metric_guided import noise_correlation
-from sese.training.pruning import pruning
-from sese.training.purification import Purifier
 from sese.training.schedule import warmed_cosine
 
 
@@ -28,8 +26,11 @@ class EnhancementTask(lightning.LightningModule):
     """Train a model over its levels.
 
     Args:
-        config: the run.
-        initial: take the weights of `training.initial`; a resumed run has its own.
+        config: Configuration of the run.
+        initial: Whether to load the weights of `training.initial`; a resumed run has its own.
+
+    Attributes:
+        helper: Object that the method needs beside the model, see `Method.helper`.
     """
 
     def __init__(self, config: RunConfig, initial: bool = True):
@@ -43,14 +44,14 @@ class EnhancementTask(lightning.LightningModule):
             self.model.backbone.grow({name.removeprefix("backbone.") for name in fresh})
         if only != ("all",):
             _freeze_all_but(self.model, only)
-        purification = config.training.purification
-        # No module: it is no part of the weights that are averaged and saved.
-        self.purifier = Purifier(purification, self.model.sample_rate) if purification.predictor else None
+        self.method = METHODS[config.training.method]
+        # Not a module: it is no part of the weights that are averaged and saved.
+        self.helper = self.method.helper(self)
         self.train()
         self.validated: dict[str, list[Tensor]] = {}
 
     def train(self, mode: bool = True) -> EnhancementTask:
-        """As of any module; the statistics of frozen norms stay what they are."""
+        """Set the training mode; the statistics of frozen norms stay as they are."""
         super().train(mode)
         for module in self.model.modules():
             if isinstance(module, nn.BatchNorm1d) and not any(p.requires_grad for p in module.parameters()):
@@ -59,20 +60,18 @@ class EnhancementTask(lightning.LightningModule):
 
     @property
     def levels(self) -> int:
-        """Number of levels; level 0 is the cheapest."""
+        """Number of levels; level 0 is the lowest."""
         return len(level_plans(self.model))
 
     def on_train_start(self) -> None:
-        """Prepare what the way of training needs, in a run that starts from nothing."""
-        settings = self.config.training
-        start = METHODS[settings.method].start
-        if start is not None and not settings.initial and self.global_step == 0:
-            start(self)
+        """Let the method start, in a run from fresh weights."""
+        if not self.config.training.initial and self.global_step == 0:
+            self.method.start(self)
 
     def training_step(self, batch: Mixture, batch_idx: int) -> Tensor:
-        """One step's loss; what each level trained on is decided by (seed, step), so that runs can resume."""
+        """Return the loss of a step; its randomness depends on seed and step alone, so runs can resume."""
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
-        losses = METHODS[self.config.training.method].losses(self, batch, generator)
+        losses = self.method.losses(self, batch, generator)
         loss = torch.stack(list(losses.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
         self.log("train/loss", loss.detach())
@@ -80,11 +79,15 @@ class EnhancementTask(lightning.LightningModule):
 
     @property
     def done(self) -> float:
-        """Share of the steps that are behind, in [0, 1]."""
+        """Share of the steps that are done, in [0, 1]."""
         return self.global_step / self.config.training.steps
 
     def losses(self, estimate: Tensor, target: Tensor, noisy: Tensor) -> dict[str, Tensor]:
-        """The configured losses by name; all (batch, 1, time)."""
+        """Return the configured losses by name.
+
+        Args:
+            estimate, target, noisy: Output, target and input (batch, 1, time).
+        """
         with torch.autocast(noisy.device.type, enabled=False):
             signals = [x.squeeze(1).float() for x in (estimate, target, noisy)]
             sizes: tuple[int, ...] = MIX_RESOLUTIONS
@@ -93,14 +96,14 @@ class EnhancementTask(lightning.LightningModule):
             return total(signals[0], signals[1], signals[2], self.config.training.losses, sizes)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Leave a step out whose gradients are not finite, rather than lose the weights to it."""
+        """Skip a step whose gradients are not finite, which would destroy the weights."""
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         self.log("train/gradient_norm", norm)
         if not torch.isfinite(norm):
             optimizer.zero_grad(set_to_none=True)  # zeros would still be a step, by momentum
 
     def validation_step(self, batch: Mixture, batch_idx: int) -> None:
-        """Loss and SI-SDR of every level on the fixed set; PESQ on its first clips where asked for."""
+        """Collect loss and SI-SDR of every level, and PESQ of the first clips where it is wanted."""
         noisy, clean, snr_db = batch[:3]
         self._note("si_sdr/noisy", si_sdr(noisy.squeeze(1), clean.squeeze(1)))
         wanted = self.config.data.pesq_clips - batch_idx * noisy.shape[0]
@@ -108,17 +111,14 @@ class EnhancementTask(lightning.LightningModule):
             self._note("pesq/noisy", self._pesq(clean[:wanted], noisy[:wanted]))
         estimates = self.model.enhance_levels(noisy, range(self.levels))
         named = {str(level): estimate for level, estimate in enumerate(estimates)}
+        decided: Enhanced | None = None
         if self.model.policy is not None:
             decided = self.model.run_clip(noisy)
             gated = self.model.gated
             named["gated" if gated else "routed"] = decided.audio
             self._note("utilization", utilization(decided.plan, self.model.sites).mean(1))
             self._note("noise_db", -snr_db)
-            if gated:
-                target = self.config.training.pruning.target
-                self._note("pruning", pruning(decided.plan, target).view(1))
-        validate = METHODS[self.config.training.method].validate
-        for name, values in (validate(self, batch) if validate else {}).items():
+        for name, values in self.method.validate(self, batch, decided).items():
             self._note(name, values)
         for name, estimate in named.items():
             estimate = estimate.float()
@@ -129,14 +129,14 @@ class EnhancementTask(lightning.LightningModule):
                 self._note(f"pesq/{name}", self._pesq(clean[:wanted], estimate[:wanted]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log means; `val/score`, lower is better, chooses the best checkpoint."""
+        """Log the means; the lowest `val/score` chooses the best weights."""
         noise_db = self.validated.pop("noise_db", None)
         means = {f"val/{name}": torch.cat(values).nanmean() for name, values in self.validated.items()}
         if noise_db is not None:
             used = torch.cat(self.validated["utilization"])
             means["val/noise_correlation"] = noise_correlation(used, torch.cat(noise_db))
         self.validated = {}
-        score = METHODS[self.config.training.method].score(self, means)
+        score = self.method.score(self, means)
         self.log_dict(means | {"val/score": score}, sync_dist=True)
 
     def _note(self, name: str, values: Tensor) -> None:
@@ -150,12 +150,11 @@ class EnhancementTask(lightning.LightningModule):
         return torch.tensor([pesq_wb(reference, tested, rate) for reference, tested in pairs])
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a linear warm-up, and a cosine or a straight fall at the end."""
+        """Return AdamW with a linear warm-up, and a cosine or a linear decay."""
         settings = self.config.training
         # Biases are not decayed: they carry levels, not complexity.
         groups = []
-        policy = settings.pruning if settings.method == "pruning" else settings.routing
-        for part, rate in (("", 1.0), ("policy.", policy.learning_rate)):
+        for part, rate in (("", 1.0), ("policy.", self.method.policy_rate(settings))):
             named = [
                 (name, parameter)
                 for name, parameter in self.model.named_parameters()
@@ -178,8 +177,22 @@ class EnhancementTask(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+def noise_correlation(utilization: Tensor, noise_db: Tensor) -> Tensor:
+    """Return the correlation of utilization and noise level over clips; 0 where one of them is constant.
+
+    Args:
+        utilization: Mean utilization of each clip (clip,).
+        noise_db: Noise level of each clip (clip,) in dB; clips without a finite one are left out.
+    """
+    known = noise_db.isfinite()
+    pair = torch.stack([utilization[known], noise_db[known]])
+    if pair.shape[1] < 2:
+        return utilization.new_zeros(())
+    return torch.corrcoef(pair)[0, 1].nan_to_num(0.0)
+
+
 def _freeze_all_but(model: nn.Module, beginnings: Iterable[str]) -> None:
-    """Freeze all weights whose names begin otherwise; beginnings end where a part's name does."""
+    """Freeze all weights whose names have other beginnings; a beginning ends with a part's name."""
     model.requires_grad_(False)
     for beginning in beginnings:
         named = [p for name, p in model.named_parameters() if f"{name}.".startswith(f"{beginning}.")]

@@ -1,7 +1,7 @@
-"""Learns hashes by boosting (arXiv 2002.06239), one bit after the other, and fills their dictionary.
+"""Train hashes by boosting (arXiv 2002.06239), one bit after the other, and fill their dictionary.
 
-A bit is to say of each pair of frames whether they are alike. Learned to do so for all pairs, every bit
-would be the same; so each learns from pairs under weights that rise where the bits before it were wrong.
+A bit says of each pair of frames whether they are alike. Trained on all pairs alike, every bit would be the
+same. So each is trained on weighted pairs, and weights rise where the bits before it were wrong.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
+from sese.core.checks import at_least
 from sese.core.errors import InputError
 from sese.data.mixing import Mixer, Mixture
 from sese.nn import checkpoint
@@ -23,14 +25,52 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.layers.packed_bits import pack
 from sese.nn.policies.fixed import level_plans
 from sese.nn.state import fresh
-from sese.training.boosting_config import BoostingConfig
-from sese.training.config import RunConfig
 from sese.training.config_file import dump
-from sese.training.data import MixtureData
 from sese.training.loop import Training, run_steps
 from sese.training.losses import si_sdr
-from sese.training.masks import ideal_masks
+from sese.training.methods.masks import ideal_masks
+from sese.training.methods.method import Method
 from sese.training.run_folder import note, write_config
+
+if TYPE_CHECKING:
+    from sese.training.config import RunConfig
+    from sese.training.data import MixtureData
+
+
+@dataclass(frozen=True)
+class BoostingConfig:
+    """Configuration of boosting.
+
+    Attributes:
+        segments: Number of groups of frames that are compared with each other, all in memory: 8 bytes a pair.
+        clips, frames_per_clip: Number of mixtures in a segment, and of frames of each; the dictionary takes
+            as many frames of a mixture.
+        alike: What bits say of two frames: whether their ``spectra`` are alike, as published, or their ideal
+            binary ``masks``.
+        width: Width of the bell exp((a - 1) / width) that turns an agreement a, up to 1, into how alike two
+            frames are; 0 takes a itself.
+        balanced: Whether pairs that are alike weigh as much at first as those that are not; else all weigh
+            the same, as published.
+        centred: Whether learners start at projections that halve the frames; else at random ones, as
+            published.
+    """
+
+    segments: int = 32
+    clips: int = 20
+    frames_per_clip: int = 25
+    alike: Literal["spectra", "masks"] = "spectra"
+    width: float = 0.0
+    balanced: bool = False
+    centred: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: a value out of its range.
+        """
+        at_least(self, 1, "training.boosting", "segments", "clips", "frames_per_clip")
+        at_least(self, 0, "training.boosting", "width")
 
 
 @dataclass(frozen=True)
@@ -38,9 +78,9 @@ class Segment:
     """Frames that are compared with each other.
 
     Attributes:
-        frames: (frame, bin + 1) magnitudes at a norm of 1, and a one.
-        alike: (frame, frame) how alike they are, in [0, 1]: what bits are to say.
-        weights: (frame, frame) of the pairs, which sum to 1; they change.
+        frames: Magnitudes (frame, bin + 1) with norm 1, and a one.
+        alike: How alike two frames are, (frame, frame) in [0, 1]: the target of the bits.
+        weights: Weights (frame, frame) of the pairs, which sum to 1; they change.
     """
 
     frames: Tensor
@@ -48,22 +88,23 @@ class Segment:
     weights: Tensor
 
 
-def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> bool:
-    """Learn the bits that a run has not yet learned, then fill the dictionary and score the levels.
+def boost(config: RunConfig, folder: Path, data: MixtureData, max_minutes: float | None = None) -> bool:
+    """Train the bits that a run still misses, then fill the dictionary and score the levels.
 
-    The folder gets `metrics.jsonl` and the models `last/`, from which it goes on, and `best/`.
+    The folder gets `metrics.jsonl` and the models `last/`, which a stopped run continues from, and `best/`.
 
     Args:
-        config: the run.
-        folder: folder of the run.
-        max_minutes: time limit in minutes, set-up included; None for no limit.
+        config: Configuration of the run.
+        folder: Folder of the run.
+        data: Mixtures of the run.
+        max_minutes: Stop after this many minutes; None for no limit.
 
     Returns:
         Whether all is done.
     """
     began = time.monotonic()
     torch.manual_seed(config.seed)
-    training = _Boosting(config, folder)
+    training = _Boosting(config, folder, data)
     left = None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60
     done = run_steps(training, training.done, training.bits, config.training.checkpoint_steps, left)
     if training.late:
@@ -75,16 +116,16 @@ def boost(config: RunConfig, folder: Path, max_minutes: float | None = None) -> 
 class _Boosting(Training):
     """A training whose steps are the bits of a hash."""
 
-    def __init__(self, config: RunConfig, folder: Path):
+    def __init__(self, config: RunConfig, folder: Path, data: MixtureData):
         self.config, self.folder, self.late = config, folder, False
         self.model, last = config.model.build(), folder / "last"
         if (last / checkpoint.WEIGHTS).exists():
             checkpoint.load_into(self.model, last)
         self.model.requires_grad_(False)
-        self.mixtures = MixtureData(config)
-        self.mixtures.setup("fit")
+        self.data = data
+        data.setup("fit")
         write_config(folder, dump(config))
-        self.mixer, self.hashing = self.mixtures.mixer("cpu"), self.model.backbone
+        self.mixer, self.hashing = data.mixer("cpu"), self.model.backbone
         self.segments = list(_segments(self.model, self.mixer, config))
         centred = config.training.boosting.centred
         self.centre = torch.cat([s.frames for s in self.segments]).mean(0) if centred else None
@@ -118,7 +159,7 @@ class _Boosting(Training):
         magnitudes, masks = dictionary(self.model, self.mixer, self.config)
         hashing.codes.copy_(pack(hashing.hash(magnitudes, hashing.bits[-1]) > 0))
         hashing.masks.copy_(pack(masks))
-        note(self.folder, {"step": self.bits, **_scores(self.model, self.mixtures)})
+        note(self.folder, {"step": self.bits, **_scores(self.model, self.data)})
         for name in ("last", "best"):
             self._save(name)
 
@@ -131,12 +172,21 @@ class _Boosting(Training):
 
 
 def learn(segments: list[Segment], projection: Tensor, steps: int, learning_rate: float) -> Tensor:
-    """A projection (bin + 1,) whose bit is right about the pairs that weigh most.
+    """Train a projection whose bit is right about the pairs that weigh most.
 
     The loss of a segment is the sum over pairs of weight * (said - alike)^2, where a bit b says
-    (1 + b_i b_j) / 2. That is 0 or 1 and so its own square; the loss is then the sum of weight * said *
+    (1 + b_i b_j) / 2. That is 0 or 1 and so its own square. The loss is then the sum of weight * said *
     (1 - 2 alike), and a constant. Taken as a square, its gradient would draw every bit towards zero, where
-    small changes of a frame turn it. The sign's own gradient is taken to be that of tanh.
+    small changes of a frame turn it. The gradient of the sign is taken as that of tanh.
+
+    Args:
+        segments: Segments, used in turn.
+        projection: Start (bin + 1,).
+        steps: Number of steps.
+        learning_rate: Learning rate of Adam.
+
+    Returns:
+        The projection (bin + 1,).
     """
     projection = projection.clone().requires_grad_()
     optimizer = torch.optim.Adam([projection], lr=learning_rate, betas=(0.95, 0.98))
@@ -152,19 +202,24 @@ def learn(segments: list[Segment], projection: Tensor, steps: int, learning_rate
 
 
 def weighted_error(segments: list[Segment], projection: Tensor) -> float:
-    """Mean over segments of the sum of weight * (said - alike)^2, in [0, 1]."""
+    """Return the mean over segments of the sum of weight * (said - alike)^2, in [0, 1]."""
     errors = [(s.weights * _squares(s, projection)).sum() for s in segments]
     return float(torch.stack(errors).mean())
 
 
 def strength(error: float) -> float:
-    """Of a learner in boosting: log((1 - e) / e), above 0."""
+    """Return the strength of a learner with an error e, log((1 - e) / e), above 0.
+
+    Example:
+        >>> round(strength(0.2), 3)
+        1.386
+    """
     error = min(max(error, 1e-6), 0.5 - 1e-6)
     return math.log((1 - error) / error)
 
 
 def raise_weights(segments: list[Segment], projection: Tensor, strength: float) -> None:
-    """Raise the weights of the pairs about which a bit is wrong."""
+    """Raise the weights of the pairs about which a bit is wrong, in place."""
     for segment in segments:
         segment.weights.mul_(torch.exp(strength * _squares(segment, projection)))
         segment.weights.div_(segment.weights.sum())
@@ -176,7 +231,13 @@ def _squares(segment: Segment, projection: Tensor) -> Tensor:
 
 
 def compared(frames: Tensor, masks: Tensor, settings: BoostingConfig) -> Segment:
-    """Frames (frame, bin + 1) as `with_one` makes them, with masks (frame, bin), as a segment."""
+    """Return a segment of frames.
+
+    Args:
+        frames: Frames (frame, bin + 1) that `with_one` returned.
+        masks: Ideal binary masks (frame, bin).
+        settings: Configuration of boosting.
+    """
     if settings.alike == "spectra":
         agreed = (frames[:, :-1] @ frames[:, :-1].t()).clamp(0, 1)
     else:
@@ -190,7 +251,7 @@ def compared(frames: Tensor, masks: Tensor, settings: BoostingConfig) -> Segment
 
 
 def _first(config: RunConfig, number: int, centre: Tensor | None, hashing: BoostedHashing) -> Tensor:
-    """Where a learner starts: what is drawn depends on its number alone."""
+    """Return the start of a learner; its randomness depends on the learner's number alone."""
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
     projection = fresh_projections(1, hashing.bins, generator)[0]
     if centre is not None:
@@ -208,7 +269,17 @@ def _segments(model: Enhancer, mixer: Mixer, config: RunConfig) -> Iterator[Segm
 
 
 def drawn(model: Enhancer, batch: Mixture, each: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Up to so many frames with sound of each mixture: magnitudes and masks, (frame, bin) both."""
+    """Sample frames with sound from mixtures.
+
+    Args:
+        model: Model whose features compute the magnitudes.
+        batch: Mixtures (batch, 1, time).
+        each: Largest number of frames of a mixture.
+        generator: Source of randomness, on the CPU.
+
+    Returns:
+        Magnitudes and masks, (frame, bin) each.
+    """
     found = []
     for heard, aim in zip(*analysed(model, batch), strict=True):
         sounding = heard.amax(1).nonzero().flatten()
@@ -219,7 +290,7 @@ def drawn(model: Enhancer, batch: Mixture, each: int, generator: torch.Generator
 
 @torch.no_grad()
 def analysed(model: Enhancer, batch: Mixture) -> tuple[Tensor, Tensor]:
-    """Magnitudes and ideal binary masks of mixtures, each (batch, frame, bin)."""
+    """Return the magnitudes and ideal binary masks of mixtures, each (batch, frame, bin)."""
     hop = model.hop_length
     noisy, clean = (x[..., : x.shape[2] // hop * hop].squeeze(1) for x in (batch.noisy, batch.clean))
     state = fresh(model.features.state_shapes(), len(noisy), noisy)
@@ -228,10 +299,18 @@ def analysed(model: Enhancer, batch: Mixture) -> tuple[Tensor, Tensor]:
 
 
 def dictionary(model: Enhancer, mixer: Mixer, config: RunConfig) -> tuple[Tensor, Tensor]:
-    """Magnitudes and ideal binary masks, (frame, bin) both, of mixtures behind those that bits learn from.
+    """Return the frames of the dictionary, from mixtures that follow those of the segments.
+
+    Args:
+        model: Model with the size of the dictionary.
+        mixer: Source of the mixtures.
+        config: Configuration of the run.
+
+    Returns:
+        Magnitudes and ideal binary masks, (frame, bin) each.
 
     Raises:
-        InputError: there is no sound in them.
+        InputError: there is no sound in the mixtures.
     """
     assert isinstance(model.backbone, BoostedHashing)
     settings, wanted = config.training.boosting, model.backbone.frames
@@ -248,11 +327,11 @@ def dictionary(model: Enhancer, mixer: Mixer, config: RunConfig) -> tuple[Tensor
 
 
 @torch.no_grad()
-def _scores(model: Enhancer, mixtures: MixtureData) -> dict[str, float]:
-    """SI-SDR of the validation clips, as they are and at each level."""
+def _scores(model: Enhancer, data: MixtureData) -> dict[str, float]:
+    """Return the mean SI-SDR in dB of the validation clips, noisy and at each level."""
     found: dict[str, list[Tensor]] = {}
     plans = level_plans(model)
-    for batch in mixtures.val_dataloader():
+    for batch in data.val_dataloader():
         clean = batch.clean.squeeze(1)
         found.setdefault("val/si_sdr/noisy", []).append(si_sdr(batch.noisy.squeeze(1), clean))
         for level, plan in enumerate(plans):
@@ -261,3 +340,24 @@ def _scores(model: Enhancer, mixtures: MixtureData) -> dict[str, float]:
     means = {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
     print("  ".join(f"{name.removeprefix('val/')} {value:.3f}" for name, value in means.items()), flush=True)
     return means
+
+
+def check(config: RunConfig) -> None:
+    """Check that the model is made of hashes.
+
+    Raises:
+        InputError: it is not.
+    """
+    if getattr(config.model, "kind", "") != "hashes":
+        raise InputError(
+            f"training.method is 'boosting' and system '{config.system}'; use system boosted_hashing"
+        )
+
+
+METHOD = Method(
+    settings={"boosting": BoostingConfig},
+    check=check,
+    kinds=("hashes",),
+    run=boost,
+    resumes_from=f"last/{checkpoint.WEIGHTS}",
+)

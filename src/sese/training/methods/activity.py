@@ -1,4 +1,4 @@
-"""The network that hears speech and noise learns from the sides of the mixtures."""
+"""Train the policy that detects speech and noise, from the two sides of the mixtures."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.nn.policies.activity import NOISE, SPEECH
+from sese.training.methods.method import Method, check_policy_alone
 
 if TYPE_CHECKING:
+    from sese.nn.enhancer import Enhanced
+    from sese.training.config import RunConfig
     from sese.training.task import EnhancementTask
 
 SPEECH_DB, FAINT_SPEECH_DB = 26.0, 42.0
-"""A frame has speech whose level is at most this far below that of the loudest frame around it, and of the
-clip's loudest frames: talkers differ, and recordings have a floor of noise."""
+"""Level of a frame with speech in dB: at most so far below the loudest frame around it, and below the loudest
+frames of the clip. Talkers differ, and recordings have a noise floor."""
 
 NEARBY = 125
-"""Frames around a frame, 2 s, in which the loudest is looked for."""
+"""Number of frames around a frame, 2 s, in which the loudest one is looked for."""
 
 NOISE_DB = 36.0
-"""Noise disturbs whose level is at most this far below that of the clip's loudest speech."""
+"""Level of noise that disturbs: at most so far below the loudest speech of the clip, in dB."""
 
 FAINT = 1e-7
-"""Power of what is no speech and no noise: -70 dBFS."""
+"""Power below which a frame has neither speech nor noise: -70 dBFS."""
 
 AROUND = 21
-"""Frames over which the power of noise is averaged: it need not be there in each."""
+"""Number of frames over which the power of noise is averaged: it need not be in each of them."""
 
 MISS = 5.0
-"""Weight of a frame whose speech is missed, against a false alarm."""
+"""Weight of a frame whose speech is missed, relative to a false alarm."""
 
 
-def listened(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[str, Tensor]:
-    """Cross entropy of both scores."""
+def losses(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[str, Tensor]:
+    """Return the weighted cross-entropy of both scores."""
     wanted = labels(batch, task.model.hop_length)
     scores = task.model.score(batch.noisy)[:, : wanted.shape[1]]
     entropy = F.binary_cross_entropy_with_logits(scores, wanted, reduction="none")
@@ -46,7 +50,15 @@ def listened(task: EnhancementTask, batch: Mixture, generator: Generator) -> dic
 
 
 def labels(batch: Mixture, hop_length: int) -> Tensor:
-    """Return whether there is speech, and noise, in each frame: (batch, frame, 2) of 0 and 1."""
+    """Return whether each frame has speech, and noise.
+
+    Args:
+        batch: Mixtures (batch, 1, time).
+        hop_length: Samples of a frame.
+
+    Returns:
+        Labels (batch, frame, 2) of 0 and 1, without a last incomplete frame.
+    """
     clean, noise = batch.clean.squeeze(1), (batch.noisy - batch.clean).squeeze(1)
     speech_power, noise_power = (_frames(x, hop_length) for x in (clean, noise))
     loudest = speech_power.topk(max(1, speech_power.shape[1] // 10), dim=1).values.mean(1, keepdim=True)
@@ -59,13 +71,13 @@ def labels(batch: Mixture, hop_length: int) -> Tensor:
 
 
 def _frames(x: Tensor, hop_length: int) -> Tensor:
-    """Return the power of each hop (batch, hop), the last incomplete one left out."""
+    """Return the power of each hop (batch, hop), without a last incomplete one."""
     whole = x.shape[1] // hop_length * hop_length
     return x[:, :whole].unflatten(1, (-1, hop_length)).square().mean(2)
 
 
-def validate(task: EnhancementTask, batch: Mixture) -> dict[str, Tensor]:
-    """Shares of frames with speech, or noise, that are missed, and of others that are taken for it."""
+def validate(task: EnhancementTask, batch: Mixture, decided: Enhanced | None) -> dict[str, Tensor]:
+    """Return the shares of frames whose speech, or noise, is missed, and of false alarms."""
     wanted = labels(batch, task.model.hop_length).bool()
     heard = task.model.score(batch.noisy)[:, : wanted.shape[1]] > 0
     values = {}
@@ -77,6 +89,20 @@ def validate(task: EnhancementTask, batch: Mixture) -> dict[str, Tensor]:
 
 
 def score(task: EnhancementTask, means: Mapping[str, Tensor]) -> Tensor:
-    """Return what chooses the best weights: misses of speech count most."""
+    """Return the shares of errors of the validation; misses count most."""
     missed, false = (means[f"val/speech_{kind}"] + means[f"val/noise_{kind}"] for kind in ("missed", "false"))
     return MISS * missed + false
+
+
+def check(config: RunConfig) -> None:
+    """Check that the network has this policy, and that it trains alone.
+
+    Raises:
+        InputError: it has none, or other weights train too.
+    """
+    if not getattr(config.model, "activity_units", 0):
+        raise InputError("training.method is 'activity' and nothing listens; set model.activity_units")
+    check_policy_alone(config)
+
+
+METHOD = Method(losses, score, check=check, trains_policy=True, validate=validate)
