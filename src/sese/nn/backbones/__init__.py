@@ -1,1 +1,1 @@
-"""The published systems, one file each."""
+"""Systems, one file each: configuration and backbone."""

@@ -1,7 +1,7 @@
 """Bitwise networks: dense (BNN, Kim and Smaragdis, ICASSP 2018) and recurrent (arXiv 1908.08898).
 
-Bits in, a mask of the spectrum out; between them products of bits alone. The network without bits, weights
-through tanh, is what they are learned from and compared with.
+Bits go in and a mask of the spectrum comes out, through products of bits alone. The same network without
+bits, with weights through tanh, is the start of their training and the comparison.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Output = Literal["soft", "hard"]
 
 @dataclass(frozen=True)
 class BitwiseConfig(SystemConfig):
-    """A bitwise network; the published bitwise GRU is the default, at our window of two hops.
+    """Configuration of a bitwise network; the default is the published bitwise GRU at our window of two hops.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        code_bits: bits that a bin's power is quantised to.
-        hidden, layers, recurrent, binary, sparsity, output: see `Bitwise`.
-        level_seconds: time constant of the running level.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        code_bits: Number of bits that the power of a bin is quantised to, 1 to 8.
+        hidden, layers, recurrent, binary, sparsity, output: See `Bitwise`.
+        level_seconds: Time constant of the running level in seconds.
     """
 
     description: ClassVar[str] = "Causal network of bits that removes noise from speech."
@@ -56,7 +56,7 @@ class BitwiseConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         at_least(self, 1, "model", "sample_rate", "hop_length", "hidden", "layers")
         check_window(self, 64)
@@ -73,8 +73,13 @@ class BitwiseConfig(SystemConfig):
         """Number of levels."""
         return 1
 
+    @property
+    def kind(self) -> str:
+        """Kind of network that only some training methods can train."""
+        return "bits"
+
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         rate, hop = self.sample_rate, self.hop_length
         features = CodeFeatures(self.n_fft, hop, level_frames(self, hop), self.code_bits)
         backbone = Bitwise(
@@ -92,25 +97,25 @@ class BitwiseConfig(SystemConfig):
 
 
 class Bitwise(Backbone):
-    """From codes to masks.
+    """Compute masks from codes.
 
     Args:
-        inputs: bits of a frame's codes.
-        bins: of a spectrum.
-        hidden: width of the layers.
-        layers: hidden ones, GRUs or dense.
-        recurrent: whether they are GRUs.
-        binary: whether weights and activations are bits, else the tanh of what they are.
-        sparsity: see `BitwiseLinear`.
-        output: a mask's values: ``hard``, 0 or 1, as published, or ``soft``, from 0 to 1, which costs one
-            table look-up a bin.
+        inputs: Number of bits of a frame's codes.
+        bins: Number of bins of a spectrum.
+        hidden: Width of the hidden layers.
+        layers: Number of hidden layers, GRUs or dense.
+        recurrent: Whether they are GRUs.
+        binary: Whether weights and activations are bits; else their tanh.
+        sparsity: See `BitwiseLinear`.
+        output: Values of a mask: ``hard``, 0 or 1, as published, or ``soft``, from 0 to 1, which costs one
+            table look-up for each bin.
     """
 
     frames_apart = False
     """Frames must run in order."""
 
     quantised = True
-    """What is heard is rounded, so runtimes agree but for what lies at a threshold."""
+    """Inputs are rounded, so runtimes agree except for values at a threshold."""
 
     sites = (Site("whole", (1.0,), "prefix"),)
 
@@ -130,30 +135,30 @@ class Bitwise(Backbone):
         self.recurrent, self.binary, self.output = recurrent, binary, output
         kind = BitwiseGRU if recurrent else BitwiseLinear
         widths = [inputs, *[hidden] * layers]
-        # Any: PyTorch's type of what is in a list says nothing.
+        # Any: PyTorch does not know the type of a list's modules.
         self.layers: Any = nn.ModuleList(kind(widths[n], hidden, sparsity) for n in range(layers))
         self.mask = BitwiseLinear(hidden, bins, sparsity)
 
     @property
     def frame_samples(self) -> int:
-        """Values a frame that come in."""
+        """Number of values of a frame that go in."""
         return self.inputs
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame; as bits, each is an exclusive or and a share of a count."""
+        """Return the multiply-accumulates of a frame; with bits, each is an exclusive or and a count."""
         return 0, {"whole": [sum(layer.macs() for layer in self.layers) + self.mask.macs()]}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         return {f"gru{n}": (1, self.hidden) for n in range(len(self.layers))} if self.recurrent else {}
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make masks as the network runs when it has learned.
+        """Compute masks as the trained network does.
 
         Args:
-            x: (batch, frame * bit) of -1 and +1.
-            plan: keeps the one unit that there is.
-            state: tensors as in `state_shapes`.
+            x: Codes (batch, frame * bit) of -1 and +1.
+            plan: Plan that keeps the only unit.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
             Masks (batch, frame * bin) in [0, 1], and the next state.
@@ -171,7 +176,7 @@ class Bitwise(Backbone):
         return self.masked(x).flatten(1), after
 
     def masked(self, x: Tensor) -> Tensor:
-        """Masks (batch, frame, bin) of the last hidden layer's bits (batch, frame, unit)."""
+        """Return masks (batch, frame, bin) from the last hidden layer's bits (batch, frame, unit)."""
         bits = self.mask.bits()
         sums = nn.functional.linear(x, bits.weight)
         if self.output == "hard":
@@ -179,7 +184,7 @@ class Bitwise(Backbone):
         return torch.sigmoid(2 * (bits.scale * sums + self.mask.bias.detach()))
 
     def learn(self, x: Tensor, state: State, how: Binarisation) -> tuple[Tensor, dict[str, Tensor]]:
-        """As `forward`, with gradients: bipolar masks (batch, frame, bin) in [-1, 1]."""
+        """Compute bipolar masks (batch, frame, bin) in [-1, 1] as `forward` does, with gradients."""
         x, after = x.unflatten(1, (-1, self.inputs)), {}
         for n, layer in enumerate(self.layers):
             if self.recurrent:

@@ -1,9 +1,9 @@
 """BLOOM-Net (arXiv 2111.09372): a separator that is grown block by block, made causal.
 
-Learned filters turn overlapping windows of samples into features, the separator's blocks refine a residual
-stream, and a level is how many of them run. Each level has its own mask and its own decoder; the encoder and
-the blocks below are shared. Published is a network that sees the whole clip; what is changed here is in
-docs/systems/bloom_net.md.
+Learned filters turn overlapping windows of samples into features, and the separator's blocks refine a
+residual stream. A level is the number of blocks that run. Each level has its own mask and its own decoder;
+the encoder and the blocks below are shared. The published network sees the whole clip;
+docs/systems/bloom_net.md says what is changed here.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from sese.nn.state import State, delay, push
 
 @dataclass(frozen=True)
 class BloomNetConfig(SystemConfig):
-    """BLOOM-Net; the sizes that the paper's code has are the defaults.
+    """Configuration of BLOOM-Net; the defaults are the sizes of the paper's code.
 
     Attributes:
-        sample_rate: in Hz.
-        hop_length: samples a frame, for which a level is chosen; a multiple of the stride.
-        stride: samples between the encoder's windows, which are twice as long.
-        filters, channels, hidden, kernel_size, blocks, dilation_growth: see `BloomNet`.
-        level_seconds: time constant of the running level.
-        router_channels: channels of the router that picks the levels; 0 has no router.
+        sample_rate: Sample rate in Hz.
+        hop_length: Samples of a frame, which has one level; a multiple of the stride.
+        stride: Samples between the encoder's windows, which are twice as long.
+        filters, channels, hidden, kernel_size, blocks, dilation_growth: See `BloomNet`.
+        level_seconds: Time constant of the running level in seconds.
+        router_channels: Number of channels of the router that picks the levels; 0 for no router.
     """
 
     description: ClassVar[str] = "Causal block-wise grown network that removes noise from speech."
@@ -70,7 +70,7 @@ class BloomNetConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         sizes = ("stride", "filters", "channels", "hidden", "blocks", "dilation_growth")
         at_least(self, 1, "model", "sample_rate", *sizes)
@@ -88,7 +88,7 @@ class BloomNetConfig(SystemConfig):
         return self.blocks
 
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         backbone = BloomNet(
             self.hop_length // self.stride,
             self.stride,
@@ -107,21 +107,21 @@ class BloomNetConfig(SystemConfig):
 
 
 class BloomNet(Backbone):
-    """From samples to samples.
+    """Enhance samples.
 
     Args:
-        steps: strides in a frame; a plan decides for a frame.
-        stride: samples between windows, which are twice as long.
-        filters: features of a window.
-        channels: of the residual stream.
-        hidden: channels inside a block.
-        kernel_size: of the blocks' depthwise convolutions.
-        blocks: in all, one a level.
-        dilation_growth: each block's dilation is so many times that of the one before, the first one's 1.
+        steps: Number of strides in a frame; a plan decides for whole frames.
+        stride: Samples between windows, which are twice as long.
+        filters: Number of features of a window.
+        channels: Number of channels of the residual stream.
+        hidden: Number of channels inside a block.
+        kernel_size: Kernel size of the blocks' depthwise convolutions, in strides.
+        blocks: Number of blocks, one for each level.
+        dilation_growth: Factor from each block's dilation to that of the next; the first has 1.
     """
 
     frames_apart = False
-    """What a frame keeps decides what the states become, so frames must run in order."""
+    """The units that a frame keeps change its states, so frames must run in order."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class BloomNet(Backbone):
         self.encoder = nn.Linear(2 * stride, filters, bias=False)
         self.norm = ChannelNorm(filters)
         self.bottleneck = nn.Linear(filters, channels)
-        # Any: PyTorch's type of what is in a list says nothing.
+        # Any: PyTorch does not know the type of a list's modules.
         self.blocks: Any = nn.ModuleList(
             DepthwiseBlock(channels, hidden, kernel_size, dilation_growth**block) for block in range(blocks)
         )
@@ -152,16 +152,15 @@ class BloomNet(Backbone):
             for decoder in decoders:
                 decoder.weight.copy_(2 * self.encoder.weight.T)  # fresh masks are about a half
         self.decoders: Any = nn.ModuleList(decoders)
-        # Users give these as budgets, so they are round numbers.
+        # Rounded, because users give these as budgets.
         used = [round(block / blocks, 2) for block in range(blocks)] + [1.0]
         self.sites = (Site("depth", tuple(b - a for a, b in pairwise(used))),)
 
     def grow(self, new: Collection[str]) -> None:
-        """Let levels whose weights are new begin as the highest of the others: with its mask and decoder, and
-        a block that adds nothing yet.
+        """Let new levels start as the highest old one, with its mask and decoder and a block of zeros.
 
         Args:
-            new: names of weights, in this network.
+            new: Names of the weights of this network that are new.
         """
         levels = sorted({int(name.split(".")[1]) for name in new if name.startswith("blocks.")})
         with torch.no_grad():
@@ -173,22 +172,22 @@ class BloomNet(Backbone):
 
     @property
     def frame_samples(self) -> int:
-        """Samples a frame."""
+        """Number of samples of a frame."""
         return self.steps * self.stride
 
     @property
     def lookahead_samples(self) -> int:
-        """How late the output is: a sample is whole when the last window that has it has come."""
+        """Delay of the output in samples: a sample is complete after the last window that holds it."""
         return self.stride
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
         filters, channels = self.encoder.out_features, self.bottleneck.out_features
         static = 2 * filters * (2 * self.stride + channels)
         return self.steps * static, {"depth": [self.steps * block.macs() for block in self.blocks]}
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with `units` units kept, from axis 0 on; whole ones not named."""
+        """Return how much of each weight `units` units use, from axis 0 on; whole ones are left out."""
         unused = {f"blocks.{block}" for block in range(units, len(self.blocks))} | {
             f"{part}.{level}"
             for part in ("masks", "decoders")
@@ -198,7 +197,7 @@ class BloomNet(Backbone):
         return {name: (0,) for name, _ in self.named_parameters() if ".".join(name.split(".")[:2]) in unused}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         shapes: dict[str, tuple[int, ...]] = {"input": (1, self.stride)}
         shapes |= {f"block.{i}": (block.past, block.hidden) for i, block in enumerate(self.blocks)}
         return shapes | {"overlap": (1, self.stride)}
@@ -207,19 +206,19 @@ class BloomNet(Backbone):
         """Enhance samples.
 
         Args:
-            x: (batch, time), time a multiple of `frame_samples`.
-            plan: for the site ``depth``, what runs in each frame.
-            state: tensors as in `state_shapes`.
+            x: Samples (batch, time), time a multiple of `frame_samples`.
+            plan: Blocks that run in each frame, for the site ``depth``.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
-            (batch, time), late by `lookahead_samples`, and the next state.
+            Samples (batch, time), late by `lookahead_samples`, and the next state.
         """
         frames = x.unflatten(1, (-1, self.frame_samples))
         made, state = masked_or_sliced(self._masked, self._sliced, frames, plan["depth"], state)
         return made.flatten(1), dict(state)
 
     def every_level(self, x: Tensor, state: State) -> list[Tensor]:
-        """Enhance samples (batch, time) at every level, cheapest first, in one pass from a state."""
+        """Enhance samples (batch, time) at every level, the lowest first, in one pass from a state."""
         frames = x.unflatten(1, (-1, self.frame_samples))
         features, x, _ = self._encode(frames, state)
         made = []
@@ -229,7 +228,7 @@ class BloomNet(Backbone):
         return made
 
     def _sliced(self, frames: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run frames (batch, frame, sample) that all keep so many units."""
+        """Run frames (batch, frame, sample) that all keep `keep` units."""
         features, x, after = self._encode(frames, state)
         for i, block in enumerate(self.blocks):
             name = f"block.{i}"
@@ -246,19 +245,19 @@ class BloomNet(Backbone):
         windows = x.new_zeros(())
         for i, block in enumerate(self.blocks):
             x, after[f"block.{i}"] = block(x, kept[i], state[f"block.{i}"])
-            # The last block that is kept is the one whose decoder is heard.
+            # The decoder of the last block that is kept makes the output.
             chosen = kept[i] - kept[i + 1] if i + 1 < len(self.blocks) else kept[i]
             windows = windows + chosen * self._decode(x, features, i)
         return self._overlap(windows, state, after)
 
     def _encode(self, frames: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Frames (batch, frame, sample) -> features and stream, each (batch, step, channel)."""
+        """Encode frames (batch, frame, sample) into features and stream, each (batch, step, channel)."""
         joined, past = push(state["input"], frames.flatten(1).unflatten(1, (-1, self.stride)))
         features = self.encoder(torch.cat([joined[:, :-1], joined[:, 1:]], dim=2))
         return features, self.bottleneck(self.norm(features)), {"input": past}
 
     def _decode(self, x: Tensor, features: Tensor, level: int) -> Tensor:
-        """Windows (batch, step, 2 * stride) of a level, from its stream and the features."""
+        """Decode windows (batch, step, 2 * stride) of a level from its stream and the features."""
         return self.decoders[level](self.masks[level](x) * features).float()
 
     def _overlap(
@@ -271,10 +270,10 @@ class BloomNet(Backbone):
 
 
 def fourier_frame(filters: int, length: int) -> Tensor:
-    """Filters (filter, sample) to begin with: windowed cosines and sines at evenly spaced frequencies.
+    """Return initial filters (filter, sample): windowed cosines and sines at equal distances.
 
-    With at least as many filters as samples, their transposes make of the features of windows that overlap by
-    half what the windows were made of. A network whose masks are one is then transparent from the start.
+    With at least as many filters as samples, their transposes restore the samples from the features of
+    windows that overlap by half. A network whose masks are one is then transparent from the start.
     """
     place = torch.arange(length) + 0.5
     angle = 2 * math.pi * (torch.arange((filters + 1) // 2).unsqueeze(1) + 0.5) * place / filters

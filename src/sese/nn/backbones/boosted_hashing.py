@@ -1,8 +1,8 @@
-"""Boosted locality-sensitive hashing (arXiv 2002.06239): masks of the frames that sound most alike.
+"""Boosted locality-sensitive hashing (arXiv 2002.06239): masks from the most similar frames.
 
 A frame's spectrum is hashed to bits, signs of learned projections. The frames of a dictionary whose bits
 differ in the fewest places are its neighbours, and the mean of their ideal binary masks is its mask. Bits
-are learned one after the other, so the first of them are a hash themselves: a level uses so many.
+are learned one after the other, so the first of them are a hash themselves. A level is the number of bits.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
 BLOCK = 256
-"""Frames that are compared with the dictionary at once."""
+"""Number of frames that are compared with the dictionary at once."""
 
 
 EXACT = 2**24
-"""Float32 has every whole number up to this one."""
+"""Largest whole number up to which float32 has every one."""
 
 
 @dataclass(frozen=True)
 class BoostedHashingConfig(SystemConfig):
-    """A hash and the dictionary that it is for.
+    """Configuration of a hash and its dictionary.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        compression: power that magnitudes are raised to before they are hashed, above 0 and at most 1.
-        bits: that each level uses, cheapest first.
-        frames: of the dictionary.
-        neighbours: whose masks are averaged.
-        level_seconds: time constant of the running level; a frame is brought to a norm of 1 besides.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        compression: Exponent of the magnitudes before they are hashed, in (0, 1].
+        bits: Number of bits of each level, the lowest first.
+        frames: Number of frames of the dictionary.
+        neighbours: Number of frames whose masks are averaged.
+        level_seconds: Time constant of the running level in seconds; each frame is scaled to norm 1 as well.
     """
 
     description: ClassVar[str] = "Nearest neighbours by learned hashes, which remove noise from speech."
@@ -72,7 +72,7 @@ class BoostedHashingConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such system can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         object.__setattr__(self, "bits", tuple(self.bits))
         at_least(self, 1, "model", "sample_rate", "hop_length", "neighbours")
@@ -91,8 +91,13 @@ class BoostedHashingConfig(SystemConfig):
         """Number of levels."""
         return len(self.bits)
 
+    @property
+    def kind(self) -> str:
+        """Kind of network that only some training methods can train."""
+        return "hashes"
+
     def build(self) -> Enhancer:
-        """The system with random bits and a random dictionary."""
+        """Build the system with random bits and a random dictionary."""
         rate, hop = self.sample_rate, self.hop_length
         features = MagnitudeFeatures(self.n_fft, hop, level_frames(self, hop), self.compression)
         backbone = BoostedHashing(features.bins, self.bits, self.frames, self.neighbours)
@@ -101,26 +106,26 @@ class BoostedHashingConfig(SystemConfig):
 
 
 class BoostedHashing(Backbone):
-    """From magnitudes to masks, by a search.
+    """Compute masks from magnitudes by a search.
 
     Args:
-        bins: of a spectrum.
-        bits: that each level uses, cheapest first.
-        frames: of the dictionary.
-        neighbours: whose masks are averaged.
+        bins: Number of bins of a spectrum.
+        bits: Number of bits of each level, the lowest first.
+        frames: Number of frames of the dictionary.
+        neighbours: Number of frames whose masks are averaged.
 
     Attributes:
-        projections: (bit, bin + 1), the last for a one behind the magnitudes.
-        strengths: (bit,) of the learners in boosting; 0 where there is none yet.
-        codes: (frame, byte) uint8, the dictionary's bits.
-        masks: (frame, byte) uint8, its ideal binary masks.
+        projections: Projections (bit, bin + 1), the last entry for a one after the magnitudes.
+        strengths: Strengths (bit,) of the learners in boosting; 0 where there is none yet.
+        codes: Bits of the dictionary, uint8 (frame, byte).
+        masks: Ideal binary masks of the dictionary, uint8 (frame, byte).
     """
 
     frames_apart = False
-    """A level is a search of its own."""
+    """Each level is a search of its own."""
 
     quantised = True
-    """What is heard is rounded, so runtimes agree but for what lies at a threshold."""
+    """Inputs are rounded, so runtimes agree except for values at a threshold."""
 
     strengths: Tensor
     codes: Tensor
@@ -138,47 +143,47 @@ class BoostedHashing(Backbone):
 
     @property
     def frame_samples(self) -> int:
-        """Values a frame, in and out."""
+        """Number of values of a frame, in and out."""
         return self.bins
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds.
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds.
 
-        Those of the search are products of bits.
+        The multiplications of the search are products of bits.
         """
         each = self.bins + 1 + self.frames
         return 0, {"bits": [(b - a) * each for a, b in pairwise((0, *self.bits))]}
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """Weights of which so many units use a part, and how many rows."""
+        """Return the weights of which `units` units use a part, and the number of rows used."""
         return {"projections": (self.bits[units - 1],)}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis: none."""
+        """Return the shapes of the state: it has none."""
         return {}
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make masks.
+        """Compute masks.
 
         Args:
-            x: (batch, frame * bin) magnitudes.
-            plan: for the site ``bits``, how many units of them a frame uses.
-            state: empty.
+            x: Magnitudes (batch, frame * bin).
+            plan: Units of bits that each frame uses, for the site ``bits``.
+            state: Empty.
 
         Returns:
-            Masks in [0, 1], as x is laid out, and the next state, empty.
+            Masks in [0, 1] in the layout of x, and the next state, which is empty.
         """
         frames = x.unflatten(1, (-1, self.bins))
         masks, after = masked_or_sliced(self._masked, self._sliced, frames, plan["bits"], state)
         return masks.flatten(1), after
 
     def hash(self, x: Tensor, count: int) -> Tensor:
-        """The first `count` bits, -1 or +1, of magnitudes (..., bin)."""
+        """Return the first `count` bits, -1 or +1, of magnitudes (..., bin)."""
         made = F.linear(with_one(x), self.projections[:count])
         return torch.where(made < 0, -1.0, 1.0)
 
     def _sliced(self, x: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Search for frames (batch, frame, bin) by as many bits as so many units have."""
+        """Search for frames (batch, frame, bin) by the bits of `units` units."""
         count = self.bits[keep - 1]
         dictionary = 2 * unpack(self.codes, count) - 1
         if isinstance(x.shape[1], int) and x.shape[1] > BLOCK:
@@ -187,9 +192,9 @@ class BoostedHashing(Backbone):
         return self._search(x, dictionary), {}
 
     def _search(self, x: Tensor, dictionary: Tensor) -> Tensor:
-        """Mean masks (batch, frame, bin) of the nearest frames."""
+        """Return the mean masks (batch, frame, bin) of the nearest frames."""
         agreement = F.linear(self.hash(x, dictionary.shape[1]), dictionary)  # even or odd numbers alone
-        # Of frames as near as each other the first ones count; whole numbers, which float32 has exactly.
+        # Among equally near frames the first ones count. Whole numbers are exact in float32.
         order = torch.arange(self.frames, dtype=x.dtype, device=x.device)
         nearest = (agreement * (self.frames / 2) - order).topk(self.neighbours, dim=2).indices
         return unpack(self.masks[nearest], self.bins).mean(2)
@@ -202,13 +207,13 @@ class BoostedHashing(Backbone):
 
 
 def with_one(x: Tensor) -> Tensor:
-    """Magnitudes (..., bin) at a norm of 1, and a one behind them: (..., bin + 1)."""
+    """Return magnitudes (..., bin) with norm 1, and a one after them: (..., bin + 1)."""
     x = x / x.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-8)
     return torch.cat([x, torch.ones_like(x[..., :1])], dim=-1)
 
 
 def fresh_projections(count: int, bins: int, generator: torch.Generator | None = None) -> Tensor:
-    """Random ones, (count, bin + 1): locality-sensitive hashing as it is without learning."""
+    """Return random projections (count, bin + 1), as in locality-sensitive hashing without learning."""
     return torch.randn(count, bins + 1, generator=generator) * (2 / (bins + 2)) ** 0.5
 
 

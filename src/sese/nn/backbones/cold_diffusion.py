@@ -1,14 +1,13 @@
-"""Modified cold diffusion (Kim and Kristjansson, ICASSP 2024): noise is taken away step by step.
+"""Modified cold diffusion (Kim and Kristjansson, ICASSP 2024): noise is removed step by step.
 
 Milestones lie between the noisy signal and the clean speech, each with less of the noise: m = s + g n with
-gains g that fall from 1 to 0. A step goes from one milestone to the next, easier one, by the residual that it
-finds in what it hears. Plain cold diffusion, a control, guesses the clean speech in every step, and a rule
-says how far to go. A level is how many steps run. See docs/systems/cold_diffusion.md.
+gains g that fall from 1 to 0. A step goes from one milestone to the next, cleaner one, by the residual that
+it finds in its input. Plain cold diffusion, a control, estimates the clean speech in every step, and a rule
+says how far to go. A level is the number of steps that run. See docs/systems/cold_diffusion.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -38,22 +37,25 @@ from sese.nn.state import State
 Aim = Literal["milestone", "clean"]
 
 POWER_FLOOR = 1e-8
-"""Lowest square of a mask's magnitude where a root is taken of it."""
+"""Lowest square of a mask's magnitude under a root."""
 
 
 @dataclass(frozen=True)
 class ColdDiffusionConfig(SystemConfig):
-    """Residual steps between milestones; one step to a gain of 0 is a one-shot network.
+    """Configuration of residual steps between milestones; one step to a gain of 0 is a one-shot network.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        noise_gains: share of the noise that is left behind each step, falling to 0.
-        aim, shared: see `ColdDiffusion`.
-        bands: from low to high frequencies, pairs of (bands, bins in each); together n_fft / 2 bins.
-        channels, blocks, band_units, time_units, channel_units: of a step's network, see `SpectralMixer`.
-        level_seconds: time constant of the running level.
-        router_channels: channels of the router that picks the number of steps; 0 has no router.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        noise_gains: Share of the noise that is left after each step, falling to 0.
+        aim: Target of a step: the next ``milestone``, or ``clean`` speech, as in plain cold diffusion.
+        shared: Whether one network serves all steps, with an offset of its stream for each; else each step
+            has its own.
+        bands: Pairs of (bands, bins in each) from low to high frequencies; together n_fft / 2 bins.
+        channels, blocks, band_units, time_units, channel_units: Sizes of a step's network, which has one
+            level; see `SpectralMixer`.
+        level_seconds: Time constant of the running level in seconds.
+        router_channels: Number of channels of the router that picks the number of steps; 0 for no router.
     """
 
     description: ClassVar[str] = "Causal network that removes noise from speech in residual steps."
@@ -87,7 +89,7 @@ class ColdDiffusionConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         object.__setattr__(self, "bands", tuple(tuple(int(n) for n in pair) for pair in self.bands))
         object.__setattr__(self, "noise_gains", tuple(float(gain) for gain in self.noise_gains))
@@ -111,19 +113,9 @@ class ColdDiffusionConfig(SystemConfig):
         return len(self.noise_gains)
 
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         features = LevelledFeatures(self.n_fft, self.hop_length, level_frames(self, self.hop_length))
-        backbone = ColdDiffusion(
-            self.noise_gains,
-            self.aim,
-            self.shared,
-            self.bands,
-            self.channels,
-            self.blocks,
-            self.band_units,
-            self.time_units,
-            self.channel_units,
-        )
+        backbone = ColdDiffusion(self)
         head = SpectrumHead(self.n_fft, self.hop_length)
         router = router_of(self, features)
         rate, lookahead = self.sample_rate, head.lookahead_samples
@@ -131,70 +123,63 @@ class ColdDiffusionConfig(SystemConfig):
 
 
 class ColdDiffusion(Backbone):
-    """From compressed spectra to compressed spectra, a mask a step.
+    """Enhance compressed spectra, with one mask for each step.
 
     Args:
-        noise_gains: how much of the noise is left behind each step, falling to 0; so many steps there are.
-        aim: of a step: the next ``milestone``, or ``clean`` speech, as in plain cold diffusion.
-        shared: one network for all steps, which is told the step by an offset on its stream; else one each.
-        bands, channels: of the networks, see `SpectralMixer`.
-        blocks, band_units, time_units, channel_units: of each network, which has one level.
+        config: Configuration of the system.
     """
 
     frames_apart = False
-    """What a frame keeps decides what the states become, so frames must run in order."""
+    """The units that a frame keeps change its states, so frames must run in order."""
 
-    def __init__(
-        self,
-        noise_gains: Sequence[float],
-        aim: Aim,
-        shared: bool,
-        bands: Sequence[tuple[int, int]],
-        channels: int,
-        blocks: int,
-        band_units: int,
-        time_units: int,
-        channel_units: int,
-    ):
+    def __init__(self, config: ColdDiffusionConfig):
         super().__init__()
-        self.noise_gains, self.aim, self.steps = (1.0, *noise_gains), aim, len(noise_gains)
-        # Any: PyTorch's type of what is in a list says nothing.
+        self.noise_gains, self.aim = (1.0, *config.noise_gains), config.aim
+        self.steps = len(config.noise_gains)
+        # Any: PyTorch does not know the type of a list's modules.
         self.nets: Any = nn.ModuleList(
-            SpectralMixer(bands, channels, [blocks], [band_units], [time_units], [channel_units])
-            for _ in range(1 if shared else self.steps)
+            SpectralMixer(
+                config.bands,
+                config.channels,
+                [config.blocks],
+                [config.band_units],
+                [config.time_units],
+                [config.channel_units],
+            )
+            for _ in range(1 if config.shared else self.steps)
         )
         self.embedding: nn.Parameter | None = None
-        if shared:
-            in_all = sum(count for count, _ in bands)
-            self.embedding = nn.Parameter(torch.empty(self.steps, in_all, 1, channels))
+        if config.shared:
+            in_all = sum(count for count, _ in config.bands)
+            self.embedding = nn.Parameter(torch.empty(self.steps, in_all, 1, config.channels))
             nn.init.normal_(self.embedding, std=0.1)
         used = [round(step / self.steps, 2) for step in range(self.steps)] + [1.0]
         self.sites = (Site("steps", tuple(b - a for a, b in pairwise(used))),)
 
     @property
     def bins(self) -> int:
-        """Of a spectrum."""
+        """Number of bins of a spectrum."""
         return self.nets[0].bins
 
     @property
     def frame_samples(self) -> int:
-        """Values a frame, in and out."""
+        """Number of values of a frame, in and out."""
         return 2 * self.bins
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
         static, units = self.nets[0].macs()
         return 0, {"steps": [static + units["scale"][0]] * self.steps}
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with `units` units kept, from axis 0 on; whole ones not named."""
+        """Return how much of each weight `units` units use, from axis 0 on; whole ones are left out."""
         if self.embedding is not None:
             return {"embedding": (units,)}
         unused = tuple(f"nets.{step}." for step in range(units, self.steps))
         return {name: (0,) for name, _ in self.named_parameters() if unused and name.startswith(unused)}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis; each step has its own, also where weights are shared."""
+        """Return the shapes of the state without the batch axis; each step has its own state."""
         return {
             f"step.{step}.{name}": shape
             for step in range(self.steps)
@@ -202,22 +187,22 @@ class ColdDiffusion(Backbone):
         }
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Take steps.
+        """Enhance spectra by steps.
 
         Args:
-            x: (batch, frame * 2 * bin) compressed spectra, a frame's real parts before its imaginary ones.
-            plan: for the site ``steps``, how many steps run in each frame.
-            state: tensors as in `state_shapes`.
+            x: Compressed spectra (batch, frame * 2 * bin), a frame's real parts before its imaginary ones.
+            plan: Steps that run in each frame, for the site ``steps``.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
-            What the last step that runs makes, as x is laid out, and the next state.
+            The output of the last step that runs, in the layout of x, and the next state.
         """
         spectra = x.unflatten(1, (-1, 2, self.bins))
         made, after = masked_or_sliced(self._masked, self._sliced, spectra, plan["steps"], state)
         return made.flatten(1), after
 
     def _sliced(self, x: Tensor, keep: int, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run frames (batch, frame, 2, bin) that all take so many steps."""
+        """Run frames (batch, frame, 2, bin) that all take `steps` steps."""
         after, made = dict(state), x
         for step in range(keep):
             made, x, after = self.step(step, x, 1, after)
@@ -236,16 +221,16 @@ class ColdDiffusion(Backbone):
     def step(
         self, number: int, x: Tensor, keep: int | Tensor, state: State
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Take one step.
+        """Run one step.
 
         Args:
-            number: of the step, from 0.
-            x: (batch, frame, 2, bin) compressed spectra of where the steps before have come.
+            number: Number of the step, from 0.
+            x: Compressed spectra (batch, frame, 2, bin), where the steps before have ended.
             keep: 1, or a mask (batch, frame, 1) of the frames in which the step changes its state.
-            state: of all steps.
+            state: State of all steps.
 
         Returns:
-            What the step makes, where the next one starts, and the next state.
+            The output of the step, the input of the next one, and the next state.
         """
         beginning = f"step.{number}."
         own = {
@@ -260,12 +245,12 @@ class ColdDiffusion(Backbone):
         return made, product(x, self.onward(number, mask)), after
 
     def onward(self, number: int, mask: Tensor) -> Tensor:
-        """The mask that leads to the next step of plain cold diffusion.
+        """Return the mask that leads to the next step of plain cold diffusion.
 
-        The mask of a step makes its guess s of the clean speech out of x. What x has besides is noise at the
-        gain of its milestone; x = D(s, y, t) with D(s, y, t) = s + g_t (y - s) says which noisy signal y that
-        means, and the rule x - D(s, y, t) + D(s, y, t - 1) keeps of x - s the share g_(t-1) / g_t.
-        This holds for spectra, and masks here are of compressed ones.
+        The mask of a step turns x into its estimate s of the clean speech. The rest of x is noise at the gain
+        of its milestone: x = D(s, y, t) with D(s, y, t) = s + g_t (y - s) defines the noisy signal y. The
+        rule x - D(s, y, t) + D(s, y, t - 1) then keeps the share g_(t-1) / g_t of x - s. This holds for
+        spectra; masks here are of compressed ones.
         """
         share = self.noise_gains[number + 1] / self.noise_gains[number]
         one = mask.new_tensor([1.0, 0.0]).view(2, 1)

@@ -1,4 +1,4 @@
-"""What the configurations of systems share: checks of their values, and parts that are built of them."""
+"""Checks of configurations, and parts built from them, that several systems share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sese.nn.policies.router import Router
 
 
 class SystemConfig:
-    """What a system's configuration, a frozen dataclass, declares; these are the values of one without it.
+    """Base of a system's configuration, a frozen dataclass, with the values of a system without these parts.
 
     Attributes:
         rests: Whether frames may keep nothing.
@@ -21,8 +21,12 @@ class SystemConfig:
         gate_hidden: Width of the gate that selects an expert, see `policies.gate`.
         code_bits: Number of bits that a bin's power is quantised to, in a network of bits.
         noise_gains: Share of the noise that is left after each step, in a network of steps.
+        description: Sentence for the cards of models.
+        small: Values of a small network, for the tests that every system passes.
     """
 
+    description: ClassVar[str] = ""
+    small: ClassVar[dict[str, Any]] = {}
     rests: ClassVar[bool] = False
 
     router_channels: int = 0
@@ -33,13 +37,18 @@ class SystemConfig:
     code_bits: int = 0
     noise_gains: tuple[float, ...] = ()
 
+    @property
+    def kind(self) -> str:
+        """Kind of network that only some training methods can train, such as ``gates``; "" for all others."""
+        return ""
+
 
 def check_window(config: Any, multiple: int = 1) -> None:
     """Check that the window, `n_fft`, is two hops long.
 
     Args:
-        config: of a system.
-        multiple: what the window is to be a multiple of besides.
+        config: Configuration of a system.
+        multiple: Number that must divide the window.
 
     Raises:
         InputError: it is not.
@@ -50,7 +59,11 @@ def check_window(config: Any, multiple: int = 1) -> None:
 
 
 def check_bands(bands: Sequence[Sequence[int]], n_fft: int) -> None:
-    """Check that bands, pairs of (bands, bins in each) from low to high, fill half a window.
+    """Check that bands fill half a window.
+
+    Args:
+        bands: Pairs of (bands, bins in each) from low to high frequencies.
+        n_fft: Window in samples.
 
     Raises:
         InputError: they do not.
@@ -62,11 +75,11 @@ def check_bands(bands: Sequence[Sequence[int]], n_fft: int) -> None:
 
 
 def set_level_sizes(config: Any, *names: str) -> None:
-    """Make these values of a system tuples, and check that each has a size for each level, none falling.
+    """Convert values of a system to tuples, and check that each has a size for each level, none falling.
 
     Args:
-        config: of a system.
-        names: of its values; the first says how many levels there are.
+        config: Configuration of a system.
+        names: Names of the values; the length of the first is the number of levels.
 
     Raises:
         InputError: a value has another length, falls, or begins below 1.
@@ -93,12 +106,23 @@ def check_router(config: Any) -> None:
 
 
 def router_of(config: Any, features: Any, steps: int = 1) -> Router | None:
-    """The router that a system asks for, if any; `steps` of its convolution are in a frame."""
+    """Return the router of a system; None where it asks for none.
+
+    Args:
+        config: Configuration of a system.
+        features: Features that the router hears.
+        steps: Number of steps of its convolution in a frame.
+    """
     if not config.router_channels:
         return None
     return Router(features.evidence_size, config.levels, config.router_channels, steps)
 
 
 def level_frames(config: Any, hop_length: int) -> int:
-    """Time constant of the running level, in frames."""
+    """Return the time constant of the running level in frames, at least 2.
+
+    Args:
+        config: Configuration of a system.
+        hop_length: Samples of a frame.
+    """
     return max(2, round(config.level_seconds * config.sample_rate / hop_length))

@@ -1,8 +1,8 @@
 """Conv-FSENet (arXiv 2412.17121): a temporal convolutional network from magnitudes to a real mask.
 
-A pointwise layer, stacks of residual blocks whose dilation doubles from block to block, a pointwise layer and
-a sigmoid. The stream between blocks keeps its width; inside each block any of its units, groups of hidden
-channels, can be left out in any frame.
+It has a pointwise layer, stacks of residual blocks whose dilation doubles from block to block, a pointwise
+layer and a sigmoid. The stream between blocks keeps its width; inside each block any of its units, groups of
+hidden channels, can be left out in any frame.
 
 Where blocks look ahead, each holds its input back until it has seen what follows, so that the same code
 streams; the mask then belongs to a frame that came `ahead` frames before.
@@ -35,20 +35,21 @@ ROUTER_BANDS = 32
 
 @dataclass(frozen=True)
 class ConvFSENetConfig(SystemConfig):
-    """Conv-FSENet; the defaults are the paper's sizes (arXiv 2412.17121).
+    """Configuration of Conv-FSENet; the defaults are the paper's sizes (arXiv 2412.17121).
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        compression: power that magnitudes are raised to before the network, above 0 and at most 1.
-        channels, hidden, stacks, blocks, kernel, units, causal: see `ConvFSENet`.
-        level_seconds: time constant of the running level.
-        gate_channels: hidden channels of the gates that pick channels in each block; 0 has no gates.
-        gate_bias: added to the biases of fresh gates; at 0 they are open about half of the time, at 1 nearly
-            always.
-        surrogate, surrogate_slope: the gates' gradient, see `channel_gates`.
-        router_channels: channels of a router that picks a level for all blocks, in place of gates; 0 has
-            none.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        compression: Exponent of the magnitudes before the network, in (0, 1].
+        channels, hidden, stacks, blocks, kernel, units, causal: See `ConvFSENet`.
+        level_seconds: Time constant of the running level in seconds.
+        gate_channels: Number of hidden channels of the gates that pick channels in each block; 0 for no
+            gates.
+        gate_bias: Value added to the biases of fresh gates; at 0 they are open about half of the time, at 1
+            nearly always.
+        surrogate, surrogate_slope: Gradient of the gates, see `channel_gates`.
+        router_channels: Number of channels of a router that picks a level for all blocks, instead of gates; 0
+            for no router.
     """
 
     description: ClassVar[str] = "Conv-FSENet with pruned channels that removes noise from speech."
@@ -76,7 +77,7 @@ class ConvFSENetConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         sizes = ("channels", "hidden", "stacks", "blocks", "units")
         at_least(self, 1, "model", "sample_rate", "hop_length", *sizes)
@@ -108,11 +109,16 @@ class ConvFSENetConfig(SystemConfig):
 
     @property
     def levels(self) -> int:
-        """Number of levels; with gates there is the dense network and what they pick."""
+        """Number of levels; with gates 1, the dense network."""
         return 1 if self.gate_channels else self.units
 
+    @property
+    def kind(self) -> str:
+        """Kind of network that only some training methods can train."""
+        return "gates" if self.gate_channels else ""
+
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         features = MagnitudeFeatures(
             self.n_fft, self.hop_length, level_frames(self, self.hop_length), self.compression, ROUTER_BANDS
         )
@@ -145,17 +151,18 @@ class ConvFSENetConfig(SystemConfig):
 
 
 class ConvFSENet(Backbone):
-    """From magnitudes to masks.
+    """Compute masks from magnitudes.
 
     Args:
-        bins: values a frame, in and out.
-        channels: of the stream (B).
-        hidden: channels inside a block (H).
-        stacks, blocks: stacks, and blocks in each (R and X).
-        kernel: of the depthwise convolutions, in frames.
-        units: equal groups of hidden channels in a block; as many as channels gives each its own gate.
-        causal: whether blocks look back alone; else both ways as far, and a plan says what runs when, in
-            each block for the frame that it makes then.
+        bins: Number of values of a frame, in and out.
+        channels: Number of channels of the stream (B).
+        hidden: Number of channels inside a block (H).
+        stacks, blocks: Number of stacks, and of blocks in each (R and X).
+        kernel: Kernel size of the depthwise convolutions in frames.
+        units: Number of equal groups of hidden channels in a block; one for each channel gives each its own
+            gate.
+        causal: Whether blocks only look back; else they look as far ahead, and a plan says what runs in each
+            block for the frame that it computes then.
     """
 
     frames_apart = False
@@ -175,7 +182,7 @@ class ConvFSENet(Backbone):
         super().__init__()
         self.bins = bins
         self.encoder = nn.Linear(bins, channels)
-        # Any: PyTorch's type of what is in a list says nothing.
+        # Any: PyTorch does not know the type of a list's modules.
         self.blocks: Any = nn.ModuleList(
             TemporalBlock(channels, hidden, kernel, 2**number, units, causal)
             for _ in range(stacks)
@@ -187,53 +194,53 @@ class ConvFSENet(Backbone):
 
     @property
     def frame_samples(self) -> int:
-        """Values a frame, in and out."""
+        """Number of values of a frame, in and out."""
         return self.bins
 
     @property
     def ahead(self) -> int:
-        """Frames after its own that a mask depends on, and by which it is late."""
+        """Number of later frames that a mask depends on, which is its delay."""
         return sum(block.ahead for block in self.blocks)
 
     @property
     def past(self) -> int:
-        """Frames before its own that a mask depends on."""
+        """Number of earlier frames that a mask depends on."""
         return sum(block.past for block in self.blocks) - self.ahead
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
         costs = [block.macs() for block in self.blocks]
         static = self.encoder.weight.numel() + self.decoder.weight.numel() + sum(cost for cost, _ in costs)
         return static, {site.name: units for site, (_, units) in zip(self.sites, costs, strict=True)}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         shapes = {f"past.{i}": (block.past, block.hidden) for i, block in enumerate(self.blocks)}
         held = {f"held.{i}": (block.ahead, block.channels) for i, block in enumerate(self.blocks)}
         return shapes | {name: shape for name, shape in held.items() if shape[0]}
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make masks.
+        """Compute masks.
 
         Args:
-            x: (batch, frame * bin) magnitudes.
-            plan: what runs in each block.
-            state: tensors as in `state_shapes`.
+            x: Magnitudes (batch, frame * bin).
+            plan: Units that run in each block.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
-            The mask, as x is laid out, in (0, 1), late by `ahead` frames, and the next state.
+            The mask in (0, 1) in the layout of x, late by `ahead` frames, and the next state.
         """
         mask, _, state = self._run(x, lambda block, _: plan[f"block.{block}"], state)
         return mask, state
 
     def gated(self, x: Tensor, gate: Gate, state: State) -> tuple[Tensor, dict[str, Keep], dict[str, Tensor]]:
-        """As `forward`, with gates that make the plan as it goes; it is returned between the two."""
+        """Compute masks as `forward` does, with a plan that gates make; return mask, plan and next state."""
         return self._run(x, gate, state)
 
     def _run(
         self, x: Tensor, keep_of: Callable[[int, Tensor], Keep], state: State
     ) -> tuple[Tensor, dict[str, Keep], dict[str, Tensor]]:
-        """Run the blocks; `keep_of` returns what a block keeps, of its number and its input."""
+        """Run the blocks; `keep_of` returns the units that a block keeps, from its number and its input."""
         stream = torch.relu(self.encoder(x.unflatten(1, (-1, self.bins))))
         after: dict[str, Tensor] = {}
         ran: dict[str, Keep] = {}

@@ -1,12 +1,11 @@
 """Slimmable causal DEMUCS (Adaptive Slimming, arXiv 2507.04879, WASPAA 2025).
 
 Encoder blocks of stride 4 double the channels, a grouped GRU runs at one frame a hop, decoder blocks mirror
-the encoder, and skips are added. Every block is slimmed inside by one shared site, the *width*; what passes
-between blocks keeps its full width.
+the encoder, and skips are added. Every block is slimmed inside by one shared site, the *width*; the signals
+between blocks keep their full width.
 
-As in the published DEMUCS the deeper a level, the further it sees ahead of the samples it helps to make:
-skips (and so the output) are held back until the deeper levels have caught up. At 16 kHz that is 21.3 ms
-behind the 16 ms frame.
+As in the published DEMUCS, deeper blocks see further ahead. Skips, and so the output, are held back until the
+deeper blocks have caught up. At 16 kHz that is 21.3 ms after the 16 ms frame.
 """
 
 from __future__ import annotations
@@ -33,14 +32,15 @@ from sese.nn.state import State, delay, push
 
 @dataclass(frozen=True)
 class DemucsConfig(SystemConfig):
-    """Slimmable DEMUCS; the defaults are the paper's (arXiv 2507.04879).
+    """Configuration of slimmable DEMUCS; the defaults are the paper's (arXiv 2507.04879).
 
     Attributes:
-        sample_rate: in Hz.
-        channels, depth, stride, factors, groups, layers: see `Demucs`.
-        oversampling: 1, 2 or 4 (U).
-        level_seconds: time constant of the running level.
-        router_channels: channels of the router that picks the levels, 16 in the paper; 0 has no router.
+        sample_rate: Sample rate in Hz.
+        channels, depth, stride, factors, groups, layers: See `Demucs`.
+        oversampling: Factor of the sample rate inside, 1, 2 or 4 (U).
+        level_seconds: Time constant of the running level in seconds.
+        router_channels: Number of channels of the router that picks the levels, 16 in the paper; 0 for no
+            router.
     """
 
     description: ClassVar[str] = "Causal slimmable DEMUCS that removes noise from speech."
@@ -61,7 +61,7 @@ class DemucsConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: a value that no DEMUCS can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         object.__setattr__(self, "factors", tuple(float(factor) for factor in self.factors))
         at_least(self, 1, "model", "sample_rate", "channels", "depth", "groups", "layers")
@@ -89,7 +89,7 @@ class DemucsConfig(SystemConfig):
         return len(self.factors)
 
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         backbone = Demucs(self.channels, self.depth, self.stride, self.factors, self.groups, self.layers)
         hop_length = backbone.frame_samples // self.oversampling
         features = WaveformFeatures(hop_length, self.oversampling, level_frames(self, hop_length))
@@ -104,19 +104,19 @@ class DemucsConfig(SystemConfig):
 
 
 class Demucs(Backbone):
-    """Slimmable DEMUCS on samples.
+    """Enhance samples with a slimmable DEMUCS.
 
     Args:
-        channels: channels behind the first encoder block (H); they double with each block.
-        depth: encoder and decoder blocks (L).
-        stride: of every block (S); kernels are twice as long (K = 2 S).
-        factors: utilization factors (UF), growing, the last one 1; hidden widths are ceil(factor * width).
-        groups: GRUs side by side (M).
-        layers: GRUs on top of each other.
+        channels: Number of channels after the first encoder block (H); they double with each block.
+        depth: Number of encoder and of decoder blocks (L).
+        stride: Stride of every block (S); kernels are twice as long (K = 2 S).
+        factors: Utilization factors (UF), growing, the last one 1; hidden widths are ceil(factor * width).
+        groups: Number of GRUs side by side (M).
+        layers: Number of GRUs on top of each other.
     """
 
     frames_apart = True
-    """What a frame keeps changes no state, so frames of a level can be run together."""
+    """The units that a frame keeps change no state, so frames of a level can run together."""
 
     def __init__(
         self,
@@ -145,20 +145,20 @@ class Demucs(Backbone):
 
     @property
     def frame_samples(self) -> int:
-        """Samples that one frame of the bottleneck, and one decision, stands for."""
+        """Number of samples of one frame of the bottleneck, and of one decision."""
         return self.stride**self.depth
 
     def delay(self, level: int) -> int:
-        """How far the output of encoder `level` (0: the input) is held back, in its own samples."""
+        """Return the delay of the output of encoder `level` (0: the input), in its own samples."""
         return sum(self.stride**power for power in range(1, self.depth - level + 1))
 
     @property
     def lookahead_samples(self) -> int:
-        """How late the output is, in the backbone's samples."""
+        """Delay of the output in the backbone's samples."""
         return self.delay(0)
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates a frame: those that always run, and for each site those each unit adds."""
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
         totals = [0]
         for units in range(1, self.sites[0].units + 1):
             total = 0
@@ -170,7 +170,7 @@ class Demucs(Backbone):
         return self.gru.macs(), {"width": [b - a for a, b in pairwise(totals)]}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         shapes: dict[str, tuple[int, ...]] = {"input": (self.stride, 1)}
         for level in range(self.depth):
             shapes[f"decoder.{self.depth - 1 - level}"] = (1, self.stride * self.channels[level])
@@ -183,12 +183,12 @@ class Demucs(Backbone):
         """Enhance samples.
 
         Args:
-            x: (batch, time), time a multiple of `frame_samples`.
-            plan: for the site ``width``, what runs in each frame.
-            state: tensors as in `state_shapes`.
+            x: Samples (batch, time), time a multiple of `frame_samples`.
+            plan: Units that run in each frame, for the site ``width``.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
-            (batch, time), late by `lookahead_samples`, and the next state.
+            Samples (batch, time), late by `lookahead_samples`, and the next state.
         """
         batch, frames = x.shape[0], x.shape[1] // self.frame_samples
         keep = resolve(plan["width"], batch, frames)
@@ -199,7 +199,7 @@ class Demucs(Backbone):
         for level, encoder in enumerate(self.encoder):
             h = encoder(h, late, keep)
             if level + 1 < self.depth:
-                # What is held back for the decoder also has what the next encoder wants one stride late.
+                # The samples held back for the decoder include those that the next encoder needs late.
                 history = state[f"skip.{level}"]
                 joined, after[f"skip.{level}"] = push(history, h)
                 skips.append(joined[:, : -history.shape[1]])

@@ -1,10 +1,10 @@
 """FTF-Net with dynamic parts: a causal U-Net on spectra with recurrence and attention along both axes.
 
-Zhao and Madhu's FTF-Net (arXiv 2505.21057) as far as its facts are known, made a dynamically slimmable
+This is Zhao and Madhu's FTF-Net (arXiv 2505.21057), as far as it is published, as a dynamically slimmable
 network (arXiv 2510.11395). Strided convolutions along frequency turn a spectrum into bands of channels;
 blocks of a grouped GRU and of attention run along frequency, time and frequency again; transposed
-convolutions with added skips make a complex mask. A level keeps the first groups, heads and output channels
-of all of them. What is known and what is ours: docs/systems/ftf_net.md.
+convolutions with added skips compute a complex mask. A level keeps the first groups, heads and output
+channels of all of them. docs/systems/ftf_net.md says what is published and what is ours.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from sese.nn.state import State
 
 @dataclass(frozen=True)
 class FTFNetConfig(SystemConfig):
-    """FTF-Net as a dynamically slimmable network; the defaults are the published size.
+    """Configuration of a dynamically slimmable FTF-Net; the defaults are the published size.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        channels: behind each convolution of the encoder.
-        order: of the blocks: ``F`` along frequency, ``T`` along time.
-        groups, heads: that each level keeps of grouped GRUs and of attention.
-        widths: share of a convolution's output channels that each level keeps.
-        window: frames that attention along time sees, this one included.
-        level_seconds: time constant of the running level.
-        router_channels: channels of the router that picks the levels; 0 has no router.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        channels: Number of channels after each convolution of the encoder.
+        order: Order of the blocks: ``F`` along frequency, ``T`` along time.
+        groups, heads: Number of groups of GRUs, and of heads of attention, at each level.
+        widths: Share of a convolution's output channels that each level keeps.
+        window: Number of frames that attention along time sees, this one included.
+        level_seconds: Time constant of the running level in seconds.
+        router_channels: Number of channels of the router that picks the levels; 0 for no router.
     """
 
     description: ClassVar[str] = "Causal dynamically slimmable FTF-Net that removes noise from speech."
@@ -66,7 +66,7 @@ class FTFNetConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         for name in ("channels", "groups", "heads", "widths"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -110,7 +110,7 @@ class FTFNetConfig(SystemConfig):
         return len(self.groups)
 
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         features = SpectralFeatures(
             self.n_fft, self.hop_length, level_frames(self, self.hop_length), min(32, self.hop_length)
         )
@@ -124,19 +124,20 @@ class FTFNetConfig(SystemConfig):
 
 
 class FTFNet(Backbone):
-    """From compressed spectra to complex masks.
+    """Compute complex masks from compressed spectra.
 
     Args:
-        bins: of a spectrum; each convolution halves them.
-        channels: behind each convolution of the encoder; the last is the width of the blocks.
-        order: of the blocks: ``F`` along frequency, ``T`` along time.
-        groups, heads: that each level keeps of GRUs and of attention, growing.
-        widths: share of a convolution's output channels that each level keeps, growing or the same.
-        window: frames that attention along time sees.
+        bins: Number of bins of a spectrum; each convolution halves them.
+        channels: Number of channels after each convolution of the encoder; the last is the width of the
+            blocks.
+        order: Order of the blocks: ``F`` along frequency, ``T`` along time.
+        groups, heads: Number of groups of GRUs, and of heads of attention, at each level, growing.
+        widths: Share of a convolution's output channels that each level keeps, growing or the same.
+        window: Number of frames that attention along time sees.
     """
 
     frames_apart = False
-    """What a frame keeps decides what the states become, so frames must run in order."""
+    """The units that a frame keeps change its states, so frames must run in order."""
 
     def __init__(
         self,
@@ -156,36 +157,36 @@ class FTFNet(Backbone):
             return tuple(ceil(size * share) for share in widths)
 
         pairs = list(pairwise((2, *channels)))
-        # Any: PyTorch's type of what is in a list says nothing.
+        # Any: PyTorch does not know the type of a list's modules.
         self.encoder: Any = nn.ModuleList(DynamicConv(a, b, kept(b), False) for a, b in pairs)
         self.grus: Any = nn.ModuleList(DynamicGRU(channels[-1], groups, axis == "F") for axis in order)
         self.attentions: Any = nn.ModuleList(
             DynamicAttention(channels[-1], heads, window if axis == "T" else 0) for axis in order
         )
-        # The mask's two parts are always made.
+        # The two parts of the mask are always computed.
         decoder: list[Any] = [
             DynamicConv(b, a, kept(a) if i else (a,) * len(widths), True)
             for i, (a, b) in reversed(list(enumerate(pairs)))
         ]
-        with torch.no_grad():  # what goes in comes out, at first
+        with torch.no_grad():  # at first the output is the input
             decoder[-1].weight *= 0.1
             decoder[-1].bias.copy_(torch.tensor([1.0, 0.0]))
         self.decoder: Any = nn.ModuleList(decoder)
         self.levels = len(groups)
         costs = list(accumulate(self.macs()[1]["parts"]))
-        # Users give these as budgets, so they are round numbers.
+        # Rounded, because users give these as budgets.
         used = [round(cost / costs[-1], 2) for cost in costs]
         self.sites = (Site("parts", tuple(b - a for a, b in pairwise([0.0, *used])), "prefix"),)
 
     @property
     def frame_samples(self) -> int:
-        """Values a frame, in and out."""
+        """Number of values of a frame, in and out."""
         return 2 * self.bins
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds.
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds.
 
-        The static parts are the first unit's.
+        The first unit is the static parts.
         """
         last = self.decoder[-1].macs(1, self.bins // 2)
         totals = [0] + [self._macs(units) - last for units in range(1, self.levels + 1)]
@@ -199,7 +200,7 @@ class FTFNet(Backbone):
         return down + up + sum(branch.macs(units, self.bands) for branch in branches)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         shapes: dict[str, tuple[int, ...]] = {}
         widths = (2, *self.channels)
         for i, channels in enumerate(widths[:-1]):
@@ -213,22 +214,22 @@ class FTFNet(Backbone):
         return shapes
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make masks.
+        """Compute masks.
 
         Args:
-            x: (batch, frame * 2 * bin) compressed spectra, a frame's real parts before its imaginary ones.
-            plan: for the site ``parts``, what runs in each frame.
-            state: tensors as in `state_shapes`.
+            x: Compressed spectra (batch, frame * 2 * bin), a frame's real parts before its imaginary ones.
+            plan: Parts that run in each frame, for the site ``parts``.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
-            The mask, as x is laid out, and the next state.
+            The mask in the layout of x, and the next state.
         """
         spectra = x.unflatten(1, (-1, 2, self.bins))
         mask, state = masked_or_sliced(self._run, self._run, spectra, plan["parts"], state)
         return mask.flatten(1), state
 
     def _run(self, x: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run frames (batch, frame, 2, bin) that all keep so many units, or that keep what masks say."""
+        """Run frames (batch, frame, 2, bin) that all keep `keep` units, or the units of masks."""
         after = dict(state)
         skips = []
         for i, layer in enumerate(self.encoder):

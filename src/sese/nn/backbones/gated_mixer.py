@@ -1,4 +1,4 @@
-"""The slimmable spectral network of `sese-2`, ours: a map along the bands and a gated recurrence along time.
+"""Our slimmable spectral network of `sese-2`: a map along the bands and a gated recurrence along time.
 
 Windows of bins become bands of channels, a residual stream of full width. A block adds two branches to it: a
 map along the bands, and a gated linear recurrence along time that the bands share. Windows of the stream
@@ -31,7 +31,7 @@ from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
 PARTS = 3
-"""Values of a bin that go in: the magnitude, the real and the imaginary part."""
+"""Number of values of a bin that go in: the magnitude, the real and the imaginary part."""
 
 
 REST_MASK = 0.4
@@ -40,16 +40,17 @@ REST_MASK = 0.4
 
 @dataclass(frozen=True)
 class GatedMixerConfig(SystemConfig):
-    """Slimmable spectral network; the defaults are those of `sese-2`.
+    """Configuration of the gated mixer; the defaults are those of `sese-2`.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        bands: from low to high frequencies, pairs of (bands, bins in each); together n_fft / 2 bins.
-        channels: of the residual stream.
-        blocks, band_units, time_units: what each level keeps, see `GatedMixer`.
-        level_seconds: time constant of the running level.
-        activity_units: units of the policy that hears speech and noise and lets the network rest; 0 has none.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        bands: Pairs of (bands, bins in each) from low to high frequencies; together n_fft / 2 bins.
+        channels: Number of channels of the residual stream.
+        blocks, band_units, time_units: Sizes of each level, see `GatedMixer`.
+        level_seconds: Time constant of the running level in seconds.
+        activity_units: Number of units of the policy that detects speech and noise and lets the network rest;
+            0 for no policy.
     """
 
     description: ClassVar[str] = "Causal slimmable spectral network that removes noise from speech."
@@ -63,7 +64,7 @@ class GatedMixerConfig(SystemConfig):
         "time_units": (4, 6, 8),
     }
     rests: ClassVar[bool] = True
-    """Frames may keep nothing, see `training.rest`."""
+    """Frames may keep nothing, see `training.random_level.rest`."""
 
     sample_rate: int = 16000
     n_fft: int = 512
@@ -80,7 +81,7 @@ class GatedMixerConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         object.__setattr__(self, "bands", tuple(tuple(int(n) for n in pair) for pair in self.bands))
         set_level_sizes(self, "blocks", "band_units", "time_units")
@@ -96,7 +97,7 @@ class GatedMixerConfig(SystemConfig):
         return len(self.blocks)
 
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         features = SteadyFeatures(self.n_fft, self.hop_length, level_frames(self, self.hop_length))
         backbone = GatedMixer(self.bands, self.channels, self.blocks, self.band_units, self.time_units)
         head = MaskHead(self.n_fft, self.hop_length)
@@ -106,13 +107,13 @@ class GatedMixerConfig(SystemConfig):
 
 
 class GatedMixer(Backbone):
-    """From compressed spectra to complex masks.
+    """Compute complex masks from compressed spectra.
 
     Args:
-        bands: from low to high frequencies, pairs of (bands, bins in each); the bins sum to half the window.
-        channels: of the stream.
-        blocks: blocks that each level keeps, growing or the same.
-        band_units, time_units: hidden units of the branches at each level, the same.
+        bands: Pairs of (bands, bins in each) from low to high frequencies; the bins sum to half the window.
+        channels: Number of channels of the stream.
+        blocks: Number of blocks of each level, growing or the same.
+        band_units, time_units: Number of hidden units of the branches at each level, growing or the same.
     """
 
     real: Tensor
@@ -134,7 +135,7 @@ class GatedMixer(Backbone):
         self.encoder = nn.ModuleList(nn.Linear(2 * PARTS * bins, channels, bias=False) for _, bins in bands)
         self.offset = nn.Parameter(torch.empty(count, channels))
         nn.init.normal_(self.offset, std=0.1)
-        # Any: PyTorch's type of what is in a list says nothing.
+        # Any: PyTorch does not know the type of a list's modules.
         self.blocks: Any = nn.ModuleList(
             Block(
                 count,
@@ -148,7 +149,7 @@ class GatedMixer(Backbone):
         )
         self.norm = nn.LayerNorm(channels)
         decoder: list[Any] = [nn.Linear(channels, 4 * bins, bias=False) for _, bins in bands]
-        with torch.no_grad():  # what goes in comes out, at first
+        with torch.no_grad():  # at first the output is the input
             for layer in decoder:
                 layer.weight *= 0.1
         self.decoder = nn.ModuleList(decoder)
@@ -156,13 +157,13 @@ class GatedMixer(Backbone):
         self.passed = nn.Parameter(real.clone())
         self.register_buffer("real", real, persistent=False)
         costs = list(accumulate(self.macs()[1]["scale"]))
-        # Users give these as budgets, so they are round numbers.
+        # Rounded, because users give these as budgets.
         used = [round(cost / costs[-1], 2) or cost / costs[-1] for cost in costs]
         self.sites = (Site("scale", tuple(b - a for a, b in pairwise([0.0, *used])), "prefix"),)
 
     @property
     def frame_samples(self) -> int:
-        """Values that go in for a frame."""
+        """Number of values of a frame that go in."""
         return PARTS * self.bins
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
@@ -173,16 +174,16 @@ class GatedMixer(Backbone):
         return static, {"scale": [b - a for a, b in pairwise(totals)]}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         return {f"time.{i}": (len(self.offset), block.time.size) for i, block in enumerate(self.blocks)}
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute masks.
 
         Args:
-            x: (batch, frame * 3 * bin) compressed spectra: a frame's magnitudes, real and imaginary parts.
-            plan: for the site ``scale``, what runs in each frame.
-            state: tensors as in `state_shapes`.
+            x: Compressed spectra (batch, frame * 3 * bin): a frame's magnitudes, real and imaginary parts.
+            plan: Units that run in each frame, for the site ``scale``.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
             The mask (batch, frame * 2 * bin), a frame's real parts before its imaginary ones, and the next
@@ -194,26 +195,26 @@ class GatedMixer(Backbone):
         return (self.at_rest(mask, gain) if isinstance(gain, Tensor) else mask), state
 
     def at_rest(self, mask: Tensor, gain: Tensor) -> Tensor:
-        """Put a gain for all bins in the place of the mask in frames of rest.
+        """Replace the mask by a gain for all bins in frames of rest.
 
         Args:
-            mask: (batch, frame * 2 * bin).
-            gain: (batch or 1, frame), 0 where the network runs.
+            mask: Masks (batch, frame * 2 * bin).
+            gain: Gains (batch or 1, frame), 0 where the network runs.
         """
         gain = gain.unsqueeze(2).unsqueeze(3)
         flat = gain.clamp_min(1e-9) ** COMPRESSION * self.real  # which the head cubes
         return torch.where(gain > 0, flat, mask.unflatten(1, (-1, 2, self.bins))).flatten(1)
 
     def run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run frames (batch, frame, 3, bin) that all keep this many units, or what masks say.
+        """Run frames (batch, frame, 3, bin) that all keep `keep` units, or the units of masks.
 
-        Where nothing is kept the network rests: states are held, and all bins are lowered alike.
+        Where no unit is kept the network rests: states are held, and all bins get the same gain.
         """
         if isinstance(keep, int) and keep == 0:
             return (REST_MASK * self.real).expand(*spectra.shape[:2], -1, -1), dict(state)
         device = spectra.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else spectra.dtype
-        with torch.autocast(device, enabled=False):  # casts are few here, and known
+        with torch.autocast(device, enabled=False):  # the few casts here are explicit
             x = self._encode(spectra.transpose(0, 1).to(dtype))
             after = dict(state)
             for i, block in enumerate(self.blocks):
@@ -224,7 +225,7 @@ class GatedMixer(Backbone):
         return mask.transpose(0, 1) + self.passed.to(dtype), after
 
     def _encode(self, spectra: Tensor) -> Tensor:
-        """(frame, batch, 3, bin) -> (frame, batch, band, channel); a band's window is twice its width."""
+        """Encode (frame, batch, 3, bin) -> (frame, batch, band, channel); windows are two bands wide."""
         made = []
         parts = spectra.split([count * bins for count, bins in self.bands], dim=3)
         for layer, part, (count, bins) in zip(self.encoder, parts, self.bands, strict=True):
@@ -234,7 +235,7 @@ class GatedMixer(Backbone):
         return torch.cat(made, dim=2) + self.offset.to(spectra.dtype)
 
     def _decode(self, x: Tensor) -> Tensor:
-        """(frame, batch, band, channel) -> (frame, batch, 2, bin); windows overlap by half."""
+        """Decode (frame, batch, band, channel) -> (frame, batch, 2, bin); windows overlap by half."""
         made = []
         parts = x.split([count for count, _ in self.bands], dim=2)
         for layer, part, (_, bins) in zip(self.decoder, parts, self.bands, strict=True):
@@ -247,11 +248,11 @@ class GatedMixer(Backbone):
 
 
 class Block(nn.Module):
-    """Mixing along the bands, then along time and channels.
+    """Mix along the bands, then along time and channels.
 
     Args:
-        bands, channels: of the stream.
-        band_units, time_units: hidden units of the branches at each level; 0 leaves the block out.
+        bands, channels: Number of bands and channels of the stream.
+        band_units, time_units: Number of hidden units of the branches at each level; 0 leaves the block out.
     """
 
     def __init__(self, bands: int, channels: int, band_units: tuple[int, ...], time_units: tuple[int, ...]):
@@ -275,11 +276,11 @@ class Block(nn.Module):
         }
 
     def forward(self, x: Tensor, keep: int | Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Run on the stream (frame, batch, band, channel) with this many units, or under masks of units."""
+        """Run on the stream (frame, batch, band, channel) with `keep` units, or under masks of units."""
         x = self.band(x, _hidden(keep, self.band_units))
         return self.time(x, _hidden(keep, self.time_units), state)
 
 
 def _hidden(keep: int | Tensor, sizes: tuple[int, ...]) -> Hidden:
-    """Units of the site -> hidden units; masks (batch, frame, unit) -> (frame, batch, hidden unit)."""
+    """Return hidden units for units; masks (batch, frame, unit) -> (frame, batch, hidden unit)."""
     return sizes[keep - 1] if isinstance(keep, int) else spread(keep, sizes).transpose(0, 1)

@@ -1,8 +1,8 @@
-"""Sparse mixture of local experts (arXiv 2005.08128): small recurrent networks, of which a frame runs one.
+"""Sparse mixture of local experts (arXiv 2005.08128): small recurrent networks, one of which runs in a frame.
 
-Each expert makes a mask of the magnitudes on its own: GRU layers, a linear layer, a sigmoid. Under relaxed
-choices, in training, all run and their masks are mixed; else a frame runs the expert that was chosen for it,
-and the others' states stay as they were. One expert is a plain network, the generalist of the papers.
+Each expert computes a mask from the magnitudes: GRU layers, a linear layer, a sigmoid. Under relaxed choices,
+in training, all run and their masks are mixed. Else a frame runs the expert chosen for it, and the others'
+states stay as they were. A single expert is the generalist of the papers.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from sese.nn.state import State
 
 @dataclass(frozen=True)
 class LocalExpertsConfig(SystemConfig):
-    """GRU networks that make a mask, one of which runs, picked by a gate; one expert is a plain such network.
+    """Configuration of GRU networks, one of which runs, picked by a gate; one expert needs no gate.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        hidden, layers: of each expert's GRU.
-        experts: 1 or more.
-        level_seconds: time constant of the running level.
-        compression: power that magnitudes are raised to.
-        gate_hidden: width of the GRU of the gate that picks an expert; 0 has no gate. Published: 1 to 128.
-        gate_layers: of that GRU. Published: 2 and 3.
-        gate_bands: values a frame that the gate hears, means of even bands; 0 for every bin, as published.
-        gate_seconds: time constant of the running mean of the gate's logits.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        hidden, layers: Width and number of layers of each expert's GRU.
+        experts: Number of experts, 1 or more.
+        level_seconds: Time constant of the running level in seconds.
+        compression: Exponent of the magnitudes.
+        gate_hidden: Width of the GRU of the gate that picks an expert; 0 for no gate. Published: 1 to 128.
+        gate_layers: Number of layers of that GRU. Published: 2 and 3.
+        gate_bands: Number of values of a frame that the gate hears, means of equal bands; 0 for every bin, as
+            published.
+        gate_seconds: Time constant of the running mean of the gate's logits in seconds.
     """
 
     description: ClassVar[str] = "Causal recurrent experts, one of which runs, that remove noise from speech."
@@ -64,7 +65,7 @@ class LocalExpertsConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         at_least(self, 1, "model", "sample_rate", "hop_length", "hidden", "layers", "experts", "gate_layers")
         check_window(self, 64)
@@ -84,7 +85,7 @@ class LocalExpertsConfig(SystemConfig):
         return self.experts
 
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         rate, hop = self.sample_rate, self.hop_length
         bands = self.gate_bands or self.n_fft // 2
         features = MagnitudeFeatures(self.n_fft, hop, level_frames(self, hop), self.compression, bands)
@@ -98,41 +99,41 @@ class LocalExpertsConfig(SystemConfig):
 
 
 class LocalExperts(Backbone):
-    """From magnitudes to real masks.
+    """Compute real masks from magnitudes.
 
     Args:
-        bins: of a spectrum.
-        hidden: width of the GRU layers of each expert.
-        layers: GRU layers of each expert.
-        experts: 1 or more.
+        bins: Number of bins of a spectrum.
+        hidden: Width of the GRU layers of each expert.
+        layers: Number of GRU layers of each expert.
+        experts: Number of experts, 1 or more.
     """
 
     frames_apart = False
-    """What a frame runs decides what the states become, so frames must run in order."""
+    """The expert that a frame runs changes the states, so frames must run in order."""
 
     def __init__(self, bins: int = 257, hidden: int = 64, layers: int = 2, experts: int = 1):
         super().__init__()
         self.bins = bins
-        # Any: PyTorch's type of what is in a list says nothing.
+        # Any: PyTorch does not know the type of a list's modules.
         self.experts: Any = nn.ModuleList(Expert(bins, hidden, layers) for _ in range(experts))
         self.sites = (Site("expert", (1 / experts,) * experts, "one_hot"),)
 
     @property
     def frame_samples(self) -> int:
-        """Values a frame, in and out."""
+        """Number of values of a frame, in and out."""
         return self.bins
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
         return 0, {"expert": [expert.macs() for expert in self.experts]}
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """Weights that a frame of the expert number `units` does not touch: of each the first 0."""
+        """Return the weights that a frame of expert `units` does not use, each with the length 0."""
         own = f"experts.{units - 1}."
         return {name: (0,) for name, _ in self.named_parameters() if not name.startswith(own)}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         return {
             f"experts.{number}.{name}": shape
             for number, expert in enumerate(self.experts)
@@ -140,15 +141,15 @@ class LocalExperts(Backbone):
         }
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make masks.
+        """Compute masks.
 
         Args:
-            x: (batch, frame * bin) magnitudes.
-            plan: for the site ``expert``, which one runs; relaxed, in what shares their masks are mixed.
-            state: tensors as in `state_shapes`.
+            x: Magnitudes (batch, frame * bin).
+            plan: Expert that runs in each frame, for the site ``expert``; relaxed, the shares of the mix.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
-            Masks in [0, 1], as x is laid out, and the next state.
+            Masks in [0, 1] in the layout of x, and the next state.
         """
         frames = x.unflatten(1, (-1, self.bins))
         masks, after = mixed_or_picked(self._mixed, self._picked, frames, plan["expert"], state)
@@ -157,8 +158,8 @@ class LocalExperts(Backbone):
     def _mixed(self, x: Tensor, shares: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Mix the masks of all experts in shares (batch, frame, expert).
 
-        Where the shares are a choice, drawn in training, it decides on the states as it does without
-        gradients; where they are none, every expert hears every frame.
+        Where the shares are a choice, sampled in training, it decides on the states as without gradients.
+        Where they are no choice, every expert hears every frame.
         """
         after, masks = dict(state), torch.zeros_like(x)
         chosen = one_hot(shares)
@@ -178,12 +179,12 @@ class LocalExperts(Backbone):
 
 
 class Expert(nn.Module):
-    """GRU layers, a linear layer and a sigmoid.
+    """Compute a mask with GRU layers, a linear layer and a sigmoid.
 
     Args:
-        bins: in and out.
-        hidden: width of the GRU layers.
-        layers: number of them.
+        bins: Number of bins, in and out.
+        hidden: Width of the GRU layers.
+        layers: Number of GRU layers.
     """
 
     def __init__(self, bins: int, hidden: int, layers: int):
@@ -194,22 +195,22 @@ class Expert(nn.Module):
         self.mask = nn.Linear(hidden, bins)
 
     def macs(self) -> int:
-        """Multiply-accumulates of a frame."""
+        """Return the multiply-accumulates of a frame."""
         return sum(layer.macs() for layer in self.recurrent) + self.mask.weight.numel()
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         return {f"recurrent.{number}": (1, layer.size) for number, layer in enumerate(self.recurrent)}
 
     def forward(
         self, x: Tensor, state: State, kept: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make masks: (batch, frame, bin) -> the same, and the next state.
+        """Compute masks: (batch, frame, bin) -> the same shape, and the next state.
 
         Args:
-            x: magnitudes.
-            state: tensors as in `state_shapes`.
-            kept: (batch, frame, 1) of 0/1, in which frames the state moves on; None for all.
+            x: Magnitudes (batch, frame, bin).
+            state: Tensors with the shapes of `state_shapes`.
+            kept: Frames in which the state changes, (batch, frame, 1) of 0 and 1; None for all.
         """
         after = {}
         for number, layer in enumerate(self.recurrent):

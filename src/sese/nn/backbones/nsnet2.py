@@ -1,11 +1,11 @@
 """nsNet2 (arXiv 2008.06412) and Dynamic nsNet2 (arXiv 2308.16678): log powers in, gains out, early exits.
 
-FC1, GRU1, GRU2, FC2, FC3 lie on top of each other, FC4 makes gains of the last. Dynamic nsNet2 puts a layer
-like FC4 behind others too, an *exit* each: a frame runs the layers up to its exit and that exit's alone. A
-frame that leaves early leaves the states of the recurrent layers that it skips as they were.
+FC1, GRU1, GRU2, FC2 and FC3 follow each other, and FC4 computes gains from the last. Dynamic nsNet2 puts a
+layer like FC4 after others too, an *exit* each. A frame runs the layers up to its exit, and that exit. The
+states of the recurrent layers that it skips stay as they were.
 
 At an exit the flow of information may be split by a copy of the layer there, an ancillary feature extractor,
-so that what makes gains need not be what the next layer works on.
+so that gains and the next layer can use different features.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
 LAYERS = ("fc1", "gru1", "gru2", "fc2", "fc3")
-"""In the order in which they run."""
+"""Layers in the order in which they run."""
 
 Split = Literal["none", "separate", "joined"]
 
 
 @dataclass(frozen=True)
 class NsNet2Config(SystemConfig):
-    """nsNet2 with early exits; the widths are the published ones. `exits: [fc3]` is nsNet2 itself.
+    """Configuration of nsNet2 with early exits, with the published widths; `exits: [fc3]` is nsNet2 itself.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        hidden, wide, exits, split, copy_share: see `NsNet2`.
-        level_seconds: time constant of the running level; 0 takes log powers as they are, as published.
-        router_channels: channels of the router that picks the exits; 0 has no router.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        hidden, wide, exits, split, copy_share: See `NsNet2`.
+        level_seconds: Time constant of the running level in seconds; 0 for log powers as they are, as
+            published.
+        router_channels: Number of channels of the router that picks the exits; 0 for no router.
     """
 
     description: ClassVar[str] = "Causal recurrent network with early exits that removes noise from speech."
@@ -67,7 +68,7 @@ class NsNet2Config(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         exits = (self.exits,) if isinstance(self.exits, str) else tuple(self.exits)
         object.__setattr__(self, "exits", exits)
@@ -94,7 +95,7 @@ class NsNet2Config(SystemConfig):
         return len(self.exits)
 
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         rate, hop = self.sample_rate, self.hop_length
         frames = level_frames(self, hop) if self.level_seconds else 0
         features, head = LogPowerFeatures(self.n_fft, hop, frames), GainHead(self.n_fft, hop)
@@ -107,20 +108,20 @@ class NsNet2Config(SystemConfig):
 
 
 class NsNet2(Backbone):
-    """From log powers to gains.
+    """Compute gains from log powers.
 
     Args:
-        bins: of a spectrum.
-        hidden: width of FC1 and of the GRUs.
-        wide: width of FC2 and FC3.
-        exits: layers, in order, behind which there is an exit; the last is ``fc3``, whose exit is FC4.
-        split: at every exit but the last, ``separate``: the exit has a copy of the layer to itself, and the
-            layer feeds only the next; ``joined``: the exit has both; ``none``: there is no copy.
-        copy_share: width of a copy as a share of the layer's.
+        bins: Number of bins of a spectrum.
+        hidden: Width of FC1 and of the GRUs.
+        wide: Width of FC2 and FC3.
+        exits: Layers with an exit, in order; the last is ``fc3``, whose exit is FC4.
+        split: Copy of the layer at every exit but the last: ``separate``, the exit uses the copy and the
+            layer feeds only the next; ``joined``, the exit uses both; ``none``, there is no copy.
+        copy_share: Width of a copy as a share of the layer's.
     """
 
     frames_apart = False
-    """What a frame keeps decides what the states become, so frames must run in order."""
+    """The units that a frame keeps change its states, so frames must run in order."""
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class NsNet2(Backbone):
         self.bins, self.split, self.exits = bins, split, tuple(exits)
         inputs = dict(zip(LAYERS, (bins, hidden, hidden, hidden, wide), strict=True))
         widths = dict(zip(LAYERS, (hidden, hidden, hidden, wide, wide), strict=True))
-        # Any: PyTorch's type of what is in a dictionary says nothing.
+        # Any: PyTorch does not know the type of a dictionary's modules.
         self.layers: Any = nn.ModuleDict({name: _layer(name, inputs[name], widths[name]) for name in LAYERS})
         self.copies: Any = nn.ModuleDict()
         self.gains: Any = nn.ModuleDict()
@@ -148,21 +149,21 @@ class NsNet2(Backbone):
             self.gains[name] = nn.Linear(seen, bins)
         costs = [sum(map(_macs, self._at(number).values())) for number in range(len(self.exits))]
         self._costs = costs
-        # Users give these as budgets, so they are round numbers.
+        # Rounded, because users give these as budgets.
         used = [round(cost / costs[-1], 2) or cost / costs[-1] for cost in costs]
         self.sites = (Site("depth", tuple(b - a for a, b in pairwise([0.0, *used])), "prefix"),)
 
     @property
     def frame_samples(self) -> int:
-        """Values a frame, in and out."""
+        """Number of values of a frame, in and out."""
         return self.bins
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
         return 0, {"depth": [b - a for a, b in pairwise([0, *self._costs])]}
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """Weights that a frame with so many units does not touch: of each the first 0."""
+        """Return the weights that a frame with `units` units does not use, each with the length 0."""
         used = {
             f"{name}.{weight}"
             for name, m in self._at(units - 1).items()
@@ -171,26 +172,27 @@ class NsNet2(Backbone):
         return {name: (0,) for name, _ in self.named_parameters() if name not in used}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         return {name: (1, layer.size) for name, layer in self.named_modules() if isinstance(layer, HeldGRU)}
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make gains.
+        """Compute gains.
 
         Args:
-            x: (batch, frame * bin) log powers.
-            plan: for the site ``depth``, how many exits a frame goes to: it leaves by the last of them.
-            state: tensors as in `state_shapes`.
+            x: Log powers (batch, frame * bin).
+            plan: Number of exits that each frame reaches, for the site ``depth``; it leaves by the last of
+                them.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
-            Gains in [0, 1], as x is laid out, and the next state.
+            Gains in [0, 1] in the layout of x, and the next state.
         """
         frames = x.unflatten(1, (-1, self.bins))
         gains, after = masked_or_sliced(self._masked, self._sliced, frames, plan["depth"], state)
         return gains.flatten(1), after
 
     def every_level(self, x: Tensor, state: State) -> list[Tensor]:
-        """Make gains, laid out as x, at every exit, cheapest first, in one pass from a state."""
+        """Compute gains, in the layout of x, at every exit in one pass from a state, the lowest first."""
         after, made = dict(state), []
         x = x.unflatten(1, (-1, self.bins))
         for name in LAYERS:
@@ -239,7 +241,7 @@ class NsNet2(Backbone):
         return torch.stack(made).sum(0), after
 
     def _at(self, number: int) -> Mapping[str, nn.Module]:
-        """What a frame runs that leaves by an exit, in order: name -> module."""
+        """Return the modules by name that a frame runs which leaves by an exit, in order."""
         name = self.exits[number]
         last = LAYERS.index(name)
         before = {f"layers.{layer}": self.layers[layer] for layer in LAYERS[:last]}

@@ -1,10 +1,10 @@
-"""The slimmable spectral network of `sese-1`, ours: mixing along time, bands and channels, by turns.
+"""Our slimmable spectral network of `sese-1`: mixing along bands, time and channels in turn.
 
 Strided convolutions along frequency turn a spectrum into bands of channels, a residual stream of full width.
 Blocks on that stream have three branches each: a map along the bands, a GRU along time that the bands share,
 and a map along the channels. Transposed convolutions turn the stream into a complex mask. A level keeps the
-first blocks, and the first hidden units of each; the stream keeps its width, so that a change of level needs
-no hand-over. Which parts there are follows what runs fast on one core: see docs/systems/spectral_mixer.md.
+first blocks, and the first hidden units of each; the stream keeps its width, so that levels may change
+at any frame. The parts were chosen to run fast on one core: see docs/systems/spectral_mixer.md.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from sese.nn.state import State
 
 @dataclass(frozen=True)
 class SpectralMixerConfig(SystemConfig):
-    """Slimmable spectral network; the defaults are those of `sese-1`.
+    """Configuration of the spectral mixer; the defaults are those of `sese-1`.
 
     Attributes:
-        sample_rate: in Hz.
-        n_fft, hop_length: of the spectra, in samples; the window is two hops long.
-        bands: from low to high frequencies, pairs of (bands, bins in each); together n_fft / 2 bins.
-        channels: of the residual stream.
-        blocks, band_units, time_units, channel_units: what each level keeps, see `SpectralMixer`.
-        level_seconds: time constant of the running level.
-        router_channels: channels of the router that picks the levels; 0 has no router.
+        sample_rate: Sample rate in Hz.
+        n_fft, hop_length: Window and hop of the spectra in samples; the window is two hops long.
+        bands: Pairs of (bands, bins in each) from low to high frequencies; together n_fft / 2 bins.
+        channels: Number of channels of the residual stream.
+        blocks, band_units, time_units, channel_units: Sizes of each level, see `SpectralMixer`.
+        level_seconds: Time constant of the running level in seconds.
+        router_channels: Number of channels of the router that picks the levels; 0 for no router.
     """
 
     description: ClassVar[str] = "Causal slimmable spectral network that removes noise from speech."
@@ -75,7 +75,7 @@ class SpectralMixerConfig(SystemConfig):
         """Check the values.
 
         Raises:
-            InputError: values that no such network can have.
+            InputError: a value out of its range, or values that do not fit together.
         """
         object.__setattr__(self, "bands", tuple(tuple(int(n) for n in pair) for pair in self.bands))
         set_level_sizes(self, "blocks", "band_units", "time_units", "channel_units")
@@ -91,7 +91,7 @@ class SpectralMixerConfig(SystemConfig):
         return len(self.blocks)
 
     def build(self) -> Enhancer:
-        """The network, freshly initialised."""
+        """Build the network with fresh weights."""
         features = SpectralFeatures(self.n_fft, self.hop_length, level_frames(self, self.hop_length))
         backbone = SpectralMixer(
             self.bands, self.channels, self.blocks, self.band_units, self.time_units, self.channel_units
@@ -103,17 +103,18 @@ class SpectralMixerConfig(SystemConfig):
 
 
 class SpectralMixer(Backbone):
-    """From compressed spectra to complex masks.
+    """Compute complex masks from compressed spectra.
 
     Args:
-        bands: from low to high frequencies, pairs of (bands, bins in each); the bins sum to half the window.
-        channels: of the stream.
-        blocks: blocks that each level keeps, growing or the same.
-        band_units, time_units, channel_units: hidden units of the branches at each level, the same.
+        bands: Pairs of (bands, bins in each) from low to high frequencies; the bins sum to half the window.
+        channels: Number of channels of the stream.
+        blocks: Number of blocks of each level, growing or the same.
+        band_units, time_units, channel_units: Number of hidden units of the branches at each level, growing
+            or the same.
     """
 
     frames_apart = False
-    """What a frame keeps decides what the states become, so frames must run in order."""
+    """The units that a frame keeps change its states, so frames must run in order."""
 
     def __init__(
         self,
@@ -132,7 +133,7 @@ class SpectralMixer(Backbone):
         )
         self.offset = nn.Parameter(torch.empty(sum(count for count, _ in bands), 1, channels))
         nn.init.normal_(self.offset, std=0.1)
-        # Any: PyTorch's type of what is in a list says nothing.
+        # Any: PyTorch does not know the type of a list's modules.
         self.blocks: Any = nn.ModuleList(
             Block(
                 len(self.offset),
@@ -146,42 +147,42 @@ class SpectralMixer(Backbone):
         )
         self.norm = nn.LayerNorm(channels)
         decoder: list[Any] = [nn.ConvTranspose1d(channels, 2, 2 * bins, bins, bins // 2) for _, bins in bands]
-        with torch.no_grad():  # what goes in comes out, at first
+        with torch.no_grad():  # at first the output is the input
             for layer in decoder:
                 layer.weight *= 0.1
                 layer.bias.copy_(torch.tensor([1.0, 0.0]))
         self.decoder = nn.ModuleList(decoder)
         costs = list(accumulate(self.macs()[1]["scale"]))
-        # Users give these as budgets, so they are round numbers.
+        # Rounded, because users give these as budgets.
         used = [round(cost / costs[-1], 2) or cost / costs[-1] for cost in costs]
         self.sites = (Site("scale", tuple(b - a for a, b in pairwise([0.0, *used])), "prefix"),)
 
     @property
     def frame_samples(self) -> int:
-        """Values a frame, in and out."""
+        """Number of values of a frame, in and out."""
         return 2 * self.bins
 
     def macs(self) -> tuple[int, dict[str, list[int]]]:
-        """Multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
+        """Return the multiply-accumulates of a frame: those under any plan, and those that each unit adds."""
         static = sum(2 * 2 * (2 * bins) * count * self.channels for count, bins in self.bands)
         levels = len(self.blocks[0].band_units)
         totals = [0] + [sum(block.macs(units) for block in self.blocks) for units in range(1, levels + 1)]
         return static, {"scale": [b - a for a, b in pairwise(totals)]}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the state behind the batch axis."""
+        """Return the shapes of the state without the batch axis."""
         return {f"gru.{i}": (len(self.offset), block.time.size) for i, block in enumerate(self.blocks)}
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make masks.
+        """Compute masks.
 
         Args:
-            x: (batch, frame * 2 * bin) compressed spectra, a frame's real parts before its imaginary ones.
-            plan: for the site ``scale``, what runs in each frame.
-            state: tensors as in `state_shapes`.
+            x: Compressed spectra (batch, frame * 2 * bin), a frame's real parts before its imaginary ones.
+            plan: Units that run in each frame, for the site ``scale``.
+            state: Tensors with the shapes of `state_shapes`.
 
         Returns:
-            The mask, as x is laid out, and the next state.
+            The mask in the layout of x, and the next state.
         """
         spectra = x.unflatten(1, (-1, 2, self.bins))
         mask, state = masked_or_sliced(self.run, self.run, spectra, plan["scale"], state)
@@ -190,9 +191,9 @@ class SpectralMixer(Backbone):
     def run(
         self, spectra: Tensor, keep: int | Tensor, state: State, offset: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run frames (batch, frame, 2, bin) that all keep so many units, or that keep what masks say.
+        """Run frames (batch, frame, 2, bin) that all keep `keep` units, or the units of masks.
 
-        An offset (band, batch or 1, channel) is added to the stream, for networks that are told something.
+        An offset (band, batch or 1, channel) is added to the stream, as in networks of several steps.
         """
         x = self._encode(spectra)
         if offset is not None:
@@ -204,7 +205,7 @@ class SpectralMixer(Backbone):
         return self._decode(self.norm(x)), after
 
     def _encode(self, spectra: Tensor) -> Tensor:
-        """(batch, frame, 2, bin) -> (frame, band, batch, channel)."""
+        """Encode (batch, frame, 2, bin) -> (frame, band, batch, channel)."""
         batch, frames = spectra.shape[:2]
         parts = spectra.flatten(0, 1).split([count * bins for count, bins in self.bands], dim=2)
         made = [layer(part) for layer, part in zip(self.encoder, parts, strict=True)]
@@ -212,18 +213,19 @@ class SpectralMixer(Backbone):
         return stream + self.offset
 
     def _decode(self, x: Tensor) -> Tensor:
-        """(frame, band, batch, channel) -> (batch, frame, 2, bin)."""
+        """Decode (frame, band, batch, channel) -> (batch, frame, 2, bin)."""
         parts = x.permute(2, 0, 3, 1).flatten(0, 1).split([count for count, _ in self.bands], dim=2)
         made = [layer(part) for layer, part in zip(self.decoder, parts, strict=True)]
         return torch.cat(made, dim=2).unflatten(0, (x.shape[2], x.shape[0]))
 
 
 class Block(nn.Module):
-    """Mixing along the bands, along time and along the channels.
+    """Mix along the bands, along time and along the channels.
 
     Args:
-        bands, channels: of the stream.
-        band_units, time_units, channel_units: hidden units of the branches at each level; 0 leaves it out.
+        bands, channels: Number of bands and channels of the stream.
+        band_units, time_units, channel_units: Number of hidden units of the branches at each level; 0 leaves
+            the block out.
     """
 
     def __init__(
@@ -241,7 +243,7 @@ class Block(nn.Module):
         self.channel = ChannelMap(bands, channels, channel_units[-1])
 
     def macs(self, units: int) -> int:
-        """Multiply-accumulates of one frame with `units` units of the site kept."""
+        """Return the multiply-accumulates of one frame with `units` units of the site kept."""
         level = units - 1
         return (
             self.band.macs(self.band_units[level])
@@ -250,7 +252,7 @@ class Block(nn.Module):
         )
 
     def prefixes(self, units: int) -> dict[str, tuple[int, ...]]:
-        """How much of each weight is used with `units` units of the site kept, from the first axis on."""
+        """Return how much of each weight is used with `units` units of the site kept, from axis 0 on."""
         level = units - 1
         branches = {
             "band": self.band.used(self.band_units[level]),
@@ -262,12 +264,12 @@ class Block(nn.Module):
         }
 
     def forward(self, x: Tensor, keep: int | Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Run on the stream (frame, band, batch, channel) with so many units, or under masks of units."""
+        """Run on the stream (frame, band, batch, channel) with `keep` units, or under masks of units."""
         x = self.band(x, _hidden(keep, self.band_units))
         x, state = self.time(x, _hidden(keep, self.time_units), state)
         return self.channel(x, _hidden(keep, self.channel_units)), state
 
 
 def _hidden(keep: int | Tensor, sizes: tuple[int, ...]) -> Hidden:
-    """Units of the site -> hidden units."""
+    """Return hidden units for units of the site."""
     return sizes[keep - 1] if isinstance(keep, int) else spread(keep, sizes)
