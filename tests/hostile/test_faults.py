@@ -147,7 +147,7 @@ def test_without_permission(noisy: Path, tmp_path: Path) -> None:
     if seen.returncode:
         pytest.skip("another user cannot read this installation")
     ran = sese(tmp_path, "enhance", noisy, "-o", tmp_path / "out.wav", *MODEL, before=nobody)
-    told(ran, 2, "Permission denied", "get access")
+    told(ran, 2, "Permission denied", "permissions")
     assert not (tmp_path / "out.wav").exists()
 
 
