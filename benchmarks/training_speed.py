@@ -1,8 +1,8 @@
 """Measure the speed of training on one core: seconds of audio per second, of whole steps.
 
-    python benchmarks/training_speed.py configs/sese_1.yaml configs/sese_2.yaml
-    python benchmarks/training_speed.py configs/sese_1.yaml configs/sese_2.yaml --set training.batch_size=8
-    python benchmarks/training_speed.py configs/sese_2.yaml --set "data.train=[CORPUS]"
+    python benchmarks/training_speed.py sese_1/base sese_2/base
+    python benchmarks/training_speed.py sese_1/base sese_2/base --set training.batch_size=8
+    python benchmarks/training_speed.py sese_2/base --set "data.train=[CORPUS]"
 
 A step is that of a run: mix a batch, run the training method with its losses, compute gradients and clip
 them, and let AdamW change the weights. The data are synthetic unless corpora are given. In each round, each

@@ -25,7 +25,7 @@ class PurificationConfig:
 
     Attributes:
         predictor: folder of a network that labels frames with their SNR, as `best` of a run of
-            configs/labels/frame_snr.yaml; its frames are those of the distances.
+            labels/frame_snr; its frames are those of the distances.
     """
 
     predictor: str = ""
@@ -47,7 +47,7 @@ class Purifier:
         if task != "frame_snr":
             raise InputError(
                 f"training.purification.predictor: {config.predictor} was trained for {task}; "
-                "train configs/labels/frame_snr.yaml"
+                "train labels/frame_snr"
             )
         if self.net.config.sample_rate != sample_rate:
             raise InputError(

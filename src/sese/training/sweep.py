@@ -1,13 +1,13 @@
 """Many runs from one file: a grid over values and seeds, done once, whoever stops it and how often.
 
-    config: ../demucs_joint.yaml          # what every run builds on
+    config: demucs/joint                  # what every run builds on: a file beside this one, or a name
     seeds: [1, 2, 3]
     set: {training.steps: 1000}           # for every run
     runs:
       backbone: {set: {training.method: random_level}}
       joint: {grid: {training.routing.target: [0.1, 0.25]}}          # joint-0.1, joint-0.25
       finetune: {set: {training.initial: "{backbone}"}, seeds: [1]}  # starts from a run above, same seed
-      other: {config: ../sese_1.yaml}     # builds on a file of its own
+      other: {config: sese_1/base}        # builds on a configuration of its own
 
 Values of the command line go for every run, over those of the file. Runs lie in OUT/NAME/seed-N. A finished
 one is skipped, a stopped one goes on, and one that another process is at is left to it: the same command may
@@ -34,7 +34,7 @@ from sese.core.errors import InputError, brief
 from sese.core.lock import lock
 from sese.training import renamed
 from sese.training.config import RunConfig, read
-from sese.training.config_file import read_sections
+from sese.training.config_file import find_config, read_sections
 from sese.training.run import resumable, train
 from sese.training.run_folder import FREE, RESOLVED, check_same
 
@@ -93,6 +93,7 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
     Raises:
         InputError: the file or one of its runs cannot be used; every run is checked before any is started.
     """
+    path = find_config(path)
     values = _read(path)
     common = values.get("set") or {}
     given = [renamed.key(override.partition("=")[0]) for override in overrides]
@@ -141,7 +142,7 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
             settings |= {"seed": seed, "name": full_name}
             after = _start_from(path, settings, runs, seed)
             texts = [f"{key}={_text(value)}" for key, value in settings.items()]
-            config = (path.parent / base).resolve()
+            config = find_config(Path(base), path.parent).resolve()
             runs.append(Run(folder, config, (*texts, *overrides), after))
     for run in runs:
         run.check()
@@ -206,7 +207,7 @@ def _start_from(path: Path, settings: dict[str, Any], runs: Sequence[Run], seed:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    values = read_sections(path, "a sweep file such as configs/sweeps/*.yaml")
+    values = read_sections(path, "a sweep file, or a name such as sweeps/comparison")
     if not isinstance(values.get("runs"), dict):
         raise InputError(f"{path} is no sweep: it needs `config: FILE` and `runs: {{NAME: ...}}`")
     _known(path, "the sweep", values, {"config", "seeds", "set", "runs"})
