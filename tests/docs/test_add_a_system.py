@@ -30,8 +30,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(path: Path, block: Block) -> None:
-    """A new file."""
+    """Write a new file."""
     assert not path.exists()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(block.text)
 
 
