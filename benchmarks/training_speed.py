@@ -160,11 +160,11 @@ def trainings(paths: Sequence[Path], overrides: Sequence[str]) -> list[Training]
             )
         if not (data.train or data.speech):
             config = replace(config, data=replace(data, synthetic=True))
-        first = Training(config, path.stem)
+        first = Training(config, config.name)
         made.append(first)
         gated = isinstance(first.task.model.backbone, GatedMixer)
         if gated and AUTOCAST[settings.precision] is not None and kernels.library() is not None:
-            made.append(Training(config, f"{path.stem}, kernels off", kernels=False))
+            made.append(Training(config, f"{config.name}, kernels off", kernels=False))
     return made
 
 
