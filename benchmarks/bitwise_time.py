@@ -1,6 +1,6 @@
 """Measure size and time of a bitwise network: packed bits against ONNX Runtime in float32 and in int8.
 
-    python benchmarks/bitwise_time.py configs/bitwise_gru_small.yaml [key=value ...]
+    python benchmarks/bitwise_time.py bitwise/gru_small [key=value ...]
 
 All implementations run the same network, from codes to masks, one frame per call and in one thread. Weights
 are random, since time does not depend on them. The masks of all implementations are compared. Implementations

@@ -1,4 +1,4 @@
-"""Test the claims of Adaptive Slimming on the runs of configs/sweeps/demucs_claims.yaml.
+"""Test the claims of Adaptive Slimming on the runs of sweeps/demucs_claims.
 
     python benchmarks/claims.py runs/demucs_claims noisy-set -o report
 

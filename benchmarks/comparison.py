@@ -1,6 +1,6 @@
 """Compare all systems: quality against MACs and against measured milliseconds, beside networks of one size.
 
-    sese sweep configs/sweeps/comparison.yaml "data.train=[...]" "data.validation=[...]"
+    sese sweep sweeps/comparison "data.train=[...]" "data.validation=[...]"
     python benchmarks/comparison.py runs/comparison noisy-set -o report
 
 comparison.yaml in this folder lists the runs that belong together and the pairs of points that claims are

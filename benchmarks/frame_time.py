@@ -1,7 +1,7 @@
 """Measure the time of a frame at each level: one file for all levels against a file for each level.
 
     python benchmarks/frame_time.py MODEL_FOLDER [--rounds 100]
-    python benchmarks/frame_time.py configs/demucs_slim.yaml model.router_channels=16   # untrained weights
+    python benchmarks/frame_time.py demucs/base model.router_channels=16   # untrained weights
 
 Times are CPU times of one thread, for streams and for files. All graphs are timed in each round, in random
 order, so that a machine whose speed drifts slows all of them; the ratios are the figures to quote. The file

@@ -39,8 +39,17 @@ from sese.training.config import read
 from sese.training.losses import si_sdr
 from sese.training.run import train
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[1] / "src" / "sese" / "configs" / "self_supervised"
 PSEUDO = "pseudo_enhancement"
+CONFIG_OF = {
+    PSEUDO: PSEUDO,
+    "contrastive_mixtures": "contrastive",
+    "data_purification": "purified",
+    "contrastive_purification": "contrastive",
+    "few_shot": "few_shot",
+}
+"""Method -> its configuration in self_supervised/."""
+
 WAYS = (PSEUDO, "contrastive_mixtures", "data_purification", "contrastive_purification")
 NOISY, GENERALIST, CONTROL, SCRATCH = "noisy", "generalist", "generalist_on", "from_nothing"
 SNR_DB = (-5.0, 5.0)
@@ -174,7 +183,7 @@ def run(job: Job, folder: Path, options: argparse.Namespace, minutes: float | No
     if "purification" in job.config:
         settings["training.purification.predictor"] = json.dumps(str(options.predictor))
     overrides = [*(f"{key}={value}" for key, value in settings.items()), *options.set]
-    config = read(CONFIGS / f"{job.config}.yaml", overrides)
+    config = read(CONFIGS / f"{CONFIG_OF[job.config]}.yaml", overrides)
     stopped = (folder / "checkpoints" / "last.ckpt").exists()
     done = train(config, folder, resume=stopped, max_minutes=minutes)
     if done:

@@ -1,8 +1,8 @@
 """Measure the speed of training on one core: seconds of audio per second, of whole steps.
 
-    python benchmarks/training_speed.py configs/sese_1.yaml configs/sese_2.yaml
-    python benchmarks/training_speed.py configs/sese_1.yaml configs/sese_2.yaml --set training.batch_size=8
-    python benchmarks/training_speed.py configs/sese_2.yaml --set "data.train=[CORPUS]"
+    python benchmarks/training_speed.py sese_1/base sese_2/base
+    python benchmarks/training_speed.py sese_1/base sese_2/base --set training.batch_size=8
+    python benchmarks/training_speed.py sese_2/base --set "data.train=[CORPUS]"
 
 A step is that of a run: mix a batch, run the training method with its losses, compute gradients and clip
 them, and let AdamW change the weights. The data are synthetic unless corpora are given. In each round, each
@@ -160,11 +160,11 @@ def trainings(paths: Sequence[Path], overrides: Sequence[str]) -> list[Training]
             )
         if not (data.train or data.speech):
             config = replace(config, data=replace(data, synthetic=True))
-        first = Training(config, path.stem)
+        first = Training(config, config.name)
         made.append(first)
         gated = isinstance(first.task.model.backbone, GatedMixer)
         if gated and AUTOCAST[settings.precision] is not None and kernels.library() is not None:
-            made.append(Training(config, f"{path.stem}, kernels off", kernels=False))
+            made.append(Training(config, f"{config.name}, kernels off", kernels=False))
     return made
 
 

@@ -285,8 +285,8 @@ def test_a_missing_extra_is_named(refused: Refused, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_configuration_file_holds_the_defaults() -> None:
-    assert read(ROOT / "configs" / "adaptation" / "default.yaml") == AdaptConfig()
+    assert read(ROOT / "src" / "sese" / "configs" / "adaptation" / "default.yaml") == AdaptConfig()
     assert (
-        read(ROOT / "configs" / "adaptation" / "reverberation.yaml").segment_seconds
+        read(ROOT / "src" / "sese" / "configs" / "adaptation" / "reverberation.yaml").segment_seconds
         > AdaptConfig().segment_seconds
     )

@@ -86,7 +86,7 @@ def test_the_report_names_the_best_within_a_budget(comparison: Any, points: list
 
 def test_every_run_that_is_compared_is_trained_by_the_sweep(tmp_path: Path) -> None:
     plan = yaml.safe_load((ROOT / "benchmarks" / "comparison.yaml").read_text())
-    runs = sweep.plan(ROOT / "configs" / "sweeps" / "comparison.yaml", tmp_path)
+    runs = sweep.plan(ROOT / "src" / "sese" / "configs" / "sweeps" / "comparison.yaml", tmp_path)
     named = {name for entry in plan["systems"].values() for models in entry.values() for name in models}
     named |= {side.partition("@")[0] for pairs in plan["claims"].values() for pair in pairs for side in pair}
     assert named <= {run.folder.parent.name for run in runs}

@@ -38,7 +38,7 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.skipif(compiled.compiler() is None, reason="there is no C compiler")
 def test_trains_each_in_turn_and_compares_them(speed: Any, tmp_path: Path) -> None:
     config = tmp_path / "gated.yaml"
-    config.write_text(f"base: {DEBUG.parent / 'base.yaml'}\nsystem: gated_mixer\n{GATED}\n")
+    config.write_text(f"base: {DEBUG.parent / 'base.yaml'}\nname: gated\nsystem: gated_mixer\n{GATED}\n")
     runs = speed.trainings([DEBUG, config], SMALL)
     assert [training.name for training in runs] == ["debug", "gated", "gated, kernels off"]
     before = [training.task.model.state_dict()["backbone.offset"].clone() for training in runs[1:]]

@@ -19,7 +19,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which the page was followed."""
     folder = tmp_path_factory.mktemp("project")
     hidden = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
-    for part in ("src", "tests", "configs"):
+    for part in ("src", "tests"):
         shutil.copytree(ROOT / part, folder / part, ignore=hidden)
     shutil.copyfile(ROOT / "pyproject.toml", folder / "pyproject.toml")
     shutil.copyfile(ROOT / "examples" / "playground.wav", folder / "talk.wav")
@@ -30,8 +30,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(path: Path, block: Block) -> None:
-    """A new file."""
+    """Write a new file."""
     assert not path.exists()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(block.text)
 
 

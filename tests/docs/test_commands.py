@@ -14,7 +14,7 @@ from sese.cli.main import app
 ALL = [
     pytest.param(words, id=f"{name(page)}: {' '.join(words)}") for page in PAGES for words in commands(page)
 ]
-NAMED = re.compile(r"`((?:src|docs|configs|examples|benchmarks|tests)/[\w./-]+\w)`")
+NAMED = re.compile(r"`((?:src|docs|examples|benchmarks|tests)/[\w./-]+\w)`")
 
 
 def test_there_are_commands():

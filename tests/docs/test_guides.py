@@ -64,7 +64,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for half in ("train", "val"):
         put(f"corpus/{half}/clean/{half}-speaker/0.wav", audio[len(half) :])
         put(f"corpus/{half}/noise/hiss/{half}.wav", noise())
-    shutil.copytree(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
@@ -97,7 +96,7 @@ def test_long_commands_run(page: Path, desk: Path, monkeypatch: pytest.MonkeyPat
         train = [
             "sese",
             "train",
-            "configs/sese_1.yaml",
+            "sese_1/base",
             "data.train=[corpus/train]",
             "data.validation=[corpus/val]",
         ]
@@ -159,13 +158,13 @@ def test_configurations_that_pages_train_are_read():
         for words in commands(page):
             if (
                 words[:2] == ["sese", "train"]
-                and words[2].startswith("configs/")
+                and not words[2].startswith("runs/")
                 and "$" not in "".join(words)
             ):
                 changes = [word for word in words[3:] if "=" in word and not word.startswith("-")]
-                reader = labels.read if "/labels/" in words[2] else read
+                reader = labels.read if words[2].startswith("labels/") else read
                 reader(
-                    ROOT / words[2], [change for change in changes if not change.startswith("max_minutes=")]
+                    Path(words[2]), [change for change in changes if not change.startswith("max_minutes=")]
                 )
                 count += 1
     assert count > 15

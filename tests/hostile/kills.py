@@ -30,7 +30,7 @@ import numpy as np
 import soundfile
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / "configs"
+CONFIGS = ROOT / "src" / "sese" / "configs"
 RATE = 16000
 MODEL = "nsnet2-dynamic"
 WEIGHTS = "model.safetensors"

@@ -9,6 +9,7 @@ import atexit
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ import soundfile
 from sese.core.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "src" / "sese" / "configs"
 PRETRAINED = ROOT / "src" / "sese" / "pretrained"
 MODEL = "nsnet2-dynamic"
 """The quickest of the bundled ones."""
@@ -406,8 +408,8 @@ def _read_record(path: Path, out: Path) -> None:
     elif name == "labels.npy":
         _pool(copy)
     elif name == "sweep.yaml":
-        shutil.copyfile(ROOT / "configs" / "debug.yaml", out / "debug.yaml")
-        shutil.copyfile(ROOT / "configs" / "base.yaml", out / "base.yaml")
+        for base in ("debug.yaml", "base.yaml"):
+            shutil.copyfile(CONFIGS / base, out / base)
         for run in sweep.plan(copy, out / "runs"):
             assert run.folder.resolve().is_relative_to((out / "runs").resolve()), run.folder
     elif name == "evaluations.jsonl":
@@ -447,12 +449,17 @@ def _pool(path: Path) -> None:
 
 
 def _config_seeds() -> dict[str, bytes]:
-    seeds = {
-        f"{path.stem}.yaml": path.read_bytes() for path in sorted((ROOT / "configs").glob("*.yaml"))[:20]
-    }
-    for kind in ("adaptation", "labels", "quality", "speakers"):
-        for path in sorted((ROOT / "configs" / kind).glob("*.yaml")):
-            seeds[f"{kind}-{path.stem}.yaml"] = path.read_bytes()
+    seeds = {}
+    for path in (*sorted(CONFIGS.glob("*.yaml")), *sorted(CONFIGS.glob("*/*.yaml"))):
+        folder = path.parent.relative_to(CONFIGS).as_posix()
+        if folder != "sweeps":  # bases by their names, which are known from everywhere
+            text = re.sub(
+                r"^base: (.+)\.yaml$",
+                lambda found, folder=folder: f"base: {os.path.normpath(f'{folder}/{found[1]}')}",
+                path.read_text(),
+                flags=re.MULTILINE,
+            )
+            seeds[f"{folder}-{path.stem}.yaml"] = text.encode()
     layers = ["&a [x,x,x,x,x,x,x,x,x]"]  # 9 ** 9 words, once they are written out
     layers += [f"&{b} [{','.join(['*' + a] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
     for key in ("training", "name", "seed", "base", "system"):
@@ -483,9 +490,6 @@ def _read_config(path: Path, out: Path) -> None:
         "quality": quality.read,
         "speakers": speakers.read,
     }
-    for base in (ROOT / "configs").glob(f"{kind}/*.yaml" if kind in readers else "*.yaml"):
-        if not (path.parent / base.name).exists():
-            shutil.copyfile(base, path.parent / base.name)
     dump(readers.get(kind, read)(path))
 
 

@@ -155,7 +155,7 @@ def test_accuracy() -> None:
 @pytest.mark.parametrize("task", ["voice_activity", "speaker_sex", "frame_snr"])
 def test_train_resume_compress(task: str, corpus: Path, tmp_path: Path, sese: Run) -> None:
     """A run that was stopped ends with the weights of one that was not; 8 bits then lose little."""
-    recipe = Path(__file__).parents[2] / "configs" / "labels" / f"{task}.yaml"
+    recipe = Path(__file__).parents[2] / "src" / "sese" / "configs" / "labels" / f"{task}.yaml"
     settings = [f"data.train=[{corpus}]", f"data.labels={corpus}/sexes.csv", "data.seconds=1.0"]
     settings += [f"data.cache_dir={tmp_path}/cache", "data.held_out=0.3", "model.units=12", "model.layers=1"]
     settings += ["training.steps=24", "training.validate_steps=8", "training.batch_size=8"]
@@ -202,7 +202,7 @@ def test_clips_that_are_labelled_alike_measure_no_error(corpus: Path, tmp_path: 
 
 
 def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, tmp_path: Path, sese: Run) -> None:
-    recipe = Path(__file__).parents[2] / "configs" / "labels" / "speaker_sex.yaml"
+    recipe = Path(__file__).parents[2] / "src" / "sese" / "configs" / "labels" / "speaker_sex.yaml"
     train = f"data.train=[{corpus}]"
     for arguments, word in (
         ((recipe,), "no speech"),

@@ -30,7 +30,7 @@ from sese.training.config import parse, read
 from sese.training.sweep import plan as sweep_plan
 from sese.training.task import EnhancementTask
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 TINY = BloomNetConfig(hop_length=16, stride=4, filters=12, channels=6, hidden=8, blocks=3, dilation_growth=2)
 PUBLISHED = [
     # level, parameters to run it, MMAC/s with the product of mask and features counted
@@ -45,7 +45,7 @@ PUBLISHED = [
 
 @pytest.fixture(scope="module")
 def published() -> Any:
-    config = read(CONFIGS / "bloom_net.yaml").model
+    config = read(CONFIGS / "bloom_net" / "base.yaml").model
     assert config == BloomNetConfig()
     return config.build().eval()
 
@@ -74,7 +74,7 @@ def test_all_levels_are_stored_once(published: Any) -> None:
 
 
 def test_cost_of_the_small_member() -> None:
-    model = read(CONFIGS / "bloom_net_small.yaml").model.build().eval()
+    model = read(CONFIGS / "bloom_net" / "small.yaml").model.build().eval()
     costs = [macs_per_sample(model, {"depth": units}) * 16000 / 1e6 for units in range(1, 5)]
     assert costs == pytest.approx([40.2, 58.9, 77.7, 96.4], abs=0.05)
     assert parameters(model) == 525_420

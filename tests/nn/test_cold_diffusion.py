@@ -31,7 +31,7 @@ from sese.training.config import parse, read
 from sese.training.methods.milestones import draw, pairs, targets
 from sese.training.task import EnhancementTask
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 GAINS = (0.56, 0.32, 0.1, 0.0)
 TINY = ColdDiffusionConfig(
     n_fft=128,
@@ -49,6 +49,10 @@ KINDS = {
     "plain": replace(TINY, aim="clean"),
     "one-shot": replace(TINY, noise_gains=(0.0,)),
 }
+ONE_SHOT = (
+    "small model.noise_gains=[0] model.blocks=4 "
+    "model.band_units=36 model.time_units=36 model.channel_units=72"
+)
 every_kind = pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
 
 
@@ -58,15 +62,16 @@ every_kind = pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize(
     ("name", "millions", "weights"),
     [
-        ("cold_diffusion", [121.09, 242.18, 363.26, 484.35], [83_172, 166_344, 249_516, 332_688]),
-        ("cold_diffusion_small", [24.06, 48.13, 72.19, 96.26], [20_260, 40_520, 60_780, 81_040]),
-        ("cold_diffusion_small_plain", [24.06, 48.13, 72.19, 96.26], [20_260, 40_520, 60_780, 81_040]),
-        ("cold_diffusion_small_shared", [24.06, 48.13, 72.19, 96.26], [21_028, 21_796, 22_564, 23_332]),
-        ("cold_diffusion_small_one_shot", [96.54], [68_372]),
+        ("base", [121.09, 242.18, 363.26, 484.35], [83_172, 166_344, 249_516, 332_688]),
+        ("small", [24.06, 48.13, 72.19, 96.26], [20_260, 40_520, 60_780, 81_040]),
+        ("small model.aim=clean", [24.06, 48.13, 72.19, 96.26], [20_260, 40_520, 60_780, 81_040]),
+        ("small model.shared=true", [24.06, 48.13, 72.19, 96.26], [21_028, 21_796, 22_564, 23_332]),
+        (ONE_SHOT, [96.54], [68_372]),
     ],
 )
 def test_cost_and_weights_of_the_configurations(name: str, millions: list[float], weights: list[int]) -> None:
-    config = read(CONFIGS / f"{name}.yaml")
+    name, *overrides = name.split()
+    config = read(CONFIGS / "cold_diffusion" / f"{name}.yaml", overrides)
     model = config.model.build().eval()
     assert config.training.method == "milestones"
     assert config.model.levels == len(millions)

@@ -20,7 +20,7 @@ from sese.training.config import read
 from sese.training.methods.pruning import pruning
 from sese.training.task import EnhancementTask
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 GATED = ConvFSENetConfig(channels=8, hidden=16, stacks=1, blocks=2, units=16, gate_channels=4)
 
 
@@ -33,7 +33,7 @@ def gated() -> Enhancer:
 
 
 def test_published_sizes():
-    model = read(CONFIGS / "conv_fsenet.yaml").model.build()
+    model = read(CONFIGS / "conv_fsenet" / "base.yaml").model.build()
     assert parameters(model) == 674_451
     assert model.macs()[0] + sum(sum(units) for units in model.macs()[1].values()) == 662_528
     assert macs_per_sample(model, full(model.sites)) * 16_000 / 1e6 == pytest.approx(41.4, abs=0.01)
@@ -50,7 +50,7 @@ def test_small_relative_of_the_published_grid():
 
 
 def test_published_share_of_channels_saves_what_the_paper_saves():
-    model = read(CONFIGS / "conv_fsenet_dyncp.yaml").model.build()
+    model = read(CONFIGS / "conv_fsenet" / "dyncp.yaml").model.build()
     assert all(site.units == 256 for site in model.sites)
     quarter = level_plan(model.sites, 63)
     assert utilization(quarter, model.sites).item() == pytest.approx(0.25)
@@ -60,7 +60,7 @@ def test_published_share_of_channels_saves_what_the_paper_saves():
 
 
 def test_small_member_fits_one_core():
-    model = read(CONFIGS / "conv_fsenet_small.yaml").model.build()
+    model = read(CONFIGS / "conv_fsenet" / "small.yaml").model.build()
     assert macs_per_sample(model, full(model.sites)) * 16_000 / 1e6 == pytest.approx(24.14, abs=0.01)
 
 
@@ -310,6 +310,6 @@ def losses_of(training: EnhancementTask, steps: int) -> list[float]:
 def test_a_few_steps_lower_the_loss(levels: str):
     torch.manual_seed(0)
     sizes = "{channels: 16, hidden: 16, stacks: 1, blocks: 2}"
-    config = read(CONFIGS / "conv_fsenet.yaml", [f"training.method={levels}", f"model={sizes}"])
+    config = read(CONFIGS / "conv_fsenet" / "base.yaml", [f"training.method={levels}", f"model={sizes}"])
     found = losses_of(EnhancementTask(config), 12)
     assert found[-1] < 0.8 * found[0]

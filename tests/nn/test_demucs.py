@@ -22,7 +22,7 @@ from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
 from sese.training.config import read
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 SMALL = DemucsConfig(channels=8, depth=3, oversampling=1, groups=2)
 
 
@@ -189,9 +189,9 @@ def test_stated_lookahead_is_where_the_output_lies(oversampling: int):
     assert (y - x.roll(1))[middle].square().mean() > 1e-2 * x[middle].square().mean(), "a sample off is seen"
 
 
-@pytest.mark.parametrize("name", ["default", "demucs_slim", "demucs_slim_small"])
+@pytest.mark.parametrize("name", ["default", "base", "small"])
 def test_latency_of_real_configurations(name: str):
-    config = DemucsConfig() if name == "default" else read(CONFIGS / f"{name}.yaml").model
+    config = DemucsConfig() if name == "default" else read(CONFIGS / "demucs" / f"{name}.yaml").model
     model = config.build()
     assert model.hop_length / model.sample_rate == 0.016
     assert model.latency_samples == model.lookahead_samples + model.hop_length

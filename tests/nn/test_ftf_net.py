@@ -22,13 +22,13 @@ from sese.nn.policies.fixed import level_plan
 from sese.training.config import read
 from sese.training.task import EnhancementTask
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 TINY = FTFNetConfig(n_fft=128, hop_length=64, channels=(4, 8, 8), window=5)
 
 
 def test_published_size() -> None:
     """arXiv 2608.30739 gives 0.14 M weights and 318.2 MMAC/s; here 32 bands, not 33, at the bottleneck."""
-    config = read(CONFIGS / "ftf_net.yaml").model
+    config = read(CONFIGS / "ftf_net" / "base.yaml").model
     model = config.build().eval()
     assert config == FTFNetConfig()
     assert parameters(model) == 135_266
@@ -60,7 +60,7 @@ def test_shapes_of_the_published_size() -> None:
 
 
 def test_size_of_the_small_member() -> None:
-    config = read(CONFIGS / "ftf_net_small_routed.yaml").model
+    config = read(CONFIGS / "ftf_net" / "small_guided.yaml").model
     model = config.build()
     static, whole = (
         macs_per_sample(model, level_plan(model.sites, level)) * config.sample_rate / 1e6 for level in (0, 1)
@@ -204,7 +204,7 @@ def test_full_size_streams_as_it_runs_offline() -> None:
 @pytest.mark.parametrize("strategy", ["random_level", "routing"])
 def test_a_few_steps_of_training_lower_the_loss(strategy: str) -> None:
     config = read(
-        CONFIGS / "ftf_net_small.yaml",
+        CONFIGS / "ftf_net" / "small.yaml",
         [
             "model.n_fft=128",
             "model.hop_length=64",

@@ -35,7 +35,7 @@ from sese.training.methods.levels import over_levels
 from sese.training.sweep import plan as sweep_plan
 from sese.training.task import EnhancementTask
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 SPLITS = ("none", "separate", "joined")
 SIZES: dict[str, Any] = {"n_fft": 64, "hop_length": 32, "hidden": 12, "wide": 18}
 TINY = {split: NsNet2Config(**SIZES, split=split) for split in SPLITS}  # type: ignore[arg-type]
@@ -245,7 +245,7 @@ def test_joint_training_learns_at_every_exit(split: str) -> None:
     torch.manual_seed(0)
     settings = ["model.n_fft=128", "model.hop_length=64", "model.hidden=24", "model.wide=36"]
     settings += ["training.method=all_levels", "training.learning_rate=0.01", f"model.split={split}"]
-    training = EnhancementTask(read(CONFIGS / "nsnet2_dynamic_small.yaml", settings))
+    training = EnhancementTask(read(CONFIGS / "nsnet2" / "small.yaml", settings))
     training.log = training.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
     t = torch.arange(4096) / 16000
     clean = 0.2 * torch.sin(2 * torch.pi * torch.tensor([[[300.0]], [[450.0]]]) * t)
@@ -316,7 +316,7 @@ def test_a_stage_leaves_the_exits_before_as_they_were(split: str) -> None:
     own = "" if split == "separate" else "backbone.layers.gru1, "
     settings += [f"training.train_only=[{parts}{copies}{own}backbone.gains.gru1]"]
     settings += ["training.learning_rate=0.01", "training.warmup_steps=1"]
-    training = EnhancementTask(read(CONFIGS / "nsnet2_dynamic_small.yaml", settings))
+    training = EnhancementTask(read(CONFIGS / "nsnet2" / "small.yaml", settings))
     training.log = training.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
     before = copy.deepcopy(training.model)
     clean = 0.2 * torch.sin(2 * torch.pi * 300 * torch.arange(4096) / 16000).view(1, 1, -1)
@@ -335,25 +335,27 @@ def test_a_stage_leaves_the_exits_before_as_they_were(split: str) -> None:
 
 
 def test_configurations_hold_the_sizes_that_they_say() -> None:
-    found = {path.stem: read(path) for path in CONFIGS.glob("nsnet2*.yaml")}
-    assert found["nsnet2"].model == NsNet2Config(exits=("fc3",), level_seconds=0.0)
-    assert found["nsnet2_dynamic"].model == NsNet2Config(level_seconds=0.0)
-    assert found["nsnet2_dynamic"].training.method == "all_levels"
+    found = {path.stem: read(path) for path in (CONFIGS / "nsnet2").glob("*.yaml")}
+    for split in ("separate", "joined"):
+        found[f"small, {split}"] = read(CONFIGS / "nsnet2" / "small.yaml", [f"model.split={split}"])
+    assert found["base"].model == NsNet2Config(exits=("fc3",), level_seconds=0.0)
+    assert found["dynamic"].model == NsNet2Config(level_seconds=0.0)
+    assert found["dynamic"].training.method == "all_levels"
     weights = {name: parameters(config.model.build()) for name, config in found.items()}
     assert weights == {
-        "nsnet2": 2_783_657,
-        "nsnet2_dynamic": 3_092_828,
-        "nsnet2_dynamic_small": 632_948,
-        "nsnet2_dynamic_small_router": 634_408,
-        "nsnet2_separate_small": 708_068,
-        "nsnet2_joined_small": 831_428,
+        "base": 2_783_657,
+        "dynamic": 3_092_828,
+        "small": 632_948,
+        "small_router": 634_408,
+        "small, separate": 708_068,
+        "small, joined": 831_428,
     }
     small = {name: config.model for name, config in found.items() if "small" in name}
     assert {config.split for config in small.values()} == set(SPLITS)
     for config in small.values():
         assert costs(config)[-1] == 506_000
-    assert found["nsnet2_dynamic_small"].training.method == "all_levels"
-    assert small["nsnet2_dynamic_small_router"].build().policy is not None
+    assert found["small"].training.method == "all_levels"
+    assert small["small_router"].build().policy is not None
 
 
 @pytest.mark.parametrize(

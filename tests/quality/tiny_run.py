@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sese.quality.config import QualityConfig, read
 
-CONFIG = Path(__file__).parents[2] / "configs" / "quality" / "bam.yaml"
+CONFIG = Path(__file__).parents[2] / "src" / "sese" / "configs" / "quality" / "bam.yaml"
 
 
 def config(cache: Path, *overrides: str) -> QualityConfig:

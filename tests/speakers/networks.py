@@ -9,7 +9,7 @@ import torch
 from sese.nn.backbones.local_experts import LocalExpertsConfig
 from sese.speakers.embedding import SpeakerNet, SpeakerNetConfig
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "speakers"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs" / "speakers"
 SMALL = SpeakerNetConfig(bands=32, hidden=8, layers=2)
 
 

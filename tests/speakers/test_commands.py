@@ -106,7 +106,7 @@ def experts_training(stage: str, initial: Path, corpus: Path, validation: Path, 
     data += [f"training.experts.table={work}/classes.csv", f"training.initial={initial}"]
     sizes = ["model.hidden=6", "model.gate_hidden=8", "model.gate_bands=64", "training.batch_size=4"]
     steps = ["training.steps=2", "training.validate_steps=2"]
-    return ["train", CONFIGS / f"experts_64{stage}.yaml", *data, *sizes, *steps]
+    return ["train", CONFIGS / f"experts{stage}.yaml", *data, *sizes, *steps]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from training.tiny_run import assert_same_checkpoints, checkpoint_of, config
 # Lightning's own use of what PyTorch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 NET = LabelNetConfig(n_fft=256, hop_length=64, bands=8, units=4, layers=1)
 
 
@@ -129,8 +129,10 @@ def test_a_run_that_was_stopped_is_the_same(way: str, tmp_path: Path):
 
 
 def test_the_configurations_are_what_they_say():
-    names = ("pseudo_enhancement", "contrastive_mixtures", "data_purification", "contrastive_purification")
-    found = {name: read(CONFIGS / f"{name}.yaml") for name in (*names, "few_shot")}
+    folder = CONFIGS / "self_supervised"
+    names = ("pseudo_enhancement", "contrastive", "purified", "both")
+    found = {name: read(folder / f"{name}.yaml") for name in (*names[:3], "few_shot")}
+    found["both"] = read(folder / "contrastive.yaml", ["training.purification.predictor=runs/frame-snr/best"])
     levels = [found[name].training.method for name in names]
     assert levels == ["full", "contrastive", "purification", "contrastive"]
     predictors = [bool(found[name].training.purification.predictor) for name in names]

@@ -19,7 +19,7 @@ from sese.training.run import train
 from sese.training.task import EnhancementTask
 from training.tiny_run import SMALLER
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs" / "local_experts"
 TINY = (
     *SMALLER,
     "data.synthetic=true",
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log:User
 
 def task(levels: str, *overrides: str) -> EnhancementTask:
     torch.manual_seed(0)
-    config = read(CONFIGS / "experts_snr_64.yaml", [*TINY, *GATE, f"training.method={levels}", *overrides])
+    config = read(CONFIGS / "snr.yaml", [*TINY, *GATE, f"training.method={levels}", *overrides])
     return EnhancementTask(config)
 
 
@@ -163,16 +163,16 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, text: str, messa
 )
 def test_configurations_that_train_no_experts_are_refused(overrides: list[str], message: str):
     with pytest.raises(InputError, match=message):
-        read(CONFIGS / "experts_snr_64.yaml", [*TINY, *overrides])
+        read(CONFIGS / "snr.yaml", [*TINY, *overrides])
 
 
 def test_the_three_stages_run_one_after_the_other(tmp_path: Path):
     runs = [tmp_path / name for name in ("specialists", "gate", "joint")]
-    assert train(read(CONFIGS / "experts_snr_64.yaml", TINY), runs[0])
+    assert train(read(CONFIGS / "snr.yaml", TINY), runs[0])
     second = [*TINY, *GATE, f"training.initial={runs[0] / 'best'}", "training.batch_size=8"]
-    assert train(read(CONFIGS / "experts_snr_64_gate.yaml", second), runs[1])
+    assert train(read(CONFIGS / "snr_gate.yaml", second), runs[1])
     third = [*TINY, *GATE, f"training.initial={runs[1] / 'best'}"]
-    assert train(read(CONFIGS / "experts_snr_64_joint.yaml", third), runs[2])
+    assert train(read(CONFIGS / "snr_joint.yaml", third), runs[2])
     scores = [[json.loads(line) for line in (run / "metrics.jsonl").open()] for run in runs]
     assert any("val/loss/matched" in line for line in scores[0])
     assert any(0 <= line.get("val/accuracy", -1) <= 1 for line in scores[1])

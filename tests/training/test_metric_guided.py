@@ -141,7 +141,9 @@ def test_noise_correlation_by_hand():
 
 
 def test_the_two_configurations_differ_in_the_metric_alone():
-    guided, control = (read(ROOT / f"configs/ftf_net_small_{kind}.yaml") for kind in ("guided", "routed"))
+    path = ROOT / "src/sese/configs/ftf_net/small_guided.yaml"
+    guided = read(path)
+    control = read(path, ["training.guidance.lowest=0.5", "training.guidance.highest=0.5"])
     assert guided.training.guidance.labels
     assert not control.training.guidance.labels
     same = replace(control.training.guidance, lowest=0.1, highest=0.9)
@@ -153,13 +155,13 @@ def test_guidance_without_a_router_in_training_is_refused():
     with pytest.raises(
         InputError, match=r"guidance is in use, and training\.method is 'random_level'; use routing"
     ):
-        read(ROOT / "configs/ftf_net_small.yaml", ["training.guidance.mixtures=10"])
+        read(ROOT / "src/sese/configs/ftf_net/small.yaml", ["training.guidance.mixtures=10"])
 
 
 def tiny(*overrides: str) -> RunConfig:
     """The guided configuration with a tiny network, on signals made here."""
     return read(
-        ROOT / "configs/ftf_net_small_guided.yaml",
+        ROOT / "src/sese/configs/ftf_net/small_guided.yaml",
         [
             "model={n_fft: 128, hop_length: 64, channels: [4, 8, 8], window: 4, router_channels: 4}",
             "data={synthetic: true, mix: {seconds: 0.25}, validation_clips: 3, validation_seconds: 0.25}",

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:You are trying to `self.log:UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
 )
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 MODEL = "model={channels: 8, hidden: 16, units: 16, stacks: 1, blocks: 2, gate_channels: 4}"
 
 
 def config(*overrides: str) -> RunConfig:
     settings = ["data.synthetic=true", "data.mix.reverb=0.0", *SMALLER, MODEL, *overrides]
-    return read(CONFIGS / "conv_fsenet_dyncp.yaml", settings)
+    return read(CONFIGS / "conv_fsenet" / "dyncp.yaml", settings)
 
 
 def task(*overrides: str) -> EnhancementTask:

@@ -14,7 +14,7 @@ from sese.training.config import parse, read
 from sese.training.config_file import dump
 from sese.training.methods import METHODS
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 DATA = {"synthetic": True}
 
 

@@ -341,7 +341,7 @@ def test_initial_weights_may_lack_the_router(tmp_path):
 
 def test_the_statistics_of_frozen_norms_stay():
     settings = read(
-        DEBUG.parent / "conv_fsenet_small.yaml",
+        DEBUG.parent / "conv_fsenet" / "small.yaml",
         [
             "model.channels=8",
             "model.hidden=8",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sese.training.config import RunConfig, read
 
-DEBUG = Path(__file__).parents[2] / "configs" / "debug.yaml"
+DEBUG = Path(__file__).parents[2] / "src" / "sese" / "configs" / "debug.yaml"
 SMALLER = (
     "data.mix.seconds=0.25",
     "data.validation_clips=2",

@@ -41,7 +41,7 @@ def adapt(
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="File of settings, such as configs/adaptation/*.yaml.")
+        Path | None, typer.Option(help="Settings: a YAML file, or a name such as adaptation/default.")
     ] = None,
     tolerance: Annotated[
         float | None,

@@ -18,6 +18,7 @@ from sese import __version__
 from sese.cli import (
     adapt,
     compress,
+    configs,
     data,
     demo,
     doctor,
@@ -49,6 +50,7 @@ VERBS: dict[str, tuple[Callable[..., None], str, str]] = {  # function, panel, e
     "profile": (profile.profile, MEASURE, "sese profile sese-1"),
     "evaluate": (evaluate.evaluate, MEASURE, "sese evaluate sese-1 noisy-set -o report"),
     "pareto": (pareto.pareto, MEASURE, "sese pareto sese-1 sese-2 noisy-set -o report"),
+    "configs": (configs.configs, TRAIN, "sese configs sese_1/base"),
     "train": (train.train, TRAIN, "sese train mine.yaml max_minutes=60"),
     "sweep": (sweep.sweep, TRAIN, "sese sweep grid.yaml --list"),
     "export": (export.export, TRAIN, "sese export runs/mine -o models/mine"),

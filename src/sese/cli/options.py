@@ -94,7 +94,10 @@ Linked = Annotated[
 Force = Annotated[bool, option(OUTPUT, "--force", "-f", help="Replace existing outputs.")]
 Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="Show only errors.")]
 RunConfiguration = Annotated[
-    Path, typer.Argument(help="Configuration file; with --resume also a run folder.")
+    Path,
+    typer.Argument(
+        help="Configuration: a file, or a name that `sese configs` lists; with --resume also a run folder."
+    ),
 ]
 Changes = Annotated[
     list[str] | None, typer.Argument(help="Values to change, as key.path=value, and max_minutes=N.")

@@ -11,7 +11,12 @@ from sese.cli.options import take_minutes
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(help="Sweep file: a configuration, seeds and runs.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Sweep file (a configuration, seeds and runs), or a name such as sweeps/comparison."
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(

@@ -21,8 +21,29 @@ from sese.training import renamed
 WHOLE = ("losses",)
 """Sections that are replaced as one value: a term of the base must not stay unseen."""
 
+CONFIGS = Path(__file__).parents[1] / "configs"
+"""Folder of the configurations that come with the package."""
+
 LARGEST = 2**31 - 1
 """Largest whole number that a configuration may hold."""
+
+
+def find_config(path: Path, folder: Path = Path()) -> Path:
+    """Return the file of a configuration that is given by its path or, as `sese_1/base`, by its name.
+
+    Args:
+        path: Path of a file, or the name of a configuration that comes with the package. A file goes first.
+        folder: Where a relative path begins.
+
+    Returns:
+        The path of the file; `folder / path` where neither is a file.
+    """
+    file = folder / path
+    try:
+        named = CONFIGS / f"{str(path).removesuffix('.yaml')}.yaml"
+        return named if not file.is_file() and named.is_file() else file
+    except (OSError, ValueError):  # no name that a file can have
+        return file
 
 
 def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -35,7 +56,7 @@ def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         InputError: missing file, bad YAML, or an override without a key and a value.
     """
-    return changed(_read_yaml(path), overrides)
+    return changed(_read_yaml(find_config(path)), overrides)
 
 
 def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -99,13 +120,15 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"{path} cannot be a file; give another name") from None
     if place in above:
         raise InputError(f"{path} builds on itself by way of its base; name another base")
-    values = renamed.sections(read_sections(path, "a configuration file such as configs/*.yaml"))
+    values = renamed.sections(
+        read_sections(path, "a configuration file, or a name that `sese configs` lists")
+    )
     base = values.pop("base", None)
     if base is None:
         return values
     if not isinstance(base, str):
         raise InputError(f"{path}: base is {brief(base)}; expected the name of one file")
-    return _merge(_read_yaml(path.parent / base, (*above, place)), values)
+    return _merge(_read_yaml(find_config(Path(base), path.parent), (*above, place)), values)
 
 
 def read_sections(path: Path, wanted: str) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Many runs from one file: a grid over values and seeds, each run done once, however often it is stopped.
 
-    config: ../demucs_joint.yaml          # what every run builds on
+    config: demucs/joint                  # what every run builds on: a file beside this one, or a name
     seeds: [1, 2, 3]
     set: {training.steps: 1000}           # for every run
     runs:
       backbone: {set: {training.method: random_level}}
       joint: {grid: {training.routing.target: [0.1, 0.25]}}          # joint-0.1, joint-0.25
       finetune: {set: {training.initial: "{backbone}"}, seeds: [1]}  # starts from a run above, same seed
-      other: {config: ../sese_1.yaml}     # builds on a file of its own
+      other: {config: sese_1/base}        # builds on a configuration of its own
 
 Values of the command line apply to every run and replace those of the file. Runs lie in OUT/NAME/seed-N. A
 finished run is skipped, a stopped one continues, and one that another process trains is left to it. So the
@@ -34,7 +34,7 @@ from sese.core.errors import InputError, brief
 from sese.core.lock import lock
 from sese.training import renamed
 from sese.training.config import RunConfig, read
-from sese.training.config_file import read_sections
+from sese.training.config_file import find_config, read_sections
 from sese.training.run import resumable, train
 from sese.training.run_folder import FREE, RESOLVED, check_same
 
@@ -100,6 +100,7 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
     Raises:
         InputError: the file or one of its runs cannot be used; every run is checked before any is started.
     """
+    path = find_config(path)
     values = _read(path)
     given = [renamed.key(override.partition("=")[0]) for override in overrides]
     runs: list[Run] = []
@@ -126,7 +127,8 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
             settings |= {"seed": seed, "name": full_name}
             after = _start_from(path, settings, runs, seed)
             texts = [f"{key}={_text(value)}" for key, value in settings.items()]
-            runs.append(Run(folder, (path.parent / base).resolve(), (*texts, *overrides), after))
+            config = find_config(Path(base), path.parent).resolve()
+            runs.append(Run(folder, config, (*texts, *overrides), after))
     for run in runs:
         run.check()
     return runs
@@ -229,7 +231,7 @@ def _start_from(path: Path, settings: dict[str, Any], runs: Sequence[Run], seed:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    values = read_sections(path, "a sweep file such as configs/sweeps/*.yaml")
+    values = read_sections(path, "a sweep file, or a name such as sweeps/comparison")
     if not isinstance(values.get("runs"), dict):
         raise InputError(f"{path} is no sweep: it needs `config: FILE` and `runs: {{NAME: ...}}`")
     _known(path, "the sweep", values, {"config", "seeds", "set", "runs"})

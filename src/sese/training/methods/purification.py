@@ -35,7 +35,7 @@ class PurificationConfig:
 
     Attributes:
         predictor: Folder of a network that labels frames with their SNR, as `best` of a run of
-            configs/labels/frame_snr.yaml; distances are computed on its frames.
+            labels/frame_snr; distances are computed on its frames.
     """
 
     predictor: str = ""
@@ -62,7 +62,7 @@ class Purifier:
         if task != "frame_snr":
             raise InputError(
                 f"training.purification.predictor: {config.predictor} was trained for {task}; "
-                "train configs/labels/frame_snr.yaml"
+                "train labels/frame_snr"
             )
         if self.net.config.sample_rate != sample_rate:
             raise InputError(
