@@ -55,7 +55,7 @@ def models() -> list[str]:
     Example:
         >>> import sese
         >>> sese.models()[0]
-        'sese-1'
+        'sese-2'
     """
     from sese.runtime.artefact import bundled_models, default_model
 
@@ -89,7 +89,7 @@ def load(
 
     Example:
         >>> import sese
-        >>> enhancer = sese.load("sese-1", budget=0.3)
+        >>> enhancer = sese.load("sese-2", budget=0.3)
         >>> enhancer.card.latency_ms
         32.0
     """

@@ -133,7 +133,7 @@ def test_adapts_and_goes_on_where_it_was_stopped(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["halves"]
 
     card = (tmp_path / "halves" / "README.md").read_text()
-    assert "sese adapt small --recordings RECORDINGS -o halves --teacher sese-1 '" in card
+    assert "sese adapt small --recordings RECORDINGS -o halves --teacher sese-2 '" in card
     assert "'steps=30'" in card
     assert "Seed 0" in card
     for private in (str(tmp_path), str(recordings), "playground", "dryer"):
@@ -210,7 +210,7 @@ def test_an_expert_of_a_mixture_learns(
     rows = [line.split()[0] for line in ran.out.splitlines() if "->" in line]
     assert rows == ["1", "2"]
     card = (output / "README.md").read_text()
-    assert "--teacher sese-1 --levels 2 " in card
+    assert "--teacher sese-2 --levels 2 " in card
     assert "| 1 | kept as it was |" in card
     assert package.load(output).stream(budget="auto").routed
 

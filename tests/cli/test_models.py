@@ -41,8 +41,8 @@ def test_list(sese: Run) -> None:
 def test_demonstrations_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     lines = CliRunner().invoke(app, ["models"]).stdout.splitlines()
-    assert lines[1].startswith("sese-1 (default) ")
-    assert lines[2].startswith("sese-2 ")
+    assert lines[1].startswith("sese-2 (default) ")
+    assert lines[2].startswith("sese-1 ")
     apart = lines.index("Demonstrations of published methods:")
     assert lines[apart + 1].startswith("bloom-net ")
     assert max(map(len, lines)) <= 100

@@ -53,7 +53,7 @@ class Request:
         model: a bundled model's name, a model folder or a run folder.
         recordings: folder with the user's recordings, or one file.
         output: model folder to write.
-        teacher: name for `open_teacher`; None for the model's own highest level, or `sese-1` without levels.
+        teacher: name for `open_teacher`; None for the model's own highest level, or `sese-2` without levels.
         levels: ``low`` (all but the highest), ``all``, or utilizations, as ``0.125,0.25`` (of experts their
             numbers, ``1,3``); None for low where the model teaches itself, else all.
         config: settings.

@@ -29,7 +29,7 @@ def adapt(
         typer.Option(
             help="Model to learn from: 'own' (the model's highest level), a bundled model, a model folder, a "
             "run folder, or an .onnx file.",
-            show_default="own where the model has levels, else sese-1",
+            show_default="own where the model has levels, else sese-2",
         ),
     ] = None,
     levels: Annotated[

@@ -57,7 +57,7 @@ def list_models(
     )
 
 
-@app.verb("show", "sese models show sese-1")
+@app.verb("show", "sese models show sese-2")
 def show(
     name: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=model_names)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

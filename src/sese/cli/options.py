@@ -52,7 +52,7 @@ Model = Annotated[
         help=MODEL_HELP,
         autocompletion=model_names,
         envvar="SESE_MODEL",
-        show_default="sese-1",
+        show_default="sese-2",
     ),
 ]
 Budget = Annotated[

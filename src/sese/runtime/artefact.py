@@ -37,7 +37,7 @@ from sese.core.errors import InputError, plain
 from sese.core.untrusted import from_json
 from sese.runtime.onnx_file import check_file
 
-DEFAULT_MODEL = "sese-1"
+DEFAULT_MODEL = "sese-2"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 FORMAT = 2
 LARGEST_SIZES = (384_000, 1 << 16, 1 << 20, 1 << 20)
