@@ -12,8 +12,12 @@ from sese.core.errors import InputError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder, model folder or, with --format gtcrn, name of a bundled model.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write, or the file of --format gtcrn.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder or model folder; for --format gtcrn also a bundled model.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Model folder to write; for --format gtcrn a file.")
+    ],
     name: Annotated[
         str | None,
         typer.Option(

@@ -23,11 +23,9 @@ window, so that a recording begins after silence, as it does for this package.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -55,7 +53,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.short_time import analysis_window
 from sese.nn.policies.budget import WINDOW_SECONDS
 from sese.nn.policies.fixed import level_plan
-from sese.runtime.artefact import PRETRAINED, ROUTER, Card, Level, bundled_models
+from sese.runtime.artefact import PRETRAINED, ROUTER, Card, bundled_models
 from sese.runtime.budget import Fixed, Routed, Threshold, parse_budget
 
 VERSION = 1
@@ -70,17 +68,8 @@ BEGUN = "begun"
 Shapes = dict[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Who picks the level of a frame.
-
-    Attributes:
-        level: the level of all frames; None where the policy picks it.
-        held: mean share of compute that the policy holds; 0 lets it decide freely.
-    """
-
-    level: int | None
-    held: float = 0.0
+Choice = Fixed | Routed
+"""Who picks the level of a frame: nobody, or the policy of the network."""
 
 
 def export_gtcrn(source: Path, output: Path, budget: float | str, *, force: bool = False) -> None:
@@ -105,9 +94,9 @@ def export_gtcrn(source: Path, output: Path, budget: float | str, *, force: bool
         raise InputError(f"{output} exists already; add --force to replace it, or name another file")
     folder = next((folder for folder in (source / "best", source / "last") if folder.is_dir()), source)
     model = checkpoint.load(folder)
-    facts = describe(model, source.name, "", {})
-    choice = read_choice(facts, budget)
-    used = [level["utilization"] for level in facts["levels"]]
+    card = describe(model, source.name, "", {})
+    choice = read_choice(card, budget)
+    used = [level.utilization for level in card.levels]
     proto = to_gtcrn(model, choice, used, source.name)
     helper.set_model_props(proto, metadata_of(proto, model, source.name, budget))
     with replacing(output) as path:
@@ -120,28 +109,23 @@ def export_gtcrn(source: Path, output: Path, budget: float | str, *, force: bool
     )
 
 
-def read_choice(facts: Mapping[str, Any], budget: float | str) -> Choice:
+def read_choice(card: Card, budget: float | str) -> Choice:
     """Return what a budget means for a model.
 
     Args:
-        facts: as from `folder.describe`.
+        card: facts about the model.
         budget: budget of the command line.
 
     Raises:
         InputError: the model has no such budget, or the file cannot hold it.
     """
-    values = {name: value for name, value in facts.items() if name != "format"}
-    rule = parse_budget(Card(**values | {"levels": tuple(Level(**row) for row in facts["levels"])}), budget)
-    match rule:
-        case Fixed(level):
-            return Choice(level)
-        case Routed(held):
-            return Choice(None, held)
-        case Threshold():
-            raise InputError(
-                f"budget is {budget!r}, which the format of GTCRN cannot hold; give 'auto', 'fixed:LEVEL' or a "
-                "share of the compute"
-            )
+    rule = parse_budget(card, budget)
+    if isinstance(rule, Threshold):
+        raise InputError(
+            f"budget is {budget!r}, which the format of GTCRN cannot hold; give 'auto', 'fixed:LEVEL' or a "
+            "share of the compute"
+        )
+    return rule
 
 
 def to_gtcrn(model: Enhancer, choice: Choice, utilizations: list[float], name: str) -> onnx.ModelProto:
@@ -157,22 +141,23 @@ def to_gtcrn(model: Enhancer, choice: Choice, utilizations: list[float], name: s
         InputError: the network cannot run on spectra.
     """
     network = on_spectra(model, name)
-    if choice.level is not None:
+    level = choice.level if isinstance(choice, Fixed) else None
+    if level is not None:
         network.policy = None
     bins, packing = network.hop_length // 2, packing_of(network)
     inputs, outputs, inside = values_of(network, len(utilizations))
     types = inputs | outputs | inside | {"first": (TensorProto.FLOAT, [1, bins, 2])}
     scope = Scope("", Initializers(), types)
-    parts = Parts(network, utilizations, many=False, only=choice.level)
+    parts = Parts(network, utilizations, many=False, only=level)
 
     states = _unpack(scope, packing)
     frame = _after_silence(scope, states.pop(BEGUN), bins)
     values = states | {"audio": scope.add("Reshape", frame, scope.constant([1, 1, -1]))}
-    if choice.level is not None:
+    if isinstance(choice, Fixed):
         values |= embed(scope, parts.features, values)
         made = _at_level(scope, model, parts, choice.level, values)
     else:
-        made = _chosen(scope, model, parts, choice.held, values)
+        made = _chosen(scope, model, parts, choice.utilization, values)
     ones = scope.constant([[1]], np.float32)
     after = {"next_" + state: made.get("next_" + state, values.get("next_" + state, "")) for state in states}
     _pack(scope, packing, after | {"next_" + BEGUN: ones})
@@ -216,8 +201,12 @@ def _pack(scope: Scope, packing: Mapping[str, Shapes], after: Mapping[str, str])
         for name, shape in shapes.items():
             row = after["next_" + name]
             rows.append(row if len(shape) == 2 else scope.add("Reshape", row, scope.constant([1, -1])))
-        kind, given, attributes = ("Concat", rows, {"axis": 1}) if rows else ("Identity", [cache], {})
-        scope.take(helper.make_node(kind, given, [cache + "_out"], **attributes))
+        out = [cache + "_out"]
+        scope.take(
+            helper.make_node("Concat", rows, out, axis=1)
+            if rows
+            else helper.make_node("Identity", [cache], out)
+        )
 
 
 def _after_silence(scope: Scope, begun: str, bins: int) -> str:
@@ -265,13 +254,12 @@ def _chosen(
     }
     for name, source in (dict(values) | controls).items():  # under the names of a file of this package
         scope.take(helper.make_node("Identity", [source], [name]))
+    known = {name: name for name in values}
     if parts.rests:
         calls = RestingCalls(parts)
-        known = dict.fromkeys(values) | calls.begin(scope)
-        known = {name: value or name for name, value in known.items()}
+        known |= calls.begin(scope)
         return known | scope.pick(known["branch"], calls.at_levels(known))
     network = network_of(parts, [prefixes(model, level + 1) for level in range(len(parts.utilizations))])
-    known = {name: name for name in values}
     known |= embed(scope, parts.features, known)
     known |= Routing(parts).levels(scope, known)
     levels = range(len(parts.utilizations))
@@ -334,13 +322,12 @@ def check_gtcrn(path: Path, model: Enhancer, choice: Choice, utilizations: list[
     audio = audio.astype(np.float32)
     with torch.no_grad():
         given, plan, choose = torch.from_numpy(audio).view(1, 1, -1), None, None
-        if choice.level is not None:
+        if isinstance(choice, Fixed):
             plan = level_plan(model.sites, choice.level)
-        else:
+        elif choice.utilization:
             assert model.policy is not None
             window = round(WINDOW_SECONDS * model.sample_rate / hop)
-            choose = model.policy.held_choice(choice.held, torch.tensor(utilizations), window)
-            choose = choose if choice.held else model.choose
+            choose = model.policy.held_choice(choice.utilization, torch.tensor(utilizations), window)
         expected = model(given, plan, choose=choose).audio[0, 0].numpy()
     difference = float(np.abs(run_gtcrn(path, audio) - expected).max())
     if not difference <= TOLERANCE:

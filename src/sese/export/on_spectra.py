@@ -62,11 +62,12 @@ def on_spectra(model: Enhancer, name: str) -> Enhancer:
     elif model.lookahead_samples != model.hop_length:
         why = "looks further ahead than one frame"
     if why is not None:
-        raise InputError(f"{name} {why}, which a step on spectra does not allow; choose a model such as sese-2")
-    kind = SteadySpectrumInput if isinstance(features, SteadyFeatures) else SpectrumInput
+        raise InputError(
+            f"{name} {why}, which a step on spectra does not allow; choose a model such as sese-2"
+        )
     size = features.n_fft + 2
     return Enhancer(
-        kind(features),
+        SteadySpectrumInput(features) if isinstance(features, SteadyFeatures) else SpectrumInput(features),
         model.backbone,
         SpectrumOutput(head),
         sample_rate=round(model.sample_rate * size / model.hop_length),  # as many frames a second as before
@@ -88,7 +89,7 @@ class SpectrumInput(Features):
     def __init__(self, features: ShortTimeFeatures):
         super().__init__()
         self.features: Any = copy.deepcopy(features)
-        self.features.analyse = _spectrum_as_audio
+        vars(self.features).update(analyse=_spectrum_as_audio)
         self.n_fft, self.bins = features.n_fft, features.bins
         analysis = to_window(features.window)
         self.register_buffer("analysis", analysis, persistent=False)
@@ -192,7 +193,7 @@ class SpectrumOutput(Head):
     def __init__(self, head: OverlapAddHead):
         super().__init__()
         self.head: Any = copy.deepcopy(head)
-        self.head.synthesise = _spectrum_as_samples
+        vars(self.head).update(synthesise=_spectrum_as_samples)
         self.missing = head.n_fft // 2 + 1 - head.bins
         self.register_buffer("synthesis", to_window(head.window), persistent=False)
 
