@@ -60,7 +60,7 @@ def saved(folder: Path, config: Any) -> Path:
     network = build(config)
     if isinstance(config, GatedMixerConfig):
         with torch.no_grad():  # speech in few frames, so that some rest, and noise in all
-            scores = network.score(torch.from_numpy(recording()[:40000]).view(1, 1, -1))[0, :, SPEECH]
+            scores = network.score(torch.from_numpy(recording()[:40000]).view(1, 1, -1))[0, 30:, SPEECH]
             network.policy.outward.bias[SPEECH] += THRESHOLDS[SPEECH] - scores.quantile(0.97)
             network.policy.outward.bias[NOISE] = 9.0
     checkpoint.save(folder, system, config, network.state_dict())

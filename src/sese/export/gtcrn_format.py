@@ -141,14 +141,16 @@ def to_gtcrn(model: Enhancer, choice: Choice, utilizations: list[float], name: s
         InputError: the network cannot run on spectra.
     """
     network = on_spectra(model, name)
-    level = choice.level if isinstance(choice, Fixed) else None
-    if level is not None:
-        network.policy = None
+    only = None
+    if isinstance(choice, Fixed):
+        network.policy, only = None, choice.level
+    elif network.rests and not choice.utilization:
+        only = len(utilizations) - 1  # a dial without a budget runs the highest level, or none
     bins, packing = network.hop_length // 2, packing_of(network)
     inputs, outputs, inside = values_of(network, len(utilizations))
     types = inputs | outputs | inside | {"first": (TensorProto.FLOAT, [1, bins, 2])}
     scope = Scope("", Initializers(), types)
-    parts = Parts(network, utilizations, many=False, only=level)
+    parts = Parts(network, utilizations, many=False, only=only)
 
     states = _unpack(scope, packing)
     frame = _after_silence(scope, states.pop(BEGUN), bins)
