@@ -1,4 +1,4 @@
-"""`sese export RUN -o DIR`."""
+"""`sese export RUN -o OUTPUT`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
+from sese.cli.options import number_or_word
 from sese.core.errors import InputError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder or model folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder or model folder; for --format gtcrn also a bundled model.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Model folder to write; for --format gtcrn a file.")
+    ],
     name: Annotated[
         str | None,
         typer.Option(
@@ -44,11 +49,35 @@ def export(
     clips: Annotated[
         int | None, typer.Option(min=1, help="Number of pairs to measure on.", show_default="24")
     ] = None,
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Format: sese, a model folder, or gtcrn, one .onnx file at one budget for sherpa-onnx.",
+        ),
+    ] = "sese",
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget", "-b", help="Budget of --format gtcrn, as for `sese enhance`.", show_default="1"
+        ),
+    ] = None,
 ) -> None:
     """Export a trained model as one ONNX file with its card, and check it against PyTorch."""
     from sese.cli.extras import require
 
     require("train", "torch", "onnx", "onnxscript")
+    if file_format == "gtcrn":
+        if any((name, evaluation, notes, description, quantize, measure_on, clips)):
+            raise InputError("--format gtcrn writes one file; only --output, --budget and --force go with it")
+        from sese.export.gtcrn_format import export_gtcrn
+
+        export_gtcrn(run, output, number_or_word(budget or "1"), force=force)
+        return
+    if file_format != "sese":
+        raise InputError(f"--format is {file_format!r}; give sese or gtcrn")
+    if budget is not None:
+        raise InputError("--budget is for --format gtcrn; a model folder runs at any budget")
     facts: dict[str, Any] = {
         "name": name,
         "evaluation": evaluation,

@@ -12,4 +12,7 @@ The files call each other in this order:
 4. `graph.py` holds the graph under construction: nodes, branches and initializers.
 
 `quantise.py` calls `folder.py`: it exports a folder and then makes its weights smaller.
+
+`gtcrn_format.py` writes one file for programs that transform samples themselves; `on_spectra.py` prepares a
+network for it.
 """

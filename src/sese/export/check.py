@@ -49,7 +49,7 @@ def check_export(path: Path, model: Enhancer, utilizations: Sequence[float]) -> 
     Raises:
         InputError: the difference is above `TOLERANCE`; it names the case.
     """
-    audio = torch.from_numpy(_speech(model.sample_rate)).view(1, 1, -1)
+    audio = torch.from_numpy(speech(model.sample_rate)).view(1, 1, -1)
     audio = audio[..., : audio.shape[-1] // model.hop_length * model.hop_length]
     frames, count = audio.shape[-1] // model.hop_length, len(utilizations)
     gated = model.gated
@@ -128,7 +128,7 @@ def _run(
     return enhanced
 
 
-def _speech(sample_rate: int) -> NDArray[np.float32]:
+def speech(sample_rate: int) -> NDArray[np.float32]:
     """Return the package's noisy recording, as if recorded at `sample_rate`: (time,) float32."""
     with as_file(files("sese.export") / "noisy_speech.flac") as path:
         audio, _ = soundfile.read(path, dtype="float32")

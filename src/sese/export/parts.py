@@ -74,6 +74,7 @@ class Parts:
         utilizations: utilization of each level, lowest level first.
         many: whether it is traced for any number of frames; else for one.
         way: replaces the markers of gated blocks; None leaves the markers.
+        only: the one level to trace; None for all.
 
     Attributes:
         features: audio -> signal, context, next state.
@@ -90,7 +91,14 @@ class Parts:
             in such a model.
     """
 
-    def __init__(self, model: Enhancer, utilizations: Sequence[float], many: bool, way: Way | None = gather):
+    def __init__(
+        self,
+        model: Enhancer,
+        utilizations: Sequence[float],
+        many: bool,
+        way: Way | None = gather,
+        only: int | None = None,
+    ):
         self.model: Enhancer = for_tracing(model, many)
         self.utilizations, self.many = torch.tensor(utilizations), many
         self.gated = model.gated
@@ -99,6 +107,8 @@ class Parts:
         plans: list[Plan | None] = [*level_plans(model)]
         if model.backbone.frames_apart:
             plans = [full(model.sites)]
+        elif only is not None:
+            plans = [plans[only]]
         if self.gated:
             plans.append(None)
         make = self._backbone if self.rests else self._network

@@ -65,13 +65,26 @@ class SteadyFeatures(ShortTimeFeatures):
         """
         centred, offset = self._centred(audio, state["offset"])
         spectrum, past = self.analyse(centred, state["past"])
+        signal, levels = self.steadied(spectrum, audio, state["level"])
+        return signal.flatten(1), spectrum.flatten(1), {"past": past, "offset": offset, "level": levels}
+
+    def steadied(self, spectrum: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Compress spectra and divide them by their level.
+
+        Args:
+            spectrum: (batch, frame, 2, bin) without offsets.
+            audio: (batch, time) before the offset is subtracted; it says which frames are silence.
+            state: ``level``, as in `state_shapes`.
+
+        Returns:
+            (batch, frame, 3, bin) as `forward` returns them, and the next state.
+        """
         power = spectrum.square().sum(2, keepdim=True).clamp_min(POWER_FLOOR)
         scale = power ** ((COMPRESSION - 1) / 2)
         magnitude = power.sqrt() * scale
         size = magnitude.square().flatten(2).mean(2)
-        level, levels = self._level(size, audio, state["level"])
-        signal = torch.cat([magnitude, spectrum * scale], dim=2) / level.unflatten(1, (-1, 1, 1))
-        return signal.flatten(1), spectrum.flatten(1), {"past": past, "offset": offset, "level": levels}
+        level, levels = self._level(size, audio, state)
+        return torch.cat([magnitude, spectrum * scale], dim=2) / level.unflatten(1, (-1, 1, 1)), levels
 
     def _centred(self, audio: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """Subtract the offset, interpolated linearly from each frame's estimate to the next."""
