@@ -163,7 +163,7 @@ def test_joined_files_are_read_to_the_end(tmp_path: Path, kind: str, subtype: st
     (tmp_path / "a.bin").write_bytes(data)
     first, _ = soundfile.read(tmp_path / "a.bin")
     (tmp_path / "a.bin").write_bytes(data + other + data)
-    audio, rate = read_audio(tmp_path / "a.bin")
+    audio, _ = read_audio(tmp_path / "a.bin")
     assert len(audio) == probe(tmp_path / "a.bin").frames == (2 * FRAMES + SAID)
     np.testing.assert_allclose(audio[: len(first), 0], first, atol=1e-6)
     np.testing.assert_allclose(audio[-len(first) :, 0], first, atol=1e-6)
