@@ -1,4 +1,4 @@
-"""Length fields that say something else than the file holds: all the audio is read, or the file is refused."""
+"""Length fields that contradict the file: all the audio is read, or the file is refused."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_less_than_the_header_says_is_refused(
 ) -> None:
     path = tmp_path / f"a.{kind.lower()}"
     path.write_bytes(change(coded(kind)))
-    with pytest.raises(InputError, match="cut short or damaged .* are there"):
+    with pytest.raises(InputError, match=r"cut short or damaged .* are there"):
         probe(path)
 
 
