@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.adaptation.voice import Voice, spread_semitones
-from sese.audio.files import FORMAT_OF, probe, read_blocks
+from sese.audio.files import READABLE, probe, read_blocks
 from sese.audio.resample import Resampler
 from sese.core.errors import InputError
 
@@ -64,7 +64,7 @@ def read_recordings(folder: Path, sample_rate: int, shortest_s: float) -> tuple[
         InputError: nothing there, a damaged file, too much to hold, or nothing but short or silent files.
     """
     if folder.is_dir():
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMAT_OF)
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in READABLE)
         if not files:
             raise InputError(f"{folder} holds no recordings; name a folder with audio files (WAV, FLAC, ...)")
     else:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sese.audio.containers import Damaged, View, sections
 from sese.audio.containers.chunks import UNKNOWN
+from sese.audio.media import MEDIA_SUFFIXES, MediaFile, demuxer
 from sese.core.errors import InputError
 
 LOWEST_RATE_HZ = 8_000
@@ -24,7 +25,10 @@ FORMAT_OF = {  # libsndfile's name for the format of each extension
     ".mp3": "MP3", ".aif": "AIFF", ".aiff": "AIFF", ".aifc": "AIFF", ".au": "AU", ".snd": "AU",
     ".caf": "CAF", ".w64": "W64", ".rf64": "RF64", ".voc": "VOC", ".sph": "NIST",
 }  # fmt: skip
-FORMATS_THAT_WORK = "give WAV, FLAC, OGG, MP3, AIFF, AU or CAF"
+READABLE = frozenset(FORMAT_OF) | frozenset(MEDIA_SUFFIXES)
+"""Extensions of audio files and of videos; those of `sese.audio.media` need PyAV."""
+
+FORMATS_THAT_WORK = "give WAV, FLAC, OGG, MP3, M4A or MP4"
 
 # libsndfile reads a file whose data chunk is cut short without an error, but notes it in its log.
 _CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -43,6 +47,8 @@ class AudioInfo:
         format: Format, in libsndfile's words.
         subtype: Encoding of a sample, in libsndfile's words.
         tags: Title, artist and the like.
+        video: Whether it is a video with sound.
+        bit_rate: Bits per second of a lossy encoding; None where it is unknown.
     """
 
     path: Path
@@ -52,6 +58,8 @@ class AudioInfo:
     format: str
     subtype: str
     tags: dict[str, str] = field(default_factory=dict)
+    video: bool = False
+    bit_rate: int | None = None
 
     @property
     def duration(self) -> float:
@@ -67,8 +75,13 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
             sample rate outside 8 to 192 kHz.
     """
     path = Path(path)
-    with _Parts(path) as parts:
-        info = parts.info()
+    _require_readable(path)
+    form = demuxer(path)
+    if form is not None:
+        info = _probe_media(path, form)
+    else:
+        with _Parts(path) as parts:
+            info = parts.info()
     if info.frames == 0:
         raise InputError(f"{path} holds no audio (0 samples); remove it or record it again")
     if not LOWEST_RATE_HZ <= info.sample_rate <= HIGHEST_RATE_HZ:
@@ -89,7 +102,16 @@ def read_blocks(path: str | os.PathLike[str], block_frames: int) -> Iterator[NDA
         InputError: The file cannot be opened (see `probe`), ends too early, or holds NaN or infinity.
     """
     path = Path(path)
+    _require_readable(path)
     count = 0
+    form = demuxer(path)
+    if form is not None:
+        with MediaFile(path, form) as media:
+            for block in media.blocks(block_frames):
+                require_finite(block, str(path), count, media.stream.codec_context.sample_rate)
+                count += len(block)
+                yield block
+        return
     with _Parts(path) as parts:
         for file in parts.files:
             # Between reads soundfile seeks to its present position, which makes MP3 and Opus decoders lose
@@ -146,6 +168,22 @@ def native_name(path: Path) -> str | bytes:
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
+def _probe_media(path: Path, form: str) -> AudioInfo:
+    with MediaFile(path, form) as media:
+        found = media.find()
+        return AudioInfo(
+            path=path,
+            sample_rate=found.sample_rate,
+            channels=found.channels,
+            frames=max(1, round(found.seconds * found.sample_rate)),
+            format=media.format,
+            subtype=found.codec.upper(),
+            tags=found.tags,
+            video=found.video,
+            bit_rate=found.bit_rate,
+        )
+
+
 # An MP3 decoder may lose a frame at the beginning, which refers to bytes before it.
 _SPARE_FRAMES = {"MP3": 2 * 1152}
 
@@ -158,7 +196,6 @@ class _Parts:
         self.files: list[soundfile.SoundFile] = []
 
     def __enter__(self) -> _Parts:
-        _require_readable(self.path)
         with ExitStack() as stack:
             try:
                 with open(self.path, "rb") as file:

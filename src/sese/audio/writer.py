@@ -6,14 +6,19 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from sese.audio.files import FORMAT_OF, AudioInfo, native_name
+from sese.audio.media import MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from sese.core.errors import InputError
 from sese.core.files import Part, is_null_device, unwritable
+
+if TYPE_CHECKING:
+    from sese.audio.video import VideoWriter
 
 # All other subtypes store integers (or values made from them), so samples beyond full scale are clipped.
 _UNCLIPPED = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
@@ -157,9 +162,15 @@ class NullWriter:
             self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1.0))
 
 
-def open_writer(target: Path, like: AudioInfo) -> AtomicWriter | NullWriter:
-    """Return a writer for a file, or for the null device."""
-    return NullWriter(like) if is_null_device(target) else AtomicWriter(target, like)
+def open_writer(target: Path, like: AudioInfo) -> AtomicWriter | NullWriter | VideoWriter:
+    """Return a writer for a file, for a video with other sound, or for the null device."""
+    if is_null_device(target):
+        return NullWriter(like)
+    if like.video and target.suffix.lower() in VIDEO_SUFFIXES:
+        from sese.audio.video import VideoWriter
+
+        return VideoWriter(target, like)
+    return AtomicWriter(target, like)
 
 
 def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
@@ -169,8 +180,11 @@ def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
         InputError: The extension is unknown, or the format can be read but not written.
     """
     kind = target.suffix.lower()
-    if kind == like.path.suffix.lower():
+    if kind == like.path.suffix.lower() and like.format in soundfile.available_formats():
         name, subtype = like.format, like.subtype
+    elif kind in MEDIA_SUFFIXES:
+        what = "needs a video with sound" if kind in VIDEO_SUFFIXES else "is written as WAV or FLAC"
+        raise InputError(f"{target} {what}; choose another output, such as {target.stem}.wav")
     elif kind not in FORMAT_OF:
         known = " ".join(sorted(FORMAT_OF))
         raise InputError(

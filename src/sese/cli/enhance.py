@@ -168,7 +168,7 @@ def _refuse_pipes(inputs: Sequence[str], output: Path | None) -> None:
 
 def _refuse_output_as_input(places: Sequence[Path | str]) -> None:
     """Refuse ``IN OUT``, where OUT does not exist and is meant as the output."""
-    from sese.audio.files import FORMAT_OF
+    from sese.audio.files import READABLE
 
     if len(places) != 2:
         return
@@ -176,7 +176,7 @@ def _refuse_output_as_input(places: Sequence[Path | str]) -> None:
     if (
         isinstance(source, Path)
         and isinstance(target, Path)
-        and target.suffix.lower() in FORMAT_OF
+        and target.suffix.lower() in READABLE
         and source.is_file()
         and not target.exists()
     ):

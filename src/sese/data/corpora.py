@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sese.audio.files import FORMAT_OF, probe, read_audio
+from sese.audio.files import READABLE, probe, read_audio
 from sese.core.errors import InputError, brief
 from sese.core.untrusted import read_table
 
@@ -283,7 +283,7 @@ def _records(root: Path, kind: Kind) -> Corpus:
     problems: list[Problem] = []
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
-        if path.suffix.lower() not in FORMAT_OF or any(part.startswith(".") for part in parts):
+        if path.suffix.lower() not in READABLE or any(part.startswith(".") for part in parts):
             continue
         try:
             frames, rate = _length_and_rate(path)
