@@ -1,7 +1,7 @@
 """Read what phones and cameras write (MP4, MOV, WebM, Matroska, WMA, AAC, AMR) with FFmpeg, through PyAV.
 
-libsndfile reads none of these. PyAV is optional: `pip install "sese[media]"`. The format is told from the first
-bytes, never guessed by FFmpeg, and lengths in headers are only used to notice that a file was cut short.
+libsndfile reads none of these. PyAV is optional: `pip install "sese[media]"`. The format is told from the
+first bytes, never guessed by FFmpeg. Lengths in headers only serve to notice that a file was cut short.
 """
 
 from __future__ import annotations
@@ -164,8 +164,9 @@ class MediaFile:
                 start, like = _time(frame), (frame.sample_rate, audio.shape[1])
             if (frame.sample_rate, audio.shape[1]) != like:
                 raise InputError(
-                    f"{self.path} changes from {like[0]} Hz and {like[1]} channel(s) to {frame.sample_rate} Hz "
-                    f"and {audio.shape[1]} after {count / like[0]:.2f} s; separate the parts"
+                    f"{self.path} changes from {like[0]} Hz and {like[1]} channel(s) to "
+                    f"{frame.sample_rate} Hz and {audio.shape[1]} after {count / like[0]:.2f} s; "
+                    "separate the parts"
                 )
             gap = 0
             if frame.pts is not None:
@@ -204,7 +205,7 @@ class MediaFile:
         return stream
 
     def _decoded(self) -> Iterator[Any]:
-        """Yield decoded frames of the sound, from the beginning; remember when the last packet of all ends."""
+        """Yield decoded frames of the sound, and note when the last packet of all streams ends."""
         self._end = 0.0
         try:
             for packet in self.container.demux():
@@ -251,7 +252,7 @@ def is_moving(stream: Any) -> bool:
 
 
 def has_video(path: Path) -> bool:
-    """Return whether a file has a moving picture, by its content; as its name says where it cannot be read."""
+    """Return whether a file has a moving picture; where it cannot be read, whether its name says so."""
     try:
         form = demuxer(path)
         if form is None:

@@ -1,4 +1,4 @@
-"""Write a video again with other sound: pictures and subtitles are copied, and stay in step with the sound."""
+"""Write a video with other sound: pictures and subtitles are copied, in step with the sound."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class VideoWriter:
         muxer, codec = _MUXERS[self.target.suffix.lower()]
         # MP4 rounds the start of the sound to the clock of the film, in ms unless it is told another.
         options = {"movie_timescale": str(self.like.sample_rate)} if muxer in ("mp4", "mov") else {}
-        self._file = stack.enter_context(open(self._part.path, "wb"))
+        self._file = stack.enter_context(open(self._part.path, "wb"))  # noqa: SIM115
         self._out = self._av.open(self._file, "w", format=muxer, options=options)
         stack.callback(_quietly(self._out.close, self._av.error.FFmpegError))
         self._out.metadata.update(self._source.container.metadata)
@@ -169,8 +169,8 @@ class VideoWriter:
     def _error(self, error: Exception) -> InputError:
         reason = str(getattr(error, "strerror", None) or error).splitlines()[0].rstrip(". ")
         return InputError(
-            f"{self.target} cannot be written ({reason}); free some disk space, or choose another format, such "
-            f"as {self.target.stem}.mkv"
+            f"{self.target} cannot be written ({reason}); free some disk space, or choose another format, "
+            f"such as {self.target.stem}.mkv"
         )
 
 
