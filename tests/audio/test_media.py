@@ -55,6 +55,8 @@ def write(
             film = out.add_stream(picture, rate=25)
             film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
         stream = out.add_stream(codec, rate=rate, layout=layout)
+        if codec.startswith("wma"):
+            stream.bit_rate = 96_000
         for number in range(PICTURES if picture else 0):
             image = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number, np.uint8), format="rgb24")
             image.pts, image.time_base = number, Fraction(1, 25)
@@ -99,7 +101,7 @@ def test_sound_is_read(tmp_path: Path, name: str) -> None:
     audio, found = read_audio(path)
     assert (info.sample_rate, info.channels, found, audio.shape[1]) == (rate, channels, rate, channels)
     assert not info.video
-    assert SECONDS * rate - 1 <= len(audio) <= SECONDS * rate + 6000
+    assert SECONDS * rate - 2048 * (codec == "wmav2") <= len(audio) <= SECONDS * rate + 6000
     assert abs(info.frames - len(audio)) < 0.05 * len(audio)
     assert 0.2 < np.abs(audio).max() < 0.6
     assert len(scan(tmp_path).speech) == 1, "a corpus takes it too"

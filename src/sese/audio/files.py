@@ -28,6 +28,13 @@ FORMAT_OF = {  # libsndfile's name for the format of each extension
 READABLE = frozenset(FORMAT_OF) | frozenset(MEDIA_SUFFIXES)
 """Extensions of audio files and of videos; those of `sese.audio.media` need PyAV."""
 
+UNREADABLE = frozenset({
+    ".aax", ".ac3", ".ape", ".asf", ".avi", ".dff", ".dsf", ".dts", ".dv", ".flv", ".gsm", ".m2ts", ".m4p",
+    ".mp2", ".mpc", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".pcm", ".ra", ".rm", ".shn", ".spx", ".tak", ".tta",
+    ".vob", ".wmv", ".wv",
+})  # fmt: skip
+"""Extensions of audio files and videos that no reader here takes: they are named, not passed over."""
+
 FORMATS_THAT_WORK = "give WAV, FLAC, OGG, MP3, M4A or MP4"
 
 # libsndfile reads a file whose data chunk is cut short without an error, but notes it in its log.
@@ -141,6 +148,11 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], int]:
     """
     info = probe(path)
     return np.concatenate(list(read_blocks(path, 1 << 20))), info.sample_rate
+
+
+def unreadable(path: Path | str) -> str:
+    """Return the error for a file with an extension of `UNREADABLE`."""
+    return f"{path} is of a format that cannot be read ({Path(path).suffix}); {FORMATS_THAT_WORK}"
 
 
 def require_finite(block: NDArray[np.floating], name: str, start: int, sample_rate: int) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sese.core.errors import InputError
 
-SOUND_SUFFIXES = (".m4a", ".aac", ".wma", ".amr")
+SOUND_SUFFIXES = (".m4a", ".m4b", ".aac", ".wma", ".amr", ".mka")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv")
 MEDIA_SUFFIXES = SOUND_SUFFIXES + VIDEO_SUFFIXES
 
@@ -46,7 +46,7 @@ def demuxer(path: Path) -> str | None:
     if path.suffix.lower() == ".aac" or (start[:1] == b"\xff" and start[1:2] in (b"\xf1", b"\xf9")):
         return "aac"
     # Named like one of these, and damaged or something else.
-    named = {".wma": "asf", ".amr": "amr", ".webm": "matroska", ".mkv": "matroska"}
+    named = {".wma": "asf", ".amr": "amr", ".webm": "matroska", ".mkv": "matroska", ".mka": "matroska"}
     suffix = path.suffix.lower()
     plain = start[:4] in (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"riff")
     return None if plain or suffix not in MEDIA_SUFFIXES else named.get(suffix, "mov")
@@ -212,7 +212,7 @@ class MediaFile:
                 if packet.pts is not None:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
                     self._end = max(self._end, float(end))
-                if packet.stream_index == self.stream.index:
+                if packet.stream.index == self.stream.index:
                     yield from packet.decode()
         except self._av.error.FFmpegError as error:
             raise self._damaged(_reason(error)) from error

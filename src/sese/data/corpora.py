@@ -21,9 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sese.audio.files import READABLE, probe, read_audio
+from sese.audio.files import READABLE, UNREADABLE, probe, read_audio, unreadable
 from sese.core.errors import InputError, brief
 from sese.core.untrusted import read_table
+from sese.core.walk import files_below
 
 Kind = Literal["speech", "noise", "rir"]
 Split = Literal["train", "test"]
@@ -281,9 +282,11 @@ def _records(root: Path, kind: Kind) -> Corpus:
     """Return all audio files below a folder, as recordings of one kind."""
     records: list[Recording] = []
     problems: list[Problem] = []
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        if path.suffix.lower() not in READABLE or any(part.startswith(".") for part in parts):
+    closed: list[OSError] = []
+    for path in sorted(files_below(root, closed.append)):
+        if path.suffix.lower() in UNREADABLE:
+            problems.append(Problem(path, unreadable(path).removeprefix(f"{path} ")))
+        if path.suffix.lower() not in READABLE:
             continue
         try:
             frames, rate = _length_and_rate(path)
@@ -291,6 +294,7 @@ def _records(root: Path, kind: Kind) -> Corpus:
             problems.append(Problem(path, " ".join(str(error).removeprefix(f"{path} ").split())))
         else:
             records.append(Recording(path, _group(path, root, kind), frames, rate, kind))
+    problems += [Problem(Path(e.filename), f"folder cannot be listed ({e.strerror})") for e in closed]
     return Corpus(problems=tuple(problems), **{kind: tuple(records)})  # type: ignore[arg-type]
 
 

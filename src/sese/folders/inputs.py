@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sese.audio.files import FORMAT_OF, READABLE
+from sese.audio.files import FORMAT_OF, READABLE, UNREADABLE, unreadable
 from sese.audio.media import MEDIA_SUFFIXES, SOUND_SUFFIXES, has_video
 from sese.core.errors import InputError, remedy
+from sese.core.walk import files_below
 from sese.folders.places import Place, resolver, walk
 
 SUFFIX = "_enhanced"
@@ -29,7 +30,8 @@ def plan_jobs(
 ) -> list[Job]:
     """Turn files and folders into jobs, each with its own output.
 
-    Folders are searched for audio files, by extension. Hidden files, outputs of earlier runs and everything
+    Folders are searched for audio files, by extension, and links to folders are followed. Audio of a format
+    that cannot be read is a job with an error. Hidden files, outputs of earlier runs and everything
     under `out_dir` are passed over, and a folder that cannot be listed is a job with an error. The output is
     ``<stem>_enhanced<ext>`` beside the input, or lies under `out_dir` as the input lies under its folder.
 
@@ -83,6 +85,9 @@ def _expand(path: Path, out_dir: Place | None) -> Iterator[Job]:
     closed: list[OSError] = []
     for source in _audio_files(path, out_dir if isinstance(out_dir, Path) else None, closed.append):
         found = True
+        if source.suffix.lower() in UNREADABLE:
+            yield Job(source, source, unreadable(source))
+            continue
         below = _written(source, source.relative_to(path))
         yield Job(source, _under(out_dir, below) if out_dir else _beside(source))
     for error in closed:
@@ -103,7 +108,10 @@ def _expand_url(url: str, out_dir: Place | None) -> Iterator[Job]:
     for source, relative in below:
         hidden = any(part.startswith(".") for part in relative.split("/"))
         inside = isinstance(out_dir, str) and source.startswith(f"{out_dir}/")
-        if not hidden and not inside and Path(relative).suffix.lower() in READABLE:
+        if not hidden and not inside and Path(relative).suffix.lower() in UNREADABLE:
+            found = True
+            yield Job(source, source, unreadable(source))
+        elif not hidden and not inside and Path(relative).suffix.lower() in READABLE:
             found = True
             yield Job(source, _under(out_dir, _written(source, Path(relative))))
     if not found:
@@ -133,15 +141,10 @@ def _without_audio(folder: Place) -> Job:
 
 
 def _audio_files(folder: Path, out_dir: Path | None, closed: Callable[[OSError], object]) -> Iterator[Path]:
-    outputs = out_dir.resolve() if out_dir else None
-    for place, folders, names in os.walk(folder, onerror=closed):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != outputs
-        )
-        for name in sorted(names):
-            path = Path(place) / name
-            if not name.startswith(".") and path.suffix.lower() in READABLE and not _is_output(path):
-                yield path
+    for path in files_below(folder, closed, out_dir):
+        suffix = path.suffix.lower()
+        if suffix in UNREADABLE or (suffix in READABLE and not _is_output(path)):
+            yield path
 
 
 def _is_output(path: Path) -> bool:
