@@ -30,8 +30,8 @@ READABLE = frozenset(FORMAT_OF) | frozenset(MEDIA_SUFFIXES)
 
 UNREADABLE = frozenset({
     ".aax", ".ac3", ".ape", ".asf", ".avi", ".dff", ".dsf", ".dts", ".dv", ".flv", ".gsm", ".m2ts", ".m4p",
-    ".mp2", ".mpc", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".pcm", ".ra", ".rm", ".shn", ".spx", ".tak", ".tta",
-    ".vob", ".wmv", ".wv",
+    ".mp2", ".mpc", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".pcm", ".ra", ".rm", ".shn", ".spx", ".tak",
+    ".tta", ".vob", ".wmv", ".wv",
 })  # fmt: skip
 """Extensions of audio files and videos that no reader here takes: they are named, not passed over."""
 
