@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from sese.audio.bit_rate import measure
 from sese.audio.containers import Damaged, View, sections
 from sese.audio.containers.chunks import UNKNOWN
 from sese.audio.media import MEDIA_SUFFIXES, MediaFile, demuxer
@@ -243,14 +244,16 @@ class _Parts:
             cut = _CUT_SHORT.search(file.extra_info)
             if cut and int(cut[2]) < int(cut[1]) < UNKNOWN:
                 raise _truncated(self.path, f"{cut[2]} of {cut[1]} bytes of audio are there")
+        frames = sum(file.frames for file in self.files)
         return AudioInfo(
             path=self.path,
             sample_rate=first.samplerate,
             channels=first.channels,
-            frames=sum(file.frames for file in self.files),
+            frames=frames,
             format=first.format,
             subtype=first.subtype,
             tags=first.copy_metadata(),
+            bit_rate=measure(self.path, frames / first.samplerate, first.subtype),
         )
 
     def _require_alike(self) -> None:

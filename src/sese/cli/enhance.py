@@ -140,6 +140,9 @@ def enhance(
     _report(outcomes, as_json, quiet, verbose)
     if not quiet:
         _tell_of_late_frames(outcomes, max_rtf)
+        for outcome in outcomes:
+            for text in outcome.report.notes if outcome.report else ():
+                note(f"{outcome.job.target}: {text}")
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -54,6 +54,16 @@ def sections(source: Source) -> list[Section] | None:
     ]
 
 
+def audio_bytes(source: Source) -> int:
+    """Return the number of bytes of an MP3 file without its tags and without the table in its first frame."""
+    first = max(0, _first(source, _after_tags(source, 0)))
+    size = source.size - first - (128 if source.at(source.size - 128, 3) == b"TAG" else 0)
+    frame = _frame(source.at(first, 4))
+    if frame is not None and _table(source.at(first, frame.length), frame)[0] is not None:
+        size -= frame.length
+    return max(size, 1)
+
+
 def _section(source: Source, start: int, end: int, count: int, last: bool) -> Section | None:
     """Return a part with a true table; None where its own is true."""
     frame = _frame(source.at(start, 4))
