@@ -108,3 +108,18 @@ def test_tags_of_mp3(tmp_path: Path) -> None:
 def test_what_is_dropped_is_named(tmp_path: Path) -> None:
     (tmp_path / "in.wav").write_bytes(coded("WAV") + BEXT + CUE + LATIN)
     assert copy(tmp_path / "in.wav", tmp_path / "out.flac").notes == ["not kept in the output: bext, cue"]
+
+
+@pytest.mark.parametrize(("extra", "title"), [(LATIN, "Café"), (CYRILLIC, "Привет")])
+def test_tags_of_wav_in_another_format(tmp_path: Path, extra: bytes, title: str) -> None:
+    (tmp_path / "in.wav").write_bytes(coded("WAV") + extra)
+    assert copy(tmp_path / "in.wav", tmp_path / "out.flac").notes == []
+    assert probe(tmp_path / "out.flac").tags["title"] == title
+
+
+def test_comments_of_ogg(tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "in.ogg", "w", 16000, 1, format="OGG") as file:
+        file.title = "Talk"
+        file.write(np.zeros(4000))
+    assert copy(tmp_path / "in.ogg", tmp_path / "out.ogg").notes == []
+    assert probe(tmp_path / "out.ogg").tags["title"] == "Talk"

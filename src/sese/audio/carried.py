@@ -5,6 +5,7 @@ So no encoding of text is guessed. What cannot be carried is named in a note.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,14 @@ _TECHNICAL = {  # about the samples, and written anew
     b"FVER", b"elm1", b"desc", b"free", b"pakt", b"kuki", b"chan",
 }  # fmt: skip
 _TAGS_ONLY = {b"LIST", b"NAME", b"AUTH", b"ANNO", b"(c) ", b"id3 ", b"ID3 ", b"info", b"strg"}
+_INFO = {
+    b"INAM": "title", b"IART": "artist", b"ICMT": "comment", b"ICRD": "date", b"ICOP": "copyright",
+    b"IPRD": "album", b"IGNR": "genre",
+}  # fmt: skip
+_COPIED_COMMENTS = {
+    "TITLE", "COPYRIGHT", "SOFTWARE", "ARTIST", "COMMENT", "DATE", "ALBUM", "LICENSE", "TRACKNUMBER", "GENRE",
+    "ENCODER",
+}  # fmt: skip
 _KEPT_BLOCKS = (2, 4, 5, 6)  # of FLAC: application, comments, cue sheet, picture
 _EXTENSIBLE = 0xFFFE
 
@@ -50,13 +59,31 @@ class Carried:
         """Return whether an output of this format, in libsndfile's words, takes the chunks as they are."""
         return bool(self.chunks or self.mask) and _OF_FORMAT.get(name) == self.kind
 
-    def notes(self, name: str) -> list[str]:
-        """Return a line about what an output of this format does not keep; none where all is kept."""
+    def tags(self) -> dict[str, str]:
+        """Return the tags of a WAV file as text; their encoding, which it does not say, is guessed."""
+        found = {}
+        for name, body in self.chunks:
+            place = 4
+            while name == b"LIST" and body[:4] == b"INFO" and place + 8 <= len(body):
+                size = int.from_bytes(body[place + 4 : place + 8], "little")
+                tag = _INFO.get(body[place : place + 4])
+                if tag:
+                    found[tag] = _text(body[place + 8 : place + 8 + size].rstrip(b"\0"))
+                place += 8 + size + size % 2
+        return found
+
+    def notes(self, name: str, tags: dict[str, str]) -> list[str]:
+        """Return a line about what is lost; none where all is kept.
+
+        Args:
+            name: Format of the output, in libsndfile's words.
+            tags: Tags that the output gets in any format.
+        """
         lost = list(self.dropped)
-        if not self.fits(name):
-            lost += [
-                _title(chunk) for chunk, _ in self.chunks if chunk not in _TAGS_ONLY and self.kind != "mp3"
-            ]
+        if self.kind == "mp3" and not self.fits(name):
+            lost += ["ID3 tag"] if self.chunks and not tags else []
+        elif self.kind and not self.fits(name):
+            lost += [_title(chunk) for chunk, _ in self.chunks if chunk not in _TAGS_ONLY]
             lost += ["speaker positions"] if self.mask else []
         names = sorted({title for title in lost if title})
         return [f"not kept in the output: {', '.join(names)}"] if names else []
@@ -73,6 +100,8 @@ def read_carried(path: Path) -> Carried:
             _read_chunks(source, found, start)
         elif kind == "flac":
             _read_blocks(source, found)
+        if start[:4] == b"OggS":
+            found.dropped = _other_comments(source.at(0, 1 << 16))
         if kind == "mp3" or start[:1] == b"\xff":
             _read_id3(source, found)
     return found
@@ -201,6 +230,25 @@ def _replace_start(file: BinaryIO, old: int, start: bytes) -> None:
     file.seek(0)
     file.write(start)
     file.truncate(size + shift)
+
+
+def _other_comments(start: bytes) -> list[str]:
+    """Return the names of comments in an Ogg file that libsndfile does not copy."""
+    place = max(start.find(b"\x03vorbis"), start.find(b"OpusTags"))
+    if place < 0:
+        return []
+    end = start.find(b"\x05vorbis", place)
+    names = re.findall(rb"\0([A-Za-z][A-Za-z_]{2,40})=", start[place : end if end > 0 else len(start)])
+    return sorted({name.decode().upper() for name in names} - _COPIED_COMMENTS)
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        letters = [byte for byte in body if byte > 127 or chr(byte).isalpha()]
+        cyrillic = sum(byte >= 0xC0 for byte in letters) > len(letters) / 2
+        return body.decode("cp1251" if cyrillic else "latin-1", "replace")
 
 
 def _title(name: bytes) -> str:

@@ -71,7 +71,8 @@ class AtomicWriter:
         self.clipped_samples = 0
         self._frames = 0
         self._carried = read_carried(like.path) if like.path.is_file() else Carried()
-        self.notes = self._carried.notes(self.format)
+        self._tags = like.tags | self._carried.tags()
+        self.notes = self._carried.notes(self.format, self._tags)
 
     def __enter__(self) -> AtomicWriter:
         folder = Path(os.path.realpath(self.target)).parent
@@ -101,7 +102,7 @@ class AtomicWriter:
                 compression_level=level,
                 bitrate_mode=bit_rate_mode(self.subtype, like.bit_rate),
             )
-            tags = {} if self._carried.fits(self.format) else self.like.tags
+            tags = {} if self._carried.fits(self.format) else self._tags
             for tag, text in tags.items():
                 with suppress(soundfile.LibsndfileError):  # not every format has every tag
                     setattr(self._file, tag, text)

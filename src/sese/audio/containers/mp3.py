@@ -174,12 +174,12 @@ def _table(whole: bytes, frame: _Frame) -> tuple[int | None, int | None]:
 
 def _first_frame(head: bytes, frame: _Frame, count: int) -> bytes:
     """Return a frame of silence with a table of the number of frames that follow it."""
-    one = frame.samples == 1152
+    length = 0
     for code in range(1, 15):
         made = bytes([0xFF, head[1] | 1, code << 4 | head[2] & 0x0C, head[3]])
         layout = _frame(made)
-        if layout is not None and layout.length >= frame.table + 16:
+        length = layout.length if layout else 0
+        if length >= frame.table + 16:
             break
-    assert one or layout is not None
     start = made + bytes(frame.table - 4) + b"Xing" + bytes([0, 0, 0, _HAS_FRAMES]) + count.to_bytes(4, "big")
-    return start + bytes(layout.length - len(start))
+    return start + bytes(length - len(start))
