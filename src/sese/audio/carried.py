@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -96,14 +97,15 @@ def read_carried(path: Path) -> Carried:
         start = source.at(0, 12)
         kind = _KINDS.get(start[:4], _KINDS.get(start[:3], ""))
         found = Carried(kind)
-        if kind in ("wav", "aiff", "caf"):
-            _read_chunks(source, found, start)
-        elif kind == "flac":
-            _read_blocks(source, found)
-        if start[:4] == b"OggS":
-            found.dropped = _other_comments(source.at(0, 1 << 16))
-        if kind == "mp3" or start[:1] == b"\xff":
-            _read_id3(source, found)
+        with suppress(struct.error, IndexError):  # what is whole is carried
+            if kind in ("wav", "aiff", "caf"):
+                _read_chunks(source, found, start)
+            elif kind == "flac":
+                _read_blocks(source, found)
+            if start[:4] == b"OggS":
+                found.dropped = _other_comments(source.at(0, 1 << 16))
+            if kind == "mp3" or start[:1] == b"\xff":
+                _read_id3(source, found)
     return found
 
 

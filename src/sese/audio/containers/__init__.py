@@ -7,6 +7,7 @@ family of containers. Its function `sections` returns None where libsndfile read
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -28,7 +29,13 @@ def sections(file: BinaryIO) -> list[Section] | None:
     Raises:
         Damaged: The file is cut short, or joined in a way that cannot be read.
     """
-    source = Source(file)
+    try:
+        return _sections(Source(file))
+    except (struct.error, IndexError):  # it ends within a header; libsndfile says so
+        return None
+
+
+def _sections(source: Source) -> list[Section] | None:
     start = source.at(0, 4)
     if start in _BY_START:
         return _BY_START[start](source)

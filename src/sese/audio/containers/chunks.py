@@ -71,7 +71,7 @@ def _ends_well(source: Source, place: int, next_chunk: Callable[[int], int | Non
             return True
         end = next_chunk(place)
         known = start[:4] in _KNOWN
-        if end is None or (not known and not all(32 <= byte < 127 for byte in start[:4])):
+        if end is None or end <= place or (not known and not all(32 <= byte < 127 for byte in start[:4])):
             return False
         if end > source.size + 1:  # the last chunk may be cut off, where it cannot be audio
             return known and first

@@ -100,6 +100,9 @@ def _walk(source: Source, first: int) -> list[tuple[int, int, int]]:
             after = _after_tags(source, place)
             found = _first(source, after)
             if found < 0:
+                rest = source.size - after
+                if rest > _SEARCHED and source.at(after, 8) != b"APETAGEX" and any(source.at(after, rest)):
+                    raise Damaged(f"its last {rest} bytes are no MP3")
                 break
             place = found
             frame = _frame(source.at(place, 4))
@@ -140,8 +143,6 @@ def _after_tags(source: Source, place: int) -> int:
         if len(head) < 10 or head[:3] != b"ID3":
             return place
         place += 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-        while source.at(place, 1) == b"\0":  # some tags are followed by more zeros than they say
-            place += 1
 
 
 def _frame(head: bytes) -> _Frame | None:
