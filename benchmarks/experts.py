@@ -24,7 +24,7 @@ import soundfile
 import torch
 
 from markdown_tables import interval
-from sese.data.corpora import AUDIO
+from sese.audio.files import FORMAT_OF
 from sese.evaluation.pareto import read_evaluation
 from sese.evaluation.report import table
 from sese.evaluation.summary import bootstrap_mean
@@ -150,7 +150,7 @@ def _gate(network: Any, files: list[str], test_set: Path) -> tuple[np.ndarray, f
     """Return the choice of the gate after each whole clip, and the share of frames at which it changes."""
     chosen, changes = [], []
     for file in files:
-        path = next(p for p in (test_set / "noisy").glob(f"{Path(file).stem}.*") if p.suffix in AUDIO)
+        path = next(p for p in (test_set / "noisy").glob(f"{Path(file).stem}.*") if p.suffix in FORMAT_OF)
         audio, rate = soundfile.read(path, dtype="float32")
         assert rate == network.sample_rate
         with torch.no_grad():

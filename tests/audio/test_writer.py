@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from runtime.tiny_model import tone
+from sese.audio import writer
 from sese.audio.files import probe, read_blocks
 from sese.audio.writer import AtomicWriter
 from sese.core import files as atomic
@@ -51,7 +52,7 @@ def test_format_subtype_length_kept(tmp_path: Path, extension: str, kind: str, s
     source = make(tmp_path / f"in.{extension}", format=kind, subtype=subtype)
     copy(source, tmp_path / f"out.{extension}")
     before, after = probe(source), probe(tmp_path / f"out.{extension}")
-    assert after == replace(before, path=after.path)
+    assert after == replace(before, path=after.path, bit_rate=after.bit_rate)
     first, second = (np.concatenate(list(read_blocks(info.path, 4000))) for info in (before, after))
     assert np.linalg.norm(first - second) < 0.2 * np.linalg.norm(first)  # some lose a little each time
 
@@ -232,6 +233,7 @@ def test_disk_full(tmp_path: Path, name: str) -> None:
     code = f"""
 import resource, signal
 from pathlib import Path
+from sese.audio import writer
 from sese.audio.files import probe, read_blocks
 from sese.audio.writer import AtomicWriter
 from sese.core.errors import InputError
@@ -249,3 +251,48 @@ except InputError as error:
     assert name in ran.stdout
     assert ran.stdout.count("\n") == 1
     assert os.listdir(tmp_path) == ["in.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "rate", "channels", "level"),
+    [
+        ("a.mp3", "MPEG_LAYER_III", 44100, 2, 0.0),
+        ("a.mp3", "MPEG_LAYER_III", 44100, 1, 0.9),
+        ("a.mp3", "MPEG_LAYER_III", 16000, 1, 0.5),
+        ("a.opus", "OPUS", 48000, 1, 0.768),  # 64 kbit/s
+        ("a.opus", "OPUS", 48000, 2, 0.1),
+        ("a.ogg", "VORBIS", 44100, 2, 0.1),
+        ("a.ogg", "VORBIS", 16000, 1, 0.9),
+    ],
+)
+def test_bit_rate_kept(
+    tmp_path: Path, name: str, subtype: str, rate: int, channels: int, level: float
+) -> None:
+    kind = "MP3" if name == "a.mp3" else "OGG"
+    audio = np.random.default_rng(0).normal(0, 0.1, (10 * rate, channels))
+    soundfile.write(tmp_path / name, audio, rate, subtype, format=kind, compression_level=level)
+    copy(tmp_path / name, tmp_path / f"b{name[1:]}")
+    before, after = (path.stat().st_size for path in (tmp_path / name, tmp_path / f"b{name[1:]}"))
+    assert after == pytest.approx(before, rel=0.15)
+
+
+@pytest.mark.parametrize("rate", [11025, 22050, 44100, 96000])
+def test_opus_of_other_rates_is_resampled(tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "in.wav", tone(rate, 2, rate), rate)
+    copy(tmp_path / "in.wav", tmp_path / "out.opus")
+    info = probe(tmp_path / "out.opus")
+    assert info.duration == pytest.approx(1.0, abs=1e-3)
+    assert info.sample_rate in (12000, 24000, 48000)
+
+
+@pytest.mark.parametrize("name", ["in.wav", "in.flac"])
+def test_output_that_is_too_large_for_wav(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make(tmp_path / name)
+    monkeypatch.setattr(writer, "LIMIT", 7999)
+    copy(source, tmp_path / "out.wav")
+    info = probe(tmp_path / "out.wav")
+    assert (info.format, info.subtype, info.frames) == ("RF64", "PCM_16", 4000)
+    assert "larger than 4 GiB" in refusal(source, tmp_path / "out.aiff")
+    monkeypatch.setattr(writer, "LIMIT", 8000)
+    copy(source, tmp_path / "b.wav")
+    assert probe(tmp_path / "b.wav").format == "WAV"

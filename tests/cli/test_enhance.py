@@ -55,7 +55,7 @@ def test_existing_output_is_skipped(sese: Run, tiny: Path, noisy: Path, tmp_path
 
 
 def test_json(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
-    ran = sese("enhance", noisy, tmp_path / "none.mp4", "--model", tiny, "--json", "--budget", "0.5")
+    ran = sese("enhance", noisy, tmp_path / "none.avi", "--model", tiny, "--json", "--budget", "0.5")
     assert ran.code == 1
     done, failed = json.loads(ran.out)
     assert done["status"] == "done"
@@ -145,7 +145,7 @@ def test_trace(sese: Run, tiny: Path, noisy: Path, name: str) -> None:
 def test_bad_trace(refused: Callable[..., str], noisy: Path) -> None:
     assert ".csv or .json" in refused(noisy.parent, noisy, "--trace", noisy.with_name("trace.txt"))
     assert "is a folder" in refused(noisy.parent, noisy, "--trace", folder(noisy.with_name("folder.csv")))
-    both = (noisy, noisy.with_name("none.mp4"))
+    both = (noisy, noisy.with_name("none.avi"))
     assert "names one file, but there are 2" in refused(noisy.parent, *both, "--trace", "trace.csv")
     below = noisy / "trace.csv"  # a file where a folder should be
     assert f"{below} cannot be written" in refused(noisy.parent, noisy, "--trace", below)

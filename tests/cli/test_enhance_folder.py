@@ -102,3 +102,20 @@ def test_without_ray(
     ran = sese("enhance", "--ray", "head:6379", "--model", tiny)
     assert ran.code == 2
     assert "there are no inputs" in ran.err
+
+
+def test_files_that_cannot_be_read_are_named(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (tmp_path / "elsewhere").mkdir()
+    folder.mkdir()
+    (tmp_path / "elsewhere" / "a.wav").write_bytes(noisy.read_bytes())
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    for name in ("film.avi", "talk.wv", "notes.txt", "picture.jpg"):
+        (folder / name).write_bytes(b"x")
+    out = tmp_path / "out"
+    ran = sese("enhance", folder, "--out-dir", out, "--model", tiny, "--json")
+    assert ran.code == 1
+    report = {Path(row["input"]).name: row["status"] for row in json.loads(ran.out)}
+    assert report == {"film.avi": "failed", "talk.wv": "failed", "a.wav": "done"}
+    assert "talk.wv is of a format that cannot be read" in ran.err
+    assert (out / "linked" / "a.wav").exists()

@@ -26,7 +26,7 @@ def test_describe_as_json_and_table(corpus: Path, tmp_path: Path):
     (tmp_path / "bad[1].wav").touch()
     result = run("describe", tmp_path)
     assert result.exit_code == 0
-    assert "bad[1].wav: the file is empty" in result.stdout
+    assert "bad[1].wav: is an empty file" in result.stdout
 
 
 def test_mix_writes_a_fixed_paired_set(corpus: Path, tmp_path: Path):

@@ -78,7 +78,7 @@ def test_bad_files(corpus: Path) -> None:
     soundfile.write(corpus / "noisy" / "1.wav", noise(4 * RATE).reshape(-1, 2), RATE)
     assert "2 channels" in error_of("none", corpus, *options)
     (corpus / "noisy" / "1.wav").write_bytes(b"text")
-    assert "cannot be read as audio" in error_of("none", corpus, *options)
+    assert "not audio that can be read" in error_of("none", corpus, *options)
 
 
 def test_bad_options(corpus: Path) -> None:

@@ -75,7 +75,7 @@ def test_what_a_router_decides_within_a_number_is_dynamic(corpus: Path) -> None:
 def test_an_empty_pair_is_named(corpus: Path) -> None:
     for side in ("clean", "noisy"):
         soundfile.write(corpus / side / "1.wav", np.zeros(0), RATE)
-    with pytest.raises(InputError, match=r"noisy.1\.wav: too short to be a sample at 16000 Hz"):
+    with pytest.raises(InputError, match=r"1\.wav holds no audio"):
         evaluate("none", find_pairs(corpus), metrics=FAST, jobs=1, enhancer=IDENTITY)
 
 

@@ -54,13 +54,16 @@ def test_header_of_unknown_length(name: str) -> None:
     assert read_header(stream.read(12), stream.read).length is None
 
 
-def test_rf64() -> None:
+@pytest.mark.parametrize("kind", [b"RF64", b"BW64"])
+@pytest.mark.parametrize("before", [b"", b"axml" + struct.pack("<I", 3 << 20) + bytes(3 << 20)])
+def test_rf64(kind: bytes, before: bytes) -> None:
     file = io.BytesIO()
     soundfile.write(file, noise(100, 1), 16000, "PCM_16", format="RF64")
     data = bytearray(file.getvalue())
-    data[:4] = b"RF64"
+    data[:4] = kind
     place = data.index(b"data") + 4
     data[place : place + 4] = b"\xff" * 4
+    data[place - 4 : place - 4] = before
     assert b"ds64" in data
     struct.pack_into("<Q", data, data.index(b"ds64") + 16, 200)
     stream = io.BytesIO(bytes(data))
@@ -70,7 +73,7 @@ def test_rf64() -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"LIST" + struct.pack("<I", 1 << 30), "damaged"),
+        (b"LIST" + struct.pack("<I", 1 << 30), "ended within"),
         (b"data" + struct.pack("<I", 100), "without a format"),
         (b"fmt " + struct.pack("<IHHIIHH", 16, 1, 2, 16000, 0, 3, 16), "ended within"),
         (

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.adaptation.voice import Voice, spread_semitones
-from sese.audio.files import FORMAT_OF, probe, read_blocks
+from sese.audio.files import READABLE, probe, read_blocks
 from sese.audio.resample import Resampler
-from sese.core.errors import InputError
+from sese.core.errors import InputError, remedy
+from sese.core.walk import files_below
 
 MOST_HOURS = 4.0
 """All recordings are held in memory, with what the teacher makes of them."""
@@ -64,7 +65,8 @@ def read_recordings(folder: Path, sample_rate: int, shortest_s: float) -> tuple[
         InputError: nothing there, a damaged file, too much to hold, or nothing but short or silent files.
     """
     if folder.is_dir():
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMAT_OF)
+        found_files = files_below(folder, _refuse_closed)
+        files = sorted(path for path in found_files if path.suffix.lower() in READABLE)
         if not files:
             raise InputError(f"{folder} holds no recordings; name a folder with audio files (WAV, FLAC, ...)")
     else:
@@ -91,6 +93,10 @@ def read_recordings(folder: Path, sample_rate: int, shortest_s: float) -> tuple[
         what = "silent" if silent == len(files) else f"shorter than {shortest_s:g} s, or silent"
         raise InputError(f"all {len(files)} recordings in {folder} are {what}; record speech of some minutes")
     return found, left_out
+
+
+def _refuse_closed(error: OSError) -> None:
+    raise InputError(f"folder {error.filename} cannot be listed ({error.strerror}); {remedy(error)}")
 
 
 def _read(path: Path, sample_rate: int) -> NDArray[np.float32]:

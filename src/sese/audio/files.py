@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from sese.audio.bit_rate import measure
+from sese.audio.containers import Damaged, View, sections
+from sese.audio.containers.chunks import UNKNOWN
+from sese.audio.media import MEDIA_SUFFIXES, MediaFile, demuxer
 from sese.core.errors import InputError
 
 LOWEST_RATE_HZ = 8_000
@@ -21,11 +26,21 @@ FORMAT_OF = {  # libsndfile's name for the format of each extension
     ".mp3": "MP3", ".aif": "AIFF", ".aiff": "AIFF", ".aifc": "AIFF", ".au": "AU", ".snd": "AU",
     ".caf": "CAF", ".w64": "W64", ".rf64": "RF64", ".voc": "VOC", ".sph": "NIST",
 }  # fmt: skip
-FORMATS_THAT_WORK = "give WAV, FLAC, OGG, MP3, AIFF, AU or CAF"
+READABLE = frozenset(FORMAT_OF) | frozenset(MEDIA_SUFFIXES)
+"""Extensions of audio files and of videos; those of `sese.audio.media` need PyAV."""
+
+UNREADABLE = frozenset({
+    ".aax", ".ac3", ".ape", ".asf", ".avi", ".dff", ".dsf", ".dts", ".dv", ".flv", ".gsm", ".m2ts", ".m4p",
+    ".mp2", ".mpc", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".pcm", ".ra", ".rm", ".shn", ".spx", ".tak",
+    ".tta", ".vob", ".wmv", ".wv",
+})  # fmt: skip
+"""Extensions of audio files and videos that no reader here takes: they are named, not passed over."""
+
+FORMATS_THAT_WORK = "give WAV, FLAC, OGG, MP3, M4A or MP4"
 
 # libsndfile reads a file whose data chunk is cut short without an error, but notes it in its log.
 _CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
-_UNKNOWN_SIZE = 0x7FFF_0000  # programs that write into a pipe put the largest number here
+_COUNTLESS = 1 << 62  # libsndfile's number of samples where it does not know it
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,8 @@ class AudioInfo:
         format: Format, in libsndfile's words.
         subtype: Encoding of a sample, in libsndfile's words.
         tags: Title, artist and the like.
+        video: Whether it is a video with sound.
+        bit_rate: Bits per second of a lossy encoding; None where it is unknown.
     """
 
     path: Path
@@ -49,14 +66,13 @@ class AudioInfo:
     format: str
     subtype: str
     tags: dict[str, str] = field(default_factory=dict)
+    video: bool = False
+    bit_rate: int | None = None
 
     @property
     def duration(self) -> float:
         """Length in seconds."""
         return self.frames / self.sample_rate
-
-
-_HEADER = 4096  # bytes: longer than the header of a file that holds no audio
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
@@ -67,24 +83,13 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
             sample rate outside 8 to 192 kHz.
     """
     path = Path(path)
-    with _open(path) as file:
-        info = AudioInfo(
-            path=path,
-            sample_rate=file.samplerate,
-            channels=file.channels,
-            frames=file.frames,
-            format=file.format,
-            subtype=file.subtype,
-            tags=file.copy_metadata(),
-        )
-        cut = _CUT_SHORT.search(file.extra_info)
-    if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_SIZE:
-        raise _truncated(path, f"{cut[2]} of {cut[1]} bytes of audio are there")
-    if info.frames == 0 and info.format.startswith("WAV") and path.stat().st_size > _HEADER:
-        raise InputError(
-            f"{path} says that it holds no audio (0 samples) but has {path.stat().st_size} bytes, as after a "
-            f"recorder was stopped; read it to its end: sese stream < {path.name} > {path.stem}_enhanced.wav"
-        )
+    _require_readable(path)
+    form = demuxer(path)
+    if form is not None:
+        info = _probe_media(path, form)
+    else:
+        with _Parts(path) as parts:
+            info = parts.info()
     if info.frames == 0:
         raise InputError(f"{path} holds no audio (0 samples); remove it or record it again")
     if not LOWEST_RATE_HZ <= info.sample_rate <= HIGHEST_RATE_HZ:
@@ -105,23 +110,50 @@ def read_blocks(path: str | os.PathLike[str], block_frames: int) -> Iterator[NDA
         InputError: The file cannot be opened (see `probe`), ends too early, or holds NaN or infinity.
     """
     path = Path(path)
+    _require_readable(path)
     count = 0
-    with _open(path) as file:
-        # Between reads soundfile seeks to its present position, which makes MP3 and Opus decoders lose
-        # samples. It does not seek in a file that it believes not to be seekable.
-        file.seekable = lambda: False
-        while True:
-            try:
-                block = file.read(block_frames, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise _truncated(path, f"after {count} samples: {error.error_string}") from error
-            if not len(block):
-                break
-            require_finite(block, str(path), count, file.samplerate)
-            count += len(block)
-            yield block
-        if count < file.frames:
-            raise _truncated(path, f"{count} of {file.frames} samples are there")
+    form = demuxer(path)
+    if form is not None:
+        with MediaFile(path, form) as media:
+            for block in media.blocks(block_frames):
+                require_finite(block, str(path), count, media.stream.codec_context.sample_rate)
+                count += len(block)
+                yield block
+        return
+    with _Parts(path) as parts:
+        for file in parts.files:
+            # Between reads soundfile seeks to its present position, which makes MP3 and Opus decoders lose
+            # samples. It does not seek in a file that it believes not to be seekable.
+            file.seekable = lambda: False
+            begin = count
+            while True:
+                try:
+                    block = file.read(block_frames, dtype="float32", always_2d=True)
+                except soundfile.LibsndfileError as error:
+                    raise _truncated(path, f"after {count} samples: {error.error_string}") from error
+                if not len(block):
+                    break
+                require_finite(block, str(path), count, file.samplerate)
+                count += len(block)
+                yield block
+            expected = file.frames if file.frames < _COUNTLESS else 0
+            if count - begin < expected - _SPARE_FRAMES.get(file.format, 0):
+                raise _truncated(path, f"{count - begin} of {expected} samples are there")
+
+
+def read_audio(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], int]:
+    """Return all samples of a file as ``[frame, channel]``, and the sample rate in Hz.
+
+    Raises:
+        InputError: The file cannot be read (see `probe` and `read_blocks`).
+    """
+    info = probe(path)
+    return np.concatenate(list(read_blocks(path, 1 << 20))), info.sample_rate
+
+
+def unreadable(path: Path | str) -> str:
+    """Return the error for a file with an extension of `UNREADABLE`."""
+    return f"{path} is of a format that cannot be read ({Path(path).suffix}); {FORMATS_THAT_WORK}"
 
 
 def require_finite(block: NDArray[np.floating], name: str, start: int, sample_rate: int) -> None:
@@ -149,7 +181,93 @@ def native_name(path: Path) -> str | bytes:
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+def _probe_media(path: Path, form: str) -> AudioInfo:
+    with MediaFile(path, form) as media:
+        found = media.find()
+        return AudioInfo(
+            path=path,
+            sample_rate=found.sample_rate,
+            channels=found.channels,
+            frames=max(1, round(found.seconds * found.sample_rate)),
+            format=media.format,
+            subtype=found.codec.upper(),
+            tags=found.tags,
+            video=found.video,
+            bit_rate=found.bit_rate,
+        )
+
+
+# An MP3 decoder may lose a frame at the beginning, which refers to bytes before it.
+_SPARE_FRAMES = {"MP3": 2 * 1152}
+
+
+class _Parts:
+    """A context with the opened file, or the files that were joined in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files: list[soundfile.SoundFile] = []
+
+    def __enter__(self) -> _Parts:
+        with ExitStack() as stack:
+            try:
+                with open(self.path, "rb") as file:
+                    found = sections(file)
+                if found is None:
+                    self.files.append(stack.enter_context(soundfile.SoundFile(native_name(self.path))))
+                for section in found or ():
+                    view = stack.enter_context(View(open(self.path, "rb"), section))
+                    self.files.append(stack.enter_context(soundfile.SoundFile(view)))
+            except Damaged as error:
+                raise _truncated(self.path, str(error)) from error
+            # TypeError: soundfile expects no header in `.raw`
+            except (soundfile.LibsndfileError, TypeError) as error:
+                reason = getattr(error, "error_string", "no header").rstrip(". ")
+                raise InputError(
+                    f"{self.path} is damaged or not audio that can be read ({reason}); {FORMATS_THAT_WORK}"
+                ) from error
+            except OSError as error:
+                raise InputError(
+                    f"{self.path} cannot be read ({error.strerror or error}); copy it to another place"
+                ) from error
+            self._require_alike()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def info(self) -> AudioInfo:
+        """Return the properties of all files together."""
+        first = self.files[0]
+        for file in self.files:
+            cut = _CUT_SHORT.search(file.extra_info)
+            if cut and int(cut[2]) < int(cut[1]) < UNKNOWN:
+                raise _truncated(self.path, f"{cut[2]} of {cut[1]} bytes of audio are there")
+        frames = sum(file.frames for file in self.files)
+        return AudioInfo(
+            path=self.path,
+            sample_rate=first.samplerate,
+            channels=first.channels,
+            frames=frames,
+            format=first.format,
+            subtype=first.subtype,
+            tags=first.copy_metadata(),
+            bit_rate=measure(self.path, frames / first.samplerate, first.subtype),
+        )
+
+    def _require_alike(self) -> None:
+        first = self.files[0]
+        for number, file in enumerate(self.files[1:], start=2):
+            if (file.samplerate, file.channels) != (first.samplerate, first.channels):
+                raise InputError(
+                    f"{self.path} was joined from files with different sample rates or channels (the first: "
+                    f"{first.samplerate} Hz, {first.channels}; number {number}: {file.samplerate} Hz, "
+                    f"{file.channels}); separate them"
+                )
+
+
+def _require_readable(path: Path) -> None:
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder, not an audio file; name a file in it")
     if not os.path.exists(path):  # false for impossible names too, and in folders without access
@@ -160,16 +278,6 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise InputError(f"{path} cannot be read (permission denied); change its permissions")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is an empty file (0 bytes); remove it or copy it again")
-    try:
-        return soundfile.SoundFile(native_name(path))
-    except (
-        soundfile.LibsndfileError,
-        TypeError,
-    ) as error:  # TypeError: soundfile expects no header in `.raw`
-        reason = getattr(error, "error_string", "no header").rstrip(". ")
-        raise InputError(
-            f"{path} is damaged or not audio that can be read ({reason}); {FORMATS_THAT_WORK}"
-        ) from error
 
 
 def _truncated(path: Path, detail: str) -> InputError:

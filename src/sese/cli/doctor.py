@@ -33,6 +33,7 @@ EXTRAS = {  # extra -> the packages that it brings, as pyproject.toml has them
     "bitwise": ("numpy",),
     "hashing": ("numpy", "faiss-cpu"),
     "live": ("sounddevice",),
+    "media": ("av",),
     "docs": ("mkdocs-material", "mkdocstrings", "matplotlib"),
 }
 FEATURES = [

@@ -140,6 +140,9 @@ def enhance(
     _report(outcomes, as_json, quiet, verbose)
     if not quiet:
         _tell_of_late_frames(outcomes, max_rtf)
+        for outcome in outcomes:
+            for text in outcome.report.notes if outcome.report else ():
+                note(f"{outcome.job.target}: {text}")
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -168,7 +171,7 @@ def _refuse_pipes(inputs: Sequence[str], output: Path | None) -> None:
 
 def _refuse_output_as_input(places: Sequence[Path | str]) -> None:
     """Refuse ``IN OUT``, where OUT does not exist and is meant as the output."""
-    from sese.audio.files import FORMAT_OF
+    from sese.audio.files import READABLE
 
     if len(places) != 2:
         return
@@ -176,7 +179,7 @@ def _refuse_output_as_input(places: Sequence[Path | str]) -> None:
     if (
         isinstance(source, Path)
         and isinstance(target, Path)
-        and target.suffix.lower() in FORMAT_OF
+        and target.suffix.lower() in READABLE
         and source.is_file()
         and not target.exists()
     ):

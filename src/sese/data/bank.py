@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from sese.audio.files import native_name
+from sese.audio.files import read_audio
 from sese.core.cache import cache_folder
 from sese.core.errors import InputError
 from sese.core.files import replacing
@@ -148,12 +147,11 @@ def decode(path: Path, sample_rate: int, subtract: Path | None = None) -> np.nda
         Samples, int16 [sample]; scaled down where they would exceed full scale.
 
     Raises:
-        ValueError: The file has no samples, only silence, or non-finite samples. Errors of soundfile are
-            passed on.
+        ValueError: The file cannot be read, has no samples, only silence, or non-finite samples.
     """
-    samples, rate = soundfile.read(native_name(path), dtype="float32", always_2d=True)
+    samples, rate = read_audio(path)
     if subtract is not None:
-        samples = samples - soundfile.read(native_name(subtract), dtype="float32", always_2d=True)[0]
+        samples = samples - read_audio(subtract)[0]
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if not np.isfinite(mono).all():
         raise ValueError("not-a-number or infinite samples")
@@ -202,7 +200,7 @@ def _decode_all(recordings: Sequence[Recording], sample_rate: int, data: Path, i
         try:
             return decode(recording.path, sample_rate, recording.subtract)
         except (OSError, RuntimeError, ValueError) as error:
-            return " ".join(str(error).split())
+            return " ".join(str(error).removeprefix(f"{recording.path} ").split())
 
     with replacing(data) as written, open(written, "wb") as file, ThreadPoolExecutor() as pool:
         for first in range(0, len(recordings), _BLOCK):

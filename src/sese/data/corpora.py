@@ -21,19 +21,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import soundfile
-
-from sese.audio.files import native_name
+from sese.audio.files import READABLE, UNREADABLE, probe, read_audio, unreadable
 from sese.core.errors import InputError, brief
 from sese.core.untrusted import read_table
+from sese.core.walk import files_below
 
 Kind = Literal["speech", "noise", "rir"]
 Split = Literal["train", "test"]
 KINDS: tuple[Kind, ...] = ("speech", "noise", "rir")
-AUDIO = frozenset(
-    (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".w64", ".wav")
-)
 SELECTION = "selection.csv"  # the manifest of `sese data select`
 UNKNOWN = "unknown"  # group of speech whose speaker is unknown
 
@@ -287,16 +282,19 @@ def _records(root: Path, kind: Kind) -> Corpus:
     """Return all audio files below a folder, as recordings of one kind."""
     records: list[Recording] = []
     problems: list[Problem] = []
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        if path.suffix.lower() not in AUDIO or any(part.startswith(".") for part in parts):
+    closed: list[OSError] = []
+    for path in sorted(files_below(root, closed.append)):
+        if path.suffix.lower() in UNREADABLE:
+            problems.append(Problem(path, unreadable(path).removeprefix(f"{path} ")))
+        if path.suffix.lower() not in READABLE:
             continue
         try:
             frames, rate = _length_and_rate(path)
         except (OSError, RuntimeError, ValueError) as error:
-            problems.append(Problem(path, " ".join(str(error).split())))
+            problems.append(Problem(path, " ".join(str(error).removeprefix(f"{path} ").split())))
         else:
             records.append(Recording(path, _group(path, root, kind), frames, rate, kind))
+    problems += [Problem(Path(e.filename), f"folder cannot be listed ({e.strerror})") for e in closed]
     return Corpus(problems=tuple(problems), **{kind: tuple(records)})  # type: ignore[arg-type]
 
 
@@ -317,15 +315,9 @@ def _length_and_rate(path: Path) -> tuple[int, int]:
     """Return the samples per channel and the sample rate in Hz of a file.
 
     Raises:
-        ValueError: The file is empty or has non-finite samples.
+        ValueError: The file cannot be read, or has non-finite samples.
     """
-    if path.stat().st_size == 0:
-        raise ValueError("the file is empty (0 bytes)")
-    info = soundfile.info(native_name(path))
-    if info.frames <= 0:
-        raise ValueError("no samples in the file")
+    info = probe(path)
     if info.subtype in ("FLOAT", "DOUBLE"):
-        samples, _ = soundfile.read(native_name(path), dtype="float32")
-        if not np.isfinite(samples).all():
-            raise ValueError("not-a-number or infinite samples")
-    return info.frames, info.samplerate
+        read_audio(path)
+    return info.frames, info.sample_rate

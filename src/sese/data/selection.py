@@ -13,9 +13,8 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from sese.audio.files import native_name
+from sese.audio.files import read_audio
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.data.corpora import Kind, Recording, as_utf8, has_layout, manifest_path, read_selection, scan
@@ -224,7 +223,7 @@ def select(
 def _measure_file(path: Path) -> Measures | None:
     """Return the measures of a file, or None if it cannot be decoded."""
     try:
-        samples, rate = soundfile.read(native_name(path), dtype="float32")
+        samples, rate = read_audio(path)
     except (OSError, RuntimeError, ValueError):
         return None
     return measure(samples, rate)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sese.audio.files import native_name
+from sese.audio.files import read_audio
 from sese.core.errors import InputError
 from sese.core.untrusted import read_table
 from sese.evaluation.conversations import FILE, Activity, read_activity
@@ -161,15 +161,7 @@ def _read_recording(path: Path) -> np.ndarray:
 
 def _read_channels(path: Path) -> tuple[np.ndarray, int]:
     """Read finite samples [time, channel], and their rate in Hz."""
-    import soundfile
-
-    try:
-        audio, sample_rate = soundfile.read(native_name(path), dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as audio ({error}); convert it to WAV or FLAC") from error
-    if not np.isfinite(audio).all():
-        raise InputError(f"{path}: samples that are not finite; repair or remove the file")
-    return audio, sample_rate
+    return read_audio(path)
 
 
 def _read_snrs(manifest: Path) -> dict[str, float]:

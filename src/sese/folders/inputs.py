@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sese.audio.files import FORMAT_OF
+from sese.audio.files import FORMAT_OF, READABLE, UNREADABLE, unreadable
+from sese.audio.media import MEDIA_SUFFIXES, SOUND_SUFFIXES, has_video
 from sese.core.errors import InputError, remedy
+from sese.core.walk import files_below
 from sese.folders.places import Place, resolver, walk
 
 SUFFIX = "_enhanced"
@@ -28,7 +30,8 @@ def plan_jobs(
 ) -> list[Job]:
     """Turn files and folders into jobs, each with its own output.
 
-    Folders are searched for audio files, by extension. Hidden files, outputs of earlier runs and everything
+    Folders are searched for audio files, by extension, and links to folders are followed. Audio of a format
+    that cannot be read is a job with an error. Hidden files, outputs of earlier runs and everything
     under `out_dir` are passed over, and a folder that cannot be listed is a job with an error. The output is
     ``<stem>_enhanced<ext>`` beside the input, or lies under `out_dir` as the input lies under its folder.
 
@@ -76,17 +79,17 @@ def _single(inputs: Sequence[Place], output: Path, out_dir: Place | None) -> Job
 
 def _expand(path: Path, out_dir: Place | None) -> Iterator[Job]:
     if not path.is_dir():
-        yield Job(
-            path,
-            _under(out_dir, Path(path.name)) if out_dir else path.with_name(path.stem + SUFFIX + path.suffix),
-        )
+        yield Job(path, _under(out_dir, _written(path, Path(path.name))) if out_dir else _beside(path))
         return
     found = False
     closed: list[OSError] = []
     for source in _audio_files(path, out_dir if isinstance(out_dir, Path) else None, closed.append):
         found = True
-        beside = source.with_name(source.stem + SUFFIX + source.suffix)
-        yield Job(source, _under(out_dir, source.relative_to(path)) if out_dir else beside)
+        if source.suffix.lower() in UNREADABLE:
+            yield Job(source, source, unreadable(source))
+            continue
+        below = _written(source, source.relative_to(path))
+        yield Job(source, _under(out_dir, below) if out_dir else _beside(source))
     for error in closed:
         folder = Path(error.filename)
         yield Job(folder, folder, f"folder {folder} cannot be listed ({error.strerror}); {remedy(error)}")
@@ -98,18 +101,37 @@ def _expand_url(url: str, out_dir: Place | None) -> Iterator[Job]:
     if out_dir is None:
         raise InputError(f"outputs cannot be written beside {url}; choose a folder with --out-dir")
     below = list(walk(url))
-    if not below and Path(url).suffix.lower() in FORMAT_OF:  # a file, or fetching it will show the error
-        yield Job(url, _under(out_dir, Path(url.rsplit("/", 1)[1])))
+    if not below and Path(url).suffix.lower() in READABLE:  # a file, or fetching it will show the error
+        yield Job(url, _under(out_dir, _written(url, Path(url.rsplit("/", 1)[1]))))
         return
     found = False
     for source, relative in below:
         hidden = any(part.startswith(".") for part in relative.split("/"))
         inside = isinstance(out_dir, str) and source.startswith(f"{out_dir}/")
-        if not hidden and not inside and Path(relative).suffix.lower() in FORMAT_OF:
+        if not hidden and not inside and Path(relative).suffix.lower() in UNREADABLE:
             found = True
-            yield Job(source, _under(out_dir, Path(relative)))
+            yield Job(source, source, unreadable(source))
+        elif not hidden and not inside and Path(relative).suffix.lower() in READABLE:
+            found = True
+            yield Job(source, _under(out_dir, _written(source, Path(relative))))
     if not found:
         yield _without_audio(url)
+
+
+def _beside(source: Path) -> Path:
+    """Return the usual output of a file, beside it."""
+    named = source.with_name(source.stem + SUFFIX + source.suffix)
+    return named.with_suffix(_written(source, named).suffix)
+
+
+def _written(source: Place, relative: Path) -> Path:
+    """Return the path of an output: sound alone of a format that is only read becomes WAV."""
+    suffix = relative.suffix.lower()
+    if suffix in SOUND_SUFFIXES:
+        return relative.with_suffix(".wav")
+    if suffix in MEDIA_SUFFIXES and isinstance(source, Path) and not has_video(source):
+        return relative.with_suffix(".wav")
+    return relative
 
 
 def _without_audio(folder: Place) -> Job:
@@ -119,21 +141,17 @@ def _without_audio(folder: Place) -> Job:
 
 
 def _audio_files(folder: Path, out_dir: Path | None, closed: Callable[[OSError], object]) -> Iterator[Path]:
-    outputs = out_dir.resolve() if out_dir else None
-    for place, folders, names in os.walk(folder, onerror=closed):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != outputs
-        )
-        for name in sorted(names):
-            path = Path(place) / name
-            if not name.startswith(".") and path.suffix.lower() in FORMAT_OF and not _is_output(path):
-                yield path
+    for path in files_below(folder, closed, out_dir):
+        suffix = path.suffix.lower()
+        if suffix in UNREADABLE or (suffix in READABLE and not _is_output(path)):
+            yield path
 
 
 def _is_output(path: Path) -> bool:
     """Return whether a file is an output that lies beside its input."""
     stem = path.stem.removesuffix(SUFFIX)
-    return stem not in ("", path.stem) and path.with_name(stem + path.suffix).exists()
+    suffixes = [path.suffix] + [*MEDIA_SUFFIXES] * (path.suffix.lower() == ".wav")
+    return stem not in ("", path.stem) and any(path.with_name(stem + s).exists() for s in suffixes)
 
 
 def _without_clash(

@@ -16,7 +16,7 @@ UNKNOWN = 0xFFFF_FFFF
 # Programs that cannot go back to write the length leave 0, or about the largest number, signed or not.
 _LARGEST_KNOWN = 0x7FFF_0000
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_LONGEST_CHUNK = 1 << 20  # largest chunk that is read and left out
+_LONGEST_CHUNK = 1 << 20  # largest chunk that is read at once
 _HOW = "give PCM of 16, 24 or 32 bits or 32-bit float, such as `ffmpeg -i FILE -f wav -c:a pcm_s16le -`"
 
 
@@ -73,11 +73,12 @@ def read_header(start: bytes, read: Callable[[int], bytes]) -> Header:
         kind, size = struct.unpack("<4sI", _exactly(read, 8))
         if kind == b"data":
             break
-        if size > _LONGEST_CHUNK:
-            raise InputError(
-                f"stdin has a damaged WAV header (chunk {kind!r} of {size} bytes); write the file again"
-            )
-        chunk = _exactly(read, size + size % 2)[:size]
+        left = size + size % 2
+        if size > _LONGEST_CHUNK:  # such as a picture: not held in memory
+            while left:
+                left -= len(_exactly(read, min(left, _LONGEST_CHUNK)))
+            continue
+        chunk = _exactly(read, left)[:size]
         if kind == b"fmt ":
             form = chunk
         elif kind == b"ds64" and size >= 16:

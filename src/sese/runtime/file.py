@@ -44,6 +44,7 @@ class Report:
         clipped_samples: Number of samples beyond full scale that the encoding had to clip.
         noise_reduction_db: By how many dB the noise is lower, see `sese.runtime.noise`; None where the
             recording is too short or silent to tell.
+        notes: What of the input is not in the output, such as markers; a line each.
     """
 
     input: str
@@ -62,6 +63,7 @@ class Report:
     channels: int
     clipped_samples: int
     noise_reduction_db: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def enhance_file(
@@ -134,6 +136,7 @@ def enhance_file(
         channels=info.channels,
         clipped_samples=writer.clipped_samples,
         noise_reduction_db=meter.reduction_db(),
+        notes=tuple(writer.notes),
         **limits_of(stream),
     )
 
