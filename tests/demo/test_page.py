@@ -61,10 +61,10 @@ def test_stereo_keeps_its_channels_apart(page: Page, tmp_path: Path) -> None:
     right, _ = soundfile.read(EXAMPLES / "dryer.wav", frames=RATE, start=2 * RATE, dtype="float32")
     soundfile.write(tmp_path / "stereo.flac", np.stack([left, right], axis=1), RATE)
     page.open()
-    page.choose_budget("fixed", 1)
+    page.choose_budget("fixed", 1)  # the second level
     page.give(tmp_path / "stereo.flac")
     enhanced, _ = soundfile.read(page.download(), dtype="float32")
-    expected = sese.enhance(np.stack([left, right]), RATE, model="sese-1", budget="fixed:0.18")
+    expected = sese.enhance(np.stack([left, right]), RATE, model="sese-2", budget="fixed:0.33")
     np.testing.assert_allclose(enhanced.T, expected, atol=1e-3)
 
 

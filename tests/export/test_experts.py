@@ -116,7 +116,7 @@ def test_channels_share_one_choice_and_unlinked_ones_do_not(model: Path):
         ),
         ("fixed:4", "model has the levels fixed:1, fixed:2, fixed:3"),
         ("fixed:0.333333", "model has the levels fixed:1"),
-        ("fastest", "'fastest' and the levels of model are experts"),
+        ("slowest", "'slowest' and the levels of model are experts"),
     ],
 )
 def test_budgets_that_mean_nothing_are_refused_in_a_line(model: Path, budget: float | str, message: str):
@@ -155,14 +155,12 @@ def test_without_a_gate_the_last_expert_runs_and_auto_is_refused(network: Networ
     with pytest.raises(InputError, match=re.escape("'auto' needs a router and bare has none; give one")):
         Enhancer(tmp_path / "bare", "auto")
     shown = CliRunner().invoke(app, ["models", "show", str(tmp_path / "bare")])
-    assert "no gate picks an expert; --budget fixed:1 to fixed:2 for one of them" in shown.output
+    assert "no gate; --budget fixed:1 to fixed:2 for one of the experts" in shown.output
 
 
 def test_show_and_the_card_name_experts_by_number(model: Path):
     shown = CliRunner().invoke(app, ["models", "show", str(model)])
-    assert (
-        "a gate, which picks one of the experts; --budget fixed:1 to fixed:3 for one of them" in shown.output
-    )
+    assert "a gate that chooses one of the experts; --budget fixed:1 to fixed:3 for one of" in shown.output
     numbers = [line.split()[0] for line in shown.output.splitlines() if line.strip()[:1].isdigit()]
     assert numbers == ["1", "2", "3"]
     card = (model / "README.md").read_text()

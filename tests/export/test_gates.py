@@ -97,7 +97,7 @@ def test_channels_of_a_stream_share_their_decisions(exported: Path, frames: int)
 
 
 def test_a_mean_cannot_be_held(exported: Path):
-    with pytest.raises(InputError, match=r"budget is 0\.3 and the gates of gated hold no mean"):
+    with pytest.raises(InputError, match=r"budget is 0\.3 and the gates of gated cannot hold a mean"):
         Enhancer(exported, budget=0.3)
 
 

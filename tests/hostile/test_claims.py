@@ -45,7 +45,7 @@ FORBIDDEN_CALLS = {
     "yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "torch.jit.load", "torch.hub.load",
     "tempfile.mktemp", "extractall", "ctypes.PyDLL",
 }  # fmt: skip
-MADE_FROM_SOURCE = {"cli/doctor.py", "compiled.py", "evaluation/timing.py", "demo/assets.py"}
+MADE_FROM_SOURCE = {"cli/doctor.py", "core/compiled.py", "evaluation/timing.py", "demo/assets.py"}
 """Which start programs: a compiler, or Python, on what is in the package; or ask them for a version."""
 
 SUSPECT = re.compile(

@@ -190,13 +190,12 @@ def test_output_folder_that_is_removed_meanwhile(noisy: Path, tmp_path: Path) ->
 
 
 def test_a_recording_whose_recorder_was_stopped(noisy: Path) -> None:
-    """Its header says that it holds nothing: it is not called empty, and what is told to do works."""
+    """Its header says that it holds nothing: what is there is read, as a file and as a stream."""
+    frames = probe(noisy).frames
     header = bytearray(noisy.read_bytes())
     header[40:44] = bytes(4)
     noisy.write_bytes(header)
-    with pytest.raises(InputError, match="sese stream <") as caught:
-        probe(noisy)
-    assert "remove" not in str(caught.value)
+    assert probe(noisy).frames == frames > 0
     with noisy.open("rb") as source:
         ran = sese(noisy.parent, "stream", *MODEL, stdin=source, text=False)
     assert ran.returncode == 0

@@ -10,7 +10,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "playground.wav"
 
 WITHOUT_POSIX = """
 import os, pkgutil, signal, sys
-import lightning, matplotlib.pyplot, numpy, onnx, onnxruntime, rich, soundfile, torch
+import lightning, matplotlib.pyplot, numpy, onnx, onnxruntime, platformdirs, rich, soundfile, torch
 for name in ("fcntl", "termios", "tty", "resource", "pwd", "grp"):
     sys.modules[name] = None
 for name in ("fork", "getuid", "geteuid", "killpg", "sched_getaffinity", "mkfifo"):
