@@ -15,7 +15,8 @@ import soundfile
 from runtime.tiny_model import tone
 from sese.core.errors import InputError
 from sese.folders.inputs import plan_jobs
-from sese.folders.jobs import RunOptions, run_jobs
+from sese.folders.job import RunOptions
+from sese.folders.jobs import run_jobs
 from sese.folders.manifest import Manifest
 from sese.runtime.options import EnhanceOptions
 

@@ -154,7 +154,8 @@ def test_without_permission(noisy: Path, tmp_path: Path) -> None:
 def test_input_that_vanishes_or_is_cut_while_it_is_read(tmp_path: Path) -> None:
     """One of three is gone when its turn comes, one is cut short meanwhile: the third is done."""
     from sese.folders.inputs import plan_jobs
-    from sese.folders.jobs import RunOptions, run_jobs
+    from sese.folders.job import RunOptions
+    from sese.folders.jobs import run_jobs
 
     (tmp_path / "in").mkdir()
     for name in "abc":

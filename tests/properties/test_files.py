@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sese.core.errors import InputError
 from sese.folders.inputs import Job
-from sese.folders.jobs import Outcome
+from sese.folders.job import Outcome
 from sese.folders.manifest import SETTINGS, Manifest
 from sese.nn.backbones.registry import SYSTEMS
 from sese.training.config import RunConfig, parse, read

@@ -34,7 +34,7 @@ from sese.core.errors import InputError, plain
 
 if TYPE_CHECKING:
     from sese.folders.inputs import Job
-    from sese.folders.jobs import Outcome, RunOptions
+    from sese.folders.job import Outcome, RunOptions
 
 CHANGING = (
     "model", "budget", "max_mmacs", "max_rtf", "mix", "max_attenuation_db", "band_above", "linked", "trace"
@@ -106,7 +106,7 @@ def enhance(
     The result is written beside each input as NAME_enhanced; inputs are never overwritten.
     """
     from sese.folders.inputs import plan_jobs
-    from sese.folders.jobs import Outcome, RunOptions
+    from sese.folders.job import Outcome, RunOptions
     from sese.folders.places import as_place
     from sese.runtime.options import EnhanceOptions
 

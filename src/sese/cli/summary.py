@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sese.core.errors import plain
 
 if TYPE_CHECKING:
-    from sese.folders.jobs import Outcome
+    from sese.folders.job import Outcome
     from sese.runtime.file import Report
 
 

@@ -23,7 +23,7 @@ from sese.core.errors import InputError
 from sese.core.native_output import native_errors_hidden
 from sese.core.stopping import stop_when_told
 from sese.folders.inputs import Job
-from sese.folders.jobs import Outcome, RunOptions, enhance_job
+from sese.folders.job import Outcome, RunOptions, enhance_job
 from sese.folders.places import absolute, as_place
 from sese.runtime.file import Report
 

@@ -20,7 +20,7 @@ from sese.folders.places import absolute
 
 if TYPE_CHECKING:
     from sese.folders.inputs import Job
-    from sese.folders.jobs import Outcome
+    from sese.folders.job import Outcome
     from sese.runtime.artefact import Artefact
     from sese.runtime.options import EnhanceOptions
 
