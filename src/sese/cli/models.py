@@ -75,6 +75,8 @@ def show(
     print(f"latency     {facts['latency_ms']:.1f} ms ({facts['latency_samples']} samples)")
     print(f"parameters  {facts['parameters']:,}")
     router = "yes: --budget auto, or a mean share such as --budget 0.3" if facts["router"] else "no"
+    if facts.get("rests"):
+        router = "rests where nobody speaks: --budget auto, or at most a mean share such as --budget 0.5"
     if facts["gates"]:
         router = "gates that choose channels: --budget auto"
     if facts["alternatives"]:

@@ -39,8 +39,8 @@ def option(panel: str, *names: str, **facts: Any) -> Any:
 
 MODEL_HELP = "Name of a bundled model (see `sese models`), or path of a model folder or an .onnx file."
 BUDGET_HELP = (
-    "Share of compute to use: 'fastest', 'balanced', 'best', or a number up to 1. Also 'auto' (the model's "
-    "router decides), 'fixed:0.25' (always this level; 'fixed:2' is the second expert), and 'threshold' or "
+    "Share of compute to use: 'fastest', 'balanced', 'best', or a number up to 1. Also 'auto' (the model "
+    "decides), 'fixed:0.25' (always this level; 'fixed:2' is the second expert), and 'threshold' or "
     "'threshold:DB' (by the noise; more dB use more compute)."
 )
 Model = Annotated[

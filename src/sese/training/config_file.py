@@ -120,15 +120,23 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"{path} cannot be a file; give another name") from None
     if place in above:
         raise InputError(f"{path} builds on itself by way of its base; name another base")
-    values = renamed.sections(
-        read_sections(path, "a configuration file, or a name that `sese configs` lists")
-    )
+    values = renamed.sections(read_sections(path, _wanted(path)))
     base = values.pop("base", None)
     if base is None:
         return values
     if not isinstance(base, str):
         raise InputError(f"{path}: base is {brief(base)}; expected the name of one file")
     return _merge(_read_yaml(find_config(Path(base), path.parent), (*above, place)), values)
+
+
+def _wanted(path: Path) -> str:
+    """Return what to give in place of a configuration that is not there."""
+    name = path.stem if path.suffix else path.name
+    names = [file.relative_to(CONFIGS).with_suffix("").as_posix() for file in CONFIGS.glob("*/*.yaml")]
+    near = [known for known in names if known.split("/")[0] == name or known.replace("/", "_") == name]
+    near = near or difflib.get_close_matches(name, names, n=1)
+    start = f"{', '.join(sorted(near))}, " if near else ""
+    return f"{start}a configuration file, or a name that `sese configs` lists"
 
 
 def read_sections(path: Path, wanted: str) -> dict[str, Any]:
