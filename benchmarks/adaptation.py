@@ -45,7 +45,7 @@ Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 OUTPUTS: dict[Any, Any] = {}
-"""What the teacher made of the user's recordings, for all students; a teacher that is no student's own."""
+"""Recordings of the user as the teacher enhanced them, for every student that has no teacher of its own."""
 
 
 def teacher_that_remembers(model: str, student: Any) -> Teacher:

@@ -36,7 +36,7 @@ METRICS = {"pesq_wb": 3, "estoi": 4, "si_sdr": 2}
 ROUTER = "router"
 
 Row = dict[str, Any]
-"""Of one model at one level or under its router: arrays over files, and the share of frames at each level."""
+"""Scores of one model at one level or under its router: arrays over files, and each level's share."""
 
 
 def main() -> None:

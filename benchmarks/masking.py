@@ -47,7 +47,7 @@ Enhance = Callable[[NDArray, NDArray], NDArray]
 """Noisy, clean (time,) -> what is made of the noisy one; only controls look at the clean one."""
 
 Scores = dict[str, dict[str, list[float]]]
-"""What was scored -> metric -> one value a file."""
+"""Name of a network or signal -> metric -> one value for each file."""
 
 
 def main() -> None:

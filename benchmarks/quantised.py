@@ -70,7 +70,7 @@ from turns import in_turn
 
 KINDS = ("float32", "fp16", "int8", "int8-static")
 FRAMES = (1, Step.LONGEST)
-"""Of a call, in streams and in files."""
+"""Number of frames in a call, in streams and in files."""
 
 AGAIN = "float32, again"
 CALIBRATING = 8

@@ -53,7 +53,7 @@ CONFIG_OF = {
 WAYS = (PSEUDO, "contrastive_mixtures", "data_purification", "contrastive_purification")
 NOISY, GENERALIST, CONTROL, SCRATCH = "noisy", "generalist", "generalist_on", "from_nothing"
 SNR_DB = (-5.0, 5.0)
-"""Of the test in other noises, as the papers have it."""
+"""Range of the SNR in dB for the test in other noises, as in the papers."""
 
 OTHER_CLIPS, OTHER_SECONDS = 16, 4.0
 

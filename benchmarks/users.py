@@ -37,7 +37,7 @@ LEVEL = 0.05
 
 PAUSE_SECONDS = 0.3
 LEAST_SECONDS = 60.0
-"""Of speech, that a user has."""
+"""Least speech of a user in seconds."""
 
 
 def main() -> None:

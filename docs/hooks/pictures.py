@@ -47,7 +47,7 @@ METHODS = {
         "noisy recordings as targets; besides, sese adapt",
     ),
 }
-"""What is to be learned -> values of `training.method`, and what they do."""
+"""Goal of a training -> the values of `training.method` for it, each with a description."""
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -210,7 +210,7 @@ def timeline() -> Figure:
 
 
 def one_file() -> Figure:
-    """What runs inside the one file, and what a program does around it."""
+    """Draw the parts inside the ONNX file and the steps of a program around it."""
     from sese.runtime.artefact import open_artefact
 
     card = open_artefact("sese-1").card

@@ -1,4 +1,4 @@
-"""What phones and cameras write: read through FFmpeg; a video gives back the video with other sound."""
+"""Read recordings of phones and cameras through FFmpeg; write a video with its sound replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of an enhancer say about themselves, and what they refuse."""
+"""Test the attributes that the four parts of an enhancer declare, and the errors for wrong ones."""
 
 from __future__ import annotations
 

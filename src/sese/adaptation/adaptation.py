@@ -31,7 +31,7 @@ from sese.adaptation.recordings import (
 )
 from sese.adaptation.report import Outcome, level_names, refusal, report_of
 from sese.adaptation.results import Report
-from sese.adaptation.teacher import DEFAULT, OWN, Teacher, enhance, model_folder, open_teacher
+from sese.adaptation.teacher import OWN, Teacher, enhance, model_folder, open_teacher
 from sese.adaptation.voice import listen
 from sese.core.errors import InputError
 from sese.export.folder import check_output, export_folder
@@ -39,6 +39,7 @@ from sese.nn import checkpoint
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives
 from sese.nn.policies.fixed import level_plans
+from sese.runtime.artefact import DEFAULT_MODEL
 
 LOW, ALL = "low", "all"
 
@@ -102,7 +103,7 @@ def adapt(request: Request, tell: Tell) -> Report:
     student = checkpoint.load(source)
     system, system_config = checkpoint.read_config(source)
     _check_student(student, system, request.model)
-    own = request.teacher or (OWN if _slimmable(student) else DEFAULT)
+    own = request.teacher or (OWN if _slimmable(student) else DEFAULT_MODEL)
     chosen = parse_levels(request.levels or (LOW if own == OWN else ALL), student)
     teacher = open_teacher(own, student)
     if own == OWN and len(level_plans(student)) - 1 in chosen:

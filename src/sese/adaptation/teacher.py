@@ -18,11 +18,10 @@ from sese.nn.cost import macs_per_sample
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, alternatives
 from sese.nn.policies.fixed import level_plans
-from sese.runtime.artefact import DEFAULT_MODEL, bundled_models
+from sese.runtime.artefact import bundled_models
 from sese.runtime.weights_folder import weights_folder
 
 OWN = "own"
-DEFAULT = DEFAULT_MODEL
 
 Run = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
 

@@ -42,7 +42,7 @@ _EXTENSIBLE = 0xFFFE
 
 @dataclass
 class Carried:
-    """What a file holds besides samples.
+    """Metadata of a file, to be written to its output as it is.
 
     Attributes:
         kind: wav, aiff, flac, mp3 or caf; empty for others.

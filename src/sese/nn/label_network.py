@@ -23,7 +23,7 @@ from sese.nn.checkpoint import CONFIG, write
 from sese.nn.small_checkpoint import load_network
 
 SYSTEM = "labels"
-"""What `config.json` of such a network calls it."""
+"""Value of `system` in the `config.json` of such a network."""
 
 TASKS = ("voice_activity", "speaker_sex", "frame_snr")
 FLOOR = 1e-10  # of the power of a band, -100 dB of full scale
