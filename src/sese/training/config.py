@@ -99,7 +99,8 @@ class TrainingConfig(_MethodSettings):
         losses: Name of a loss -> its weight.
         batch_size: Number of clips in a step, on each device.
         steps: Number of optimiser steps of the whole schedule.
-        learning_rate, weight_decay, betas: Settings of AdamW.
+        optimizer: ``adamw``, or ``muon``, which steps the matrices by Muon and the rest by AdamW.
+        learning_rate, weight_decay, betas: Settings of AdamW; Muon uses the first two.
         stft_sizes: STFT sizes of the spectral loss in a step: ``all``, or ``one`` in turn; validation uses
             all.
         warmup_steps: Number of steps of a linear warm-up. Then the learning rate falls along a cosine to
@@ -121,6 +122,7 @@ class TrainingConfig(_MethodSettings):
     losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "multi_resolution_stft": 0.1})
     batch_size: int = 16
     steps: int = 100_000
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)

@@ -19,6 +19,7 @@ from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig
 from sese.training.losses import MIX_RESOLUTIONS, si_sdr, total
 from sese.training.methods import METHODS
+from sese.training.optimizer import Muon
 from sese.training.schedule import warmed_cosine
 
 
@@ -160,11 +161,15 @@ class EnhancementTask(lightning.LightningModule):
                 for name, parameter in self.model.named_parameters()
                 if parameter.requires_grad and name.startswith("policy.") == bool(part)
             ]
-            for bias, decay in ((False, settings.weight_decay), (True, 0.0)):
-                parameters = [parameter for name, parameter in named if name.endswith("bias") == bias]
-                values = {"weight_decay": decay, "lr": rate * settings.learning_rate}
+            for kind, decay in (("matrix", settings.weight_decay), ("weight", settings.weight_decay), ("bias", 0.0)):
+                parameters = [parameter for name, parameter in named if _kind(name, parameter) == kind]
+                values = {
+                    "weight_decay": decay,
+                    "lr": rate * settings.learning_rate,
+                    "orthogonal": kind == "matrix" and settings.optimizer == "muon",
+                }
                 groups += [{"params": parameters, **values}] if parameters else []
-        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+        optimizer = Muon(groups, lr=settings.learning_rate, betas=settings.betas)
 
         def factor(step: int) -> float:
             final = settings.final_learning_rate
@@ -175,6 +180,12 @@ class EnhancementTask(lightning.LightningModule):
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _kind(name: str, parameter: nn.Parameter) -> str:
+    if name.endswith("bias"):
+        return "bias"
+    return "matrix" if parameter.ndim > 1 and name.endswith("weight") else "weight"
 
 
 def noise_correlation(utilization: Tensor, noise_db: Tensor) -> Tensor:
