@@ -132,6 +132,16 @@ def test_every_strategy_resumes_where_it_stopped(tmp_path: Path):
         assert_same_checkpoints(tmp_path / levels / "stopped", tmp_path / levels / "whole")
 
 
+def test_muon_resumes_where_it_stopped_and_learns_otherwise_than_adamw(finished: Path, tmp_path: Path):
+    settings = config("training.optimizer=muon")
+    train(settings, tmp_path / "whole")
+    train(settings, tmp_path / "stopped", max_minutes=0)
+    train(settings, tmp_path / "stopped", resume=True)
+    assert_same_checkpoints(tmp_path / "stopped", tmp_path / "whole")
+    assert losses_of(tmp_path / "whole")[0] == losses_of(finished)[0]  # no step is made yet
+    assert losses_of(tmp_path / "whole")[-1] != losses_of(finished)[-1]
+
+
 def test_the_seed_decides(finished: Path, tmp_path: Path):
     train(config("training.steps=1", "seed=7"), tmp_path / "other")
     assert losses_of(tmp_path / "other")[0] != losses_of(finished)[0]

@@ -49,7 +49,7 @@ class Muon(torch.optim.AdamW):
         super().__init__([{"orthogonal": False} | group for group in groups], lr=lr, betas=betas)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make a step.
 
         Args:

@@ -151,8 +151,9 @@ class EnhancementTask(lightning.LightningModule):
         return torch.tensor([pesq_wb(reference, tested, rate) for reference, tested in pairs])
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW with a linear warm-up, and a cosine or a linear decay."""
+        """Return the optimiser with a linear warm-up, and a cosine or a linear decay."""
         settings = self.config.training
+        muon = settings.optimizer == "muon"
         # Biases are not decayed: they carry levels, not complexity.
         groups = []
         for part, rate in (("", 1.0), ("policy.", self.method.policy_rate(settings))):
@@ -161,15 +162,17 @@ class EnhancementTask(lightning.LightningModule):
                 for name, parameter in self.model.named_parameters()
                 if parameter.requires_grad and name.startswith("policy.") == bool(part)
             ]
-            for kind, decay in (("matrix", settings.weight_decay), ("weight", settings.weight_decay), ("bias", 0.0)):
-                parameters = [parameter for name, parameter in named if _kind(name, parameter) == kind]
-                values = {
-                    "weight_decay": decay,
-                    "lr": rate * settings.learning_rate,
-                    "orthogonal": kind == "matrix" and settings.optimizer == "muon",
-                }
+            for kind, decay in (
+                ("matrix", settings.weight_decay),
+                ("weight", settings.weight_decay),
+                ("bias", 0.0),
+            ):
+                parameters = [parameter for name, parameter in named if _kind(name, parameter, muon) == kind]
+                values = {"weight_decay": decay, "lr": rate * settings.learning_rate}
+                values |= {"orthogonal": kind == "matrix"} if muon else {}
                 groups += [{"params": parameters, **values}] if parameters else []
-        optimizer = Muon(groups, lr=settings.learning_rate, betas=settings.betas)
+        rates: dict[str, Any] = {"lr": settings.learning_rate, "betas": settings.betas}
+        optimizer = Muon(groups, **rates) if muon else torch.optim.AdamW(groups, **rates)
 
         def factor(step: int) -> float:
             final = settings.final_learning_rate
@@ -182,10 +185,11 @@ class EnhancementTask(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def _kind(name: str, parameter: nn.Parameter) -> str:
+def _kind(name: str, parameter: nn.Parameter, muon: bool) -> str:
+    """Return ``matrix`` for what Muon steps; AdamW makes no such difference."""
     if name.endswith("bias"):
         return "bias"
-    return "matrix" if parameter.ndim > 1 and name.endswith("weight") else "weight"
+    return "matrix" if muon and parameter.ndim > 1 and name.endswith("weight") else "weight"
 
 
 def noise_correlation(utilization: Tensor, noise_db: Tensor) -> Tensor:
