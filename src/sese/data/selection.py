@@ -86,7 +86,7 @@ def measure(samples: np.ndarray, sample_rate: int) -> Measures:
         float(10 * np.log10(active / floor)),
         _bandwidth(signal, sample_rate),
         float(10 * np.log10(active)),
-        _clipped_runs(signal),
+        clipped_runs(signal),
         gated,
     )
 
@@ -105,7 +105,7 @@ def _bandwidth(signal: np.ndarray, sample_rate: int, most: int = 2000) -> float:
     return float(np.flatnonzero(top >= top.max() / 10 ** (BAND_RANGE_DB / 10))[-1] * sample_rate / size)
 
 
-def _clipped_runs(signal: np.ndarray) -> int:
+def clipped_runs(signal: np.ndarray) -> int:
     """Count runs of samples within one step of 16 bits of the peak, on either side of zero."""
     size = np.minimum(np.abs(signal), np.float32(32767 / 32768))
     peak = size.max()
