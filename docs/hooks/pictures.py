@@ -98,11 +98,11 @@ def before_after() -> Figure:
 
     audio, rate = soundfile.read(ROOT / "examples" / "playground.wav", dtype="float32")
     audio = audio[2 * rate : 5 * rate]
-    stream = sese.load(budget=0.3).stream(rate)
+    stream = sese.load("sese-2", budget="auto").stream(rate)
     clean = np.concatenate([stream.feed(audio), stream.flush()])
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(4, 1))
-    for column, (title, signal) in enumerate((("before", audio), ("after: sese-1, --budget 0.3", clean))):
+    for column, (title, signal) in enumerate((("before", audio), ("after: sese-2, --budget auto", clean))):
         axis = figure.add_subplot(grid[0, column], title=title, xticks=[])
         windows = np.lib.stride_tricks.sliding_window_view(signal, 512)[::256] * np.hanning(512)
         decibels = 20 * np.log10(np.abs(np.fft.rfft(windows)).T[:256] + 1e-6)
@@ -148,9 +148,9 @@ def dial(models: tuple[str, ...]) -> Figure:
         router = card.router_macs_per_second / 1e6
         fixed, held = {}, {}
         for name, scores in card.quality.items():
-            word = name.removeprefix("fixed:")
+            word = name.removeprefix("fixed:").removeprefix("held:")
             if word.replace(".", "", 1).isdigit():
-                (fixed if float(word) in costs else held)[float(word)] = scores
+                (held if name.startswith("held:") else fixed)[float(word)] = scores
         for axis, metric in zip(axes, ("pesq_wb", "si_sdr"), strict=True):
             points = [(costs[share], scores[metric]) for share, scores in sorted(fixed.items())]
             axis.plot(*zip(*points, strict=True), "o-", color=color, label=model)

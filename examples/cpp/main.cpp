@@ -22,7 +22,8 @@ const char* const kUsage =
     "usage: sese_enhance MODEL.onnx IN.wav OUT.wav [--level N | --budget U|auto] [--ceiling N]\n"
     "\n"
     "  --level N     run level N in every frame, 0 the cheapest\n"
-    "  --budget U    let the router hold a mean utilization of U, 1 if not given; `auto`: let it decide freely\n"
+    "  --budget U    run the highest level within the share U of compute, 1 if not given; `auto`: let the\n"
+    "                router decide\n"
     "  --ceiling N   let the router choose no level above N\n";
 
 struct Options {
@@ -123,7 +124,7 @@ void report(std::vector<double> milliseconds, const sese::Facts& facts, std::siz
                                       share * static_cast<double>(milliseconds.size() - 1))];
   };
   std::printf("%.2f s of audio, %zu frames of %g ms: median %.4f ms, 99th percentile %.4f ms, "
-              "real-time factor %.4f, utilization %.3f\n",
+              "real-time factor %.4f, share of compute %.3f\n",
               seconds, milliseconds.size(),
               1000.0 * static_cast<double>(facts.hop_length) / facts.sample_rate, at(0.5), at(0.99),
               seconds > 0 ? sum / 1000 / seconds : 0.0, used);

@@ -100,16 +100,15 @@ Rule Model::at_level(std::int64_t level) const {
 Rule Model::within(double budget) const {
   if (facts_.gates || facts_.alternatives) {
     if (budget != 1)
-      throw std::invalid_argument(facts_.name + " holds no mean utilization; give 1, or one of its levels: " +
+      throw std::invalid_argument(facts_.name + " runs at no other budget than 1, or at one of its levels: " +
                                   listed(facts_));
     return facts_.router ? automatic() : at_level(static_cast<std::int64_t>(facts_.levels.size()) - 1);
   }
   const double lowest = facts_.levels.front().utilization, highest = facts_.levels.back().utilization;
   if (!(budget >= lowest - kSlack && budget <= 1))
-    throw std::invalid_argument("the budget lies outside the utilizations of " + facts_.name + "; it has " +
-                                listed(facts_));
-  const bool held = facts_.rests || budget > lowest + kSlack;  // at the lowest level, rests still save time
-  if (facts_.router && held && budget < highest - kSlack) {
+    throw std::invalid_argument("the budget is not between the lowest level of " + facts_.name +
+                                " and 1; it has " + listed(facts_));
+  if (facts_.rests && budget < highest - kSlack) {
     Rule rule = automatic();
     rule.budget = static_cast<float>(budget);
     return rule;

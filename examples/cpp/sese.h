@@ -15,7 +15,7 @@
 namespace sese {
 
 struct Level {
-  double utilization;      // share of the scalable compute, in (0, 1]
+  double utilization;      // share of compute, in (0, 1]
   double macs_per_second;  // multiplications and additions of one channel
 };
 
@@ -28,7 +28,7 @@ struct Facts {
   std::size_t latency_samples;    // hop and lookahead: the longest that a sample waits
   std::vector<Level> levels;      // cheapest first
   bool router;                    // whether the model can choose levels itself
-  bool gates;                     // whether it then picks channels, and holds no mean utilization
+  bool gates;                     // whether it then picks channels, with any share of the compute
   bool alternatives;              // whether levels are experts of equal cost, of which one runs
   bool rests;                     // whether a dial lets it run no level where nobody speaks or nothing disturbs
 };
@@ -36,7 +36,7 @@ struct Facts {
 // Who decides on the level of a frame. Make it with the functions of Model.
 struct Rule {
   std::int64_t level;    // 0 the cheapest; -1 leaves it to the router
-  float budget;          // mean utilization that the router holds, in (0, 1]; 0: it decides freely
+  float budget;          // mean share of compute, in (0, 1], within which a dial stays; 0: it decides freely
   std::int64_t ceiling;  // highest level that the router may choose
 };
 
@@ -51,9 +51,9 @@ class Model {
 
   // One level, always. Throws std::invalid_argument where there is none of this number.
   Rule at_level(std::int64_t level) const;
-  // A mean utilization, from the lowest level's to 1: the router holds it; without a router, the dearest
-  // level within it always runs. Where gates decide, on channels or on experts, there is 1
-  // alone. Throws std::invalid_argument outside that range.
+  // A share of compute, from the lowest level's to 1: the highest level within it always runs. A model that
+  // rests runs the highest level whose mean stays within it. Where gates decide, on channels or on experts,
+  // there is 1 alone. Throws std::invalid_argument outside that range.
   Rule within(double budget) const;
   // The router, freely. Throws std::invalid_argument where the model has none.
   Rule automatic() const;
@@ -85,7 +85,7 @@ class Stream {
   // Ends the signal: appends exactly the samples that are missing. The next feed begins a new one.
   void flush(std::vector<float>& ready);
 
-  // Mean share of the scalable compute used by the frames so far, in (0, 1]; 0 before any.
+  // Mean share of compute used by the frames so far, in (0, 1]; 0 before any.
   double utilization() const { return frames_ == 0 ? 0.0 : used_ / static_cast<double>(frames_); }
 
  private:

@@ -9,7 +9,8 @@ import { readWav, writeWav } from './wav.js';
 const USAGE = `usage: node enhance.js MODEL.onnx IN.wav OUT.wav [--level N | --budget U|auto] [--ceiling N]
 
   --level N     run level N in every frame, 0 the cheapest
-  --budget U    let the router hold a mean utilization of U, 1 if not given; \`auto\`: let it decide freely
+  --budget U    run the highest level within the share U of compute, 1 if not given; \`auto\`: let the
+                router decide
   --ceiling N   let the router choose no level above N
 `;
 
@@ -50,7 +51,7 @@ function report(milliseconds, facts, samples, utilization) {
     `${seconds.toFixed(2)} s of audio, ${sorted.length} frames of ` +
       `${(1000 * facts.hop_length) / facts.sample_rate} ms: median ${at(0.5)} ms, ` +
       `99th percentile ${at(0.99)} ms, real-time factor ${(sum / 1000 / seconds || 0).toFixed(4)}, ` +
-      `utilization ${utilization.toFixed(3)}`,
+      `share of compute ${utilization.toFixed(3)}`,
   );
 }
 

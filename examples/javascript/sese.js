@@ -66,23 +66,21 @@ export class Model {
   }
 
   /**
-   * A mean utilization, from the lowest level's to 1: the router holds it; without a router, the dearest
-   * level within it always runs. Where gates decide, on channels or on experts, there is 1 alone.
+   * A share of compute, from the lowest level's to 1: the highest level within it always runs. A model that
+   * rests runs the highest level whose mean stays within it. Where gates decide, on channels or on experts,
+   * there is 1 alone.
    */
   within(budget) {
     const { gates, alternatives, levels, rests, router } = this.facts;
     if (gates || alternatives) {
-      if (budget !== 1) throw new InputError(`the model holds no mean utilization; give 1; ${this.#levels()}`);
+      if (budget !== 1) throw new InputError(`the model runs at no other budget than 1; ${this.#levels()}`);
       return router ? this.automatic() : this.atLevel(levels.length - 1);
     }
     const used = levels.map(({ utilization }) => utilization);
     if (!(budget >= used[0] - SLACK && budget <= 1)) {
-      throw new InputError(`budget is ${budget}; give a number from ${used[0]} to 1; ${this.#levels()}`);
+      throw new InputError(`budget is ${budget}; give a number from ${used[0]}, the lowest level, to 1; ${this.#levels()}`);
     }
-    const held = rests || budget > used[0] + SLACK; // at the lowest level, rests still save time
-    if (router && held && budget < used.at(-1) - SLACK) {
-      return { ...this.automatic(), budget };
-    }
+    if (rests && budget < used.at(-1) - SLACK) return { ...this.automatic(), budget };
     return this.atLevel(used.findLastIndex((utilization) => utilization <= budget + SLACK));
   }
 
@@ -147,7 +145,7 @@ export class Stream {
     this.ceiling[0] = BigInt(ceiling);
   }
 
-  /** Mean share of the scalable compute used by the frames so far, in (0, 1]; NaN before any. */
+  /** Mean share of compute used by the frames so far, in (0, 1]; NaN before any. */
   get utilization() {
     return this.usedSum / this.frames;
   }

@@ -19,6 +19,7 @@ from sese.core.untrusted import MALFORMED, array_of, check_counts, from_json, re
 
 FORMAT = 1
 MAGNITUDE_FLOOR = 1e-5  # as of sese.nn.features.magnitude
+SLACK = 1e-6  # 1/3 as a decimal selects the level 1/3
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,11 @@ class HashEnhancer(FrameEnhancer):
 
     Args:
         model: file or folder, see `load`.
-        budget: share of the bits that are used: the highest level within it, else the lowest.
+        budget: share of the bits that are used: the highest level within it always runs.
         search: search of `HammingIndex`.
 
     Raises:
-        InputError: as `load` and `HammingIndex`, or a budget that is no number above 0, up to 1.
+        InputError: as `load` and `HammingIndex`, or a budget that is no number from the lowest level to 1.
     """
 
     def __init__(self, model: str | os.PathLike[str], budget: float | str = 1.0, search: Search = "numpy"):
@@ -109,10 +110,14 @@ class HashEnhancer(FrameEnhancer):
             share = float(str(budget).removeprefix("fixed:"))
         except ValueError:
             share = 0.0
-        if not 0 < share <= 1:
-            raise InputError(f"budget is {budget!r}; give a share of the bits above 0, up to 1")
         self.facts, bits = held.facts, held.facts.bits
-        self.count = max([n for n in bits if n <= share * bits[-1] + 1e-9], default=bits[0])
+        within = [count for count in bits if count <= (share + SLACK) * bits[-1]]
+        if not within or share > 1:
+            raise InputError(
+                f"budget is {budget!r}; give a share of the bits from {bits[0] / bits[-1]:g}, the lowest "
+                "level, to 1"
+            )
+        self.count = within[-1]
         self._projections = held.projections[: self.count]
         self._index = HammingIndex(held.codes, self.count, search)
         bins = self.facts.hop_length + 1

@@ -82,6 +82,8 @@ NAMED = (
 )
 """Environment variables that are only listed as set."""
 
+UNTIMED = "it runs; the machine is too busy to time it, see `sese profile`"
+
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check the installation: versions, models, speed on one thread. Exit with 1 if it does not work.
@@ -139,28 +141,18 @@ def _core_versions() -> tuple[dict[str, str], list[str]]:
 
 
 def _try_models() -> tuple[list[dict[str, Any]], list[str]]:
-    """Enhance a second of noise with each bundled model at its lowest and highest level."""
-    import numpy as np
-
-    from sese.runtime.artefact import bundled_models
-    from sese.runtime.budget import level_name
-    from sese.runtime.enhancer import Enhancer
+    """Enhance two seconds of speech with each bundled model at its lowest and highest level."""
+    from sese.evaluation.speed import file_times, lowest_and_highest
+    from sese.runtime.artefact import bundled_models, open_artefact
 
     models, problems = [], []
     if not bundled_models():
         problems.append("no model comes with this installation; reinstall sese, or use --model with your own")
     for name in bundled_models():
         try:
-            enhancer = Enhancer(name)
-            rate = enhancer.card.sample_rate
-            noise = np.random.default_rng(0).normal(0, 0.05, rate).astype(np.float32)
-            speed = {}
-            for index in (0, len(enhancer.card.levels) - 1):
-                name_of = level_name(enhancer.card, index)
-                stream = enhancer.stream(budget=f"fixed:{name_of}")
-                stream.feed(noise)
-                stream.flush()
-                speed[name_of] = stream.real_time_factor
+            artefact = open_artefact(name)
+            times = file_times(artefact, lowest_and_highest(artefact.card))
+            speed = {str(budget).removeprefix("fixed:"): time for budget, time in times.items()}
             models.append({"name": name, "real_time_factor": speed})
         except Exception as error:  # as above
             problems.append(f"{name}: {error}")
@@ -307,10 +299,9 @@ def _print(report: dict[str, Any]) -> None:
     )
     line("providers", _joined(report["providers"]))
     for model in report["models"]:
-        speed = ", ".join(
-            f"{value:.3f} at level {level}" for level, value in model["real_time_factor"].items()
-        )
-        line("model", f"{model['name']}: real-time factor on one thread {speed}")
+        speed = [f"{value:.4f} at level {level}" for level, value in model["real_time_factor"].items()]
+        told = f"real-time factor of files on one thread {', '.join(speed)}" if speed else UNTIMED
+        line("model", f"{model['name']}: {told}")
     for extra, there in report["extras"].items():
         missing = ", ".join(report["missing"].get(extra, ()))
         state = "installed" if there else f"not installed ({missing}): pip install 'sese[{extra}]'"

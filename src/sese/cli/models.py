@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sese.cli.apps import App
 from sese.cli.options import MODEL_HELP, model_names
+from sese.core.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sese.runtime.artefact import Artefact
+    from sese.runtime.artefact import Artefact, Card
 
 GENERAL = "sese-"  # the models for everyday use; all others demonstrate a published method
-NOISE_SECONDS, ROUNDS = 0.2, 3
+TIME = "share of one core of this machine in real time, in files"
 
 app = App("List the bundled models, or show the levels of one.")
 
@@ -51,7 +52,7 @@ def list_models(
         print("\nDemonstrations of published methods:")
         print("\n".join(lines[1 + len(general) :]))
     print(
-        "\ntime: share of one core of this machine in real time, at the lowest and the highest level\n"
+        f"\ntime: {TIME}, at the lowest and the highest level\n"
         "quality: gain of PESQ over the noisy input\n"
         "sese models show NAME lists the levels"
     )
@@ -65,7 +66,8 @@ def show(
     """Show the levels of a model: compute, parameters, quality; its latency and its licences."""
     from sese.runtime.artefact import describe, open_artefact
 
-    facts = describe(open_artefact(name))
+    artefact = open_artefact(name)
+    facts = describe(artefact)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
@@ -74,25 +76,21 @@ def show(
     print(f"rate        {facts['sample_rate']} Hz (files and streams of other rates are resampled)")
     print(f"latency     {facts['latency_ms']:.1f} ms ({facts['latency_samples']} samples)")
     print(f"parameters  {facts['parameters']:,}")
-    router = "yes: --budget auto, or a mean share such as --budget 0.3" if facts["router"] else "no"
-    if facts.get("rests"):
-        router = "rests where nobody speaks: --budget auto, or at most a mean share such as --budget 0.5"
-    if facts["gates"]:
-        router = "gates that choose channels: --budget auto"
-    if facts["alternatives"]:
-        router = "a gate that chooses one of the experts" if facts["router"] else "no gate"
-        router += f"; --budget fixed:1 to fixed:{len(facts['levels'])} for one of the experts"
-    print(f"router      {router}")
+    for line in _about_budgets(artefact.card):
+        print(line)
     for part, licence in facts["licence"].items():
         print(f"licence     {part}: {licence}")
-    _print(_levels(facts))
+    _print(_levels(artefact))
+    print(f"time: {TIME}; `sese profile` measures streams too")
 
 
 def _row(artefact: Artefact, default: str) -> tuple[str, ...]:
     """Return the line of a model, in cells."""
     card = artefact.card
+    from sese.evaluation.speed import file_times, lowest_and_highest
+
     name = card.name + (" (default)" if card.name == default else "")
-    times = " to ".join(f"{100 * time:.2g}%" for time in _times(artefact))
+    times = " to ".join(map(_percent, file_times(artefact, lowest_and_highest(card)).values()))
     return name, f"{card.latency_ms:.1f} ms", times, _gain(artefact), card.description
 
 
@@ -107,26 +105,28 @@ def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _times(artefact: Artefact) -> list[float]:
-    """Measure the seconds that a second of noise takes at the lowest and the highest level."""
-    import numpy as np
+def _about_budgets(card: Card) -> list[str]:
+    """Return lines that say what a budget does with this model."""
+    from sese.runtime.budget import Fixed, level_name, parse_budget
 
-    from sese.runtime.budget import level_name
-    from sese.runtime.options import EnhanceOptions
-    from sese.runtime.stream import Stream
+    if card.alternatives:
+        gate = "a gate that chooses one of the experts" if card.router else "no gate"
+        return [f"router      {gate}; --budget fixed:1 to fixed:{len(card.levels)} for one of the experts"]
+    if card.gates:
+        return ["router      gates that choose channels: --budget 1 or auto; fixed:1 runs everything"]
+    number = round((card.levels[0].utilization + 1) / 2, 1)  # within some level
+    rule = parse_budget(card, number)
+    if isinstance(rule, Fixed):
+        router = "yes, --budget auto: it chooses a level for each frame" if card.router else "no"
+        runs = f"the highest level within it: {number:g} runs {level_name(card, rule.level)}"
+    else:
+        router = "rests where nobody speaks or nothing disturbs: --budget auto, or a number below 1"
+        runs = "the highest level whose mean, rests included, stays within it"
+    return [f"router      {router}", f"budget      a number runs {runs}"]
 
-    card = artefact.card
-    noise = np.random.default_rng(0).normal(0, 0.05, round(NOISE_SECONDS * card.sample_rate))
-    times = []
-    for index in dict.fromkeys((0, len(card.levels) - 1)):
-        stream = Stream(artefact, EnhanceOptions(f"fixed:{level_name(card, index)}"))
-        rounds = []
-        for _ in range(ROUNDS):  # the shortest counts: other work may disturb, and the first call allocates
-            stream.reset()
-            stream.feed(noise)
-            rounds.append(stream.real_time_factor)
-        times.append(min(rounds))
-    return times
+
+def _percent(time: float) -> str:
+    return f"{100 * time:.2g}%"
 
 
 def _gain(artefact: Artefact) -> str:
@@ -140,27 +140,43 @@ def _gain(artefact: Artefact) -> str:
     return ""
 
 
-def _levels(facts: dict[str, Any]) -> Table:
+def _levels(artefact: Artefact) -> Table:
     """Return a row for each level, and for other budgets and the noisy input where their quality is known."""
     from rich.markup import escape
 
-    quality = {_level_of(key): row for key, row in facts["quality"].items()}
+    from sese.evaluation.speed import file_times
+    from sese.runtime.budget import level_name
+
+    card = artefact.card
+    quality = {_level_of(key): row for key, row in card.quality.items()}
     metrics = list(dict.fromkeys(metric for row in quality.values() for metric in row))
     rows = {
-        f"{number}" if facts["alternatives"] else f"{level['utilization']:g}": (
-            f"{level['macs_per_second'] / 1e6:,.1f}",
-            f"{level['parameters']:,}",
-        )
-        for number, level in enumerate(facts["levels"], start=1)
+        level_name(card, number): (f"{level.macs_per_second / 1e6:,.1f}", f"{level.parameters:,}")
+        for number, level in enumerate(card.levels)
     }
-    table = _table("level", "MMACs/s", "parameters", *map(escape, metrics))
     others = [key for key in quality if key not in rows and key != "noisy"]
+    budgets = {key: f"fixed:{key}" if key in rows else key for key in [*rows, *others]}
+    times = file_times(artefact, [budget for budget in budgets.values() if _is_budget(card, budget)])
+    table = _table("budget", "MMACs/s", "time", "parameters", *map(escape, metrics))
     for key in [*(["noisy"] if "noisy" in quality else []), *rows, *others]:
-        name = "noisy input" if key == "noisy" else key if key in rows else escape(f"budget {key}")
+        name = "noisy input" if key == "noisy" else budgets[key] if card.alternatives else escape(key)
+        macs, parameters = rows.get(key, ("", ""))
+        time = times.get(budgets.get(key, ""))
         scores = quality.get(key, {})
         shown = [f"{scores[metric]:.2f}" if metric in scores else "" for metric in metrics]
-        table.add_row(name, *rows.get(key, ("", "")), *shown)
+        table.add_row(name, macs, "" if time is None else _percent(time), parameters, *shown)
     return table
+
+
+def _is_budget(card: Card, budget: str) -> bool:
+    """Return whether a model has a budget, as the words of a damaged or older file may be none."""
+    from sese.runtime.budget import parse_budget
+
+    try:
+        parse_budget(card, budget)
+    except InputError:
+        return False
+    return True
 
 
 def _level_of(key: str) -> str:

@@ -17,10 +17,10 @@ def profile(
             help="Name of a model, or path of a model folder or an .onnx file.", autocompletion=model_names
         ),
     ],
-    rounds: Annotated[int, typer.Option(help="Number of frames to time at each level.")] = 1000,
+    rounds: Annotated[int, typer.Option(help="Number of frames to time at each budget.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
 ) -> None:
-    """Measure time and memory of a model at each level on this machine, with one thread."""
+    """Measure time and memory of a model on this machine, with one thread: each level, auto, 0.3, 0.125."""
     from sese.evaluation import timing
 
     result = timing.profile(model, rounds)

@@ -29,7 +29,7 @@ def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
             f" {result['jobs']} process(es) at once."
         ),
         html.table(
-            ["level", "utilization", "MMAC/s", "RTF", *(HEADINGS[column][0] for column in columns)],
+            ["level", "share of compute", "MMAC/s", "RTF", *(HEADINGS[column][0] for column in columns)],
             [
                 [level["level"], *_compute(level), *_scores(level["mean"], columns)]
                 for level in result["levels"]
@@ -117,7 +117,7 @@ def _plots(result: Evaluation) -> list[str]:
         parts += [
             "<h2>Compute against input quality</h2>",
             html.figure(
-                plots.to_svg(scatter), "svg+xml", "A dot per file: the mean utilization of its frames."
+                plots.to_svg(scatter), "svg+xml", "A dot per file: the mean share of compute of its frames."
             ),
         ]
     return parts
@@ -130,8 +130,9 @@ def _example(example: Example, sample_rate: int) -> str:
     if _can_plot():
         from sese.evaluation import plots
 
-        caption = "Noisy, enhanced and clean" + (", and utilization." if example.trace is not None else ".")
-        parts.append(html.figure(plots.to_webp(plots.spectrograms(example, sample_rate)), "webp", caption))
+        traced = ", and share of compute" if example.trace is not None else ""
+        image = plots.to_webp(plots.spectrograms(example, sample_rate))
+        parts.append(html.figure(image, "webp", f"Noisy, enhanced and clean{traced}."))
     signals = (("noisy", example.noisy), ("enhanced", example.enhanced), ("clean", example.clean))
     parts.append(html.players(signals, sample_rate))
     return "\n".join(parts)

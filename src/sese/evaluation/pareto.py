@@ -23,12 +23,16 @@ SHIFTS_DB = (-6, 0, 6)  # of the threshold policy
 
 
 def pareto_budgets(card: Any) -> list[Budget]:
-    """Return the budgets to try: levels, a threshold policy, and the router, free and held."""
+    """Return the budgets to try: levels, a threshold policy, and the router, free and held.
+
+    A router is held between the levels. A model that rests is given the number itself.
+    """
     budgets = default_budgets(card)
     levels = [level.utilization for level in card.levels] if card else []
     if len(levels) > 1 and not getattr(card, "alternatives", False):
         budgets += [f"threshold:{shift}" for shift in SHIFTS_DB]
-        budgets += [(low + high) / 2 for low, high in pairwise(levels)] if card.router else []
+        middles = [(low + high) / 2 for low, high in pairwise(levels)] if card.router else []
+        budgets += middles if getattr(card, "rests", False) else [f"held:{share:g}" for share in middles]
     return budgets
 
 

@@ -91,7 +91,8 @@ def to_html(comparison: Comparison) -> str:
 
 def _points(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     columns = comparison["columns"]
-    header = ["model", "level", "utilization", "MMAC/s", "RTF", *(HEADINGS[column][0] for column in columns)]
+    header = ["model", "level", "share of compute", "MMAC/s", "RTF"]
+    header += [HEADINGS[column][0] for column in columns]
     rows = []
     for point in comparison["points"]:
         macs = None if point["macs_per_second"] is None else point["macs_per_second"] / 1e6

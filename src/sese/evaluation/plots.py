@@ -93,7 +93,7 @@ def utilization_against_input(result: Evaluation) -> Figure | None:
             color=f"C{number}",
             label=level["level"],
         )
-    panel.set(xlabel="SI-SDR of the noisy input (dB)", ylabel="utilization", ylim=(0, 1.05))
+    panel.set(xlabel="SI-SDR of the noisy input (dB)", ylabel="share of compute", ylim=(0, 1.05))
     return legend_below(sheet, [panel])
 
 
@@ -156,11 +156,12 @@ def _front(panel: Axes, comparison: Comparison, model: str, column: str, cost: s
 
 
 def _is_held(point: Point) -> bool:
-    return point["kind"] == "dynamic" and not isinstance(point["budget"], str)
+    budget = point["budget"]
+    return point["kind"] == "dynamic" and (not isinstance(budget, str) or budget.startswith("held:"))
 
 
 def spectrograms(example: Example, sample_rate: int) -> Figure:
-    """Plot noisy, enhanced and clean on one scale of 80 dB, and the utilization of each frame."""
+    """Plot noisy, enhanced and clean on one scale of 80 dB, and the share of compute of each frame."""
     traced = example.trace is not None
     with _style():
         from matplotlib.figure import Figure
@@ -190,7 +191,7 @@ def spectrograms(example: Example, sample_rate: int) -> Figure:
     if example.trace is not None:
         time = np.arange(len(example.trace)) * example.frame_s
         panels[-1].step(time, example.trace, where="post", color="#c8391f", linewidth=0.9)
-        panels[-1].set(ylabel="utilization", ylim=(0, 1.05))
+        panels[-1].set(ylabel="share of compute", ylim=(0, 1.05))
     panels[-1].set(xlabel="s", xlim=(0, seconds))
     return sheet
 

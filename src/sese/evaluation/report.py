@@ -96,7 +96,7 @@ def to_markdown(result: Evaluation) -> str:
     A cell is the mean and, after ±, half the width of its 95% interval.
     """
     columns = list(result["levels"][0]["mean"])
-    header = ["level", *(HEADINGS[column][0] for column in columns), "utilization", "MMAC/s", "RTF"]
+    header = ["level", *(HEADINGS[column][0] for column in columns), "share of compute", "MMAC/s", "RTF"]
     lines = [*table(header, [_level_cells(level, columns) for level in result["levels"]]), ""]
     lines += [
         f"Model `{result['model']}`; means over {result['file_count']} files ({result['audio_s'] / 60:.1f}"

@@ -156,16 +156,22 @@ class StreamTimes(TypedDict):
 
 
 class FileTimes(TypedDict):
-    """Median time in seconds to enhance a file in one call, and its real-time factor."""
+    """Median time in seconds to enhance a file in one call, its real-time factor, and its compute."""
 
     seconds: float
     real_time_factor: float
+    utilization: float
+    macs_per_second: float
 
 
 class LevelProfile(TypedDict):
-    """Cost of one level; `parameters` is None for a router."""
+    """Cost of one budget; `runs` names the one level that it runs.
+
+    `runs` and `parameters` are None where the level changes from frame to frame.
+    """
 
     level: str
+    runs: str | None
     utilization: float
     macs_per_second: float
     parameters: int | None

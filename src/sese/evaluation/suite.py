@@ -136,18 +136,13 @@ def _is_dynamic(enhancer: Any, budget: Budget) -> bool:
 
 
 def default_budgets(card: Any) -> list[Budget]:
-    """Return every level of a model with this card, and its router if it has one; 1 without a card.
-
-    With a router a number would be an average that the router holds, so levels are asked for as fixed.
-    """
+    """Return every level of a model with this card, and its router if it has one; 1 without a card."""
     if card is None:
         return [1.0]
-    fixed = [f"fixed:{level.utilization:g}" for level in card.levels]
+    names = [f"{level.utilization:g}" for level in card.levels]
     if getattr(card, "alternatives", False):
-        fixed = [f"fixed:{number}" for number in range(1, len(card.levels) + 1)]
-    elif not card.router:
-        return [level.utilization for level in card.levels]
-    return [*fixed, *(["auto"] if card.router else [])]
+        names = [str(number) for number in range(1, len(card.levels) + 1)]
+    return [*(f"fixed:{name}" for name in names), *(["auto"] if card.router else [])]
 
 
 def score_pairs(

@@ -1,4 +1,4 @@
-"""Measure the cost of a model on this machine: time a frame, time a file and memory, at every level.
+"""Measure the cost of a model on this machine: time of a frame, time of a file, memory, at each budget.
 
 Levels are timed in turn, a few frames each, so that a machine whose speed drifts slows all of them alike, and
 yet each runs with its weights in the processor's cache, as it does where a level lasts.
@@ -19,13 +19,16 @@ import numpy as np
 import sese
 from sese.core.errors import InputError
 from sese.core.tables import NOTHING, table
-from sese.evaluation.results import LevelProfile, Profile
-from sese.evaluation.scoring import label, macs_of
+from sese.evaluation.results import FileTimes, LevelProfile, Profile
+from sese.evaluation.scoring import Budget, label, macs_of
 from sese.evaluation.suite import default_budgets
+from sese.runtime.artefact import Card
+from sese.runtime.budget import Fixed, level_name, parse_budget
 
 ROUNDS = 1000
 RUN = 20  # frames of a stream at a time; as many before the clock runs
 FILE_SECONDS, FILE_ROUNDS = 10, 5
+NUMBERS = (0.3, 0.125)  # budgets beside the levels, where the model has a level within
 SPEECH = Path(sese.__file__).parent / "export" / "noisy_speech.flac"
 
 PEAK = """
@@ -48,14 +51,16 @@ stream.feed(np.zeros(stream.sample_rate, np.float32))
 
 
 def profile(model: str, rounds: int = ROUNDS) -> Profile:
-    """Time a model at each of its levels, and its router where it has one, with one thread.
+    """Time a model at each of its levels, its router where it has one, and at numbers, with one thread.
+
+    A number that runs one level has the row of that level.
 
     Args:
         model: name, folder or `.onnx` file.
-        rounds: frames timed at each level, streaming.
+        rounds: frames timed at each budget, streaming.
 
     Returns:
-        Times of each level for streams and for files of 10 s, and peak memory; see `Profile`.
+        Times of each budget for streams and for files of 10 s, and peak memory; see `Profile`.
 
     Raises:
         InputError: no such model, or `rounds` below 1.
@@ -65,28 +70,34 @@ def profile(model: str, rounds: int = ROUNDS) -> Profile:
     enhancer = sese.load(model)
     card = enhancer.card
     audio = noisy_speech(card.sample_rate)
-    budgets = default_budgets(card)
-    streams = [enhancer.stream(budget=budget, trace_seconds=None) for budget in budgets]
-    times = time_frames(streams, audio, card.hop_length, rounds)
+    budgets = profile_budgets(card)
+    rules = [parse_budget(card, budget) for budget in budgets]
+    timed = {rule: budget for rule, budget in reversed(list(zip(rules, budgets, strict=True)))}
+    streams = [enhancer.stream(budget=budget, trace_seconds=None) for budget in timed.values()]
+    times = dict(zip(timed, time_frames(streams, audio, card.hop_length, rounds), strict=True))
+    stream_of = dict(zip(timed, streams, strict=True))
     file_audio = np.resize(audio, FILE_SECONDS * card.sample_rate)
-    files = _time_files(enhancer, budgets, file_audio)
+    files = dict(zip(timed, _time_files(enhancer, list(timed.values()), file_audio), strict=True))
     frame_s = card.hop_length / card.sample_rate
     levels: list[LevelProfile] = []
-    for index, (budget, stream) in enumerate(zip(budgets, streams, strict=True)):
-        median, p95, p99 = np.percentile(times[index], (50, 95, 99))
+    for budget, rule in zip(budgets, rules, strict=True):
+        stream = stream_of[rule]
+        median, p95, p99 = np.percentile(times[rule], (50, 95, 99))
+        level = rule.level if isinstance(rule, Fixed) else None
         levels.append(
             {
                 "level": label(budget),
+                "runs": None if level is None else level_name(card, level),
                 "utilization": float(stream.utilization),
                 "macs_per_second": macs_of(card, stream.trace, stream.routed),
-                "parameters": card.levels[index].parameters if index < len(card.levels) else None,
+                "parameters": None if level is None else card.levels[level].parameters,
                 "stream": {
                     "median_ms": 1000 * median,
                     "p95_ms": 1000 * p95,
                     "p99_ms": 1000 * p99,
                     "real_time_factor": median / frame_s,
                 },
-                "file": {"seconds": files[index], "real_time_factor": files[index] / FILE_SECONDS},
+                "file": files[rule],
             }
         )
     return {
@@ -101,33 +112,49 @@ def profile(model: str, rounds: int = ROUNDS) -> Profile:
     }
 
 
+def profile_budgets(card: Card) -> list[Budget]:
+    """Return every level, the router where there is one, and the numbers that the model can stay within."""
+    if card.alternatives or card.gates:
+        return default_budgets(card)
+    return [*default_budgets(card), *(n for n in NUMBERS if n >= card.levels[0].utilization)]
+
+
 def to_text(result: Profile) -> str:
     """Return the profile for reading: two tables in Markdown, and how they were measured."""
     machine = result["machine"]
     stream_rows, file_rows = [], []
     for level in result["levels"]:
-        name = level["level"].removeprefix("budget ")
         stream, file = level["stream"], level["file"]
         stream_rows.append(
             [
-                name,
+                _name(level),
+                f"{level['utilization']:.3f}",
                 f"{level['macs_per_second'] / 1e6:.1f}",
                 NOTHING if level["parameters"] is None else f"{level['parameters']:,}",
                 *(f"{stream[key]:.3f}" for key in ("median_ms", "p95_ms", "p99_ms", "real_time_factor")),
             ]
         )
-        file_rows.append([name, f"{1000 * file['seconds']:.0f}", f"{file['real_time_factor']:.4f}"])
+        file_rows.append(
+            [
+                _name(level),
+                f"{file['utilization']:.3f}",
+                f"{file['macs_per_second'] / 1e6:.1f}",
+                f"{1000 * file['seconds']:.0f}",
+                f"{file['real_time_factor']:.4f}",
+            ]
+        )
+    compute = ["budget", "share of compute", "MMAC/s"]
     lines = [
         f"{result['model']} on {machine['cpu']}, {machine['cores']} cores, {machine['system']};"
         f" onnxruntime {machine['onnxruntime']}, one thread",
         "",
-        f"Streaming: one frame of {result['frame_ms']:g} ms a call, {result['rounds']} frames at each level",
+        f"Streaming: one frame of {result['frame_ms']:g} ms a call, {result['rounds']} frames at each budget",
         "",
-        *table(["level", "MMAC/s", "parameters", "median ms", "p95 ms", "p99 ms", "RTF"], stream_rows),
+        *table([*compute, "parameters", "median ms", "p95 ms", "p99 ms", "RTF"], stream_rows),
         "",
         f"Files: {FILE_SECONDS} s in one call, median of {FILE_ROUNDS}",
         "",
-        *table(["level", "ms", "RTF"], file_rows),
+        *table([*compute, "ms", "RTF"], file_rows),
         "",
     ]
     if result["memory_bytes"] is not None and result["bare_memory_bytes"] is not None:
@@ -156,15 +183,34 @@ def time_frames(streams: list[Any], audio: np.ndarray, hop: int, rounds: int) ->
     return times
 
 
-def _time_files(enhancer: Any, budgets: list[Any], audio: np.ndarray) -> list[float]:
-    """Return the median seconds of enhancing `audio` at each budget, in turn."""
+def _name(level: LevelProfile) -> str:
+    """Return the budget of a row, and the level that it runs where its name does not say so."""
+    name = level["level"].removeprefix("budget ")
+    return name if level["runs"] is None or name.startswith("fixed:") else f"{name} (fixed:{level['runs']})"
+
+
+def _time_files(enhancer: Any, budgets: list[Budget], audio: np.ndarray) -> list[FileTimes]:
+    """Return the median time of enhancing `audio` at each budget, in turn, and the compute that it used."""
+    rate = enhancer.card.sample_rate
+    streams = [enhancer.stream(rate, budget=budget, trace_seconds=None, latency="high") for budget in budgets]
     times = np.zeros((len(budgets), FILE_ROUNDS))
     for number in range(-1, FILE_ROUNDS):
-        for index, budget in enumerate(budgets):
+        for index, stream in enumerate(streams):
+            stream.reset()
             start = perf_counter()
-            enhancer.enhance(audio, enhancer.card.sample_rate, budget=budget)
+            stream.feed(audio)
+            stream.flush()
             times[index, max(number, 0)] = perf_counter() - start
-    return [float(seconds) for seconds in np.median(times, axis=1)]
+    medians = [float(seconds) for seconds in np.median(times, axis=1)]
+    return [
+        {
+            "seconds": seconds,
+            "real_time_factor": seconds / FILE_SECONDS,
+            "utilization": float(stream.utilization),
+            "macs_per_second": macs_of(enhancer.card, stream.trace, stream.routed),
+        }
+        for seconds, stream in zip(medians, streams, strict=True)
+    ]
 
 
 def noisy_speech(sample_rate: int) -> np.ndarray:

@@ -2,12 +2,16 @@
 
 | budget | who picks the level of a frame |
 | --- | --- |
-| a number in (0, 1] | the router, which holds it as the mean share of compute; without a router, the highest level within it always runs |
+| a number in (0, 1] | nobody: the highest level within this share of compute always runs |
 | a number below 1, for a model that rests | its dial: it rests, or runs the highest level whose mean stays within the number |
 | ``"fastest"``, ``"balanced"``, ``"best"`` | as the number of a level, see `sese.runtime.presets` |
 | ``"auto"`` | the router, freely; a dial rests where it can, else runs the highest level |
 | ``"fixed:U"`` | nobody: the level with the share of compute U always runs |
 | ``"threshold"``, ``"threshold:DB"`` | a running estimate of the SNR, see `sese.runtime.threshold` |
+| ``"held:U"`` | the router, which holds U as the mean share of compute |
+
+``"held:U"`` is there to measure routers, as papers use them: it takes more time than the level below U. A
+number below the lowest level is refused, as the model cannot stay within it.
 
 Levels that are alternatives, as experts are, cost the same. There, ``"fixed:2"`` is the second level; 1 and
 the presets mean ``"auto"`` where a gate picks a level, else the last level; nothing else is allowed.
@@ -37,7 +41,7 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Routed:
-    """The router, which holds this mean share of compute, in (0, 1]; 0 lets it decide freely."""
+    """The router holds this mean share of compute, in (0, 1]; a dial stays within it; 0: either is free."""
 
     utilization: float
 
@@ -55,13 +59,11 @@ Rule = Fixed | Routed | Threshold
 def parse_budget(card: Card, budget: Budget) -> Rule:
     """Read a budget for a model; the table above lists the budgets.
 
-    With a router, a number at or above the share of the highest level means that this level always runs; a
-    number at the lowest level means that the lowest always runs. Models with gates take 1 or a preset, and
-    their gates decide.
+    Models with gates take 1 or a preset, and their gates decide.
 
     Raises:
         InputError: The budget is not in the table, the model has no such level or no router, or the number
-            lies below the lowest level or above 1.
+            is below the lowest level or above 1.
     """
     if isinstance(budget, str) and budget in PRESETS:
         return _share(card, budget, preset_share(card, budget))
@@ -72,7 +74,7 @@ def parse_budget(card: Card, budget: Budget) -> Rule:
             f"budget 'auto' needs a router and {card.name} has none; give one of its levels: {_levels(card)}"
         )
     word, colon, value = budget.partition(":") if isinstance(budget, str) else ("", "", "")
-    if card.alternatives and (word == "threshold" or (not colon and _number(budget) != 1)):
+    if card.alternatives and (word in ("threshold", "held") or (not colon and _number(budget) != 1)):
         raise InputError(
             f"budget is {budget!r} and the levels of {card.name} are experts that cost the same; give "
             + ("1 or 'auto', where its gate picks one, or " if card.router else "")
@@ -85,6 +87,8 @@ def parse_budget(card: Card, budget: Budget) -> Rule:
         if not math.isfinite(shift):
             raise InputError(f"budget is {budget!r}; give 'threshold', or 'threshold:DB' with a number of dB")
         return Threshold(shift)
+    if word == "held" and colon:
+        return _held(card, budget, _number(value))
     return _share(card, budget, _number(budget))
 
 
@@ -123,16 +127,27 @@ def _share(card: Card, budget: Budget, value: float) -> Rule:
         return Routed(0.0)  # with the full budget the network runs as it was trained
     if not used[0] - SLACK <= value <= 1:
         raise InputError(
-            f"budget is {budget!r}; give a number from {used[0]:g} to 1, 'fastest', 'balanced', 'best', "
+            f"budget is {budget!r}; give a number from {used[0]:g}, the lowest level, to 1, 'fastest', "
+            + "'balanced', 'best', "
             + ("'auto', " if card.router else "")
             + "'fixed:LEVEL' or 'threshold'"
             + f" (levels of {card.name}: {_levels(card)})"
         )
-    if card.rests and value < used[-1] - SLACK:  # rests save time at the lowest level too
-        return Routed(value)
-    if card.router and used[0] + SLACK < value < used[-1] - SLACK:
+    if card.rests and value < used[-1] - SLACK:
         return Routed(value)
     return Fixed(max(i for i, level in enumerate(used) if level <= value + SLACK))
+
+
+def _held(card: Card, budget: Budget, value: float) -> Rule:
+    lowest = card.levels[0].utilization
+    if not card.router or card.gates:
+        raise InputError(
+            f"budget is {budget!r} and {card.name} has no router that holds a mean; give one of its levels: "
+            f"{_levels(card)}"
+        )
+    if not lowest - SLACK <= value <= 1:
+        raise InputError(f"budget is {budget!r}; give 'held:SHARE', from {lowest:g}, the lowest level, to 1")
+    return Routed(value)
 
 
 def level_name(card: Card, index: int) -> str:

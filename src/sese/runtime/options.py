@@ -23,9 +23,9 @@ class EnhanceOptions:
     Args:
         budget: Who decides how much of the model runs in each frame.
 
-            - A number, from the share of compute of the model's lowest level to 1. A model with a router
-              holds it as the mean share; a model that rests runs the highest level that stays within it;
-              any other model always runs its highest level within it. 1 always runs everything.
+            - A number, from the share of compute of the model's lowest level to 1: the highest level within
+              it always runs. A model that rests runs the highest level whose mean, rests included, stays
+              within it. 1 always runs everything.
             - ``"fastest"``, ``"balanced"``, ``"best"``: the lowest level, a middle level that gives much
               quality for its time, or 1.
             - ``"auto"``: the router of the model decides freely.

@@ -4,26 +4,31 @@ const SLACK = 1e-6;
 
 /**
  * Inputs of the graph for a choice, as `sese enhance --budget` reads it.
- * `mode` is "fixed" (`value`: index of a level), "held" (`value`: mean utilization) or "auto".
- * Level -1 is the router's choice; a budget of 0 leaves it alone.
+ * `mode` is "fixed" (`value`: index of a level), "share" (`value`: share of compute) or "auto".
+ * Level -1 is the choice of the router, or of a dial; a budget of 0 leaves it alone.
  */
 export function toInputs(model, { mode, value }) {
   const used = model.levels.map((level) => level.utilization);
   if (mode === "auto") return { level: -1, budget: 0 };
   if (mode === "fixed") return { level: value, budget: 0 };
-  const held = model.rests || value > used[0] + SLACK; // at the lowest level, rests still save time
-  if (held && value < used.at(-1) - SLACK) return { level: -1, budget: value };
+  if (model.rests && value < used.at(-1) - SLACK) return { level: -1, budget: value };
   return { level: used.findLastIndex((level) => level <= value + SLACK), budget: 0 };
 }
 
 /** A choice in words: what the slider stands at, and a sentence about it. */
 export function inWords(model, { mode, value }) {
   const frame = ((1000 * model.hop_length) / model.sample_rate).toFixed(0);
-  if (mode === "auto") return ["auto", `The model's router picks a level every ${frame} ms, as it sees fit.`];
-  if (mode === "held")
+  if (mode === "auto")
+    return [
+      "auto",
+      model.rests
+        ? "The highest level, but nothing where nobody speaks or nothing disturbs."
+        : `The model's router picks a level every ${frame} ms, as it sees fit.`,
+    ];
+  if (mode === "share")
     return [
       value.toFixed(3),
-      `On average ${percent(value)} of the compute: the router spends it where the sound needs it, every ${frame} ms.`,
+      `At most ${percent(value)} of the compute on average: the highest level that stays within it, and rests.`,
     ];
   const level = model.levels[value];
   const million = (level.macs_per_second / 1e6).toFixed(0);

@@ -2,9 +2,10 @@
 
 import { inWords } from "./budget.js";
 
-const STEP = 0.005; // of a held budget
+const STEP = 0.005; // of a share of compute
 const DECIDES = {
   gates: "with gates that pick channels",
+  rests: "rests where nobody speaks",
   router: "with a router",
   hand: "no router: its levels are picked by hand",
 };
@@ -56,8 +57,9 @@ export class Controls {
     const { model } = this;
     const { levels } = model;
     const least = levels[0].utilization;
-    this.values = { fixed: levels.length - 1, held: Math.max(least, 0.3), auto: 0 };
-    const offered = { fixed: true, held: model.router && !model.gates && !model.alternatives, auto: model.router };
+    this.values = { fixed: levels.length - 1, share: Math.max(least, 0.3), auto: 0 };
+    // Elsewhere a share of compute is a level, which is offered already.
+    const offered = { fixed: true, share: model.rests, auto: model.router };
     for (const mode of this.modes) {
       mode.disabled = !offered[mode.value];
       // What the network was trained for.
@@ -66,7 +68,7 @@ export class Controls {
     if (!offered[this.mode]) this.modes[0].checked = true;
     document.querySelector("#model-note").textContent =
       `${(model.parameters / 1e6).toFixed(2)} million weights, ${model.sample_rate / 1000} kHz, ` +
-      `${levels.length} levels, ${DECIDES[model.gates ? "gates" : model.router ? "router" : "hand"]}`;
+      `${levels.length} levels, ${DECIDES[["gates", "rests", "router"].find((kind) => model[kind]) ?? "hand"]}`;
     this.useMode();
   }
 

@@ -325,7 +325,7 @@ function tellFigures(model) {
   const [bySeconds, share] = [`${take.seconds.toFixed(1)} seconds`, `mean ${used.toFixed(3)}`];
   beforeCanvas.setAttribute("aria-label", `Spectrogram before, ${bySeconds}`);
   afterCanvas.setAttribute("aria-label", `Spectrogram after, ${bySeconds}`);
-  usedCanvas.setAttribute("aria-label", `Utilization over time, ${share}`);
+  usedCanvas.setAttribute("aria-label", `Share of compute over time, ${share}`);
 }
 
 function showTransport() {

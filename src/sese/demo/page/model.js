@@ -29,7 +29,7 @@ export class Stream {
 
   /**
    * The next frames: `audio` is [channel, frames * hop], flat; `inputs` are those of `toInputs`.
-   * Returns the enhanced audio, like it and late by `lookahead_samples`, and the utilization of each frame.
+   * Returns the enhanced audio, like it and late by `lookahead_samples`, and the share of compute of each frame.
    */
   async run(audio, { level, budget }) {
     const { hop_length: hop, levels } = this.facts;

@@ -1,4 +1,4 @@
-// Spectrograms and the utilization, on canvases that share one time axis.
+// Spectrograms and the share of compute, on canvases that share one time axis.
 
 import { binsOf, columnsPerSecond, FLOOR_DB } from "./spectrum.js";
 

@@ -44,7 +44,7 @@ export class Take {
     this.addPart({ channels: [after], columns: columns[1], used, busy });
   }
 
-  /** Mean utilization. */
+  /** Mean share of compute. */
   get utilization() {
     return mean(this.used.read());
   }
