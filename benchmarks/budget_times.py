@@ -2,10 +2,10 @@
 
     python benchmarks/budget_times.py sese-1 demucs-slim-small sese-2
 
-Times are microseconds of CPU time of one thread for 16 ms of sound, in files (64 frames a call) and in streams
-(one frame a call). All budgets of a model are timed in turn in each round. The least time of each call over the
-rounds counts, since other work on the machine only adds time. Streams go on from round to round. Where the
-model decides, a minute of sound comes before that is not timed, so that means are held by then.
+Times are microseconds of CPU time of one thread for 16 ms of sound, in files (64 frames a call) and in
+streams (one frame a call). All budgets of a model are timed in turn in each round. The least time of each
+call over the rounds counts, since other work on the machine only adds time. Streams go on from round to
+round. Where the model decides, a minute of sound that is not timed comes first, so that means are held.
 """
 
 from __future__ import annotations

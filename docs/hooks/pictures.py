@@ -90,7 +90,7 @@ def pictures() -> dict[str, bytes]:
 
 
 def before_after() -> Figure:
-    """Spectrograms of the bundled recording before and after, and which level ran when."""
+    """Spectrograms of a bundled recording before and after, with a higher level in each second."""
     import numpy as np
     import soundfile
 
@@ -98,11 +98,15 @@ def before_after() -> Figure:
 
     audio, rate = soundfile.read(ROOT / "examples" / "playground.wav", dtype="float32")
     audio = audio[2 * rate : 5 * rate]
-    stream = sese.load("sese-2", budget="auto").stream(rate)
-    clean = np.concatenate([stream.feed(audio), stream.flush()])
+    stream = sese.load("sese-2").stream(rate)
+    parts = []
+    for second, level in enumerate(stream.artefact.card.levels):
+        stream.budget = f"fixed:{level.utilization:g}"
+        parts.append(stream.feed(audio[second * rate : (second + 1) * rate]))
+    clean = np.concatenate([*parts, stream.flush()])
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(4, 1))
-    for column, (title, signal) in enumerate((("before", audio), ("after: sese-2, --budget auto", clean))):
+    for column, (title, signal) in enumerate((("before", audio), ("after: sese-2, a higher level in each second", clean))):
         axis = figure.add_subplot(grid[0, column], title=title, xticks=[])
         windows = np.lib.stride_tricks.sliding_window_view(signal, 512)[::256] * np.hanning(512)
         decibels = 20 * np.log10(np.abs(np.fft.rfft(windows)).T[:256] + 1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from runtime.tiny_model import metadata, write_model
 from sese.cli.main import app
+from sese.evaluation import speed
 from sese.runtime import artefact
 
 Run = Callable[..., Result]
@@ -20,6 +22,7 @@ Run = Callable[..., Result]
 def sese(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command line in this process, with the tiny model as the only bundled one."""
     monkeypatch.setattr(artefact, "PRETRAINED", tiny.parent)
+    monkeypatch.setattr(speed, "clock", count().__next__)  # the levels of the tiny model take the same time
     monkeypatch.setenv("COLUMNS", "120")
 
     def run(*arguments: str) -> Result:
@@ -74,22 +77,40 @@ def test_show(sese: Run, tiny: Path) -> None:
 
 
 def test_show_quality_of_any_budget(sese: Run, tmp_path: Path) -> None:
-    quality = {"fixed:0.5": {"pesq": 2.25}, "1": {"pesq": 2.5}, "auto": {"pesq": 2.375}}
+    scores = {"fixed:0.5": 2.25, "1": 2.5, "auto": 2.375, "held:0.3": 2.125, "0.3": 2.2, "loud": 2.3}
+    quality = {budget: {"pesq": score} for budget, score in scores.items()}
     write_model(tmp_path / "model.onnx", facts=metadata(quality=quality, router=True))
     rows = {
         line.split()[0]: line.split()
         for line in sese("models", "show", str(tmp_path)).stdout.splitlines()
         if line.strip()
     }
+    times = {name: rows[name].pop(time) for name, time in (("0.5", 2), ("1", 2), ("0.25", 2), ("auto", 1))}
+    assert all(time.endswith("%") for time in times.values())
     assert rows["0.5"] == ["0.5", "0.5", "500", "2.25"]
     assert rows["1"][-1] == "2.50"
     assert rows["0.25"] == ["0.25", "0.2", "250"]
-    assert rows["budget"] == ["budget", "auto", "2.38"]
+    assert rows["auto"] == ["auto", "2.38"]
+    assert rows["held:0.3"][-1] == "2.12"
+    assert rows["0.3"][-1] == "2.20"
+    assert rows["loud"] == ["loud", "2.30"], "no budget of this model, so it has no time"
 
 
 def test_show_tells_of_a_router(sese: Run, tiny: Path, remembering: Path) -> None:
-    assert "router      no\n" in sese("models", "show", str(tiny)).stdout
-    assert "router      yes: --budget auto" in sese("models", "show", str(remembering)).stdout
+    number = "budget      a number runs the highest level within it: 0.6 runs 0.5\n"
+    assert f"router      no\n{number}" in sese("models", "show", str(tiny)).stdout
+    shown = sese("models", "show", str(remembering)).stdout
+    assert f"router      yes, --budget auto: it chooses a level for each frame\n{number}" in shown
+
+
+def test_show_tells_what_a_number_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    for name, words in (
+        ("sese-1", "a number runs the highest level within it: 0.5 runs 0.42"),
+        ("sese-2", "a number runs the highest level whose mean, rests included, stays within it"),
+        ("conv-fsenet-dyncp", "gates that choose channels: --budget 1 or auto"),
+    ):
+        assert words in CliRunner().invoke(app, ["models", "show", name]).stdout
 
 
 def test_show_unknown(sese: Run) -> None:

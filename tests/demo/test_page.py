@@ -28,11 +28,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("sese-1", "fixed", 3, "fixed:1"),
         ("sese-1", "fixed", 0, "fixed:0.07"),
-        ("sese-1", "held", 0.3, 0.3),
         ("sese-1", "auto", None, "auto"),
         ("demucs-slim-small", "fixed", 1, "fixed:0.25"),
-        ("demucs-slim-small", "held", 0.3, 0.3),
         ("demucs-slim-small", "auto", None, "auto"),
+        ("sese-2", "share", 0.5, 0.5),
+        ("sese-2", "share", 0.06, 0.06),
+        ("sese-2", "auto", None, "auto"),
     ],
 )
 def test_enhances_as_python_does(
@@ -54,6 +55,13 @@ def test_enhances_as_python_does(
     assert float(page.text("rtf")) > 0
     lowered = float(page.text("change").removesuffix(" dB").replace("−", "-"))
     assert lowered < -5
+
+
+def test_a_share_is_offered_where_it_is_no_level(page: Page) -> None:
+    page.open()
+    for model, off in (("sese-1", True), ("sese-2", False), ("bloom-net", True)):
+        page.choose_model(model)
+        assert page.script("return document.querySelector('input[value=share]').disabled") is off
 
 
 def test_stereo_keeps_its_channels_apart(page: Page, tmp_path: Path) -> None:

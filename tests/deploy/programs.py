@@ -17,13 +17,13 @@ HEADERS = ("/usr/include/onnxruntime", "/usr/local/include/onnxruntime", "/usr/i
 REPORT = re.compile(
     r"(?P<seconds>[\d.]+) s of audio, (?P<frames>\d+) frames of [\d.]+ ms: median (?P<median>[\d.]+) ms, "
     r"99th percentile (?P<p99>[\d.]+) ms, real-time factor (?P<factor>[\d.]+), "
-    r"utilization (?P<utilization>[\d.]+)\n"
+    r"share of compute (?P<utilization>[\d.]+)\n"
 )
 
 
 @dataclass(frozen=True)
 class Printed:
-    """What a program said about a file: milliseconds a frame, and the mean utilization."""
+    """What a program said about a file: milliseconds a frame, and the mean share of compute."""
 
     frames: int
     median: float

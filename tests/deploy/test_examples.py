@@ -46,12 +46,26 @@ def test_a_level(program: Command, model: str, level: int, speech: np.ndarray, t
     np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("budget", ["0.3", "auto"])
-def test_the_router(program: Command, budget: str, speech: np.ndarray, tmp_path: Path) -> None:
-    stream = opened("demucs-slim-small").stream(RATE, budget="auto" if budget == "auto" else float(budget))
-    expected = np.concatenate([stream.feed(speech[:1]), stream.flush()], axis=1)
-    assert len(np.unique(stream.trace)) > 1, "the router has to choose"
-    written = enhanced(program, "demucs-slim-small", speech[:1], tmp_path, "--budget", budget)
+@pytest.mark.parametrize(
+    ("model", "budget", "levels"),
+    [
+        ("demucs-slim-small", "auto", None),
+        ("demucs-slim-small", "0.3", {0.25}),
+        ("demucs-slim-small", "0.125", {0.125}),
+        ("sese-1", "0.999", {0.42}),
+        ("sese-2", "0.5", {0.0, 0.33}),
+    ],
+)
+def test_a_budget(
+    program: Command, model: str, budget: str, levels: set[float] | None, speech: np.ndarray, tmp_path: Path
+) -> None:
+    """A number runs one level; the router, and a model that rests, decide on each frame."""
+    audio = np.concatenate([speech[:1], np.zeros((1, RATE // 2), np.float32)], axis=1)
+    stream = opened(model).stream(RATE, budget="auto" if budget == "auto" else float(budget))
+    expected = np.concatenate([stream.feed(audio), stream.flush()], axis=1)
+    ran = {round(float(used), 6) for used in stream.trace}
+    assert len(ran) > 1 if levels is None else ran == levels
+    written = enhanced(program, model, audio, tmp_path, "--budget", budget)
     np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
 
 
@@ -122,7 +136,8 @@ def test_refused(program: Command, tiny: Path, experts: Path, speech: np.ndarray
         ([model, good, target, "--level", "x"], "level"),
         ([model, good, target, "--budget", "2"], "budget"),
         ([model, good, target, "--budget", "auto"], "router"),
-        ([experts / "model.onnx", good, target, "--budget", "0.5"], "holds no mean"),
+        ([model, good, target, "--budget", "0.1"], "the lowest level"),
+        ([experts / "model.onnx", good, target, "--budget", "0.5"], "at no other budget than 1"),
         ([model, good], "usage"),
         ([model, good, target, "--quick"], "--quick"),
     ]:

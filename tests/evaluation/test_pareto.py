@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_written_forms_hold_the_points(result: dict[str, Any]) -> None:
     assert float(auto["si_sdr_gain"]) == comparison["points"][-1]["gain"]["si_sdr"]["mean"]
     assert {row["kind"] for row in rows} == {"static", "dynamic", "oracle"}
     table = pareto_report.to_markdown(comparison)
-    assert table.startswith("| model | level | utilization | MMAC/s | RTF | STOI | SI-SDR (dB) |")
+    assert table.startswith("| model | level | share of compute | MMAC/s | RTF | STOI | SI-SDR (dB) |")
     assert "upper bound" in table
     page = pareto_report.to_html(comparison)
     assert page.count("data:image/svg+xml") == 2
@@ -157,4 +158,6 @@ def test_budgets_to_try() -> None:
 
     levels = ["fixed:0.25", "fixed:0.5", "fixed:1"]
     shifts = ["threshold:-6", "threshold:0", "threshold:6"]
-    assert pareto_budgets(Switching.card) == [*levels, "auto", *shifts, 0.375, 0.75]
+    assert pareto_budgets(Switching.card) == [*levels, "auto", *shifts, "held:0.375", "held:0.75"]
+    resting = SimpleNamespace(**vars(Switching.card) | {"rests": True})
+    assert pareto_budgets(resting) == [*levels, "auto", *shifts, 0.375, 0.75]

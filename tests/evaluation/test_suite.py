@@ -114,7 +114,7 @@ def test_report_files(corpus: Path, tmp_path: Path) -> None:
     assert len(rows) == 6
     assert float(rows[0]["stoi"]) == result["files"][0]["stoi"]
     table = paths[2].read_text()
-    assert table.startswith("| level | STOI | utilization | MMAC/s | RTF |\n| --- | ---: |")
+    assert table.startswith("| level | STOI | share of compute | MMAC/s | RTF |\n| --- | ---: |")
     assert "pystoi 0." in table
     assert "| level | 5 dB (2) | 10 dB (1) |" in table
 

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from sese.cli.main import app
 from sese.core.errors import InputError
 from sese.evaluation import timing
+from sese.runtime.artefact import bundled_models, open_artefact
+from sese.runtime.budget import parse_budget
 
 
 def test_every_level_hears_the_same_frames_in_turn() -> None:
@@ -37,9 +39,17 @@ def test_profile_of_a_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None
     run = CliRunner().invoke(app, ["profile", str(tiny), "--rounds", "30", "--json"])
     assert run.exit_code == 0, run.output
     result = json.loads(run.stdout)
-    assert [level["utilization"] for level in result["levels"]] == [0.125, 0.25, 0.5, 1.0]
-    assert [level["macs_per_second"] for level in result["levels"]] == [0.125e6, 0.25e6, 0.5e6, 1e6]
-    assert [level["parameters"] for level in result["levels"]] == [125, 250, 500, 1000]
+    names = ["fixed:0.125", "fixed:0.25", "fixed:0.5", "fixed:1", "0.3", "0.125"]
+    shares = [0.125, 0.25, 0.5, 1.0, 0.25, 0.125]
+    assert [level["level"] for level in result["levels"]] == [f"budget {name}" for name in names]
+    assert [level["runs"] for level in result["levels"]] == [f"{share:g}" for share in shares]
+    for where in (result["levels"], [level["file"] for level in result["levels"]]):
+        assert [each["utilization"] for each in where] == shares
+        assert [each["macs_per_second"] for each in where] == [1e6 * share for share in shares]
+    assert [level["parameters"] for level in result["levels"]] == [125, 250, 500, 1000, 250, 125]
+    for number, level in ((4, 1), (5, 0)):  # a number that runs a level is that level
+        for way in ("stream", "file"):
+            assert result["levels"][number][way] == result["levels"][level][way]
     assert result["frame_ms"] == 4
     for level in result["levels"]:
         stream, file = level["stream"], level["file"]
@@ -49,8 +59,31 @@ def test_profile_of_a_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None
     # ONNX Runtime and a model take some megabytes more than NumPy.
     assert result["bare_memory_bytes"] + 5e6 < result["memory_bytes"] < 1e9
     text = timing.to_text(result)
-    assert "| level | MMAC/s | parameters | median ms | p95 ms | p99 ms | RTF |" in text
+    assert "| budget | share of compute | MMAC/s | parameters | median ms | p95 ms | p99 ms | RTF |" in text
+    assert "| budget | share of compute | MMAC/s | ms | RTF |" in text
+    assert text.count("| 0.3 (fixed:0.25) | 0.250 |") == 2
+    assert "(fixed:0.5)" not in text
     assert result["machine"]["cpu"] in text
+
+
+def test_profile_of_what_decides(remembering: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "FILE_SECONDS", 1)
+    result = timing.profile(str(remembering), 20)
+    auto = next(level for level in result["levels"] if level["level"] == "budget auto")
+    assert auto["runs"] is auto["parameters"] is None
+    assert "\n| auto | 1.000 |" in timing.to_text(result)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_budgets_of_a_profile(name: str) -> None:
+    card = open_artefact(name).card
+    budgets = timing.profile_budgets(card)
+    assert budgets[: len(card.levels)] == [f"fixed:{level.utilization:g}" for level in card.levels]
+    assert ("auto" in budgets) == card.router
+    numbers = [budget for budget in budgets if isinstance(budget, float)]
+    assert numbers == [number for number in (0.3, 0.125) if number >= card.levels[0].utilization]
+    for budget in budgets:
+        parse_budget(card, budget)
 
 
 def test_memory_is_the_processes_own(tiny: Path) -> None:

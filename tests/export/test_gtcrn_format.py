@@ -20,7 +20,7 @@ from command_line import Run
 from contract import build
 from sese.core.errors import InputError
 from sese.export.forms.tracing import for_tracing
-from sese.export.gtcrn_format import export_gtcrn, run_gtcrn
+from sese.export.gtcrn_format import export_gtcrn, read_choice, run_gtcrn
 from sese.export.on_spectra import on_spectra
 from sese.nn import checkpoint
 from sese.nn.backbones.cold_diffusion import ColdDiffusionConfig
@@ -34,6 +34,8 @@ from sese.nn.features.level import SILENCE, audible
 from sese.nn.policies.activity import NOISE, SPEECH, THRESHOLDS
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
+from sese.runtime.artefact import bundled_models, open_artefact
+from sese.runtime.budget import Routed
 
 Audio = NDArray[np.float32]
 ROOT = Path(__file__).parents[2]
@@ -197,12 +199,22 @@ def test_other_networks_on_spectra(config: Any, budget: Any, tmp_path: Path) -> 
     source, path = saved(tmp_path / "run", config), tmp_path / "model.onnx"
     model = checkpoint.load(source)
     shares = np.cumsum(model.sites[0].shares)
-    words = {"lowest": f"fixed:{shares[0]:g}", "held": float(shares[:2].mean())}
+    words = {"lowest": f"fixed:{shares[0]:g}", "held": f"held:{shares[:2].mean()}"}
     export_gtcrn(source, path, words.get(budget, budget))
     audio = recording()[: 40 * 256]
     expected = run_gtcrn(path, audio)[model.hop_length :]
     _, stream = denoisers(path)
     np.testing.assert_allclose(streamed(stream, audio, [1000])[: len(expected)], expected, atol=EQUAL)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_a_number_is_exported_as_its_level(name: str) -> None:
+    card = open_artefact(name).card
+    if card.rests or card.gates:
+        assert read_choice(card, "auto") == Routed(0.0)
+        return
+    for level in card.levels:
+        assert read_choice(card, level.utilization) == read_choice(card, f"fixed:{level.utilization:g}")
 
 
 class TestOnSpectra:

@@ -1,4 +1,4 @@
-"""Budgets: any value is a budget or refused, and what is held is held on any signal."""
+"""Budgets: any value is a budget or refused, a number is a level, what is held is held on any signal."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ SECONDS = 6
 
 texts = (
     st.text(max_size=12)
+    | st.builds("held:{}".format, st.text(max_size=8) | st.floats())
     | st.floats().map(str)
     | st.builds(
         "{}:{}".format, st.sampled_from(["fixed", "threshold", "auto", "Fixed", ""]), st.text(max_size=8)
@@ -72,6 +73,30 @@ def test_a_share_never_means_more(name: str, share: float) -> None:
         assert rule.utilization <= share + 1e-5
 
 
+@given(name=st.sampled_from(MODELS), number=st.floats(0, 1, exclude_min=True))
+@example(name="sese-1", number=0.07)
+@example(name="sese-1", number=np.nextafter(0.42, 0))
+@example(name="sese-1", number=0.4199)
+@example(name="sese-2", number=0.99)
+def test_a_number_is_the_highest_level_within_it_or_refused(name: str, number: float) -> None:
+    card = opened(name).card
+    within = [index for index, level in enumerate(card.levels) if level.utilization <= number + 1e-6]
+    if not within and not card.gates:
+        with pytest.raises(InputError, match=f"from {card.levels[0].utilization:g}, the lowest level, to 1"):
+            parse_budget(card, number)
+        return
+    if card.gates:  # they have one level, everything, and decide in its place
+        if number == 1:
+            assert parse_budget(card, number) == Routed(0.0)
+        return
+    rule = parse_budget(card, number)
+    if card.rests and within[-1] < len(card.levels) - 1:
+        assert rule == Routed(number)
+    else:
+        assert rule == Fixed(within[-1])
+    assert parse_budget(card, str(number)) == rule
+
+
 @settings(max_examples=3 * settings().max_examples)
 @given(name=st.sampled_from(MODELS), limit=values)
 def test_a_limit_is_kept_or_refused(name: str, limit: object) -> None:
@@ -97,7 +122,7 @@ def test_what_is_held_is_held_on_any_signal(name: str, data: st.DataObject, seed
     gain = data.draw(st.sampled_from([1.0, 0.01]), "gain")
     time = SECONDS * card.sample_rate // len(kinds) // hop * hop
     audio = gain * np.concatenate([made(kind, seed, 1, time) for kind in kinds], axis=1)
-    pilot = Pilot(artefact, 1, EnhanceOptions(target))
+    pilot = Pilot(artefact, 1, EnhanceOptions(target if card.rests else f"held:{target!r}"))
     pilot(audio.astype(np.float32))
     mean = np.cumsum(pilot.trace) / np.arange(1, len(pilot.trace) + 1)
     settled = mean[2 * card.sample_rate // hop :]
@@ -112,7 +137,7 @@ def test_no_frame_runs_above_the_limit(data: st.DataObject, name: str, seed: int
     limit = data.draw(
         st.floats(levels[0].macs_per_second / 1e6, 1.1 * levels[-1].macs_per_second / 1e6), "limit"
     )
-    budget = data.draw(st.sampled_from([1.0, "auto", "threshold:20", 0.9]), "budget")
+    budget = data.draw(st.sampled_from([1.0, "auto", "threshold:20", 0.9, "held:0.9"]), "budget")
     pilot = Pilot(artefact, 2, EnhanceOptions(budget, limit))
     pilot(made("speech", seed, 2, 40 * artefact.card.hop_length))
     cost = {np.float32(level.utilization): level.macs_per_second / 1e6 for level in levels}

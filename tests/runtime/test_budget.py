@@ -37,10 +37,13 @@ def test_a_number_selects_the_highest_level_within_it(plain: Card, budget: Any) 
 @pytest.mark.parametrize(
     ("budget", "rule"),
     [
-        (0.3, Routed(0.3)),
-        (0.25, Routed(0.25)),
-        ("0.5", Routed(0.5)),
+        (0.3, Fixed(1)),
+        (0.25, Fixed(1)),
+        ("0.5", Fixed(2)),
         (1, Fixed(3)),
+        ("held:0.3", Routed(0.3)),
+        ("held:0.125", Routed(0.125)),
+        ("held:1", Routed(1.0)),
         (0.125, Fixed(0)),
         ("auto", Routed(0.0)),
         ("fixed:0.25", Fixed(1)),
@@ -49,6 +52,40 @@ def test_a_number_selects_the_highest_level_within_it(plain: Card, budget: Any) 
 )
 def test_with_a_router(routed: Card, budget: Any, rule: Rule) -> None:
     assert parse_budget(routed, budget) == rule
+
+
+@pytest.mark.parametrize(
+    ("budget", "rule"),
+    [
+        (0.3, Routed(0.3)),
+        (0.125, Routed(0.125)),
+        (1, Fixed(3)),
+        ("auto", Routed(0.0)),
+        ("fixed:0.5", Fixed(2)),
+    ],
+)
+def test_a_model_that_rests_stays_within_a_number(routed: Card, budget: Any, rule: Rule) -> None:
+    assert parse_budget(replace(routed, rests=True), budget) == rule
+
+
+@pytest.mark.parametrize("budget", ["held:", "held:x", "held:0.1", "held:1.01", "held:nan"])
+def test_bad_mean(routed: Card, budget: str) -> None:
+    with pytest.raises(InputError, match=r"give 'held:SHARE', from 0\.125, the lowest level, to 1") as caught:
+        parse_budget(routed, budget)
+    assert repr(budget) in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{}, {"router": True, "gates": True}])
+def test_a_mean_needs_a_router(plain: Card, changes: dict[str, bool]) -> None:
+    with pytest.raises(InputError, match=r"'held:0\.3' and tiny has no router that holds a mean"):
+        parse_budget(replace(plain, **changes), "held:0.3")
+
+
+def test_below_the_lowest_level_the_message_names_it(plain: Card) -> None:
+    with pytest.raises(
+        InputError, match=r"budget is 0\.05; give a number from 0\.125, the lowest level, to 1"
+    ):
+        parse_budget(plain, 0.05)
 
 
 def test_above_the_highest_level_is_the_highest_level(routed: Card) -> None:

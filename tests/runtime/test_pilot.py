@@ -131,7 +131,7 @@ def test_bad_limits(tiny: Path) -> None:
 
 @pytest.mark.parametrize(
     ("budget", "handed"),
-    [("auto", (-1, 0.0, 2)), (0.3, (-1, 0.3, 2)), ("fixed:0.25", (1,)), (1.0, (2,))],
+    [("auto", (-1, 0.0, 2)), ("held:0.3", (-1, 0.3, 2)), (0.3, (1,)), ("fixed:0.25", (1,)), (1.0, (2,))],
 )
 def test_what_the_step_is_handed(
     remembering: Path, monkeypatch: pytest.MonkeyPatch, budget: float | str, handed: tuple[float, ...]

@@ -31,7 +31,7 @@ def pareto(
             "--budget",
             "-b",
             help="Budget of every model, see `sese enhance --help`; may be repeated.",
-            show_default="every level, threshold policies, and the router, free and held between levels (held:SHARE)",
+            show_default="every level, threshold policies, the router free, and at held:SHARE between levels",
         ),
     ] = None,
     limit: Annotated[

@@ -5,8 +5,8 @@ A model is one ONNX file that computes the next frames of a stream, of `hop` sam
     in   audio          float32 [batch, 1, frames * hop], 1 or more frames
          level          int64 [frames], 0 the lowest; -1 lets the router decide on the frame (a model
                         without a router runs its highest level then)
-         budget         float32 [], mean share of compute that the router holds, in (0, 1]; 0 lets it
-                        decide freely
+         budget         float32 [], mean share of compute that the router holds, or that a model which
+                        rests stays within, in (0, 1]; 0 lets it decide freely
          ceiling        int64 [], highest level that the router may choose
          state.<name>   float32 [batch, ...], zeros at the beginning of a signal
     out  enhanced       float32 [batch, 1, frames * hop], late by `lookahead_samples`
