@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -19,12 +20,12 @@ namespace {
 namespace fs = std::filesystem;
 
 const char* const kUsage =
-    "usage: sese_enhance MODEL.onnx IN.wav OUT.wav [--level N | --budget U|auto] [--ceiling N]\n"
+    "usage: sese_enhance MODEL.onnx IN.wav OUT.wav [--level N | --budget U] [--ceiling N]\n"
     "\n"
-    "  --level N     run level N in every frame, 0 the cheapest\n"
+    "  --level N     run level N in every frame, 0 the lowest\n"
     "  --budget U    run the highest level within the share U of compute, 1 if not given; `auto`: let the\n"
-    "                router decide\n"
-    "  --ceiling N   let the router choose no level above N\n";
+    "                router decide; or fixed:U, fastest, balanced, best\n"
+    "  --ceiling N   run no level above N\n";
 
 struct Options {
   std::string model, input, output, level, budget, ceiling;
@@ -57,38 +58,35 @@ Options read_options(int count, char** words) {
   return options;
 }
 
-double number(const std::string& option, const std::string& text) {
+int whole(const std::string& option, const std::string& text) {
   char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0') throw Usage(option + " is '" + text + "'; give a number");
-  return value;
-}
-
-std::int64_t whole(const std::string& option, const std::string& text) {
-  char* end = nullptr;
-  const long long value = std::strtoll(text.c_str(), &end, 10);
+  const long value = std::strtol(text.c_str(), &end, 10);
   if (text.empty() || *end != '\0') throw Usage(option + " is '" + text + "'; give a whole number");
-  return value;
+  return static_cast<int>(std::clamp<long>(value, -1, 1 << 30));
 }
 
-sese::Rule rule_of(const sese::Model& model, const Options& options) {
-  sese::Rule rule = model.within(1);
-  if (!options.level.empty()) rule = model.at_level(whole("--level", options.level));
-  if (options.budget == "auto")
-    rule = model.automatic();
-  else if (!options.budget.empty())
-    rule = model.within(number("--budget", options.budget));
-  if (!options.ceiling.empty()) {
-    rule.ceiling = model.at_level(whole("--ceiling", options.ceiling)).level;
-    rule.level = std::min(rule.level, rule.ceiling);  // -1, the router's, stays
-  }
-  return rule;
+void check(int code) {
+  if (code != 0) throw std::runtime_error(sese_error());
 }
 
 struct Close {
   void operator()(SNDFILE* file) const { sf_close(file); }
 };
 using File = std::unique_ptr<SNDFILE, Close>;
+
+struct CloseStream {
+  void operator()(sese_stream* stream) const { sese_close(stream); }
+};
+using Stream = std::unique_ptr<sese_stream, CloseStream>;
+
+Stream open_stream(const Options& options, const SF_INFO& info) {
+  Stream stream(sese_open(options.model.c_str(), info.samplerate, info.channels));
+  if (!stream) throw std::runtime_error(sese_error());
+  if (!options.level.empty()) check(sese_set_level(stream.get(), whole("--level", options.level)));
+  if (!options.budget.empty()) check(sese_set_budget(stream.get(), options.budget.c_str()));
+  if (!options.ceiling.empty()) check(sese_set_ceiling(stream.get(), whole("--ceiling", options.ceiling)));
+  return stream;
+}
 
 File open_input(const std::string& path, SF_INFO& info) {
   info = {};
@@ -107,14 +105,7 @@ File open_output(const std::string& path, SF_INFO info) {
   return file;
 }
 
-void write(SNDFILE* file, const std::vector<float>& samples, int channels) {
-  const auto count = static_cast<sf_count_t>(samples.size()) / channels;
-  if (sf_writef_float(file, samples.data(), count) != count)
-    throw std::runtime_error(std::string("the output cannot be written: ") + sf_strerror(file));
-}
-
-void report(std::vector<double> milliseconds, const sese::Facts& facts, std::size_t samples, double used) {
-  const double seconds = static_cast<double>(samples) / facts.sample_rate;
+void report(std::vector<double> milliseconds, double frame_ms, double seconds, double used) {
   double sum = 0;
   for (const double taken : milliseconds) sum += taken;
   std::sort(milliseconds.begin(), milliseconds.end());
@@ -125,47 +116,52 @@ void report(std::vector<double> milliseconds, const sese::Facts& facts, std::siz
   };
   std::printf("%.2f s of audio, %zu frames of %g ms: median %.4f ms, 99th percentile %.4f ms, "
               "real-time factor %.4f, share of compute %.3f\n",
-              seconds, milliseconds.size(),
-              1000.0 * static_cast<double>(facts.hop_length) / facts.sample_rate, at(0.5), at(0.99),
+              seconds, milliseconds.size(), frame_ms, at(0.5), at(0.99),
               seconds > 0 ? sum / 1000 / seconds : 0.0, used);
+}
+
+// Reads, enhances and writes frame by frame; the output is as long as the input, and aligned with it.
+void run(sese_stream* stream, SNDFILE* input, SNDFILE* output, const SF_INFO& info) {
+  const sese_facts& facts = *sese_about(stream);
+  const double frame_seconds = static_cast<double>(facts.hop_length) / facts.sample_rate;
+  const auto frame = static_cast<sf_count_t>(std::lround(frame_seconds * info.samplerate));
+  std::vector<float> samples(static_cast<std::size_t>(frame * info.channels));
+  std::vector<double> milliseconds;
+  sf_count_t heard = 0, late = sese_latency(stream), early = late;  // `early`: output from before the signal
+  for (;;) {
+    sf_count_t count = sf_readf_float(input, samples.data(), frame);
+    heard += count;
+    if (count == 0) {  // silence brings out what is missing
+      count = std::min(late, frame);
+      late -= count;
+      std::fill(samples.begin(), samples.end(), 0.0F);
+    }
+    if (count == 0) break;
+    const auto started = std::chrono::steady_clock::now();
+    check(sese_process(stream, samples.data(), samples.data(), static_cast<std::size_t>(count)));
+    const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - started;
+    if (late == sese_latency(stream) && count == frame) milliseconds.push_back(taken.count());
+    const sf_count_t skipped = std::min(early, count);
+    early -= skipped;
+    if (sf_writef_float(output, samples.data() + skipped * info.channels, count - skipped) != count - skipped)
+      throw std::runtime_error(std::string("the output cannot be written: ") + sf_strerror(output));
+  }
+  report(std::move(milliseconds), 1000 * frame_seconds, static_cast<double>(heard) / info.samplerate,
+         sese_utilization(stream));
 }
 
 void enhance(const Options& options) {
   if (fs::exists(options.output) && fs::equivalent(options.input, options.output))
     throw std::runtime_error("the output is the input itself; name another output");
-  const sese::Model model(options.model);
-  const sese::Facts& facts = model.facts();
   SF_INFO info;
   const File input = open_input(options.input, info);
-  if (info.samplerate != facts.sample_rate)
-    throw std::runtime_error(options.input + " is at " + std::to_string(info.samplerate) + " Hz and " +
-                             facts.name + " runs at " + std::to_string(facts.sample_rate) +
-                             " Hz; resample it first");
-  const auto channels = static_cast<std::size_t>(info.channels);
-  sese::Stream stream(model, channels, rule_of(model, options));
-
+  const Stream stream = open_stream(options, info);
   const std::string unfinished = options.output + ".part";
   try {
     File output = open_output(unfinished, info);
-    std::vector<float> frame(channels * facts.hop_length), ready;
-    std::vector<double> milliseconds;
-    std::size_t samples = 0;
-    for (sf_count_t count; (count = sf_readf_float(input.get(), frame.data(),
-                                                   static_cast<sf_count_t>(facts.hop_length))) > 0;) {
-      ready.clear();
-      const auto started = std::chrono::steady_clock::now();
-      stream.feed(frame.data(), static_cast<std::size_t>(count), ready);
-      const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - started;
-      samples += static_cast<std::size_t>(count);
-      if (static_cast<std::size_t>(count) == facts.hop_length) milliseconds.push_back(taken.count());
-      write(output.get(), ready, info.channels);
-    }
-    ready.clear();
-    stream.flush(ready);
-    write(output.get(), ready, info.channels);
+    run(stream.get(), input.get(), output.get(), info);
     if (sf_close(output.release()) != 0) throw std::runtime_error(unfinished + " cannot be written");
     fs::rename(unfinished, options.output);
-    report(std::move(milliseconds), facts, samples, stream.utilization());
   } catch (...) {
     std::error_code ignored;
     fs::remove(unfinished, ignored);
