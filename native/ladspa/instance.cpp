@@ -52,18 +52,15 @@ void Instance::read(const Controls& controls, std::size_t count) {
   const float limit = within(controls.attenuation_db, 0, kNoLimit);
   const float most = limit < kNoLimit ? 1 - std::pow(10.0F, -limit / 20) : 1.0F;
   wet_ = controls.bypass ? 0.0F : within(controls.mix, 0, 1) * most;
-  if (wait_ && !controls.wait) {  // it needs a buffer again
-    restart();
-    fresh_ = true;
-  }
+  // The thread gets at least the time from one callback to the next.
+  const auto rate = static_cast<float>(rate_), least = static_cast<float>(count) + rate * kSlackMs / 1000;
+  const bool too_short = least > static_cast<float>(buffer_) && buffer_ < rate_;
+  if (!controls.wait && !fresh_ && too_short) restart(), fresh_ = true;
   wait_ = controls.wait;
-  if (fresh_) {
-    const auto rate = static_cast<float>(rate_);
-    const float least = static_cast<float>(count) + rate * kSlackMs / 1000;
-    const float samples = std::max(rate * within(controls.buffer_ms, 0, 1000) / 1000, least);
-    buffer_ = wait_ ? 0 : static_cast<std::size_t>(std::min(std::round(samples), rate));
-    fresh_ = false;
-  }
+  if (!fresh_) return;
+  const float samples = std::max(rate * within(controls.buffer_ms, 0, 1000) / 1000, least);
+  buffer_ = wait_ ? 0 : static_cast<std::size_t>(std::ceil(std::min(samples, rate)));
+  fresh_ = false;
 }
 
 void Instance::piece(const float* const* in, float* const* out, std::size_t at, std::size_t count) {

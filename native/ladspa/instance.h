@@ -36,7 +36,8 @@ class Instance {
   // `in` and `out` hold a pointer for each channel; they may be the same.
   void run(const float* const* in, float* const* out, std::size_t count, const Controls& controls);
 
-  std::size_t latency() const { return buffer_ + model_latency_; }  // samples; fixed by the first callback
+  // In samples. Fixed by the first callback; it grows if the host's callbacks do beyond the buffer.
+  std::size_t latency() const { return buffer_ + model_latency_; }
   std::uint64_t underruns() const { return underruns_; }  // callbacks that had too few enhanced samples
 
  private:

@@ -27,15 +27,16 @@ BandAbove::BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t loo
   bins_ = static_cast<std::size_t>(high - low) + 1;
   real_.resize(bins_), imaginary_.resize(bins_);
   for (std::size_t sample = 0; sample < hop; ++sample) {
-    const auto time = static_cast<double>(sample);
-    const auto window = static_cast<float>(0.5 - 0.5 * std::cos(2 * kPi * (time + 1) / (hop_ + 1)));
-    silent_ += kSilent * static_cast<double>(window) * window * static_cast<double>(bins_);
-    for (std::size_t bin = 0; bin < bins_; ++bin) {
-      const double angle = 2 * kPi * std::fmod(time * (low + static_cast<double>(bin)), hop_) / hop_;
-      cosine_.push_back(static_cast<float>(window * std::cos(angle)));
-      sine_.push_back(static_cast<float>(window * std::sin(angle)));
-    }
+    const double window = 0.5 - 0.5 * std::cos(2 * kPi * (static_cast<double>(sample) + 1) / (hop_ + 1));
+    window_.push_back(static_cast<float>(window));
+    silent_ += kSilent * window * window * static_cast<double>(bins_);
   }
+  for (std::size_t sample = 0; sample <= hop / 2; ++sample)
+    for (std::size_t bin = 0; bin < bins_; ++bin) {
+      const double turns = static_cast<double>(sample) * (low + static_cast<double>(bin)) / hop_;
+      cosine_.push_back(std::cos(2 * kPi * std::fmod(turns, 1.0)));
+      sine_.push_back(std::sin(2 * kPi * std::fmod(turns, 1.0)));
+    }
   reset();
 }
 
@@ -77,22 +78,27 @@ void BandAbove::read(float* gains, std::size_t count) {
   }
 }
 
-// The energy of the measured band of all channels.
+// The energy of the measured band of all channels. Samples that lie opposite each other share their cosine and,
+// but for its sign, their sine. In float the loud band below would leave too little of a quiet one.
 double BandAbove::energy(const std::vector<const float*>& frames) {
   double sum = 0;
   for (const float* const frame : frames) {
-    std::fill(real_.begin(), real_.end(), 0.0F);
-    std::fill(imaginary_.begin(), imaginary_.end(), 0.0F);
-    for (std::size_t sample = 0; sample < length_; ++sample) {
-      const float *cosine = cosine_.data() + sample * bins_, *sine = sine_.data() + sample * bins_;
-      float *real = real_.data(), *imaginary = imaginary_.data();
+    std::fill(real_.begin(), real_.end(), 0.0);
+    std::fill(imaginary_.begin(), imaginary_.end(), 0.0);
+    for (std::size_t sample = 0; sample <= length_ / 2; ++sample) {
+      const std::size_t opposite = (length_ - sample) % length_;
+      const double one = static_cast<double>(frame[sample]) * window_[sample];
+      const double other = opposite == sample ? 0.0 : static_cast<double>(frame[opposite]) * window_[opposite];
+      const double even = one + other, odd = one - other;
+      const double *cosine = cosine_.data() + sample * bins_, *sine = sine_.data() + sample * bins_;
+      double *real = real_.data(), *imaginary = imaginary_.data();
       for (std::size_t bin = 0; bin < bins_; ++bin) {
-        real[bin] += frame[sample] * cosine[bin];
-        imaginary[bin] += frame[sample] * sine[bin];
+        real[bin] += even * cosine[bin];
+        imaginary[bin] += odd * sine[bin];
       }
     }
     for (std::size_t bin = 0; bin < bins_; ++bin)
-      sum += static_cast<double>(real_[bin]) * real_[bin] + static_cast<double>(imaginary_[bin]) * imaginary_[bin];
+      sum += real_[bin] * real_[bin] + imaginary_[bin] * imaginary_[bin];
   }
   return sum;
 }

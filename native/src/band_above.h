@@ -28,8 +28,9 @@ class BandAbove {
 
   double ratio_, hop_, lookahead_, silent_, rise_, fall_;
   std::size_t length_, bins_;
-  std::vector<float> cosine_, sine_;     // [sample, bin], in a Hann window
-  std::vector<float> real_, imaginary_;  // [bin]
+  std::vector<float> window_;             // [sample], a Hann window
+  std::vector<double> cosine_, sine_;     // [sample, bin] of the first half
+  std::vector<double> real_, imaginary_;  // [bin]
   std::deque<Point> points_;
   double last_ = 0;
   long long frames_ = 0, given_ = 0;

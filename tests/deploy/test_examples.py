@@ -1,4 +1,4 @@
-"""The examples for C++ and JavaScript give what Python gives, and refuse what they cannot do."""
+"""The programs in C++ and JavaScript give what Python gives, and refuse what they cannot do."""
 
 from __future__ import annotations
 
@@ -119,6 +119,19 @@ def test_sixteen_bits(program: Command, speech: np.ndarray, tmp_path: Path) -> N
         np.testing.assert_allclose(written, expected, rtol=0, atol=TOLERANCE)
 
 
+def test_another_rate(built: Path, speech: np.ndarray, tmp_path: Path) -> None:
+    """The program in C++ takes files at any rate; the short filters hear silence behind the end."""
+    audio = np.repeat(speech[:1], 3, axis=1)  # as a signal at 48 kHz
+    soundfile.write(tmp_path / "in.wav", audio.T, 48000, subtype="FLOAT")
+    printed([built / "native" / "sese_enhance", find_model("sese-2"), tmp_path / "in.wav", tmp_path / "out.wav"])
+    written, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    stream = opened("sese-2").stream(48000)
+    expected = np.concatenate([stream.feed(audio[0]), stream.flush()])
+    assert len(written) == len(expected)
+    settled = slice(0, -4800)
+    np.testing.assert_allclose(written[settled], expected[settled], rtol=0, atol=TOLERANCE)
+
+
 def test_refused(program: Command, tiny: Path, experts: Path, speech: np.ndarray, tmp_path: Path) -> None:
     model = tiny / "model.onnx"
     good, other, target = tmp_path / "good.wav", tmp_path / "other.wav", tmp_path / "out.wav"
@@ -126,8 +139,9 @@ def test_refused(program: Command, tiny: Path, experts: Path, speech: np.ndarray
     soundfile.write(other, speech[0, :1600], 44100)
     write_model(tmp_path / "bare.onnx")
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    in_javascript = len(program) > 1  # where files have the rate of the model
     for arguments, said in [
-        ([model, other, target], "44100 Hz"),
+        *([([model, other, target], "44100 Hz")] if in_javascript else []),
         ([model, good, good], "name another output"),
         ([model, tmp_path / "none.wav", target], "none.wav"),
         ([tmp_path / "none.onnx", good, target], "none.onnx"),

@@ -1,4 +1,4 @@
-"""The C++ and JavaScript of the page on deploying, as printed: they give what Python gives."""
+"""The C and JavaScript of the guides, as printed, give what Python gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.programs import JAVASCRIPT, on_page
+from deploy.programs import JAVASCRIPT
+from native.building import on_page
 from sese import load
 from sese.runtime.artefact import find_model
 
@@ -35,21 +36,22 @@ def desk(speech: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-def check(speech: np.ndarray) -> None:
-    """What was played is what Python makes of it under the page's budget."""
-    expected = load("sese-1", budget=0.3).stream(16000)
-    made = np.concatenate([expected.feed(speech[0, :24000]), expected.flush()])
-    np.testing.assert_allclose(np.fromfile("out.f32", np.float32), made, rtol=0, atol=1e-4)
+def expected(speech: np.ndarray) -> np.ndarray:
+    """Return what Python makes of the signal under the pages' budget."""
+    stream = load("sese-1", budget=0.3).stream(16000)
+    return np.concatenate([stream.feed(speech[0, :24000]), stream.flush()])
 
 
-def test_cpp(built: Path, desk: Path, speech: np.ndarray) -> None:
+def test_c(built: Path, desk: Path, speech: np.ndarray) -> None:
     subprocess.run([built / "page"], check=True)
-    check(speech)
+    played = np.fromfile("out.f32", np.float32)
+    assert len(played) == 24000
+    np.testing.assert_allclose(played[512:], expected(speech)[:-512], rtol=0, atol=1e-4)
 
 
 def test_javascript(nodejs: str, desk: Path, speech: np.ndarray) -> None:
-    text = on_page("js").replace("./sese.js", str(JAVASCRIPT / "sese.js"))
+    text = on_page("deploying.md", "js").replace("./sese.js", str(JAVASCRIPT / "sese.js"))
     imports = "".join(line for line in text.splitlines(True) if line.startswith("import"))
     (desk / "page.mjs").write_text(AROUND_JS.format(imports=imports, text=text.replace(imports, "")))
     subprocess.run([nodejs, "page.mjs"], check=True)
-    check(speech)
+    np.testing.assert_allclose(np.fromfile("out.f32", np.float32), expected(speech), rtol=0, atol=1e-4)

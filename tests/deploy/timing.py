@@ -25,7 +25,8 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from deploy.programs import JAVASCRIPT, ROOT, build_cpp, node, printed
+from deploy.programs import JAVASCRIPT, node, printed
+from native.building import ROOT, build
 from sese import Enhancer, load
 from sese.runtime.artefact import bundled_models, find_model
 from sese.runtime.step import Step
@@ -41,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, target = ROOT / "examples" / "playground.wav", Path(folder) / "out.wav"
         audio, _ = soundfile.read(source, dtype="float32")
-        cpp = [build_cpp(Path(folder)) / "example" / "sese_enhance"]
+        cpp = [build(Path(folder)) / "native" / "sese_enhance"]
         javascript = [node(), JAVASCRIPT / "enhance.js"]
         print("| model | level | C++, ms | Node.js | Python, `Step` | Python, `Stream` | 99th percentiles |")
         print("| --- | --- | --- | --- | --- | --- | --- |")

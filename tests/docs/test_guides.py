@@ -130,7 +130,7 @@ def test_every_block_is_run_or_says_why():
         assert 2 * len(blocks(page)) == len(FENCES.findall(page.read_text())), f"{name(page)}: a fence is odd"
         for block in blocks(page):
             where = f"{name(page)}: {block.text[:60]!r}"
-            assert block.language in {"sh", "text", "python", "cpp", "js"} or block.title, where
+            assert block.language in {"sh", "text", "python", "c", "js"} or block.title, where
             if block.language == "sh" and not block.remark.startswith("not run: "):
                 begun = [part.split()[0] for line in lines(block) for part in line.split("&&")]
                 assert set(begun) <= {"sese", "pip"}, where

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Put ONNX Runtime's C++ headers into a folder: bash tests/deploy/onnxruntime_headers.sh FOLDER
+# Put ONNX Runtime's C++ headers into a folder: bash tests/native/onnxruntime_headers.sh FOLDER
 #
 # They come from Debian's libonnxruntime-dev, unpacked and not installed. Debian has it from release 13 on; on
 # release 12 it is taken from 13, as headers need nothing else and any later library serves them.

@@ -14,20 +14,26 @@
 
 int main(int count, char** words) {
   if (count != 4) return 2;
-  const sese::Model model(words[1]);
   std::ifstream input(words[2], std::ios::binary);
   const std::vector<char> bytes{std::istreambuf_iterator<char>(input), {}};
-  const auto* samples = reinterpret_cast<const float*>(bytes.data());
-  const std::size_t length = bytes.size() / sizeof(float);
+  std::vector<float> samples(bytes.size() / sizeof(float));
+  std::copy_n(bytes.data(), samples.size() * sizeof(float), reinterpret_cast<char*>(samples.data()));
+  const std::size_t length = samples.size();
 
   std::array<std::vector<float>, 2> made;
-  const auto work = [&](std::vector<float>& out, std::array<std::size_t, 2> pieces) {
-    sese::Stream stream(model, 1, model.at_level(1));
+  const auto work = [&](std::vector<float>& all, std::array<std::size_t, 2> pieces) {
+    sese_stream* const stream = sese_open(words[1], 16000, 1);
+    const auto late = static_cast<std::size_t>(sese_latency(stream));
+    std::vector<float> heard = samples, out(length + late);
+    heard.resize(length + late);
+    if (sese_set_level(stream, 1) != 0) return;
     for (const std::size_t piece : pieces) {
-      for (std::size_t at = 0; at < length; at += piece)
-        stream.feed(samples + at, std::min(piece, length - at), out);
-      stream.flush(out);
+      for (std::size_t at = 0; at < out.size(); at += piece)
+        sese_process(stream, heard.data() + at, out.data() + at, std::min(piece, out.size() - at));
+      all.insert(all.end(), out.begin() + static_cast<std::ptrdiff_t>(late), out.end());
+      sese_reset(stream);
     }
+    sese_close(stream);
   };
   std::thread other(work, std::ref(made[1]), std::array<std::size_t, 2>{1, 100});
   work(made[0], {1000, length});
