@@ -110,14 +110,15 @@ void report(std::vector<double> milliseconds, double frame_ms, double seconds, d
   for (const double taken : milliseconds) sum += taken;
   std::sort(milliseconds.begin(), milliseconds.end());
   const auto at = [&](double share) {
-    return milliseconds.empty() ? 0.0
-                                : milliseconds[static_cast<std::size_t>(
-                                      share * static_cast<double>(milliseconds.size() - 1))];
+    return milliseconds.empty()
+               ? 0.0
+               : milliseconds[static_cast<std::size_t>(share * static_cast<double>(milliseconds.size() - 1))];
   };
-  std::printf("%.2f s of audio, %zu frames of %g ms: median %.4f ms, 99th percentile %.4f ms, "
-              "real-time factor %.4f, share of compute %.3f\n",
-              seconds, milliseconds.size(), frame_ms, at(0.5), at(0.99),
-              seconds > 0 ? sum / 1000 / seconds : 0.0, used);
+  std::printf(
+      "%.2f s of audio, %zu frames of %g ms: median %.4f ms, 99th percentile %.4f ms, "
+      "real-time factor %.4f, share of compute %.3f\n",
+      seconds, milliseconds.size(), frame_ms, at(0.5), at(0.99), seconds > 0 ? sum / 1000 / seconds : 0.0,
+      used);
 }
 
 // Reads, enhances and writes frame by frame; the output is as long as the input, and aligned with it.

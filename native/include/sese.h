@@ -38,10 +38,10 @@ typedef struct sese_stream sese_stream;
 /* Facts about the model of a stream. They last as long as the stream. */
 typedef struct sese_facts {
   const char* name;
-  int sample_rate;            /* Hz, the model's own; a stream may have another one */
-  int hop_length;             /* samples in a frame, at the model's rate */
-  int levels;                 /* number of levels */
-  const double* utilization;  /* share of compute of each level, in (0, 1], the lowest first */
+  int sample_rate;           /* Hz, the model's own; a stream may have another one */
+  int hop_length;            /* samples in a frame, at the model's rate */
+  int levels;                /* number of levels */
+  const double* utilization; /* share of compute of each level, in (0, 1], the lowest first */
 } sese_facts;
 
 /* Opens a model for a signal, at budget 1.
@@ -59,9 +59,9 @@ SESE_API void sese_close(sese_stream* stream);
 
 /* Enhances the next `count` samples of each channel, interleaved, in [-1, 1] and finite.
  *
- * `out` receives as many, late by sese_latency() samples: silence at first. It may be `in`. `count` may be any
- * number, and another one in each call. A block with NaN or infinity is refused, and not taken. After any other
- * failure, call sese_reset. */
+ * `out` receives as many, late by sese_latency() samples: silence at first. It may be `in`. `count` may be
+ * any number, and another one in each call. A block with NaN or infinity is refused, and not taken. After any
+ * other failure, call sese_reset. */
 SESE_API int sese_process(sese_stream* stream, const float* in, float* out, size_t count);
 
 /* Returns the delay in samples of the stream. It never changes. */
@@ -70,12 +70,14 @@ SESE_API int sese_latency(const sese_stream* stream);
 /* Forgets the signal, and keeps the budget. */
 SESE_API int sese_reset(sese_stream* stream);
 
-/* Sets how much of the model runs, from the next frame on. The words are those of Python and the command line:
+/* Sets how much of the model runs, from the next frame on, in the words of Python and the command line:
  *
- *     "0.3"         a share of compute, from the lowest level's to 1
- *     "auto"        the router of the model decides freely
- *     "fixed:0.42"  the level with this share of compute; "fixed:2" for the second of several experts
- *     "fastest", "balanced", "best" */
+ *   - "0.3": the highest level within this share of compute, from the lowest level's to 1. A model that rests
+ *     where nobody speaks or nothing disturbs stays within it on average.
+ *   - "auto": the router of the model decides freely.
+ *   - "fixed:0.42": the level with this share of compute; "fixed:2" is the second of several experts.
+ *   - "fastest", "balanced", "best".
+ *   - "held:0.3": the router holds this share on average, for measuring routers. */
 SESE_API int sese_set_budget(sese_stream* stream, const char* budget);
 
 /* Runs one level in each frame, counted from 0, the lowest. */

@@ -122,7 +122,8 @@ std::size_t Instance::ready(std::size_t wanted) {
 }
 
 // Plays a piece, of which the samples from `first` to `end` are enhanced.
-void Instance::play(float* const* out, std::size_t at, std::size_t count, std::size_t first, std::size_t end) {
+void Instance::play(float* const* out, std::size_t at, std::size_t count, std::size_t first,
+                    std::size_t end) {
   const float step = 1 / (kFadeSeconds * static_cast<float>(rate_));
   for (std::size_t i = 0; i < count; ++i) {
     const bool made = i >= first && i < end, enhanced = made && blank_ == 0;

@@ -1,8 +1,8 @@
 // What one plugin in a host does in each audio callback: nothing that allocates, locks or waits.
 //
-// The output is the enhanced signal mixed with the input, both late by `latency`: the model's delay and that of
-// the buffer, by which the worker may be late. Where it is later, the delayed input is played, and the enhanced
-// samples that come too late are dropped, so that the delay stays.
+// The output is the enhanced signal mixed with the input, both late by `latency`: the model's delay and that
+// of the buffer, by which the worker may be late. Where it is later, the delayed input is played, and the
+// enhanced samples that come too late are dropped, so that the delay stays.
 #pragma once
 
 #include <cstddef>
@@ -58,13 +58,13 @@ class Instance {
 
   float wet_ = 1, gain_ = 0;  // share of the enhanced signal: what is asked for, and what is played
   bool wait_ = false;
-  bool fresh_ = true;         // whether the delay is still to be settled
-  bool running_ = false;      // whether the worker gets the input; else it is restarting
-  bool clean_ = true;         // whether the worker has got the whole signal, on time
-  std::size_t ahead_ = 0;     // samples to play before the worker's
-  std::size_t blank_ = 0;     // samples of the worker that are silent because it was restarted
-  std::size_t late_ = 0;      // samples of the worker that come too late
-  bool short_ = false;        // whether this callback had too few enhanced samples
+  bool fresh_ = true;      // whether the delay is still to be settled
+  bool running_ = false;   // whether the worker gets the input; else it is restarting
+  bool clean_ = true;      // whether the worker has got the whole signal, on time
+  std::size_t ahead_ = 0;  // samples to play before the worker's
+  std::size_t blank_ = 0;  // samples of the worker that are silent because it was restarted
+  std::size_t late_ = 0;   // samples of the worker that come too late
+  bool short_ = false;     // whether this callback had too few enhanced samples
   std::uint64_t underruns_ = 0;
 };
 

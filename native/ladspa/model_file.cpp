@@ -16,8 +16,8 @@ std::string variable(const char* name) {
 std::string model_file() {
   if (const auto named = variable("SESE_MODEL"); !named.empty()) return named;
   const auto data = variable("XDG_DATA_HOME");
-  const auto folder = data.empty() ? std::filesystem::path(variable("HOME")) / ".local/share"
-                                   : std::filesystem::path(data);
+  const auto folder =
+      data.empty() ? std::filesystem::path(variable("HOME")) / ".local/share" : std::filesystem::path(data);
   std::error_code unreadable;
   const auto own = folder / "sese" / "model.onnx";
   return std::filesystem::exists(own, unreadable) ? own.string() : SESE_INSTALLED_MODEL;

@@ -5,8 +5,8 @@
 
 namespace sese {
 
-// Returns the file that the variable SESE_MODEL names; else sese/model.onnx among the user's data, where there is
-// one; else the one that was installed with the plugin.
+// Returns the file that the variable SESE_MODEL names; else sese/model.onnx among the user's data, where
+// there is one; else the one that was installed with the plugin.
 std::string model_file();
 
 }  // namespace sese

@@ -14,7 +14,17 @@
 
 namespace {
 
-enum Control : unsigned long { kBudget, kMix, kAttenuation, kBypass, kBuffer, kWait, kLatency, kUnderruns, kControls };
+enum Control : unsigned long {
+  kBudget,
+  kMix,
+  kAttenuation,
+  kBypass,
+  kBuffer,
+  kWait,
+  kLatency,
+  kUnderruns,
+  kControls
+};
 
 struct Port {
   const char* name;
@@ -127,8 +137,10 @@ struct Described {
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) const LADSPA_Descriptor* ladspa_descriptor(unsigned long index) {
+extern "C" __attribute__((visibility("default"))) const LADSPA_Descriptor* ladspa_descriptor(
+    unsigned long index) {
   static const Described<1> mono(0x736501, "sese", "sese speech enhancement", kOneInput.data());
-  static const Described<2> stereo(0x736502, "sese_stereo", "sese speech enhancement, stereo", kTwoInputs.data());
+  static const Described<2> stereo(0x736502, "sese_stereo", "sese speech enhancement, stereo",
+                                   kTwoInputs.data());
   return index == 0 ? &mono.descriptor : index == 1 ? &stereo.descriptor : nullptr;
 }

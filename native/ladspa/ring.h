@@ -17,11 +17,15 @@ class Ring {
     samples_.resize(capacity_ * channels);
   }
 
-  // The writer: how many samples there is room for, the place of the one `ahead` of the next, and that `count`
-  // are there.
-  std::size_t room() const { return capacity_ - (written_.load(relaxed) - read_.load(std::memory_order_acquire)); }
+  // The writer: how many samples there is room for, the place of the one `ahead` of the next, and that
+  // `count` are there.
+  std::size_t room() const {
+    return capacity_ - (written_.load(relaxed) - read_.load(std::memory_order_acquire));
+  }
   float& place(std::size_t ahead, std::size_t channel) { return at(written_.load(relaxed) + ahead, channel); }
-  void commit(std::size_t count) { written_.store(written_.load(relaxed) + count, std::memory_order_release); }
+  void commit(std::size_t count) {
+    written_.store(written_.load(relaxed) + count, std::memory_order_release);
+  }
 
   // The reader: how many samples there are, the one `ahead` of the oldest, and that `count` are done with.
   std::size_t waiting() const { return written_.load(std::memory_order_acquire) - read_.load(relaxed); }

@@ -20,7 +20,8 @@ Worker::Worker(const std::string& model, int sample_rate, std::size_t channels, 
       stream_(sese_open(model.c_str(), sample_rate, static_cast<int>(channels))),
       block_(channels * kBlock) {
   if (!stream_) throw std::runtime_error(sese_error());
-  sese_process(stream_.get(), block_.data(), block_.data(), kBlock);  // the first run takes longer than others
+  // The first run takes longer than others.
+  sese_process(stream_.get(), block_.data(), block_.data(), kBlock);
   sese_reset(stream_.get());
   sem_init(&ready_, 0, 0);
   thread_ = std::thread(&Worker::work, this);

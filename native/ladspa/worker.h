@@ -33,7 +33,7 @@ class Worker {
   void wake();
   void set_budget(float share) { budget_.store(share, std::memory_order_relaxed); }  // 0: automatic
   bool failed() const { return failed_.load(std::memory_order_acquire); }
-  // After this, nothing is written to `input` until `restarted`; then what is left in `output` is dropped first.
+  // After this, write nothing to `input` until `restarted`, and then drop what is left in `output` first.
   void restart() { restart_.store(true, std::memory_order_release), wake(); }
   bool restarted() const { return !restart_.load(std::memory_order_acquire); }
 

@@ -73,13 +73,14 @@ void BandAbove::read(float* gains, std::size_t count) {
     const Point& from = points_.front();
     const Point& to = points_.size() > 1 ? points_[1] : from;
     const bool between = at > from.at && to.at > from.at;
-    const double gain = between ? from.gain + (to.gain - from.gain) * (at - from.at) / (to.at - from.at) : from.gain;
+    const double gain =
+        between ? from.gain + (to.gain - from.gain) * (at - from.at) / (to.at - from.at) : from.gain;
     gains[i] = static_cast<float>(gain);
   }
 }
 
-// The energy of the measured band of all channels. Samples that lie opposite each other share their cosine and,
-// but for its sign, their sine. In float the loud band below would leave too little of a quiet one.
+// The energy of the measured band of all channels. Samples that lie opposite each other share their cosine
+// and, but for its sign, their sine. In float the loud band below would leave too little of a quiet one.
 double BandAbove::energy(const std::vector<const float*>& frames) {
   double sum = 0;
   for (const float* const frame : frames) {
@@ -88,7 +89,8 @@ double BandAbove::energy(const std::vector<const float*>& frames) {
     for (std::size_t sample = 0; sample <= length_ / 2; ++sample) {
       const std::size_t opposite = (length_ - sample) % length_;
       const double one = static_cast<double>(frame[sample]) * window_[sample];
-      const double other = opposite == sample ? 0.0 : static_cast<double>(frame[opposite]) * window_[opposite];
+      const double other =
+          opposite == sample ? 0.0 : static_cast<double>(frame[opposite]) * window_[opposite];
       const double even = one + other, odd = one - other;
       const double *cosine = cosine_.data() + sample * bins_, *sine = sine_.data() + sample * bins_;
       double *real = real_.data(), *imaginary = imaginary_.data();

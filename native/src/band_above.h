@@ -1,4 +1,4 @@
-// Gain for the band above the model's own, which follows the band below, as in src/sese/runtime/band_above.py.
+// Gain for the band above the model's own, which follows the band below: src/sese/runtime/band_above.py.
 #pragma once
 
 #include <cstddef>

@@ -81,21 +81,34 @@ std::size_t balanced(const Facts& facts) {
   return knee;
 }
 
+std::size_t highest_within(const Facts& facts, double value) {
+  std::size_t level = 0;
+  for (std::size_t i = 0; i < facts.levels.size(); ++i)
+    if (facts.levels[i].utilization <= value + kSlack) level = i;
+  return level;
+}
+
 Rule share(const Facts& facts, const std::string& budget, double value) {
   if (facts.alternatives || facts.gates) {
-    if (value != 1) refuse_budget(facts, budget, "holds no mean share of compute, give 1 or one of its levels");
+    if (value != 1) refuse_budget(facts, budget, "runs at no other budget than 1, or at one of its levels");
     return facts.router ? Rule{kRouter, 0} : Rule{highest(facts), 0};
   }
-  const double lowest = facts.levels.front().utilization, all = facts.levels.back().utilization;
+  const double lowest = facts.levels.front().utilization;
   if (!(value >= lowest - kSlack && value <= 1))
-    refuse_budget(facts, budget, "takes a number from " + short_form(lowest) + " to 1");
-  // At the lowest level, rests still save time.
-  const bool held = facts.rests || (facts.router && value > lowest + kSlack);
-  if (held && value < all - kSlack) return {kRouter, static_cast<float>(value)};
-  std::int64_t level = 0;
-  for (std::int64_t i = 0; i <= highest(facts); ++i)
-    if (facts.levels[static_cast<std::size_t>(i)].utilization <= value + kSlack) level = i;
-  return {level, 0};
+    refuse_budget(facts, budget, "takes a number from " + short_form(lowest) + ", the lowest level, to 1");
+  if (facts.rests && value < facts.levels.back().utilization - kSlack)
+    return {kRouter, static_cast<float>(value)};
+  return {static_cast<std::int64_t>(highest_within(facts, value)), 0};
+}
+
+// The router, which holds a mean: for measuring routers.
+Rule held(const Facts& facts, const std::string& budget, double value) {
+  if (!facts.router || facts.gates || facts.alternatives)
+    refuse_budget(facts, budget, "has no router that holds a mean");
+  const double lowest = facts.levels.front().utilization;
+  if (!(value >= lowest - kSlack && value <= 1))
+    refuse_budget(facts, budget, "holds a mean from " + short_form(lowest) + ", the lowest level, to 1");
+  return {kRouter, static_cast<float>(value)};
 }
 
 }  // namespace
@@ -116,11 +129,12 @@ Rule parse_budget(const Facts& facts, const std::string& budget) {
   if (budget == "best") return share(facts, budget, 1);
   if (budget == "fastest") return share(facts, budget, one ? 1 : facts.levels.front().utilization);
   if (budget == "balanced") return share(facts, budget, one ? 1 : facts.levels[balanced(facts)].utilization);
+  if (budget.rfind("held:", 0) == 0) return held(facts, budget, number(budget.substr(5)));
   if (budget.rfind("fixed:", 0) != 0) return share(facts, budget, number(budget));
   const double wanted = number(budget.substr(6));
   for (std::int64_t i = 0; i <= highest(facts); ++i) {
-    const double name =
-        facts.alternatives ? static_cast<double>(i + 1) : facts.levels[static_cast<std::size_t>(i)].utilization;
+    const double name = facts.alternatives ? static_cast<double>(i + 1)
+                                           : facts.levels[static_cast<std::size_t>(i)].utilization;
     if (std::abs(name - wanted) <= kSlack) return {i, 0};
   }
   refuse_budget(facts, budget, "has no such level");

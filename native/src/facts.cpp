@@ -6,8 +6,8 @@
 namespace sese {
 namespace {
 
-constexpr int kFormat = 2;                       // of the model file that this code reads
-constexpr int kHighestRate = 384000;             // a damaged file is not to fill the memory
+constexpr int kFormat = 2;            // of the model file that this code reads
+constexpr int kHighestRate = 384000;  // a damaged file is not to fill the memory
 constexpr std::size_t kLongestHop = 1 << 16, kLongestLookahead = 1 << 20;
 
 }  // namespace

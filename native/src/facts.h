@@ -23,12 +23,12 @@ struct Facts {
   bool router;                    // whether the model can choose levels itself
   bool gates;                     // whether it then chooses channels, and holds no mean share of compute
   bool alternatives;              // whether levels are experts of equal cost, of which one runs
-  bool rests;                     // whether a dial lets it run no level where nobody speaks or nothing disturbs
+  bool rests;  // whether a dial lets it run no level where nobody speaks or nothing disturbs
   std::map<std::string, std::map<std::string, double>> quality;  // of each budget: metric -> score
 };
 
-// Reads the facts of the file `path` from their JSON. Throws std::runtime_error where they are damaged, or of a
-// format that this code does not read.
+// Reads the facts of the file `path` from their JSON. Throws std::runtime_error where they are damaged, or of
+// a format that this code does not read.
 Facts read_facts(const std::string& path, const char* json);
 
 // Throws the std::runtime_error of a file that is no model for this code.

@@ -12,7 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kLargestState = 1 << 24;  // values of a channel; a damaged file is not to fill the memory
+constexpr std::int64_t kLargestState =
+    1 << 24;  // values of a channel; a damaged file is not to fill the memory
 const std::string kState = "state.", kNext = "next_state.";
 
 Ort::SessionOptions one_thread() {

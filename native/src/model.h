@@ -19,8 +19,8 @@ namespace sese {
 class Model {
  public:
   // Opens model.onnx or the folder that holds it, or returns the model that is open already. Throws
-  // std::runtime_error where the file is no model of the format that this code reads, and Ort::Exception where
-  // ONNX Runtime cannot open it.
+  // std::runtime_error where the file is no model of the format that this code reads, and Ort::Exception
+  // where ONNX Runtime cannot open it.
   static std::shared_ptr<Model> open(const std::string& path);
 
   explicit Model(const std::string& path);

@@ -21,8 +21,8 @@ double bessel(double x) {
   return sum;
 }
 
-// The taps for every position of an output sample between two input samples: a sinc in a Kaiser window. The taps
-// of phase p lie at 1 - reach ... reach, the output sample at p / up.
+// The taps for every position of an output sample between two input samples: a sinc in a Kaiser window. The
+// taps of phase p lie at 1 - reach ... reach, the output sample at p / up.
 std::vector<float> kernels(std::int64_t up, std::int64_t down, std::int64_t reach) {
   const double highest = std::min(1.0, static_cast<double>(up) / static_cast<double>(down));
   const double width = (kAttenuationDb - 7.95) / (2.285 * kPi * static_cast<double>(2 * reach));
@@ -35,7 +35,8 @@ std::vector<float> kernels(std::int64_t up, std::int64_t down, std::int64_t reac
     for (std::size_t i = 0; i < taps.size(); ++i) {
       const double at = static_cast<double>(1 - reach + static_cast<std::int64_t>(i)) -
                         static_cast<double>(phase) / static_cast<double>(up);
-      const double inside = std::max(1 - std::pow(at / static_cast<double>(reach), 2), 0.0), x = kPi * cut * at;
+      const double inside = std::max(1 - std::pow(at / static_cast<double>(reach), 2), 0.0),
+                   x = kPi * cut * at;
       const double sinc = x == 0 ? 1.0 : std::sin(x) / x;
       sum += taps[i] = sinc * bessel(beta * std::sqrt(inside));
     }

@@ -106,7 +106,9 @@ double sese_utilization(const sese_stream* stream) {
   return stream == nullptr ? 0 : stream->stream.utilization();
 }
 
-const sese_facts* sese_about(const sese_stream* stream) { return stream == nullptr ? nullptr : &stream->about; }
+const sese_facts* sese_about(const sese_stream* stream) {
+  return stream == nullptr ? nullptr : &stream->about;
+}
 
 const char* sese_error(void) { return reason.c_str(); }
 

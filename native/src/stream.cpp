@@ -9,7 +9,8 @@ namespace sese {
 namespace {
 
 constexpr int kLowestRate = 8000, kHighestRate = 192000, kMostChannels = 64;
-constexpr std::size_t kAtOnce = 4096;  // samples of a long block that are taken at a time, to need little memory
+constexpr std::size_t kAtOnce =
+    4096;  // samples of a long block that are taken at a time, to need little memory
 
 int checked_rate(int rate) {
   if (rate < kLowestRate || rate > kHighestRate)
@@ -30,9 +31,9 @@ std::size_t checked_channels(int channels) {
 Stream::Stream(std::shared_ptr<Model> model, int sample_rate, int channels)
     : facts_(model->facts()),
       channels_(checked_channels(channels)),
-      latency_(static_cast<std::size_t>(
-          longest_wait(checked_rate(sample_rate), facts_.sample_rate, static_cast<std::int64_t>(facts_.hop_length),
-                       static_cast<std::int64_t>(facts_.lookahead_samples)))),
+      latency_(static_cast<std::size_t>(longest_wait(checked_rate(sample_rate), facts_.sample_rate,
+                                                     static_cast<std::int64_t>(facts_.hop_length),
+                                                     static_cast<std::int64_t>(facts_.lookahead_samples)))),
       rule_(parse_budget(facts_, "1")),
       ceiling_(static_cast<std::int64_t>(facts_.levels.size()) - 1),
       step_(std::move(model), channels_),
@@ -64,7 +65,8 @@ void Stream::reset() {
 }
 
 void Stream::process(const float* in, float* out, std::size_t count) {
-  const float* const bad = std::find_if(in, in + count * channels_, [](float x) { return !std::isfinite(x); });
+  const float* const bad =
+      std::find_if(in, in + count * channels_, [](float x) { return !std::isfinite(x); });
   if (bad != in + count * channels_)
     throw std::invalid_argument("sample " + std::to_string(static_cast<std::size_t>(bad - in) / channels_) +
                                 " of the block is NaN or infinity");

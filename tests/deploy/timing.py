@@ -1,10 +1,11 @@
-"""What a frame costs in Python, C++ and Node.js, on this machine, in one run.
+"""What a frame costs in Python, the native library and Node.js, on this machine, in one run.
 
-    python tests/deploy/timing.py [--rounds 7]
+    python tests/deploy/timing.py [MODEL ...] [--rounds 7] [--rate 48000] [--without-node]
 
 Every round enhances eight seconds of a noisy recording in each program, a frame a call on one thread, one
 after another. The table holds medians over the rounds of each program's own median and 99th percentile;
 below it, the largest resident memory of a program that does nothing else. Compare columns of one run only.
+At another rate than the model's there are the library and Python's `Stream`, which resample.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -37,31 +39,36 @@ Timed = Callable[[], tuple[float, float]]
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=bundled_models())
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--rate", type=int, default=16000)
+    parser.add_argument("--without-node", action="store_true")
+    arguments = parser.parse_args()
+    rate = arguments.rate
     with tempfile.TemporaryDirectory() as folder:
-        source, target = ROOT / "examples" / "playground.wav", Path(folder) / "out.wav"
-        audio, _ = soundfile.read(source, dtype="float32")
-        cpp = [build(Path(folder)) / "native" / "sese_enhance"]
-        javascript = [node(), JAVASCRIPT / "enhance.js"]
-        print("| model | level | C++, ms | Node.js | Python, `Step` | Python, `Stream` | 99th percentiles |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
-        for model in bundled_models():
+        source, target = Path(folder) / "in.wav", Path(folder) / "out.wav"
+        audio, own = soundfile.read(ROOT / "examples" / "playground.wav", dtype="float32")
+        audio = soxr.resample(audio, own, rate)
+        soundfile.write(source, audio, rate)
+        programs = {"library": [build(Path(folder)) / "native" / "sese_enhance"]}
+        if rate == own and not arguments.without_node:
+            programs["Node.js"] = [node(), JAVASCRIPT / "enhance.js"]
+        names = [*programs, *(["Python, `Step`"] if rate == own else []), "Python, `Stream`"]
+        print(f"| model | level | {' | '.join(names)} | 99th percentiles |")
+        print("| --- " * (len(names) + 3) + "|")
+        for model in arguments.models:
             enhancer = load(model)
             for level in range(len(enhancer.card.levels)):
                 words = [find_model(model), source, target, "--level", str(level)]
-                ways: list[Timed] = [
-                    partial(by_program, [*cpp, *words]),
-                    partial(by_program, [*javascript, *words]),
-                    partial(by_step, enhancer, level, audio),
-                    partial(by_stream, enhancer, level, audio),
-                ]
-                print(row(model, enhancer.card.levels[level].utilization, measured(ways, rounds)), flush=True)
-            sizes = [f"{resident_mb([*way, *words]):.0f}" for way in (cpp, javascript)]
+                ways: list[Timed] = [partial(by_program, [*way, *words]) for way in programs.values()]
+                if rate == own:
+                    ways.append(partial(by_step, enhancer, level, audio))
+                ways.append(partial(by_stream, enhancer, level, audio, rate))
+                times = measured(ways, arguments.rounds)
+                print(row(model, enhancer.card.levels[level].utilization, times), flush=True)
+            sizes = [f"{name} {resident_mb([*way, *words]):.0f} MB" for name, way in programs.items()]
             state = 4 * sum(int(np.prod(spec.shape)) for spec in enhancer.artefact.state.values())
-            print(
-                f"{model}: {state / 1024:.1f} KiB of state, resident C++ {sizes[0]} MB, Node.js {sizes[1]} MB"
-            )
+            print(f"{model}: {state / 1024:.1f} KiB of state, resident {', '.join(sizes)}")
 
 
 def measured(ways: list[Timed], rounds: int) -> list[tuple[float, float]]:
@@ -74,7 +81,7 @@ def measured(ways: list[Timed], rounds: int) -> list[tuple[float, float]]:
 
 
 def row(model: str, utilization: float, times: list[tuple[float, float]]) -> str:
-    """A line of the table: milliseconds, and what they are of C++'s."""
+    """Return a line of the table: milliseconds, and in brackets multiples of the library's."""
     first = times[0][0]
     cells = [f"{first:.3f}", *(f"{median:.3f} ({median / first:.2f})" for median, _ in times[1:])]
     late = ", ".join(f"{p99:.2f}" for _, p99 in times)
@@ -93,10 +100,11 @@ def by_step(enhancer: Enhancer, level: int, audio: np.ndarray) -> tuple[float, f
     return clocked(lambda frame: step(frame[None], level), audio, enhancer.card.hop_length)
 
 
-def by_stream(enhancer: Enhancer, level: int, audio: np.ndarray) -> tuple[float, float]:
+def by_stream(enhancer: Enhancer, level: int, audio: np.ndarray, rate: int) -> tuple[float, float]:
     """By the streaming interface, which checks, aligns and keeps statistics."""
-    utilization = enhancer.card.levels[level].utilization
-    return clocked(enhancer.stream(budget=f"fixed:{utilization}").feed, audio, enhancer.card.hop_length)
+    card = enhancer.card
+    stream = enhancer.stream(rate, budget=f"fixed:{card.levels[level].utilization}")
+    return clocked(stream.feed, audio, round(card.hop_length * rate / card.sample_rate))
 
 
 def clocked(run: Callable[[np.ndarray], object], audio: np.ndarray, hop: int) -> tuple[float, float]:

@@ -56,19 +56,19 @@ void free(void* old) {
 }
 
 /* Passes a call with one or two arguments on to glibc. */
-#define COUNTED(counter, name, type, argument)             \
-  int name(type argument) {                                \
-    static int (*next)(type);                              \
-    if (inside) ++counter;                                 \
+#define COUNTED(counter, name, type, argument)                \
+  int name(type argument) {                                   \
+    static int (*next)(type);                                 \
+    if (inside) ++counter;                                    \
     if (!next) next = (int (*)(type))dlsym(RTLD_NEXT, #name); \
-    return next(argument);                                 \
+    return next(argument);                                    \
   }
-#define COUNTED_TWO(counter, name, type, argument, other_type, other)                  \
-  int name(type argument, other_type other) {                                          \
-    static int (*next)(type, other_type);                                              \
-    if (inside) ++counter;                                                             \
-    if (!next) next = (int (*)(type, other_type))dlsym(RTLD_NEXT, #name);                 \
-    return next(argument, other);                                                      \
+#define COUNTED_TWO(counter, name, type, argument, other_type, other)     \
+  int name(type argument, other_type other) {                             \
+    static int (*next)(type, other_type);                                 \
+    if (inside) ++counter;                                                \
+    if (!next) next = (int (*)(type, other_type))dlsym(RTLD_NEXT, #name); \
+    return next(argument, other);                                         \
   }
 
 COUNTED(locks, pthread_mutex_lock, pthread_mutex_t*, mutex)
@@ -85,6 +85,7 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec* time, str
   static int (*next)(clockid_t, int, const struct timespec*, struct timespec*);
   if (inside) ++waits;
   if (!next)
-    next = (int (*)(clockid_t, int, const struct timespec*, struct timespec*))dlsym(RTLD_NEXT, "clock_nanosleep");
+    next = (int (*)(clockid_t, int, const struct timespec*, struct timespec*))dlsym(RTLD_NEXT,
+                                                                                    "clock_nanosleep");
   return next(clock, flags, time, rest);
 }

@@ -1,9 +1,9 @@
 // host PLUGIN LABEL RATE BLOCK IN.f32 OUT.f32 [PORT=VALUE ...]: a small host for LADSPA plugins.
 //
-// Raw interleaved samples go through a plugin, block by block. PORT is the beginning of a control's name; three more
-// words are the host's own: then=N is the length of blocks in the second half, wait_from=N sets the port `Wait` from
-// block N on, spoil=1 allocates and locks beside the callback, as a bad plugin would. Prints the plugin's control outputs and what the guard counted, which
-// is 0 where it is not preloaded.
+// Raw interleaved samples go through a plugin, block by block. PORT is the beginning of a control's name;
+// three more words are the host's own: then=N is the length of blocks in the second half, wait_from=N sets
+// the port `Wait` from block N on, spoil=1 allocates and locks beside the callback, as a bad plugin would.
+// Prints the plugin's control outputs and what the guard counted, which is 0 where it is not preloaded.
 
 #include <dlfcn.h>
 #include <ladspa.h>
@@ -45,7 +45,8 @@ std::vector<float> read(const char* path) {
 }
 
 // The value of a control: as given, or the default of the plugin's hints.
-float first_value(const std::string& name, const LADSPA_PortRangeHint& hint, const std::map<std::string, float>& given) {
+float first_value(const std::string& name, const LADSPA_PortRangeHint& hint,
+                  const std::map<std::string, float>& given) {
   for (const auto& [begin, value] : given)
     if (name.rfind(begin, 0) == 0) return value;
   const float low = hint.LowerBound, high = hint.UpperBound;
@@ -101,7 +102,8 @@ int main(int count, char** words) {
   for (std::size_t at = 0, number = 0; at < samples.size() / channels; at += block, ++number) {
     if (given["then"] > 0 && at >= samples.size() / channels / 2) block = longest;
     const std::size_t length = std::min(block, samples.size() / channels - at);
-    for (std::size_t i = 0; i < length * channels; ++i) audio[i % channels][i / channels] = samples[at * channels + i];
+    for (std::size_t i = 0; i < length * channels; ++i)
+      audio[i % channels][i / channels] = samples[at * channels + i];
     if (given.count("wait_from") != 0 && number == static_cast<std::size_t>(given["wait_from"])) *wait = 1;
     if (enter != nullptr) enter();
     plugin->run(handle, length);
@@ -111,12 +113,15 @@ int main(int count, char** words) {
       std::free(memory);
     }
     if (leave != nullptr) leave();
-    for (std::size_t i = 0; i < length * channels; ++i) mixed[i] = audio[channels + i % channels][i / channels];
-    output.write(reinterpret_cast<const char*>(mixed.data()), static_cast<std::streamsize>(length * channels * 4));
+    for (std::size_t i = 0; i < length * channels; ++i)
+      mixed[i] = audio[channels + i % channels][i / channels];
+    output.write(reinterpret_cast<const char*>(mixed.data()),
+                 static_cast<std::streamsize>(length * channels * 4));
   }
   if (plugin->deactivate != nullptr) plugin->deactivate(handle);
   for (unsigned long port = 0; port < plugin->PortCount; ++port)
-    if (LADSPA_IS_PORT_OUTPUT(plugin->PortDescriptors[port]) && !LADSPA_IS_PORT_AUDIO(plugin->PortDescriptors[port]))
+    if (LADSPA_IS_PORT_OUTPUT(plugin->PortDescriptors[port]) &&
+        !LADSPA_IS_PORT_AUDIO(plugin->PortDescriptors[port]))
       std::printf("%s %.0f\n", plugin->PortNames[port], controls[port]);
   plugin->cleanup(handle);
   for (const char* const name : {"guard_allocations", "guard_locks", "guard_waits"})

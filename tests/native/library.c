@@ -1,8 +1,9 @@
-/* library MODEL RATE CHANNELS BUDGETS BLOCKS IN.f32 OUT.f32: send raw interleaved samples through the library.
+/* library MODEL RATE CHANNELS BUDGETS BLOCKS IN.f32 OUT.f32: send raw interleaved samples through the
+ * library.
  *
- * BLOCKS are lengths, such as 1,160,1000, taken in turn. With several BUDGETS, such as 0.3,auto, the signal begins
- * anew with each, and the output is that of the last. Prints the delay and the share of compute used, a line for
- * each budget. */
+ * BLOCKS are lengths, such as 1,160,1000, taken in turn. With several BUDGETS, such as 0.3,auto, the signal
+ * begins anew with each, and the output is that of the last. Prints the delay and the share of compute used,
+ * a line for each budget. */
 
 #include <stdio.h>
 #include <stdlib.h>

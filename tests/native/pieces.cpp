@@ -1,6 +1,7 @@
 // pieces MODEL.onnx IN.f32 OUT.f32: enhance raw mono samples four times, and write the four results.
 //
-// Two threads have a stream each of one model; each stream takes the signal twice, in pieces of other lengths.
+// Two threads have a stream each of one model; each stream takes the signal twice, in pieces of other
+// lengths.
 
 #include <algorithm>
 #include <array>

@@ -23,7 +23,9 @@ def opened(model: str) -> Enhancer:
     return load(model)
 
 
-def enhanced(built: Path, folder: Path, audio: np.ndarray, model: str, rate: int, budget: str, blocks: str) -> tuple[np.ndarray, int]:
+def enhanced(
+    built: Path, folder: Path, audio: np.ndarray, model: str, rate: int, budget: str, blocks: str
+) -> tuple[np.ndarray, int]:
     """Return what the library makes of ``[channel, time]``, and its delay."""
     audio.T.tofile(folder / "in.f32")
     words = [built / "library", find_model(model), str(rate), str(len(audio)), budget, blocks]
@@ -50,7 +52,14 @@ def enhanced(built: Path, folder: Path, audio: np.ndarray, model: str, rate: int
     ],
 )
 def test_as_python(
-    built: Path, speech: np.ndarray, tmp_path: Path, model: str, rate: int, channels: int, budget: str, blocks: str
+    built: Path,
+    speech: np.ndarray,
+    tmp_path: Path,
+    model: str,
+    rate: int,
+    channels: int,
+    budget: str,
+    blocks: str,
 ) -> None:
     audio = soxr.resample(speech[:channels, :20123].T, 16000, rate).T.astype(np.float32)
     made, latency = enhanced(built, tmp_path, audio, model, rate, budget, blocks)
@@ -69,6 +78,8 @@ def test_the_compute_of_each_budget(built: Path, speech: np.ndarray, tmp_path: P
     levels = [level.utilization for level in opened(model).card.levels]
     numbers = [*levels, *((low + high) / 2 for low, high in zip(levels, levels[1:], strict=False))]
     budgets = [f"{number:.6g}" for number in numbers] + ["fastest", "balanced", "best", f"fixed:{levels[1]}"]
+    if opened(model).card.router:
+        budgets += ["auto", "held:0.7"]
     audio = speech[:1, :6000]
     audio.T.tofile(tmp_path / "in.f32")
     words = [built / "library", find_model(model), "16000", "1", ",".join(budgets), "4000"]
@@ -90,11 +101,14 @@ def test_refused(built: Path, speech: np.ndarray, tmp_path: Path) -> None:
         ([tmp_path / "none.onnx", "16000", "1", "1", "256", "in.f32"], "none.onnx"),
         ([model, "4000", "1", "1", "256", "in.f32"], "sample_rate is 4000"),
         ([model, "16000", "0", "1", "256", "in.f32"], "channels is 0"),
-        ([model, "16000", "1", "0.01", "256", "in.f32"], "from 0.07 to 1"),
+        ([model, "16000", "1", "0.01", "256", "in.f32"], "from 0.07, the lowest level, to 1"),
         ([model, "16000", "1", "fixed:0.3", "256", "in.f32"], "no such level"),
         ([model, "16000", "1", "threshold", "256", "in.f32"], "budget is 'threshold'"),
         ([find_model("bloom-net"), "16000", "1", "auto", "256", "in.f32"], "no router"),
-        ([find_model("conv-fsenet-dyncp"), "16000", "1", "0.5", "256", "in.f32"], "holds no mean"),
+        (
+            [find_model("conv-fsenet-dyncp"), "16000", "1", "0.5", "256", "in.f32"],
+            "at no other budget than 1",
+        ),
         ([model, "16000", "1", "1", "1000", "nan.f32"], "sample 0 of the block is NaN"),
     ]:
         command = [str(word) for word in [built / "library", *words, "out.f32"]]

@@ -35,12 +35,26 @@ class Plugin:
         return self.built / "native" / "ladspa" / "sese_ladspa.so"
 
     def __call__(
-        self, audio: np.ndarray, model: Path, block: int, *words: str, under: tuple[str, ...] = (), rate: int = RATE
+        self,
+        audio: np.ndarray,
+        model: Path,
+        block: int,
+        *words: str,
+        under: tuple[str, ...] = (),
+        rate: int = RATE,
     ) -> tuple[np.ndarray, dict[str, int]]:
         """Return what the plugin makes of ``[channel, time]``, and what it and the guard counted."""
         audio.T.tofile(self.folder / "in.f32")
         label = "sese" if len(audio) == 1 else "sese_stereo"
-        command = [*under, self.built / "host", self.path, label, str(rate), str(block), self.folder / "in.f32"]
+        command = [
+            *under,
+            self.built / "host",
+            self.path,
+            label,
+            str(rate),
+            str(block),
+            self.folder / "in.f32",
+        ]
         said = run([*command, self.folder / "out.f32", *words], SESE_MODEL=str(model))
         made = np.fromfile(self.folder / "out.f32", np.float32).reshape(-1, len(audio)).T
         assert made.shape == audio.shape
@@ -75,7 +89,13 @@ def delayed(audio: np.ndarray, latency: int) -> np.ndarray:
     [
         (16000, 1, 512, "Budget=1", {"budget": 1.0}),
         (48000, 2, 1024, "Budget=0", {"budget": "auto"}),
-        (44100, 1, 333, "Budget=0.4 Mix=0.7 Maximum=12", {"budget": 0.4, "mix": 0.7, "max_attenuation_db": 12}),
+        (
+            44100,
+            1,
+            333,
+            "Budget=0.4 Mix=0.7 Maximum=12",
+            {"budget": 0.4, "mix": 0.7, "max_attenuation_db": 12},
+        ),
         (48000, 1, 6000, "Budget=0.01", {"budget": "fastest"}),
     ],
 )
@@ -96,7 +116,11 @@ def test_the_callback_allocates_and_locks_nothing(plugin: Plugin, model: Path) -
     """In real time it does not wait either; a guard that is preloaded counts what the callback's thread calls."""
     guarded = ("env", f"LD_PRELOAD={plugin.built / 'libguard.so'}")
     counts = ("guard_allocations", "guard_locks", "guard_waits")
-    for words, expected in [((), (0, 0, 0)), (("Budget=0.5", "Bypass=1"), (0, 0, 0)), (("spoil=1",), (2, 1, 0))]:
+    for words, expected in [
+        ((), (0, 0, 0)),
+        (("Budget=0.5", "Bypass=1"), (0, 0, 0)),
+        (("spoil=1",), (2, 1, 0)),
+    ]:
         _, said = plugin(noise(20000), model, 500, *words, under=guarded)
         each = (0, 0, 0) if expected == (0, 0, 0) else (40 * expected[0], 40 * expected[1], 0)
         assert tuple(said[name] for name in counts) == each, words
@@ -167,7 +191,9 @@ def test_in_applyplugin(plugin: Plugin, speech: np.ndarray, monkeypatch: pytest.
     expected = opened("sese-2").stream(RATE, budget=0.33).feed(heard)
     assert len(written) == len(heard)
     assert not written[:512].any()
-    np.testing.assert_allclose(written[512:][: len(expected)], expected[: len(heard) - 512], rtol=0, atol=1.5 / 32768)
+    np.testing.assert_allclose(
+        written[512:][: len(expected)], expected[: len(heard) - 512], rtol=0, atol=1.5 / 32768
+    )
 
 
 def test_what_hosts_are_told(plugin: Plugin) -> None:
@@ -177,7 +203,14 @@ def test_what_hosts_are_told(plugin: Plugin) -> None:
     assert 'Plugin Label: "sese"' in said
     assert 'Plugin Label: "sese_stereo"' in said
     assert said.count("Has activate() Function: Yes") == 2
-    for port in ("Budget (0: automatic)", "Mix", "Maximum attenuation (dB)", "Bypass", "Buffer (ms)", "latency"):
+    for port in (
+        "Budget (0: automatic)",
+        "Mix",
+        "Maximum attenuation (dB)",
+        "Bypass",
+        "Buffer (ms)",
+        "latency",
+    ):
         assert said.count(f'"{port}"') == 2, said
 
 
