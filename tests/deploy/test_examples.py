@@ -123,9 +123,8 @@ def test_another_rate(built: Path, speech: np.ndarray, tmp_path: Path) -> None:
     """The program in C++ takes files at any rate; the short filters hear silence behind the end."""
     audio = np.repeat(speech[:1], 3, axis=1)  # as a signal at 48 kHz
     soundfile.write(tmp_path / "in.wav", audio.T, 48000, subtype="FLOAT")
-    printed(
-        [built / "native" / "sese_enhance", find_model("sese-2"), tmp_path / "in.wav", tmp_path / "out.wav"]
-    )
+    program = built / "native" / "sese_enhance"
+    printed([program, find_model("sese-2"), tmp_path / "in.wav", tmp_path / "out.wav"])
     written, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
     stream = opened("sese-2").stream(48000)
     expected = np.concatenate([stream.feed(audio[0]), stream.flush()])

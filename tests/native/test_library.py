@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_as_python(
 def test_the_compute_of_each_budget(built: Path, speech: np.ndarray, tmp_path: Path, model: str) -> None:
     """Numbers at, between and below levels, and presets, use the share of compute that they use in Python."""
     levels = [level.utilization for level in opened(model).card.levels]
-    numbers = [*levels, *((low + high) / 2 for low, high in zip(levels, levels[1:], strict=False))]
+    numbers = [*levels, *((low + high) / 2 for low, high in pairwise(levels))]
     budgets = [f"{number:.6g}" for number in numbers] + ["fastest", "balanced", "best", f"fixed:{levels[1]}"]
     if opened(model).card.router:
         budgets += ["auto", "held:0.7"]
