@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -15,9 +19,9 @@ from command_line import Run
 from runtime.tiny_model import GAINS, tone
 from sese.core import files as atomic
 from sese.core.errors import InputError
-from sese.folders.places import as_place, deliver, filesystem
+from sese.folders.places import as_place, deliver, filesystem, name_of
 
-fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'sese[ray]'")
+fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'sese[remote]'")
 
 
 @pytest.fixture
@@ -60,6 +64,60 @@ def test_from_url_to_folder_and_back(sese: Run, memory: Any, tiny: Path, tmp_pat
     assert sese("enhance", out / "b.wav", "--out-dir", "memory://there", "--model", tiny).code == 0
     assert memory.find("/there") == ["/there/b.wav"]
     assert sese("enhance", "memory://there/b.wav", "--out-dir", out.as_uri(), "--model", tiny).code == 0
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder without a log."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """Address of a web server with a corpus."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed: pip install 'sese[remote]'")
+    (tmp_path / "web" / "deep").mkdir(parents=True)
+    for name in ("a b.wav", "deep/c.wav"):
+        soundfile.write(tmp_path / "web" / name, tone(1600), 16000)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "web"))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_from_the_web(sese: Run, web: str, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for url in (f"{web}/a%20b.wav?key=1/2", f"{web}/deep/"):
+        ran = sese("enhance", url, "--out-dir", out, "--model", tiny, "--budget", "0.5")
+        assert (ran.code, ran.err) == (0, "")
+    assert sorted(path.name for path in out.glob("*.wav")) == ["a b.wav", "c.wav"]
+    written, _ = soundfile.read(out / "a b.wav", always_2d=True)
+    np.testing.assert_allclose(written, GAINS[2] * tone(1600), atol=1e-4)
+
+    ran = sese("enhance", f"{web}/none.wav", "--out-dir", out, "--model", tiny)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert f"{web}/none.wav does not exist" in ran.err
+
+
+def test_without_fsspec(sese: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    ran = sese("enhance", "memory://in", "--out-dir", tmp_path / "out", "--model", tiny)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert 'memory://in needs fsspec; run: pip install "sese[remote]"' in ran.err
+    soundfile.write(tmp_path / "a.wav", tone(1600), 16000)
+    assert sese("enhance", tmp_path / "a.wav", "--out-dir", tmp_path / "out", "--model", tiny).code == 0
+
+
+def test_names_of_places() -> None:
+    assert name_of("s3://bucket/a%20b.wav?1") == "a%20b.wav?1"
+    assert name_of("https://host/in/a%20b.wav?key=1/2.txt#part") == "a b.wav"
+    assert name_of("https://host/%2e%2e%2fa.wav") == "a.wav"
+    assert name_of("https://host/a%00.wav") == "a%00.wav"
+    assert name_of(Path("in/a.wav")) == "a.wav"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ EXTRAS = {  # extra -> the packages that it brings, as pyproject.toml has them
     "train": ("torch", "lightning", "tensorboard", "safetensors", "pyyaml", "onnx", "onnxscript"),
     "metrics": ("pesq", "pystoi", "speechmos", "onnx", "matplotlib"),
     "compress": ("pymoo",),
+    "remote": ("fsspec",),
     "ray": ("ray", "fsspec"),
     "bitwise": ("numpy",),
     "hashing": ("numpy", "faiss-cpu"),

@@ -11,7 +11,7 @@ from sese.audio.files import FORMAT_OF, READABLE, UNREADABLE, unreadable
 from sese.audio.media import MEDIA_SUFFIXES, SOUND_SUFFIXES, has_video
 from sese.core.errors import InputError, remedy
 from sese.core.walk import files_below
-from sese.folders.places import Place, resolver, walk
+from sese.folders.places import Place, name_of, resolver, suffix_of, walk
 
 SUFFIX = "_enhanced"
 
@@ -101,8 +101,8 @@ def _expand_url(url: str, out_dir: Place | None) -> Iterator[Job]:
     if out_dir is None:
         raise InputError(f"outputs cannot be written beside {url}; choose a folder with --out-dir")
     below = list(walk(url))
-    if not below and Path(url).suffix.lower() in READABLE:  # a file, or fetching it will show the error
-        yield Job(url, _under(out_dir, _written(url, Path(url.rsplit("/", 1)[1]))))
+    if not below and suffix_of(url).lower() in READABLE:  # a file, or fetching it will show the error
+        yield Job(url, _under(out_dir, _written(url, Path(name_of(url)))))
         return
     found = False
     for source, relative in below:

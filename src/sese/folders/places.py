@@ -1,4 +1,4 @@
-"""Read and write paths and URLs; fsspec serves the URLs (s3://, gs://, sftp://, memory://, ...)."""
+"""Read and write paths and URLs; fsspec serves the URLs (https://, s3://, gs://, sftp://, memory://, ...)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from sese.core.errors import InputError
@@ -46,9 +46,23 @@ def as_place(text: str | os.PathLike[str]) -> Place:
     return Path(url2pathname(path))
 
 
+def name_of(place: Place) -> str:
+    """Return the file name; that of a web address is decoded, without what follows a question mark."""
+    if isinstance(place, Path):
+        return place.name
+    if _is_web(place):
+        path = urlsplit(place).path
+        place = unquote(path) if unquote(path).isprintable() else path
+    return place.rsplit("/", 1)[-1]
+
+
 def suffix_of(place: Place) -> str:
     """Return the extension, with its dot."""
-    return place.suffix if isinstance(place, Path) else posixpath.splitext(place)[1]
+    return posixpath.splitext(name_of(place))[1]
+
+
+def _is_web(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
 
 
 def absolute(place: Place) -> str:
@@ -65,7 +79,7 @@ def filesystem(place: Place) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise InputError(f'{place} needs fsspec; run: pip install "sese[ray]"') from None
+        raise InputError(f'{place} needs fsspec; run: pip install "sese[remote]"') from None
     try:
         fs, path = url_to_fs(absolute(place))
     except ImportError as error:
@@ -83,7 +97,8 @@ def walk(url: str) -> Iterator[tuple[str, str]]:
     """
     fs, root = filesystem(url)
     with _storage_errors(url, "listed"):
-        if fs.isfile(root):
+        # On the web, a page that lists a folder is a file too.
+        if (suffix_of(url) or not _is_web(url)) and fs.isfile(root):
             return
         found = sorted(fs.find(root))
     for path in found:
