@@ -128,7 +128,7 @@ def enhance(
         mix: 0 returns the input, 1 the enhanced audio.
         max_attenuation_db: Strongest attenuation of anything, in dB; None for no limit.
         band_above: ``"follow"`` or ``"drop"``: treatment of frequencies above the model's band.
-        linked: True: all channels have one level in each frame, and one gain above the model's band.
+        linked: True: all channels have one level in each frame, and the same gains above the model's band.
 
     Returns:
         Array of the same shape and dtype.

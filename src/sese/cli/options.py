@@ -80,8 +80,8 @@ BandAbove = Annotated[
     Literal["follow", "drop"],
     option(
         SOUND,
-        help="Frequencies above the model's band: 'follow' attenuates them like those below, 'drop' removes "
-        "them.",
+        help="Frequencies above the model's band: 'follow' keeps speech and attenuates noise as below, "
+        "'drop' removes everything.",
     ),
 ]
 Linked = Annotated[

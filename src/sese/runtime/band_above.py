@@ -1,61 +1,73 @@
-"""Gain for the band above the model's own, which follows the band below.
+"""Add what lies above a model's band, which the model does not hear.
 
-In each frame the share that the model leaves of the upper part of its band, from half to 0.85 of its width,
-is measured as an amplitude: 1 where the model passes all, 0 where it removes all, and never above 1. The gain
-is this share, smoothed. It rises within a frame when speech sets in, falls more slowly, and moves in straight
-lines between frames.
+What resampling loses just below the end of that band gets the gain of the model in its upper part, see
+`sese.runtime.model_gain`. Above that end, narrow bands have gains of their own: `sese.runtime.steady_gains`
+chooses them, and `sese.runtime.high_bands` applies them. A network that predicts gains for the same bands
+can take the place of the former. All gains move in straight lines between points of time.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.runtime.high_bands import AT_ONCE, HighBands, Points, edges
+from sese.runtime.model_gain import ModelGain
+from sese.runtime.steady_gains import SteadyGains
+
 AboveChoice = Literal["follow", "drop"]
-"""Treatment of the band above: attenuated as the band below, or removed."""
+"""Treatment of the band above: attenuated as speech and noise in the band below, or removed."""
 
 CHOICES: tuple[str, ...] = get_args(AboveChoice)
 FOLLOW = "follow"
 
-BAND = (0.5, 0.85)
-"""Limits of the part that is measured, as shares of the band that signal and model have in common."""
-
-RISE_SECONDS, FALL_SECONDS = 0.004, 0.03
-SILENT = 1e-10
-"""Mean square below which a frame is not measured, and the gain stays as it is."""
-
 
 class BandAbove:
-    """Compute gains at the rate of a stream from the input and the output of a model.
+    """Compute what to add to a model's output at the rate of a stream.
 
     Args:
         model_hz: Sample rate of the model in Hz.
         rate_hz: Sample rate of the stream in Hz.
         hop: Number of samples in a frame, at the model's rate.
         lookahead: Number of samples, at the model's rate, by which its first frame begins before the signal.
-        linked: True: all channels get one gain, from the sum of their energies.
+        channels: Number of channels.
+        linked: True: all channels get the same gains, from the sum of their energies.
     """
 
-    def __init__(self, model_hz: int, rate_hz: int, hop: int, lookahead: int, linked: bool) -> None:
-        self._model_hz, self._rate_hz = model_hz, rate_hz
-        self._hop, self._lookahead, self._linked = hop, lookahead, linked
-        self._window = np.hanning(hop + 2)[1:-1].astype(np.float32)
-        width = hop * min(model_hz, rate_hz) / 2 / model_hz  # of the common band, in bins
-        low, high = (max(1, round(edge * width)) for edge in BAND)
-        self._bins = slice(low, max(low, high) + 1)
-        self._silent = SILENT * float(np.sum(self._window**2)) * (self._bins.stop - low)
-        self._rise, self._fall = (math.exp(-hop / model_hz / t) for t in (RISE_SECONDS, FALL_SECONDS))
+    def __init__(
+        self, model_hz: int, rate_hz: int, hop: int, lookahead: int, channels: int, linked: bool
+    ) -> None:
+        self._points = Points(model_hz, rate_hz, hop, lookahead)
+        self._gain = ModelGain(model_hz, rate_hz, self._points.part, lookahead, linked)
+        self._channels, self._linked = channels, linked
+        self._bands: HighBands | None = None
+        band_edges = edges(model_hz, rate_hz)
+        if len(band_edges) and self._points.close:
+            self._bands = HighBands(self._points, band_edges, rate_hz, channels)
+        self._rule = SteadyGains(self._points.seconds, 2 * self._points.reach / rate_hz)
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal."""
-        self._frames = self._given = 0
-        self._last: NDArray[np.float64] | None = None
-        self._ends: list[int] = []  # samples at the model's rate, counted in the signal
-        self._gains: list[NDArray[np.float64]] = []  # at these ends, each [channel], or [1] if linked
+        self._gain.reset()
+        self._rule.reset()
+        if self._bands is not None:
+            self._bands.reset()
+        self._next: int | None = None  # next point
+        self._at: NDArray[np.int64] = np.zeros(0, np.int64)  # samples of the points that `read` needs
+        self._gains = np.zeros((0, 1), np.float32)  # model's gain there [point, channel or 1]
+        self._given = 0
+
+    def feed(self, audio: NDArray[np.float32]) -> None:
+        """Take the next samples of the stream's input ``[channel, time]``."""
+        if self._bands is not None:
+            self._bands.feed(audio)
+
+    def finish(self) -> None:
+        """End the input: what follows is silence."""
+        self.feed(np.zeros((self._channels, self._points.frame + self._points.reach + 1), np.float32))
 
     def add(self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]) -> None:
         """Take the model's next output frames and the input frames that they belong to.
@@ -64,45 +76,42 @@ class BandAbove:
             enhanced: Output of the model, ``[channel, frames * hop]``.
             heard: Input of the model, the same shape, aligned with the output.
         """
-        for share, silent in zip(*self._shares(enhanced, heard), strict=True):
-            self._frames += 1
-            end = self._frames * self._hop - self._lookahead
-            if end <= 0:
-                continue
-            if self._last is None:  # the signal's first frame has nothing to be smoothed with
-                self._last = np.where(silent, 1.0, share)
-                self._ends.append(end - self._hop)
-                self._gains.append(self._last)
-            keep = np.where(share > self._last, self._rise, self._fall)
-            self._last = np.where(silent, self._last, keep * self._last + (1 - keep) * share)
-            self._ends.append(end)
-            self._gains.append(self._last)
+        gains, sudden = self._gain.add(enhanced, heard)
+        if not len(gains):
+            return
+        number = self._gain.skipped if self._next is None else self._next
+        self._next = number + len(gains)
+        at = self._points.at(np.arange(number - 1, self._next + 1))
+        self._at = np.concatenate([self._at, at[1:-1]])
+        self._gains = np.concatenate([self._gains.reshape(-1, gains.shape[1]), gains])
+        if self._bands is None:
+            return
+        for start in range(0, len(gains), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            power = self._bands.take(at[start : start + AT_ONCE + 2])
+            if self._linked:
+                power = power.mean(axis=1, keepdims=True)
+            early = int(np.sum(at[1:-1][part] < self._points.reach))  # before the signal there was no noise
+            gain = gains[part, :, None]
+            chosen = self._rule(power[early:], gain[early:], sudden[part, :, None][early:])
+            # The rest of the input has the model's gain already.
+            more = np.zeros(np.broadcast_shapes(power.shape, gain.shape), np.float32)
+            more[early:] = chosen - gain[early:]
+            self._bands.apply(more)
 
-    def read(self, count: int) -> NDArray[np.float32]:
-        """Return the gains of the stream's next samples ``[channel, count]``, or ``[1, count]`` if linked."""
-        at = np.arange(self._given, self._given + count) * (self._model_hz / self._rate_hz)
-        self._given += count
-        if not self._gains:
-            return np.ones((1, count), np.float32)
-        gains = np.array(self._gains).T
-        read = np.stack([np.interp(at, self._ends, gain) for gain in gains])
-        next_one = self._given * self._model_hz / self._rate_hz
-        done = int(np.searchsorted(self._ends, next_one, side="right")) - 1
+    def read(self, rest: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what to add to the model's output.
+
+        Args:
+            rest: The next samples of what resampling loses of the input, ``[channel, time]``.
+        """
+        at = np.arange(self._given, self._given + rest.shape[1])
+        self._given += rest.shape[1]
+        if not len(self._at):
+            return rest
+        gains = np.stack([np.interp(at, self._at, gain) for gain in self._gains.T]).astype(np.float32)
+        done = int(np.searchsorted(self._at, self._given, side="right")) - 1
         if done > 0:
-            del self._ends[:done], self._gains[:done]
-        return read.astype(np.float32)
-
-    def _shares(
-        self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return the share left, in [0, 1], and whether the frame was silent, each ``[frame, channel]``."""
-        left, had = (self._energy(audio) for audio in (enhanced, heard))
-        silent = had <= self._silent * len(enhanced) if self._linked else had <= self._silent
-        return np.sqrt(np.minimum(left / np.where(silent, 1.0, had), 1.0)), silent
-
-    def _energy(self, audio: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the energy of the measured band ``[frame, channel]``; one channel if linked."""
-        frames = audio.reshape(len(audio), -1, self._hop) * self._window
-        bins = np.fft.rfft(frames)[..., self._bins]
-        energy = np.sum(bins.real**2 + bins.imag**2, axis=-1, dtype=np.float64).T
-        return np.sum(energy, axis=1, keepdims=True) if self._linked else np.asarray(energy)
+            self._at, self._gains = self._at[done:], self._gains[done:]
+        added = gains * rest
+        return added if self._bands is None else added + self._bands.read(rest.shape[1])

@@ -23,9 +23,9 @@ class Framing:
     `finish` instead of `take` and `conclude` instead of `give`. The output is as long as the input, aligned
     with it to the sample, and the same for any division into chunks.
 
-    With the band above kept, the output is the sum of the enhanced signal at the stream's rate and the gain
-    of `sese.runtime.band_above` times the part of the input that resampling to the model's rate and back
-    loses. A model that passes everything thus passes every frequency.
+    With the band above kept, the output is the sum of the enhanced signal at the stream's rate and of what
+    resampling to the model's rate and back loses of the input, with the gains of `sese.runtime.band_above`.
+    A model that passes everything thus passes every frequency.
 
     Args:
         card: Facts about the model.
@@ -55,7 +55,8 @@ class Framing:
         self._above: BandAbove | None = None
         if options.band_above == FOLLOW and self.sample_rate != card.sample_rate:
             rates = (card.sample_rate, self.sample_rate)
-            self._above = BandAbove(*rates, card.hop_length, card.lookahead_samples, options.linked)
+            frames = (card.hop_length, card.lookahead_samples)
+            self._above = BandAbove(*rates, *frames, self.channels, options.linked)
         # The input of the model is brought back to the stream's rate beside the enhanced signal.
         wide = self.channels * (1 if self._above is None else 2)
         self._to_model = resampler(latency, self.sample_rate, card.sample_rate, self.channels)
@@ -120,6 +121,8 @@ class Framing:
         self.fed += audio.shape[1]
         if self._above is not None or self.wet != 1:
             self._dry = np.concatenate([self._dry, audio], axis=1)
+        if self._above is not None:
+            self._above.feed(audio)
         low = self._to_model.feed(audio.T).T
         self._entered += low.shape[1]
         return self._frames(np.concatenate([self._pending, low], axis=1))
@@ -130,6 +133,8 @@ class Framing:
 
     def finish(self) -> NDArray[np.float32]:
         """End the signal and return its last frames ``[channel, frames * hop]``, followed by silence."""
+        if self._above is not None:
+            self._above.finish()
         low = self._to_model.flush().T
         self._entered += low.shape[1]
         audio = np.concatenate([self._pending, low], axis=1)
@@ -178,7 +183,7 @@ class Framing:
         dry, self._dry = self._dry[:, : ready.shape[1]], self._dry[:, ready.shape[1] :].copy()
         if self._above is not None:
             ready, heard = np.split(ready, 2)
-            ready = ready + self._above.read(ready.shape[1]) * (dry - heard)
+            ready = ready + self._above.read(dry - heard)
         return ready if self.wet == 1 else self.wet * ready + (1 - self.wet) * dry
 
     def _returned(self, ready: NDArray[np.float32]) -> NDArray[np.float32]:

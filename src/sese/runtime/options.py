@@ -40,10 +40,10 @@ class EnhanceOptions:
             for no limit.
         mix: Share of the enhanced audio in the output, from 0 (the input) to 1, aligned to the sample.
         max_attenuation_db: Strongest attenuation of anything, in dB, 0 or more. None for no limit.
-        band_above: Treatment of frequencies above the model's band. ``"follow"`` keeps them, attenuated by
-            the gain that the model has in the upper part of its band; ``"drop"`` removes them.
-        linked: True: all channels have one level in each frame and one gain above the model's band, which
-            keeps the stereo image in place there. False: each channel is enhanced as if it were alone.
+        band_above: Treatment of frequencies above the model's band. ``"follow"`` keeps speech there and
+            attenuates noise as the model does below; ``"drop"`` removes everything.
+        linked: True: all channels have one level in each frame and the same gains above the model's band,
+            which keeps the stereo image in place there. False: each channel is enhanced as if it were alone.
 
     Raises:
         InputError: A value is out of range.

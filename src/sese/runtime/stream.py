@@ -29,8 +29,9 @@ class Stream:
     fed by one thread at a time.
 
     Channels are enhanced side by side. Linked channels share the level of each frame, decided from all of
-    them, and one gain above the model's band, which keeps the stereo image in place there; below, the model
-    attenuates each channel by what is in it. Channels that are not linked are enhanced as if each were alone.
+    them, and the same gains above the model's band, which keeps the stereo image in place there. Below, the
+    model attenuates each channel by what is in it. Channels that are not linked are enhanced as if each were
+    alone.
 
     Args:
         artefact: The model.
