@@ -12,7 +12,7 @@ import soundfile
 
 from runtime.tiny_model import tone
 from sese.audio.carried import read_carried
-from sese.audio.files import probe, read_blocks
+from sese.audio.files import probe, read_audio, read_blocks
 from sese.audio.writer import AtomicWriter
 
 
@@ -81,6 +81,88 @@ def test_chunks_of_aiff(tmp_path: Path) -> None:
     assert probe(tmp_path / "out.aiff").frames == 8000
 
 
+def chunk64(name: bytes, body: bytes) -> bytes:
+    """A chunk of W64, with the end of most names."""
+    return name + struct.pack("<Q", 24 + len(body)) + body + b"\0" * (-len(body) % 8)
+
+
+W64_NAME = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+W64_MARKER = bytes.fromhex("5662f7ab2d39d21186c700c04f8edb8a")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_markers_of_w64(tmp_path: Path, before: bool) -> None:
+    data = coded("W64")
+    marks = chunk64(b"bext" + W64_NAME, b"A recorder") + chunk64(W64_MARKER, struct.pack("<IQI", 1, 500, 0))
+    place = data.index(b"data" + W64_NAME) if before else len(data)
+    (tmp_path / "in.w64").write_bytes(data[:place] + b"\0" * (-place % 8) + marks + data[place:])
+    assert probe(tmp_path / "in.w64").frames == 8000
+    writer = copy(tmp_path / "in.w64", tmp_path / "out.w64")
+    assert writer.notes == []
+    written = (tmp_path / "out.w64").read_bytes()
+    assert written.count(marks) == 1
+    assert read_carried(tmp_path / "out.w64").chunks == read_carried(tmp_path / "in.w64").chunks
+    assert struct.unpack("<Q", written[16:24])[0] == len(written)
+    second, _ = soundfile.read(tmp_path / "out.w64")  # as other programs read it
+    np.testing.assert_array_equal(second, read_audio(tmp_path / "in.w64")[0][:, 0])
+    assert copy(tmp_path / "in.w64", tmp_path / "out.flac").notes == ["not kept in the output: bext, markers"]
+
+
+def test_markers_of_caf(tmp_path: Path) -> None:
+    marks = b""
+    for name, body in (
+        (b"mark", struct.pack(">II", 1, 1) + bytes(40)),
+        (b"strg", struct.pack(">IIQ", 1, 1, 0) + b"door\0"),
+        (b"chan", struct.pack(">III", 121 << 16 | 6, 0, 0)),
+    ):
+        marks += name + struct.pack(">q", len(body)) + body
+    (tmp_path / "in.caf").write_bytes(coded("CAF", 6) + marks)
+    assert copy(tmp_path / "in.caf", tmp_path / "out.caf").notes == []
+    written = (tmp_path / "out.caf").read_bytes()
+    assert written.endswith(marks)
+    assert probe(tmp_path / "out.caf").frames == 8000
+    first, second = (soundfile.read(tmp_path / name)[0] for name in ("in.caf", "out.caf"))
+    np.testing.assert_array_equal(first, second)
+    assert copy(tmp_path / "in.caf", tmp_path / "out.wav").notes == [
+        "not kept in the output: markers, speaker positions"
+    ]
+
+
+@pytest.mark.parametrize("layout", [100 << 16 | 1, 101 << 16 | 2])
+def test_one_and_two_speakers_need_no_positions(tmp_path: Path, layout: int) -> None:
+    chan = b"chan" + struct.pack(">qIII", 12, layout, 0, 0)
+    (tmp_path / "in.caf").write_bytes(coded("CAF", layout & 3) + chan)
+    assert copy(tmp_path / "in.caf", tmp_path / "out.wav").notes == []
+
+
+def test_tags_of_caf(tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "in.caf", "w", 16000, 1, format="CAF") as file:
+        file.title = "Talk"
+        file.write(np.zeros(4000))
+    for name in ("out.caf", "out.flac"):
+        assert copy(tmp_path / "in.caf", tmp_path / name).notes == []
+        assert probe(tmp_path / name).tags["title"] == "Talk"
+
+
+@pytest.mark.parametrize("endian", ["BIG", "LITTLE"])
+def test_annotation_of_au(tmp_path: Path, endian: str) -> None:
+    data = coded("AU", endian=endian)
+    note = b"door at 0:03\0\0\0\0"
+    size = struct.pack(">I" if endian == "BIG" else "<I", 24 + len(note))
+    (tmp_path / "in.au").write_bytes(data[:4] + size + data[8:24] + note + data[24:])
+    assert copy(tmp_path / "in.au", tmp_path / "out.au").notes == []
+    assert (tmp_path / "out.au").read_bytes()[24:40] == note
+    first, second = (soundfile.read(tmp_path / name)[0] for name in ("in.au", "out.au"))
+    np.testing.assert_array_equal(first, second)
+    assert copy(tmp_path / "in.au", tmp_path / "out.wav").notes == ["not kept in the output: annotation"]
+
+
+def test_padding_of_au_is_no_annotation(tmp_path: Path) -> None:
+    data = coded("AU")
+    (tmp_path / "in.au").write_bytes(data[:4] + struct.pack(">I", 32) + data[8:24] + bytes(8) + data[24:])
+    assert copy(tmp_path / "in.au", tmp_path / "out.wav").notes == []
+
+
 def test_blocks_of_flac(tmp_path: Path) -> None:
     data = coded("FLAC")
     picture = b"appl" + b"picture" * (1 << 18)
@@ -107,7 +189,7 @@ def test_tags_of_mp3(tmp_path: Path) -> None:
 
 def test_what_is_dropped_is_named(tmp_path: Path) -> None:
     (tmp_path / "in.wav").write_bytes(coded("WAV") + BEXT + CUE + LATIN)
-    assert copy(tmp_path / "in.wav", tmp_path / "out.flac").notes == ["not kept in the output: bext, cue"]
+    assert copy(tmp_path / "in.wav", tmp_path / "out.flac").notes == ["not kept in the output: bext, markers"]
 
 
 @pytest.mark.parametrize(("extra", "title"), [(LATIN, "Café"), (CYRILLIC, "Привет")])

@@ -13,6 +13,7 @@ import soundfile
 
 from runtime.tiny_model import tone
 from sese.audio.files import probe, read_audio
+from sese.audio.writer import open_writer
 from sese.core.errors import InputError
 from sese.data.bank import decode
 from sese.data.corpora import scan
@@ -127,6 +128,33 @@ def test_what_follows_the_audio_is_not_audio(tmp_path: Path, end: bytes) -> None
     (tmp_path / "a.wav").write_bytes(coded("WAV") + end)
     assert probe(tmp_path / "a.wav").frames == FRAMES
     assert len(read_audio(tmp_path / "a.wav")[0]) == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("WAV", "wav"), ("AIFF", "aiff"), ("W64", "w64"), ("CAF", "caf")]
+)
+def test_other_bytes_after_the_audio_are_named(tmp_path: Path, kind: str, suffix: str) -> None:
+    """They may be audio that a stale length does not count, so they are read, and a note says so."""
+    path = tmp_path / f"a.{suffix}"
+    data = coded(kind)
+    path.write_bytes(data)
+    assert probe(path).notes == ()
+    path.write_bytes(data + b"\xff\x01junk" * 1000)
+    info = probe(path)
+    assert info.frames == FRAMES + 3000
+    (note,) = info.notes
+    assert f"the header says {2 * FRAMES} bytes of audio" in note
+    assert f"all {2 * FRAMES + 6000} bytes up to the end were taken for audio" in note
+    with open_writer(tmp_path / f"b.{suffix}", info) as writer:
+        writer.write(np.zeros((16, 1), np.float32))
+    assert note in writer.notes
+
+
+@pytest.mark.parametrize("name", ["wav of 0 bytes", "wav from a pipe", "aiff from a pipe", "au from a pipe"])
+def test_a_length_that_is_known_to_be_missing_needs_no_note(tmp_path: Path, name: str) -> None:
+    kind, change = STALE[name]
+    (tmp_path / "a.bin").write_bytes(change(coded(kind)))
+    assert probe(tmp_path / "a.bin").notes == ()
 
 
 @pytest.mark.parametrize("end", [b"", chunk(b"LIST", b"INFO")])

@@ -62,6 +62,24 @@ def wav(audio: np.ndarray, rate: int, subtype: str, length: int | None = None) -
     return data
 
 
+def chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+@pytest.mark.parametrize("out", [(), ("--out-format", "s16le")])
+def test_tags_and_markers_are_named(tiny: Path, out: tuple[str, ...]) -> None:
+    data = wav(tone(1601), 16000, "PCM_16")
+    place = data.index(b"data")
+    before = chunk(b"bext", bytes(602)) + chunk(b"JUNK", bytes(30))
+    after = chunk(b"cue ", bytes(28)) + chunk(b"LIST", b"INFOodd")
+    data = data[:place] + before + data[place:] + after
+    code, _, told = run(data, "--model", tiny, *out)
+    assert code == 0
+    assert "not kept in the output: LIST, bext, markers" in told
+    code, _, told = run(wav(tone(1601), 16000, "PCM_16"), "--model", tiny, *out)
+    assert (code, "not kept" in told) == (0, False)
+
+
 def test_equals_offline_whatever_the_chunks() -> None:
     """Real speech, the bundled model, 48 kHz stereo; written in pieces of all sizes."""
     mono, _ = soundfile.read(ROOT / "examples" / "playground.wav", dtype="float32", frames=32000)

@@ -11,7 +11,7 @@ import soundfile
 
 from sese.core.errors import InputError
 from sese.live.pcm import ENCODINGS
-from sese.live.wav import is_wav, make_header, read_header
+from sese.live.wav import Trailer, is_wav, make_header, read_header
 
 SUBTYPES = {"s16le": "PCM_16", "s24le": "PCM_24", "s32le": "PCM_32", "f32le": "FLOAT"}
 
@@ -88,3 +88,15 @@ def test_rf64(kind: bytes, before: bytes) -> None:
 def test_damaged_headers(body: bytes, told: str) -> None:
     with pytest.raises(InputError, match=told):
         read_header(b"RIFF\0\0\0\0WAVE", io.BytesIO(body).read)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_chunks_after_the_audio_in_any_pieces(size: int) -> None:
+    parts = [(b"cue ", 28), (b"JUNK", 100), (b"LIST", 7), (b"\xff\0ab", 4), (b"bext", 2)]
+    data = b"\0"  # the audio has an odd number of bytes
+    for name, length in parts:
+        data += name + struct.pack("<I", length) + bytes(length + length % 2)
+    trailer = Trailer(odd=True)
+    for start in range(0, len(data), size):
+        trailer.feed(data[start : start + size])
+    assert trailer.titles == ["markers", "LIST"]  # no chunk can be found behind bytes that are none

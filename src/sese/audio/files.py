@@ -57,6 +57,7 @@ class AudioInfo:
         tags: Title, artist and the like.
         video: Whether it is a video with sound.
         bit_rate: Bits per second of a lossy encoding; None where it is unknown.
+        notes: What a user should know about how the file was read, a line each.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class AudioInfo:
     tags: dict[str, str] = field(default_factory=dict)
     video: bool = False
     bit_rate: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def duration(self) -> float:
@@ -207,6 +209,7 @@ class _Parts:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.files: list[soundfile.SoundFile] = []
+        self._notes: list[str] = []
 
     def __enter__(self) -> _Parts:
         with ExitStack() as stack:
@@ -218,6 +221,7 @@ class _Parts:
                 for section in found or ():
                     view = stack.enter_context(View(open(self.path, "rb"), section))
                     self.files.append(stack.enter_context(soundfile.SoundFile(view)))
+                    self._notes += [section.note] * bool(section.note)
             except Damaged as error:
                 raise _truncated(self.path, str(error)) from error
             # TypeError: soundfile expects no header in `.raw`
@@ -254,6 +258,7 @@ class _Parts:
             subtype=first.subtype,
             tags=first.copy_metadata(),
             bit_rate=measure(self.path, frames / first.samplerate, first.subtype),
+            notes=tuple(self._notes),
         )
 
     def _require_alike(self) -> None:

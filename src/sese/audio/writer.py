@@ -53,7 +53,7 @@ class AtomicWriter:
 
     Attributes:
         clipped_samples: Number of samples beyond [-1, 1] that were clipped for an integer subtype.
-        notes: What of the source is not in the output, a line each.
+        notes: What of the source is not in the output, and how its length was found, a line each.
 
     Raises:
         InputError: The destination cannot be written, cannot hold this format, or the disk is full.
@@ -72,7 +72,7 @@ class AtomicWriter:
         self._frames = 0
         self._carried = read_carried(like.path) if like.path.is_file() else Carried()
         self._tags = like.tags | self._carried.tags()
-        self.notes = self._carried.notes(self.format, self._tags)
+        self.notes = [*like.notes, *self._carried.notes(self.format, self._tags)]
 
     def __enter__(self) -> AtomicWriter:
         folder = Path(os.path.realpath(self.target)).parent
@@ -198,7 +198,7 @@ class NullWriter:
     def __init__(self, like: AudioInfo) -> None:
         self.subtype = like.subtype
         self.clipped_samples = 0
-        self.notes: list[str] = []
+        self.notes = list(like.notes)
 
     def __enter__(self) -> NullWriter:
         return self

@@ -159,6 +159,8 @@ def _tell(piped: Piped, quiet: bool, as_json: bool) -> None:
             f"the last {piped.trailing_bytes} bytes of stdin are less than a sample of every channel and "
             "were left out; check --format and --channels"
         )
+    if piped.dropped:
+        notes.append(f"not kept in the output: {', '.join(piped.dropped)}")
     for text in notes:
         if text:
             note(text)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sese.audio.files import read_audio
+from sese.audio.files import FORMAT_OF, READABLE, read_audio
 from sese.core.errors import InputError
 from sese.core.untrusted import read_table
 from sese.evaluation.conversations import FILE, Activity, read_activity
 
 SAMPLE_RATE = 16_000  # Hz, at which everything is enhanced and scored: what PESQ-WB and DNSMOS are defined at
 LAYOUTS = (("clean", "noisy"), ("clean_testset_wav", "noisy_testset_wav"))  # ours, VoiceBank+DEMAND test
-SUFFIXES = {".wav", ".flac", ".ogg", ".opus"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def find_pairs(folder: str | Path, limit: int | None = None) -> list[Pair]:
         )
     if not clean:
         raise InputError(
-            f"{folder}: no audio files in {clean_name}/; put {', '.join(sorted(SUFFIXES))} there"
+            f"{folder}: no audio files in {clean_name}/; put {', '.join(sorted(FORMAT_OF))} there"
         )
     snrs = _read_snrs(folder / "manifest.csv")
     activities = read_activity(folder)
@@ -97,7 +96,7 @@ def find_recordings(place: str | Path, limit: int | None = None) -> list[Pair]:
         if not any(part.startswith(".") for part in Path(name).parts)
     }
     if not files:
-        raise InputError(f"{place}: no audio files in it; put {', '.join(sorted(SUFFIXES))} there")
+        raise InputError(f"{place}: no audio files in it; put {', '.join(sorted(FORMAT_OF))} there")
     return [Pair(name, None, files[name]) for name in _spread(sorted(files), limit)]
 
 
@@ -135,7 +134,7 @@ def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _audio_files(folder: Path) -> dict[str, Path]:
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in READABLE)
     return {path.relative_to(folder).as_posix(): path for path in files}
 
 

@@ -18,7 +18,7 @@ from sese.core.errors import InputError
 from sese.live.model import Report, report
 from sese.live.pcm import Encoding, find_encoding
 from sese.live.signals import StopSignals
-from sese.live.wav import Header, is_wav, make_header, read_header
+from sese.live.wav import Header, Trailer, is_wav, make_header, read_header
 from sese.runtime.framing import HIGHEST_CHANNELS
 from sese.runtime.rates import require_rate
 from sese.runtime.stream import Stream
@@ -61,12 +61,14 @@ class Piped:
         clipped_samples: Number of samples beyond full scale that were clipped for an integer encoding.
         trailing_bytes: Number of bytes at the end of the input that are less than a frame.
         missing_bytes: Number of bytes that the header announced and that did not come.
+        dropped: Titles of chunks of a WAV stream that are not in the output, such as tags and markers.
     """
 
     report: Report
     clipped_samples: int
     trailing_bytes: int
     missing_bytes: int
+    dropped: tuple[str, ...] = ()
 
 
 class Input:
@@ -194,9 +196,14 @@ def enhance_pipe(source: Input, target: int, layout: Layout, start: bytes, strea
     sink.write(stream.flush())
     if left == 0:
         sink.pad()
-    while left == 0 and source.some(BLOCK_BYTES):  # chunks after the audio; their writer is not stopped
-        pass
-    return Piped(report(stream, fed), sink.clipped_samples, len(pending), left or 0)
+    dropped = [] if layout.header is None else [*layout.header.others]
+    if layout.header is not None and left == 0:  # chunks after the audio; their writer is not stopped
+        trailer = Trailer(bool((layout.header.length or 0) % 2))
+        while more := source.some(BLOCK_BYTES):
+            trailer.feed(more)
+        dropped += trailer.titles
+    words = tuple(sorted(set(dropped)))
+    return Piped(report(stream, fed), sink.clipped_samples, len(pending), left or 0, words)
 
 
 class _Output:

@@ -6,9 +6,11 @@ libsndfile seeks in its input and fills blocks before it returns them, which doe
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sese.audio.carried import TECHNICAL, title
 from sese.core.errors import InputError
 from sese.live.pcm import ENCODINGS, Encoding
 
@@ -22,13 +24,23 @@ _HOW = "give PCM of 16, 24 or 32 bits or 32-bit float, such as `ffmpeg -i FILE -
 
 @dataclass(frozen=True)
 class Header:
-    """A WAV header. `length` is the length of the audio in bytes; None where it is unknown."""
+    """A WAV header.
+
+    Attributes:
+        encoding: Encoding of a sample.
+        sample_rate: Sample rate in Hz.
+        channels: Number of channels.
+        length: Length of the audio in bytes; None where it is unknown.
+        format_chunk: Body of the chunk ``fmt``.
+        others: Titles of chunks with tags and markers before the audio.
+    """
 
     encoding: Encoding
     sample_rate: int
     channels: int
     length: int | None
     format_chunk: bytes
+    others: tuple[str, ...] = ()
 
     def whole_frames(self) -> Header:
         """Return the header without the bytes at the end that are less than a frame."""
@@ -68,12 +80,14 @@ def read_header(start: bytes, read: Callable[[int], bytes]) -> Header:
         InputError: The stream ends before the audio, or its encoding is not one of `ENCODINGS`.
     """
     form = None
+    others: list[str] = []
     long_length = None  # of RF64
     while True:
         kind, size = struct.unpack("<4sI", _exactly(read, 8))
         if kind == b"data":
             break
         left = size + size % 2
+        others += titles(kind)
         if size > _LONGEST_CHUNK:  # such as a picture: not held in memory
             while left:
                 left -= len(_exactly(read, min(left, _LONGEST_CHUNK)))
@@ -101,7 +115,39 @@ def read_header(start: bytes, read: Callable[[int], bytes]) -> Header:
     length: int | None = long_length if size == UNKNOWN and long_length else size
     if not length or (length == size and size >= _LARGEST_KNOWN):
         length = None
-    return Header(encoding, rate, channels, length, form)
+    return Header(encoding, rate, channels, length, form, tuple(others))
+
+
+def titles(name: bytes) -> list[str]:
+    """Return the title of a chunk in a list, empty for one that is about the samples or has no title."""
+    return [title(name)] if name not in TECHNICAL and title(name) else []
+
+
+class Trailer:
+    """Read the chunks after the audio of a WAV stream, for their titles.
+
+    Args:
+        odd: Whether the audio has an odd number of bytes, so that another byte follows it.
+    """
+
+    def __init__(self, odd: bool) -> None:
+        self._skip, self._head = int(odd), b""
+        self.titles: list[str] = []
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        while data:
+            passed = min(self._skip, len(data))
+            self._skip, data = self._skip - passed, data[passed:]
+            taken = 8 - len(self._head)
+            self._head, data = self._head + data[:taken], data[taken:]
+            if len(self._head) == 8:
+                name, size = struct.unpack("<4sI", self._head)
+                if not all(32 <= byte < 127 for byte in name):  # no chunk, nor is what follows it
+                    self._skip, self._head = sys.maxsize, b""
+                    return
+                self.titles += titles(name)
+                self._skip, self._head = size + size % 2, b""
 
 
 def _exactly(read: Callable[[int], bytes], size: int) -> bytes:

@@ -39,7 +39,7 @@ def sections(source: Source) -> list[Section] | None:
     known = said - 8 if 8 <= said < UNKNOWN else -1
     if offset > 1 << 20:
         return None
-    length = data_length(source, start, known, next_chunk)
+    length, note = data_length(source, start, known, next_chunk)
     frame, announced = _frame_bytes(common), struct.unpack(">I", common[10:14])[0]
     if length == known and (not frame or announced == length // frame):
         return None
@@ -49,7 +49,7 @@ def sections(source: Source) -> list[Section] | None:
     common = common[:10] + struct.pack(">I", frames) + common[14:]
     sound = struct.pack(">4sI", b"SSND", length + 8) + source.at(place + 8, 8)
     body = source.at(8, 4) + version + common + sound
-    return [Section(struct.pack(">4sI", b"FORM", len(body) + length) + body, start, length)]
+    return [Section(struct.pack(">4sI", b"FORM", len(body) + length) + body, start, length, note=note)]
 
 
 def _frame_bytes(common: bytes) -> int:

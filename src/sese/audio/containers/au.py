@@ -23,8 +23,9 @@ def sections(source: Source) -> list[Section] | None:
     start, said = struct.unpack(f"{order}II", head[4:12])
     if not 24 <= start <= 1 << 20:
         return None
-    length = data_length(source, start, said, lambda _: None)
+    length, note = data_length(source, start, said, lambda _: None)
     if length == said:
         return None
     size = min(length, _TO_THE_END)
-    return [Section(head[:8] + struct.pack(f"{order}I", size) + source.at(12, start - 12), start, length)]
+    start_bytes = head[:8] + struct.pack(f"{order}I", size) + source.at(12, start - 12)
+    return [Section(start_bytes, start, length, note=note)]

@@ -42,8 +42,8 @@ def sections(source: Source) -> list[Section] | None:
         return position + 12 + struct.unpack(">Q", size)[0] if len(size) == 8 else None
 
     known = said - _EDITS if said >= _EDITS else -1
-    length = data_length(source, start, known, next_chunk, bits=64, align=1)
+    length, note = data_length(source, start, known, next_chunk, bits=64, align=1)
     if length == known:
         return None
     data = struct.pack(">4sq", b"data", length + _EDITS) + source.at(place + 12, _EDITS)
-    return [Section(source.at(0, 8) + description + rest + data, start, length)]
+    return [Section(source.at(0, 8) + description + rest + data, start, length, note=note)]

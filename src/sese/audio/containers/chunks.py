@@ -27,8 +27,9 @@ def data_length(
     *,
     bits: int = 32,
     align: int = 2,
-) -> int:
-    """Return the true length of the samples in bytes.
+    is_name: Callable[[bytes], bool] | None = None,
+) -> tuple[int, str]:
+    """Return the true length of the samples in bytes, and a note where the length field is not believed.
 
     The length field is believed where chunks, padding or the end of the file follow. Else it is stale, or
     wrapped, and all the rest of the file is audio.
@@ -40,6 +41,8 @@ def data_length(
         next_chunk: Function that returns the end of the chunk at a position, None where there is none.
         bits: Bits of the length field.
         align: Chunks begin at multiples of this number of bytes.
+        is_name: Function that says whether 16 bytes begin with the name of a chunk; None for names of four
+            letters.
 
     Raises:
         Damaged: The file ends before the length that its header gives, or another file follows in it.
@@ -52,17 +55,28 @@ def data_length(
         for place in {end, end + -length % align}:
             if source.at(place, 4) in _JOINED and place < source.size - 8 and (length or said):
                 raise Damaged(f"another file follows in it after {length} bytes of audio; separate them")
-            if _ends_well(source, place, next_chunk):
-                return length
+            if _ends_well(source, place, next_chunk, is_name or _is_text):
+                return length, ""
         length += WRAP
         if bits != 32:
             break
     if said > there and not unknown:
         raise Damaged(f"{there} of {said} bytes of audio are there")
-    return there
+    if unknown or not said or said == there:
+        return there, ""
+    return there, (
+        f"the header says {said} bytes of audio, but what follows is no metadata; all {there} bytes up to "
+        "the end were taken for audio"
+    )
 
 
-def _ends_well(source: Source, place: int, next_chunk: Callable[[int], int | None]) -> bool:
+def _is_text(name: bytes) -> bool:
+    return all(32 <= byte < 127 for byte in name[:4])
+
+
+def _ends_well(
+    source: Source, place: int, next_chunk: Callable[[int], int | None], is_name: Callable[[bytes], bool]
+) -> bool:
     """Return whether nothing but chunks, tags and padding lies from `place` to the end of the file."""
     first = True
     while source.size - place >= 8 and not source.is_padding(place):
@@ -71,7 +85,7 @@ def _ends_well(source: Source, place: int, next_chunk: Callable[[int], int | Non
             return True
         end = next_chunk(place)
         known = start[:4] in _KNOWN
-        if end is None or end <= place or (not known and not all(32 <= byte < 127 for byte in start[:4])):
+        if end is None or end <= place or (not known and not is_name(source.at(place, 16))):
             return False
         if end > source.size + 1:  # the last chunk may be cut off, where it cannot be audio
             return known and first

@@ -47,11 +47,11 @@ def sections(source: Source) -> list[Section] | None:
 
     sized = kind in (b"RF64", b"BW64") and said == _LONG and long_length >= 0
     said = long_length if sized else said
-    length = data_length(source, place, said, next_chunk, bits=64 if sized else 32)
+    length, note = data_length(source, place, said, next_chunk, bits=64 if sized else 32)
     if length == said and kind != b"BW64" and place < _FAR:
         return None
     tag = struct.unpack_from(f"{order}H", form)[0]
-    return [Section(_header(order, tag, form, length), place, length)]
+    return [Section(_header(order, tag, form, length), place, length, note=note)]
 
 
 def _header(order: str, tag: int, form: bytes, length: int) -> bytes:

@@ -71,12 +71,14 @@ class Section:
         start: Position of the section in the file.
         length: Length of the section in bytes.
         frames: Number of samples of each channel; None where libsndfile counts them itself.
+        note: What a user should know about the length; empty for nothing.
     """
 
     head: bytes
     start: int
     length: int
     frames: int | None = None
+    note: str = ""
 
 
 class View(io.RawIOBase):

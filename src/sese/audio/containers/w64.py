@@ -7,8 +7,15 @@ import struct
 from sese.audio.containers.chunks import data_length
 from sese.audio.containers.source import Section, Source
 
-_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+_VENDOR = bytes.fromhex("00c04f8edb8a")
+"""End of the name of every chunk."""
+
 _HEAD = 24  # bytes of a chunk's name and length, which the length includes
+
+
+def _is_name(start: bytes) -> bool:
+    return start[10:16] == _VENDOR
 
 
 def sections(source: Source) -> list[Section] | None:
@@ -23,7 +30,7 @@ def sections(source: Source) -> list[Section] | None:
         if len(size) < 8:
             return None
         said = struct.unpack("<q", size)[0]
-        if name == _DATA:
+        if name == DATA:
             break
         if said < _HEAD:
             return None
@@ -31,12 +38,16 @@ def sections(source: Source) -> list[Section] | None:
 
     def next_chunk(position: int) -> int | None:
         size = source.at(position + 16, 8)
-        return position + struct.unpack("<Q", size)[0] if len(size) == 8 else None
+        if len(size) < 8:
+            return None
+        end = position + struct.unpack("<Q", size)[0]
+        return max(end, min(end + -end % 8, source.size))  # the last one need not be padded
 
     start = place + _HEAD
     known = said - _HEAD if _HEAD < said < 1 << 62 else -1
-    length = data_length(source, start, known, next_chunk, bits=64, align=8)
-    if length == known or place > 1 << 20:
+    length, note = data_length(source, start, known, next_chunk, bits=64, align=8, is_name=_is_name)
+    # libsndfile takes chunks after the samples for audio.
+    if (length == known and source.size - start - length < 8) or place > 1 << 20:
         return None
     head = source.at(0, place + 16) + struct.pack("<Q", length + _HEAD)
-    return [Section(head, start, length)]
+    return [Section(head, start, length, note=note)]
