@@ -120,7 +120,7 @@ class ModelGain:
     def reset(self) -> None:
         """Do nothing."""
 
-    def __call__(self, power: Audio, gain: Audio, sudden: Audio) -> Audio:
+    def __call__(self, power: Audio, gain: Audio) -> Audio:
         """Return the gain of the model for each band."""
         return np.broadcast_to(gain, power.shape)
 

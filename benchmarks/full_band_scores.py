@@ -13,6 +13,9 @@ RATE = 48_000  # Hz
 ABOVE_HZ = 8500.0
 """Begin of the band that is measured: a little above the model's, where no filter reaches."""
 
+RISE_HZ = 500.0
+"""Width of the filter's edge, which decays within a frame."""
+
 FRAME = 960  # samples, 20 ms
 WARM_SECONDS = 1.0
 """Time from the beginning that is not measured: noise is unknown there."""
@@ -67,7 +70,8 @@ def above(audio: Audio) -> NDArray[np.float64]:
     """Return the part of a sound [time] above `ABOVE_HZ`, without delay."""
     spectrum = np.fft.rfft(np.asarray(audio, np.float64))
     frequency = np.fft.rfftfreq(len(audio), 1 / RATE)
-    return np.asarray(np.fft.irfft(spectrum * np.clip((frequency - ABOVE_HZ) / 200, 0, 1), len(audio)))
+    rise = np.clip((frequency - ABOVE_HZ) / RISE_HZ, 0, 1)
+    return np.asarray(np.fft.irfft(spectrum * np.sin(np.pi / 2 * rise) ** 2, len(audio)))
 
 
 def spectral_distance(clean: Audio, out: Audio, from_hz: float) -> float:

@@ -76,7 +76,7 @@ class BandAbove:
             enhanced: Output of the model, ``[channel, frames * hop]``.
             heard: Input of the model, the same shape, aligned with the output.
         """
-        gains, sudden = self._gain.add(enhanced, heard)
+        gains = self._gain.add(enhanced, heard)
         if not len(gains):
             return
         number = self._gain.skipped if self._next is None else self._next
@@ -93,7 +93,7 @@ class BandAbove:
                 power = power.mean(axis=1, keepdims=True)
             early = int(np.sum(at[1:-1][part] < self._points.reach))  # before the signal there was no noise
             gain = gains[part, :, None]
-            chosen = self._rule(power[early:], gain[early:], sudden[part, :, None][early:])
+            chosen = self._rule(power[early:], gain[early:])
             # The rest of the input has the model's gain already.
             more = np.zeros(np.broadcast_shapes(power.shape, gain.shape), np.float32)
             more[early:] = chosen - gain[early:]

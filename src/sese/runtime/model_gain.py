@@ -1,8 +1,7 @@
 """Measure the gain of a model in the upper part of its band, from half to 0.85 of its width.
 
 The gain is the share that the model leaves there, as an amplitude: 1 where it passes all, 0 where it removes
-all, and never above 1. What the model removes is steady noise, up to the noise floor, and else sudden noise,
-such as a click. The gain for sudden sound is the share that the model leaves of what is not steady noise.
+all, and never above 1. It follows the model within some milliseconds.
 """
 
 from __future__ import annotations
@@ -12,20 +11,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.runtime.noise_floor import NoiseFloor
-
 BAND = (0.5, 0.85)
 """Limits of the part that is measured, as shares of the band that signal and model have in common."""
 
-SMOOTHING_SECONDS = 0.0045
+SMOOTHING_SECONDS = 0.003
 SILENT = 1e-10
-"""Mean square below which a part is not measured, and the gains stay as they are."""
-
-STEADY = 3.0
-"""Power up to which sound is steady, over the mean power of the noise."""
-
-NEVER_STEADY = 0.01
-"""Share of what the model removes that counts as sudden at least."""
+"""Mean square below which a part is not measured, and the gain stays as it is."""
 
 
 class ModelGain:
@@ -53,42 +44,36 @@ class ModelGain:
         waves = np.exp(-2j * np.pi / part * np.arange(part)[:, None] * bins) * window[:, None]
         self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
         self._keep = math.exp(-part / model_hz / SMOOTHING_SECONDS)
-        self._noise = NoiseFloor(part / model_hz)
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal."""
-        self._noise.reset()
         self._parts = 0
-        self._last: NDArray[np.float32] | None = None  # [gain, channel]
+        self._last: NDArray[np.float32] | None = None  # [channel]
 
     def add(self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take the next parts of a model's output and input, aligned, ``[channel, parts * part]``.
 
         Returns:
-            Two gains at the end of each part, the second for sudden sound, ``[gain, part, channel]``, or
-            ``[gain, part, 1]`` if linked. Parts from before the signal have none. The first part of the
-            signal has gains at its beginning as well.
+            Gain at the end of each part, ``[part, channel]``, or ``[part, 1]`` if linked. Parts from before
+            the signal have none. The first part of the signal has one at its beginning as well.
         """
         left, had = self._energy(enhanced), self._energy(heard)
         early = min(max(0, self.skipped - self._parts), len(left))
         self._parts += len(left)
         left, had = left[early:], had[early:]
         if not len(left):
-            return np.zeros((2, 0, left.shape[1]), np.float32)
-        least = self._silent * (len(heard) if self._linked else 1)
-        silent = had <= least
-        removed = np.maximum(had - left, 0)
-        sudden = np.maximum(removed - STEADY * self._noise(had), NEVER_STEADY * removed)
-        shares = np.sqrt([left / np.maximum(left + rest, 1e-6 * least) for rest in (removed, sudden)])
+            return left
+        silent = had <= self._silent * (len(heard) if self._linked else 1)
+        shares = np.sqrt(np.minimum(left / np.where(silent, 1, had), 1))
         first = self._last is None
-        start = np.where(silent[0], 1, shares[:, 0]) if self._last is None else self._last
-        gains = np.empty((2, len(left) + 1, left.shape[1]), np.float32)
-        for gain, channel in np.ndindex(start.shape):
-            each = (shares[gain, :, channel].tolist(), silent[:, channel].tolist())
-            gains[gain, :, channel] = _smoothed(float(start[gain, channel]), *each, self._keep)
-        self._last = gains[:, -1]
-        return gains if first else gains[:, 1:]
+        start = np.where(silent[0], 1, shares[0]) if self._last is None else self._last
+        gains = np.empty((len(left) + 1, left.shape[1]), np.float32)
+        for channel, begin in enumerate(start.tolist()):
+            each = (shares[:, channel].tolist(), silent[:, channel].tolist())
+            gains[:, channel] = _smoothed(begin, *each, self._keep)
+        self._last = gains[-1]
+        return gains if first else gains[1:]
 
     def _energy(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the energy of the measured band ``[part, channel]``; one channel if linked."""

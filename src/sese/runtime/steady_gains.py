@@ -2,8 +2,8 @@
 
 The model's gain below says what is left of speech and noise together, so it rises with each word. Here each
 band decides for itself. Where it is as loud as its noise, the gain is the lowest that the model had in the
-last seconds: what the model does to noise alone. Where it is far louder, the gain is the model's for sound
-that comes and goes, such as speech or clicks. A model that passes everything thus passes every band.
+last seconds: what the model does to noise alone. Where it is far louder, by speech or a sudden noise, the
+gain is the model's. A model that passes everything thus passes every band.
 """
 
 from __future__ import annotations
@@ -47,17 +47,14 @@ class SteadyGains:
         self._noise.reset()
         self._quiet.reset()
 
-    def __call__(
-        self, power: NDArray[np.float32], gain: NDArray[np.float32], sudden: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def __call__(self, power: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the gains of the next points, ``[point, channel, band]``, in [0, 1].
 
         Args:
             power: Mean power in each band, ``[point, channel, band]``.
             gain: Gain of the model in the upper part of its band, ``[point, channel, 1]``.
-            sudden: The same without steady noise, see `sese.runtime.model_gain`.
         """
         power = self._smooth(power)
         more = np.maximum(power / (self._noise(power) + SILENT) - FACTOR, 0)
         quiet = np.maximum(self._quiet(gain), np.minimum(gain, LEAST))
-        return quiet + more / (1 + more) * (np.maximum(sudden, quiet) - quiet)
+        return quiet + more / (1 + more) * (gain - quiet)
