@@ -1,7 +1,7 @@
 """Measure what binary activation maps save: memory and time of one clip, against the float network in ONNX
 Runtime.
 
-    python benchmarks/quality_inference.py
+    python benchmarks/quality_inference.py --rounds 25
 
 Weights are random, since neither memory nor time depends on them. Memory is the growth of the peak of the
 resident set in a new process with its libraries loaded, from before the model is opened until after three
@@ -10,6 +10,7 @@ clips. Time is the median of CPU times of one thread. The C kernel needs gcc.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import json
 import shutil
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exit_codes import exit_code
 from resident_memory import resident_kb
 from sese.evaluation.dnsmos_network import open_session
 from sese.predictor import packed
@@ -36,8 +38,12 @@ KERNEL = Path(__file__).with_name("quality_kernel.c")
 ROUNDS = 25
 
 
-def main() -> None:
-    """Measure each implementation in a process of its own and print a table."""
+def main(rounds: int = ROUNDS) -> None:
+    """Measure each implementation in a process of its own and print a table.
+
+    Args:
+        rounds: Number of clips that are timed.
+    """
     print("| sizes | inference | file, kB | growth of the resident set, MB | ms a clip |")
     print("| --- | --- | ---: | ---: | ---: |")
     for name, design in SIZES.items():
@@ -49,6 +55,9 @@ def main() -> None:
                 command = [
                     sys.executable,
                     __file__,
+                    "--rounds",
+                    str(rounds),
+                    "--measure",
                     way,
                     str(files[file]),
                     str(design.bands),
@@ -137,7 +146,7 @@ WAYS: dict[str, tuple[str, Callable[[Path], Callable[[np.ndarray], float]]]] = {
 }
 
 
-def measure(way: str, file: Path, bands: int, frames: int) -> dict[str, float]:
+def measure(way: str, file: Path, bands: int, frames: int, rounds: int = ROUNDS) -> dict[str, float]:
     """Measure an implementation in this process: `grown_mb` and `ms`."""
     import onnxruntime  # noqa: F401  loaded before memory is counted
 
@@ -151,15 +160,32 @@ def measure(way: str, file: Path, bands: int, frames: int) -> dict[str, float]:
         predict(mel)
     grown = resident_kb("VmHWM") - before
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         start = time.process_time()
         predict(mel)
         times.append(time.process_time() - start)
     return {"grown_mb": grown / 1e3, "ms": 1e3 * statistics.median(times)}
 
 
+def command() -> None:
+    """Read the command line, and measure all implementations, or one of them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help=f"Number of clips that are timed. [default: {ROUNDS}]"
+    )
+    # One implementation in this process, as `main` starts it.
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds is {options.rounds}; use 1 or more")
+    if options.measure is None:
+        main(options.rounds)
+        return
+    way, file, bands, frames = options.measure
+    print(json.dumps(measure(way, Path(file), int(bands), int(frames), options.rounds)))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(measure(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
-    else:
-        main()
+    sys.exit(exit_code("quality_inference", command))
