@@ -211,7 +211,7 @@ def test_bad_input_is_one_line_and_exit_code_2(corpus: Path, tmp_path: Path, ses
         ((recipe, train, "data.held_out=1"), "data.held_out is 1.0"),
         ((recipe, train, "model.units=0"), "model.units is 0"),
         ((recipe, train, "model.width=3"), "unknown key 'model.width'"),
-        ((tmp_path, "--resume"), "does not exist"),
+        ((tmp_path, "--resume"), "holds no run"),
     ):
         ran = sese("train", *arguments, f"data.cache_dir={tmp_path}/cache", "--run-dir", tmp_path / "run")
         assert ran.code == 2, (arguments, ran)

@@ -37,7 +37,7 @@ def option(panel: str, *names: str, **facts: Any) -> Any:
     return typer.Option(*names, rich_help_panel=panel, **facts)
 
 
-MODEL_HELP = "Name of a bundled model (see `sese models`), or path of a model folder or an .onnx file."
+MODEL_HELP = "Name of a bundled model (see `sese models`), or path of a model folder, an .onnx file or a run."
 BUDGET_HELP = (
     "Largest share of compute: a number up to 1 runs the highest level within it (sese-2 also rests, and "
     "keeps the mean within it); 'fastest', 'balanced' and 'best' are such numbers. Also 'auto' (the model "
@@ -115,11 +115,31 @@ def number_or_word(text: str) -> float | str:
         return text
 
 
-def run_of(config: Path, run_dir: Path | None) -> tuple[Path, Path | None]:
-    """Return the configuration file and the run folder; a run folder may be given as the configuration."""
+def run_of(config: Path, run_dir: Path | None, resume: bool = False) -> tuple[Path, Path | None]:
+    """Return the configuration file and the run folder; a run folder may be given as the configuration.
+
+    Args:
+        config: Configuration, or folder of a run.
+        run_dir: Folder of the run; None for the default.
+        resume: Whether the run is to go on, for the message.
+
+    Raises:
+        InputError: The folder is not that of a run.
+    """
+    from sese.training.config_file import find_config
     from sese.training.run_folder import RESOLVED
 
-    return (config / RESOLVED, run_dir or config) if config.is_dir() else (config, run_dir)
+    if config.is_dir():
+        if (config / RESOLVED).is_file():
+            return config / RESOLVED, run_dir or config
+        if not find_config(config).is_file():
+            raise InputError(f"{config} holds no run (no {RESOLVED}); name the folder of one, as runs/NAME")
+    elif resume and not find_config(config).is_file():
+        raise InputError(
+            f"there is no run in {config} to go on with; name the folder of one, as runs/NAME, or leave "
+            "--resume out"
+        )
+    return config, run_dir
 
 
 def take_minutes(overrides: Sequence[str] | None) -> tuple[list[str], float | None]:

@@ -28,6 +28,28 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in (header, ruler, *rows)]
 
 
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table as plain text, its first column to the left and the others to the right.
+
+    Args:
+        header: headings of the columns.
+        rows: cells of each row, as many as headings.
+
+    Example:
+        >>> print("\\n".join(aligned(["level", "PESQ"], [["0.5", "2.61"], ["1", "2.8"]])))
+        level  PESQ
+        0.5    2.61
+        1       2.8
+    """
+    every = [header, *rows]
+    widths = [max(len(row[column]) for row in every) for column in range(len(header))]
+    lines = []
+    for first, *others in every:
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return lines
+
+
 def shown(value: float | None, decimals: int, sign: bool = False) -> str:
     """Return a number with so many decimals, or a dash where there is none or it is not finite.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,9 @@ from sese.data.corpora import Problem, Recording
 _FORMAT = 1  # increase when the stored values change
 FULL_SCALE = 32768
 """Value of a 16-bit sample at full scale."""
+
+Tell = Callable[[int, int], None]
+"""Called with the number of recordings that are decoded, and of all."""
 
 _BLOCK = 64  # files decoded between two writes, which limits the memory used
 
@@ -78,7 +81,10 @@ class Bank:
 
 
 def load_bank(
-    recordings: Sequence[Recording], sample_rate: int = 16000, cache_dir: Path | str | None = None
+    recordings: Sequence[Recording],
+    sample_rate: int = 16000,
+    cache_dir: Path | str | None = None,
+    tell: Tell | None = None,
 ) -> Bank:
     """Decode recordings to mono, or map the samples that an earlier call has decoded.
 
@@ -90,6 +96,7 @@ def load_bank(
         sample_rate: Sample rate of the bank in Hz; recordings are resampled to it.
         cache_dir: Cache folder. None: that of `sese.core.cache`. A hash of the paths, sizes
             and times of the files names the cache file, so a changed corpus gets a new one.
+        tell: Called with the number of recordings that are decoded, and of all, as decoding goes on.
 
     Raises:
         InputError: No recording can be used, or the cache cannot be read or written.
@@ -102,7 +109,7 @@ def load_bank(
     try:
         if not (index.exists() and data.exists()):
             folder.mkdir(parents=True, exist_ok=True)
-            _decode_all(recordings, sample_rate, data, index)
+            _decode_all(recordings, sample_rate, data, index, tell)
         stored = from_json(index.read_text())
         problems = tuple(Problem(Path(path), str(reason)) for path, reason in stored["problems"])
         decoded = [recordings[i] for i in stored["kept"]]
@@ -186,7 +193,9 @@ def _file_stamp(path: Path) -> str:
     return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
 
 
-def _decode_all(recordings: Sequence[Recording], sample_rate: int, data: Path, index: Path) -> None:
+def _decode_all(
+    recordings: Sequence[Recording], sample_rate: int, data: Path, index: Path, tell: Tell | None
+) -> None:
     """Decode the recordings and write the samples, then the index.
 
     Each file appears complete or not at all. The index is written last, so it never exists without the
@@ -212,5 +221,7 @@ def _decode_all(recordings: Sequence[Recording], sample_rate: int, data: Path, i
                     kept.append(i)
                     lengths.append(len(result))
                     file.write(result.tobytes())
+            if tell is not None:
+                tell(first + len(block), len(recordings))
     with replacing(index) as written:
         written.write_text(json.dumps({"kept": kept, "lengths": lengths, "problems": problems}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sese.core.errors import InputError
-from sese.data.bank import Bank, load_bank
+from sese.data.bank import Bank, Tell, load_bank
 from sese.data.corpora import Corpus, Problem, Recording, Split, scan
 
 
@@ -39,6 +39,7 @@ def load_banks(
     cache_dir: Path | str | None = None,
     split: Split | None = "train",
     use: str = "training",
+    tell: Tell | None = None,
 ) -> Banks:
     """Load banks from corpus folders.
 
@@ -52,6 +53,7 @@ def load_banks(
         split: Half to read of folders in the VoiceBank+DEMAND layout, so that its test half is never trained
             on. None: both.
         use: Purpose of the data, for error messages.
+        tell: Called while recordings are decoded, see `load_bank`.
 
     Raises:
         InputError: There is no speech or no noise.
@@ -68,12 +70,14 @@ def load_banks(
     given = f"in {folders}" if folders else "and no folder named"
     for kind, found in (("speech", corpus.speech), ("noise", corpus.noise)):
         if not found:
+            layout = {"speech": "clean/SPEAKER/*.wav", "noise": "noise/CATEGORY/*.wav"}[kind]
             raise InputError(
-                f"{use} data: no {kind} {given}; name a folder of it, or see `sese data describe`"
+                f"{use} data: no {kind} {given}; put it in {layout} there, or name a folder of it; "
+                "`sese data describe` shows what is found"
             )
-    voices = load_bank(corpus.speech, sample_rate, cache_dir)
-    noises = load_bank(corpus.noise, sample_rate, cache_dir)
-    rooms = load_bank(corpus.rir, sample_rate, cache_dir) if corpus.rir else None
+    voices = load_bank(corpus.speech, sample_rate, cache_dir, tell)
+    noises = load_bank(corpus.noise, sample_rate, cache_dir, tell)
+    rooms = load_bank(corpus.rir, sample_rate, cache_dir, tell) if corpus.rir else None
     banks = (voices, noises) if rooms is None else (voices, noises, rooms)
     problems = corpus.problems + tuple(problem for bank in banks for problem in bank.problems)
     return Banks(voices, noises, rooms, corpus, problems)

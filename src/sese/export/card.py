@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from sese.evaluation.report import HEADINGS
+from sese.evaluation.headings import HEADINGS
 from sese.runtime.artefact import Card
 from sese.training.run_folder import RESOLVED
 
@@ -89,7 +89,7 @@ def _recipe(run: Path) -> str:
     for role in ("train", "validation", "speech", "noise", "rir"):
         values["data"][role] = [Path(folder).name for folder in values["data"][role]]
     values["data"].pop("cache_dir")
-    initial = Path(values["training"]["initial"])
+    initial = Path(values["training"].get("initial", ""))
     if initial.is_absolute():
         values["training"]["initial"] = Path(*initial.parts[-2:]).as_posix()
     return yaml.safe_dump(values, sort_keys=False).strip()

@@ -37,6 +37,10 @@ else:
     )
 
 
+LOGGERS = ("tensorboard", "wandb")
+"""Values of `training.logger`."""
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Configuration of the data.
@@ -110,6 +114,8 @@ class TrainingConfig(_MethodSettings):
         clip_norm: Norm that gradients are scaled down to; 0 for no limit.
         ema_decay: Decay of the averaged weights, which are validated and exported.
         precision: Precision of Lightning, for instance ``bf16-mixed`` or ``32-true``.
+        logger: Where measurements go beside `metrics.jsonl`: ``tensorboard``, ``wandb`` (Weights & Biases,
+            with the package wandb), both or none, as a list.
         validate_steps, checkpoint_steps, log_steps: Number of steps between two validations, checkpoints,
             logs.
         devices, strategy: Number of devices, and strategy, of Lightning; several processes run DDP.
@@ -133,6 +139,7 @@ class TrainingConfig(_MethodSettings):
     clip_norm: float = 5.0
     ema_decay: float = 0.999
     precision: str = "bf16-mixed"
+    logger: tuple[str, ...] = ("tensorboard",)
     validate_steps: int = 1000
     checkpoint_steps: int = 500
     log_steps: int = 50
@@ -155,6 +162,9 @@ class TrainingConfig(_MethodSettings):
             raise InputError(f"training.losses is {dict(self.losses)}; give one of them a weight above 0")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(f"training.betas is {list(self.betas)}; use numbers from 0, below 1")
+        for name in self.logger:
+            if name not in LOGGERS:
+                raise InputError(f"training.logger names {brief(name)}; choose from {list(LOGGERS)}")
         if not self.train_only:
             raise InputError("training.train_only is empty; name weights to train, or use all")
         above_zero(self, "training", "learning_rate")

@@ -91,7 +91,22 @@ def changed(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
 
 def dump(config: Any) -> str:
     """Return a configuration (a dataclass) as YAML that reads back."""
-    return yaml.safe_dump(plain_values(config), sort_keys=False)
+    return as_yaml(plain_values(config))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists in one line."""
+
+
+_Dumper.add_representer(
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """Return nested values as YAML that reads back, with sections in lines and lists in one line each."""
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, width=100)
+    return text
 
 
 def plain_values(config: Any) -> dict[str, Any]:

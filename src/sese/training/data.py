@@ -6,16 +6,49 @@ from dataclasses import replace
 
 import lightning
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from sese.core.errors import plain
+from sese.core.errors import InputError, plain
 from sese.data.batches import TrainBatches, validation_set
 from sese.data.corpora import check_disjoint
 from sese.data.corpus_banks import Banks, load_banks
-from sese.data.mixing import Mixer
+from sese.data.mixing import Mixer, Mixture
 from sese.data.synthetic import synthetic_banks
-from sese.training.config import RunConfig
+from sese.training.config import DataConfig, RunConfig
 from sese.training.methods import METHODS
+from sese.training.progress import reading
+
+LAYOUT = (
+    "corpus/train/clean/SPEAKER/*.wav, corpus/train/noise/CATEGORY/*.wav and perhaps corpus/train/rir/*.wav"
+)
+"""Layout of a corpus, for messages."""
+
+
+def is_first() -> bool:
+    """Return whether this is the first of the processes that train together, which speaks for all."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def check_named(data: DataConfig) -> None:
+    """Check that speech and noise are named for training and for validation, before anything is read.
+
+    Raises:
+        InputError: says which is missing, and how a corpus lies.
+    """
+    if data.synthetic:
+        return
+    if not data.train and not (data.speech and data.noise):
+        missing = "noise" if data.speech else "speech" if data.noise else "data"
+        raise InputError(
+            f'no training {missing} named; add "data.train=[corpus/train]", a folder with {LAYOUT}; '
+            "or data.speech=[...] and data.noise=[...]"
+        )
+    if not data.validation:
+        raise InputError(
+            'no validation data named; add "data.validation=[corpus/val]", a folder with the layout of the '
+            "training data and with other speakers and noises"
+        )
 
 
 class MixtureData(lightning.LightningDataModule):
@@ -32,6 +65,7 @@ class MixtureData(lightning.LightningDataModule):
         super().__init__()
         self.config, self.method = config, METHODS[config.training.method]
         self.banks: tuple[Banks, Banks] | None = None
+        self.fixed: list[Mixture] | None = None
 
     def setup(self, stage: str) -> None:
         """Decode or open the corpora.
@@ -52,20 +86,24 @@ class MixtureData(lightning.LightningDataModule):
         rate = self.config.model.sample_rate
         if data.synthetic:
             return synthetic_banks(rate, seed=1), synthetic_banks(rate, seed=2)
-        train = load_banks(
-            data.train,
-            speech=data.speech,
-            noise=data.noise,
-            rir=data.rir,
-            sample_rate=rate,
-            cache_dir=data.cache_dir or None,
-        )
         cache = data.cache_dir or None
-        validation = load_banks(
-            data.validation, sample_rate=rate, cache_dir=cache, split=None, use="validation"
-        )
+        folders = ", ".join((*data.train, *data.speech, *data.noise, *data.rir))
+        with reading(folders, quiet=not is_first()) as tell:
+            train = load_banks(
+                data.train,
+                speech=data.speech,
+                noise=data.noise,
+                rir=data.rir,
+                sample_rate=rate,
+                cache_dir=cache,
+                tell=tell,
+            )
+        with reading(", ".join(data.validation), quiet=not is_first()) as tell:
+            validation = load_banks(
+                data.validation, sample_rate=rate, cache_dir=cache, split=None, use="validation", tell=tell
+            )
         check_disjoint(train.corpus, validation.corpus)
-        for problem in (*train.problems, *validation.problems):
+        for problem in (*train.problems, *validation.problems) if is_first() else ():
             print(plain(f"skipped {problem.path}: {problem.reason}"))
         return train, validation
 
@@ -94,7 +132,12 @@ class MixtureData(lightning.LightningDataModule):
         return Mixer(mix, banks.speech, banks.noise, banks.rir, self.config.seed, device, self.method.sampler)
 
     def val_dataloader(self) -> DataLoader:
-        """Return the fixed validation set, without augmentation."""
+        """Return the fixed validation set, without augmentation; it is computed once."""
+        if self.fixed is None:
+            self.fixed = self._fixed()
+        return DataLoader(self.fixed, batch_size=None)  # type: ignore[arg-type]
+
+    def _fixed(self) -> list[Mixture]:
         assert self.banks is not None
         banks, data = self.banks[1], self.config.data
         mix = replace(
@@ -103,5 +146,4 @@ class MixtureData(lightning.LightningDataModule):
             seconds=data.validation_seconds,
         )
         fixed = validation_set(mix, banks.speech, banks.noise, None, data.validation_clips, seed=1)
-        fixed = list(map(self.method.label(self.config, banks.speech), fixed))
-        return DataLoader(fixed, batch_size=None)  # type: ignore[arg-type]
+        return list(map(self.method.label(self.config, banks.speech), fixed))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
+
+from sese.core.stopping import StopRequest
+from sese.training.progress import Progress
 
 
 class Training(ABC):
@@ -18,11 +22,14 @@ class Training(ABC):
     """
 
     @abstractmethod
-    def step(self, number: int) -> None:
+    def step(self, number: int) -> Tensor | float | None:
         """Update the weights once.
 
         Args:
             number: of the step, counted from 0.
+
+        Returns:
+            The loss, for the progress; None where there is nothing to show.
         """
 
     @abstractmethod
@@ -31,7 +38,7 @@ class Training(ABC):
 
         Args:
             done: number of steps done.
-            late: whether the time limit has passed and the loop ends here.
+            late: whether the loop ends here before its last step: time is up, or a signal came.
         """
 
     def finished(self) -> bool:
@@ -39,15 +46,31 @@ class Training(ABC):
         return False
 
 
-def run_steps(training: Training, done: int, steps: int, every: int, max_minutes: float | None = None) -> int:
+STOPPING = "stopping after this step, with a checkpoint (Ctrl-C again: at once, without)"
+"""Line that is printed when a signal comes."""
+
+
+def run_steps(
+    training: Training,
+    done: int,
+    steps: int,
+    every: int,
+    max_minutes: float | None = None,
+    progress: Progress | None = None,
+) -> int:
     """Run the steps that are left, with a checkpoint every so often, at the last step and when time is up.
+
+    SIGINT and SIGTERM end the loop too, after the step that is under way and a checkpoint, and are sent again
+    then.
 
     Args:
         training: the training.
         done: number of steps done before, 0 for a fresh training.
         steps: number of steps in the whole training.
         every: number of steps from one checkpoint to the next.
-        max_minutes: time limit in minutes from now; at least one step is taken. None for no limit.
+        max_minutes: time limit in minutes from now, with the last checkpoint; at least one step is taken.
+            None for no limit.
+        progress: counts the steps, and shows them.
 
     Returns:
         Number of steps done; fewer than `steps` when the training finished early or time was up.
@@ -66,15 +89,21 @@ def run_steps(training: Training, done: int, steps: int, every: int, max_minutes
         checkpoint 3
         3
     """
-    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-    while done < steps and not training.finished():
-        training.step(done)
-        done += 1
-        late = deadline is not None and time.monotonic() > deadline
-        if late or done == steps or done % every == 0:
-            training.checkpoint(done, late)
-        if late:
-            break
+    deadline, longest = None if max_minutes is None else time.monotonic() + 60 * max_minutes, 0.0
+    with StopRequest(STOPPING) as stop, progress or nullcontext():
+        while done < steps and not training.finished():
+            loss = training.step(done)
+            done += 1
+            if progress is not None:
+                progress.step(loss)
+            late = bool(stop.number) or (deadline is not None and time.monotonic() + longest > deadline)
+            if late or done == steps or done % every == 0:
+                begun = time.monotonic()
+                with progress.pause("measuring") if progress is not None else nullcontext():
+                    training.checkpoint(done, late)
+                longest = max(longest, time.monotonic() - begun)
+            if late:
+                break
     return done
 
 

@@ -2,68 +2,94 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning
-import soundfile
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sese.core.errors import InputError
-from sese.core.files import replacing
-from sese.nn import checkpoint
-from sese.nn.policies.fixed import level_plans
-from sese.training import run_folder
+from sese.core.stopping import StopRequest
+from sese.training import messages, run_folder
 from sese.training.config import RunConfig
-from sese.training.config_file import dump
-from sese.training.data import MixtureData
+from sese.training.data import MixtureData, check_named, is_first
+from sese.training.keeper import Average, Keeper
+from sese.training.loggers import loggers, start_wandb
+from sese.training.loop import STOPPING
 from sese.training.methods import METHODS
+from sese.training.resolved import dump_run
 from sese.training.run_folder import LAST
 from sese.training.task import EnhancementTask
 
 
-def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: float | None = None) -> bool:
+def train(
+    config: RunConfig,
+    folder: Path,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    *,
+    began: float | None = None,
+    advise: bool = True,
+) -> bool:
     """Train a model, or continue a stopped training.
 
-    The folder gets `config.yaml` (resolved), `metrics.jsonl`, `tensorboard/`, `samples/`,
+    The folder gets `config.yaml` (what the method uses), `metrics.jsonl`, `tensorboard/`, `samples/`,
     `checkpoints/last.ckpt` (to resume from), and the averaged weights as models: `last/` and `best/`.
     Boosting writes no checkpoints: it continues from `last/`.
+
+    SIGINT and SIGTERM end it after the step that is under way, with a checkpoint, and are sent again then.
 
     Args:
         config: Configuration of the run.
         folder: Folder of the run.
         resume: Whether to continue from the last checkpoint: weights, averages, optimiser, schedule and order
             of the data.
-        max_minutes: Stop with a checkpoint after this many minutes; None for no limit.
+        max_minutes: End after this many minutes, with a validation and a checkpoint; None for no limit.
+        began: Time from which the minutes count, as `time.monotonic` returned it; None for now.
+        advise: Whether to print the commands to go on with.
 
     Returns:
         Whether every step is done.
 
     Raises:
-        InputError: the folder holds a run that is not to be resumed, or none to resume.
+        InputError: the folder holds a run that is not to be resumed, or none to resume; or there is no data.
     """
     settings, method = config.training, METHODS[config.training.method]
+    begun = time.monotonic() if began is None else began
     run_folder.check(folder, config, resume, method.resumes_from)
+    check_named(config.data)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
     lightning.seed_everything(config.seed, verbose=False)
     _quieten()
-    if method.run is not None:
-        return method.run(config, folder, MixtureData(config), max_minutes)
-    keeper = Keeper(config, folder, max_minutes)
+    deadline = None if max_minutes is None else begun + 60 * max_minutes
+    with StopRequest("" if method.run else STOPPING) as stop:
+        if method.run is None:
+            done = _fit(config, folder, resume, deadline, stop)
+        else:
+            data = MixtureData(config)
+            data.setup("fit")
+            run_folder.write_config(folder, dump_run(config, policy=False))
+            left = None if deadline is None else (deadline - time.monotonic()) / 60
+            done = method.run(config, folder, data, left)
+        if stop.number and not is_first():  # without a line of its own
+            raise SystemExit(128 + stop.number)
+        if advise and is_first():
+            print(messages.commands(folder, done, max_minutes), flush=True)
+    return done
+
+
+def _fit(config: RunConfig, folder: Path, resume: bool, deadline: float | None, stop: StopRequest) -> bool:
+    """Train with Lightning; see `train`."""
+    settings, began = config.training, time.monotonic()
+    keeper, made = Keeper(config, folder, stop, deadline), loggers(config, folder)
     trainer = _trainer(
         config,
         default_root_dir=folder,
@@ -77,16 +103,26 @@ def train(config: RunConfig, folder: Path, resume: bool = False, max_minutes: fl
         enable_model_summary=False,
         enable_progress_bar=False,
         use_distributed_sampler=False,
-        logger=[JsonLines(folder), TensorBoardLogger(folder, name="tensorboard", version="")],
+        logger=made,
         # The average is updated before the keeper saves it.
         callbacks=[Average(settings.ema_decay), keeper],
         plugins=[CheckpointFile()],
     )
     task, mixtures = EnhancementTask(config, initial=not resume), MixtureData(config)
+    mixtures.setup("fit")  # before an account elsewhere hears of the run
+    keeper.curves = start_wandb(made)
     trainer.fit(task, mixtures, ckpt_path=folder / LAST if resume else None, weights_only=True)
-    done = trainer.global_step >= settings.steps
-    if done and settings.steps % settings.validate_steps:
+    step = trainer.global_step
+    done = step >= settings.steps
+    if done and not keeper.stepped and is_first():
+        print(f"all {step:,} steps were done before; add training.steps=N, above that, for more", flush=True)
+    if done and settings.steps % settings.validate_steps and not stop.number:
         trainer.validate(task, mixtures, verbose=False)  # the last weights are often the best
+    if trainer.is_global_zero:
+        if keeper.stepped:
+            print(messages.ended(step, settings.steps, keeper.seconds, time.monotonic() - began))
+        if (best := run_folder.best(folder)) is not None:
+            print(messages.reached(best, messages.level_names(task.model)), flush=True)
     return done
 
 
@@ -119,150 +155,6 @@ class CheckpointFile(TorchCheckpointIO):
         """
         with run_folder.restoring(Path(path)) as checkpoint:
             return checkpoint
-
-
-class Average(WeightAveraging):
-    """Average the weights exponentially; the decay grows to `decay`, which forgets the first steps."""
-
-    def __init__(self, decay: float):
-        def average(averaged: torch.Tensor, current: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:
-            now = torch.clamp((1 + updates) / (10 + updates), max=decay).to(averaged)
-            return torch.lerp(current, averaged, now)
-
-        super().__init__(use_buffers=False, avg_fn=average)
-
-
-class Keeper(lightning.Callback):
-    """Print the speed, write checkpoints, models and samples, and stop when time is up."""
-
-    def __init__(self, config: RunConfig, folder: Path, max_minutes: float | None):
-        self.config, self.folder = config, folder
-        self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-        self.seconds = 0.0
-        self.since = (0, time.monotonic())
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs."""
-        return {"audio_seconds": self.seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore that state."""
-        self.seconds = state_dict["audio_seconds"]
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the clock and write the configuration, which nothing can refuse from here on."""
-        if trainer.is_global_zero:
-            run_folder.write_config(self.folder, dump(self.config))
-            if not trainer.global_step:  # left by a run that ended before its first checkpoint
-                (self.folder / "best" / "score.json").unlink(missing_ok=True)
-        self.since = (trainer.global_step, time.monotonic())
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Log the speed, save when it is due, stop when time is up."""
-        settings, step = self.config.training, trainer.global_step
-        audio = batch.noisy.shape[0] * batch.noisy.shape[2] / self.config.model.sample_rate
-        self.seconds += audio * trainer.world_size
-        if step % settings.log_steps == 0:
-            steps, elapsed = step - self.since[0], time.monotonic() - self.since[1]
-            speed = steps * audio * trainer.world_size / elapsed
-            self.since = (step, time.monotonic())
-            pl_module.log("audio_seconds_per_second", speed)
-            pl_module.log("audio_hours", self.seconds / 3600)
-            pl_module.log("learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
-            loss = float(trainer.callback_metrics.get("train/loss", float("nan")))
-            if trainer.is_global_zero:
-                print(f"step {step}  loss {loss:.4f}  {speed:.1f} audio-s/s", flush=True)
-        stop = self.deadline is not None and time.monotonic() > self.deadline
-        stop = bool(trainer.strategy.broadcast(stop)) if trainer.world_size > 1 else stop
-        due = stop or step >= settings.steps or step % settings.checkpoint_steps == 0
-        # Before a validation nothing is saved: a resumed run takes the validation as done.
-        if due and step % settings.validate_steps:
-            self._save(trainer)
-        if stop:
-            trainer.should_stop = True
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Print the scores and save the best averaged weights."""
-        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if "val/" in name}
-        if trainer.is_global_zero:
-            text = "  ".join(f"{name.removeprefix('val/')} {scores[name]:.3f}" for name in sorted(scores))
-            print(f"step {trainer.global_step}  {text}", flush=True)
-            record = self.folder / "best" / "score.json"
-            best = json.loads(record.read_text())["score"] if record.exists() else float("inf")
-            if scores["val/score"] < best:
-                self._write_model(self._averaged(trainer), "best")
-                with replacing(record) as part:
-                    part.write_text(json.dumps({"step": trainer.global_step, "score": scores["val/score"]}))
-        if trainer.global_step % self.config.training.validate_steps == 0:
-            self._save(trainer)
-
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Write a few enhanced clips to listen to."""
-        if trainer.is_global_zero:
-            self._write_samples(trainer, pl_module)
-
-    def _save(self, trainer: lightning.Trainer) -> None:
-        if trainer.is_global_zero:  # first: a run whose checkpoint is at the last step is not resumed
-            self._write_model(self._averaged(trainer), "last")
-        with replacing(self.folder / LAST) if trainer.is_global_zero else nullcontext(Path()) as part:
-            trainer.save_checkpoint(trainer.strategy.broadcast(part))  # every process takes part
-
-    def _averaged(self, trainer: lightning.Trainer) -> dict[str, torch.Tensor]:
-        average = next(c for c in trainer.callbacks if isinstance(c, Average))  # type: ignore[attr-defined]
-        assert average._average_model is not None
-        return average._average_model.module.model.state_dict()  # type: ignore[union-attr]
-
-    def _write_model(self, weights: dict[str, torch.Tensor], name: str) -> None:
-        checkpoint.save(self.folder / name, self.config.system, self.config.model, weights)
-
-    @torch.no_grad()
-    def _write_samples(self, trainer: lightning.Trainer, task: EnhancementTask, clips: int = 3) -> None:
-        batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
-        samples = self.folder / "samples" / f"step_{trainer.global_step}"
-        rate = self.config.model.sample_rate
-        noisy = batch.noisy[:clips].to(task.device)
-        signals = {"noisy": noisy, "clean": batch.clean[:clips]}
-        for level, plan in enumerate(level_plans(task.model)):
-            signals[f"level_{level}"] = task.model.enhance_clip(noisy, plan)
-        with replacing(samples, folder=True) as folder:
-            for name, audio in signals.items():
-                for number, clip in enumerate(audio.float().cpu().clamp(-1, 1)):
-                    soundfile.write(folder / f"{number}_{name}.wav", clip[0].numpy(), rate)
-
-
-class JsonLines(Logger):
-    """Write metrics as JSON lines into `metrics.jsonl`, one object for each call."""
-
-    def __init__(self, folder: Path):
-        super().__init__()
-        self.folder = folder
-
-    @property
-    def name(self) -> str:
-        """Name that Lightning asks for."""
-        return "metrics"
-
-    @property
-    def version(self) -> str:
-        """Version that Lightning asks for."""
-        return ""
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> None:
-        """Experiment that Lightning asks for."""
-
-    @rank_zero_only
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: `config.yaml` has them."""
-
-    @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append a line."""
-        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
-        run_folder.note(self.folder, {"step": step, **values})
 
 
 def _quieten() -> None:

@@ -12,15 +12,17 @@ import torch
 
 from sese.core.errors import InputError, brief
 from sese.core.files import replacing
+from sese.core.untrusted import from_json
 from sese.training import renamed
 from sese.training.config_file import flat, plain_values, read_sections
 
 LAST = "checkpoints/last.ckpt"
 RESOLVED = "config.yaml"
 METRICS = "metrics.jsonl"
+BEST = "best/score.json"
 
 FREE = frozenset(
-    {"name", "data.cache_dir", "data.pesq_clips"}
+    {"name", "data.cache_dir", "data.pesq_clips", "training.logger"}
     | {f"training.{name}" for name in ("batch_size", "steps", "precision", "devices", "strategy", "threads")}
     | {f"training.{name}_steps" for name in ("decay", "validate", "checkpoint", "log")}
 )
@@ -42,7 +44,7 @@ def check(folder: Path, config: Any, resume: bool, last: str = LAST) -> None:
     """
     found = (folder / last).exists()
     if resume and not found:
-        raise InputError(f"{folder / last} does not exist; leave --resume out to start the run")
+        raise InputError(f"{folder} holds no run to go on with (no {last}); leave --resume out to start it")
     if not resume and found:
         raise InputError(f"{folder} already holds a run; add --resume to go on, or name another folder")
     if resume:
@@ -70,6 +72,18 @@ def check_same(folder: Path, config: Any, free: Set[str] = FREE) -> None:
                 f"{folder} is a run with {name} {brief(began[name])}, not {brief(wanted[name])}; "
                 "leave that as it was, or start in a new folder"
             )
+
+
+def best(folder: Path) -> dict[str, Any] | None:
+    """Return the step, score and means of the best validation of a run; None before the first."""
+    path = folder / BEST
+    return from_json(path.read_text()) if path.exists() else None
+
+
+def write_best(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write what `best` returns."""
+    with replacing(folder / BEST) as part:
+        part.write_text(json.dumps(record) + "\n")
 
 
 def write_config(folder: Path, text: str) -> None:

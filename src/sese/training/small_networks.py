@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from sese.core.checks import above_zero, at_least
 from sese.training import run_folder
 from sese.training.loop import Training, descend, run_steps
+from sese.training.progress import Progress
 from sese.training.run_folder import LAST, restoring
 from sese.training.schedule import half_cosine
 
@@ -72,9 +74,12 @@ def train_network(
     Returns:
         Whether every step is done.
     """
+    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     training = _SmallTraining(net, settings, folder, loss, validate, save)
-    done = training.restore() if resume else 0
-    return run_steps(training, done, settings.steps, settings.validate_steps, max_minutes) >= settings.steps
+    done, every = training.restore() if resume else 0, settings.validate_steps
+    training.progress = Progress(settings.steps, done, validate_steps=every, deadline=deadline)
+    done = run_steps(training, done, settings.steps, every, max_minutes, training.progress)
+    return done >= settings.steps
 
 
 class _SmallTraining(Training):
@@ -93,6 +98,7 @@ class _SmallTraining(Training):
             net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.best, self.last_loss = math.inf, torch.tensor(math.nan)
+        self.progress: Progress | None = None
 
     def restore(self) -> int:
         """Take up the last checkpoint; return the number of steps done."""
@@ -102,7 +108,7 @@ class _SmallTraining(Training):
             self.best = saved["best"]
             return saved["step"]
 
-    def step(self, number: int) -> None:
+    def step(self, number: int) -> Tensor:
         settings = self.settings
         warm_up = max(1, settings.steps // 20)
         rate = settings.learning_rate * min((number + 1) / warm_up, half_cosine(number / settings.steps))
@@ -111,13 +117,15 @@ class _SmallTraining(Training):
         value = self.loss(range(first, first + settings.batch_size))
         descend(value, self.optimiser, rate, CLIP_NORM)
         self.last_loss = value.detach()
+        return self.last_loss
 
     def checkpoint(self, done: int, late: bool) -> None:
         self.net.eval()
         with torch.no_grad():
             facts = {"step": done, "train/loss": self.last_loss.item(), **self.validate()}
         text = "  ".join(f"{name} {fact:.4f}" for name, fact in facts.items() if name != "step")
-        print(f"step {done}  {text}", flush=True)
+        assert self.progress is not None
+        self.progress.note(f"step {done}  {text}")
         run_folder.note(self.folder, facts)
         if facts["val/loss"] < self.best:
             self.best = facts["val/loss"]

@@ -160,7 +160,7 @@ def sweep(runs: Sequence[Run], max_minutes: float | None = None) -> None:
             started = time.monotonic()
             stopped = run.state == "stopped"
             config = run.resolve_again() if stopped else run.resolve()
-            if train(config, run.folder, resume=stopped, max_minutes=left):
+            if train(config, run.folder, resume=stopped, max_minutes=left, advise=False):
                 record = {"seconds": round(time.monotonic() - started, 1)}
                 (run.folder / DONE).write_text(json.dumps(record) + "\n")
 

@@ -131,6 +131,8 @@ class EnhancementTask(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means; the lowest `val/score` chooses the best weights."""
+        if not self.validated:  # the validation was cut short
+            return
         noise_db = self.validated.pop("noise_db", None)
         means = {f"val/{name}": torch.cat(values).nanmean() for name, values in self.validated.items()}
         if noise_db is not None:

@@ -25,16 +25,25 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.layers.packed_bits import pack
 from sese.nn.policies.fixed import level_plans
 from sese.nn.state import fresh
-from sese.training.config_file import dump
 from sese.training.loop import Training, run_steps
 from sese.training.losses import si_sdr
 from sese.training.methods.masks import ideal_masks
 from sese.training.methods.method import Method
-from sese.training.run_folder import note, write_config
+from sese.training.progress import Progress
+from sese.training.run_folder import note
 
 if TYPE_CHECKING:
     from sese.training.config import RunConfig
     from sese.training.data import MixtureData
+
+UNUSED = frozenset(
+    {
+        *("initial", "train_only", "distill", "losses", "stft_sizes", "batch_size", "precision", "devices"),
+        *("strategy", "weight_decay", "betas", "clip_norm", "ema_decay", "warmup_steps", "decay_steps"),
+        *("final_learning_rate", "validate_steps", "log_steps", "logger"),
+    }
+)
+"""Values of `training` that boosting does not use: a bit has an optimiser of its own."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,11 @@ def boost(config: RunConfig, folder: Path, data: MixtureData, max_minutes: float
     began = time.monotonic()
     torch.manual_seed(config.seed)
     training = _Boosting(config, folder, data)
-    left = None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60
-    done = run_steps(training, training.done, training.bits, config.training.checkpoint_steps, left)
+    deadline = None if max_minutes is None else began + 60 * max_minutes
+    left = None if deadline is None else (deadline - time.monotonic()) / 60
+    training.progress = Progress(training.bits, training.done, unit="bit", deadline=deadline)
+    every = config.training.checkpoint_steps
+    done = run_steps(training, training.done, training.bits, every, left, training.progress)
     if training.late:
         return False
     training.fill()
@@ -124,7 +136,7 @@ class _Boosting(Training):
         self.model.requires_grad_(False)
         self.data = data
         data.setup("fit")
-        write_config(folder, dump(config))
+        self.progress: Progress | None = None
         self.mixer, self.hashing = data.mixer("cpu"), self.model.backbone
         self.segments = list(_segments(self.model, self.mixer, config))
         centred = config.training.boosting.centred
@@ -134,8 +146,8 @@ class _Boosting(Training):
         for number in range(self.done):
             self._raise_weights(number)
 
-    def step(self, number: int) -> None:
-        """Learn one bit."""
+    def step(self, number: int) -> float:
+        """Learn one bit; return its weighted error."""
         settings = self.config.training
         start = _first(self.config, number, self.centre, self.hashing)
         steps = settings.steps // self.bits
@@ -146,12 +158,12 @@ class _Boosting(Training):
         self._raise_weights(number)
         facts = {"train/error": self.error, "train/strength": float(self.hashing.strengths[number])}
         note(self.folder, {"step": number, **facts})
+        return self.error
 
     def checkpoint(self, done: int, late: bool) -> None:
         """Write the bits learned so far."""
         self.late = late
         self._save("last")
-        print(f"bit {done}  weighted error {self.error:.4f}", flush=True)
 
     def fill(self) -> None:
         """Fill the dictionary, score the levels and write both models."""
@@ -358,6 +370,7 @@ METHOD = Method(
     settings={"boosting": BoostingConfig},
     check=check,
     kinds=("hashes",),
+    unused=UNUSED,
     run=boost,
     resumes_from=f"last/{checkpoint.WEIGHTS}",
 )

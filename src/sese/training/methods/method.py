@@ -75,6 +75,7 @@ class Method:
         check: (config) -> None. Raises InputError for a configuration that the method cannot train.
         kinds: Kinds of network that the method can train, see `kind` of a system's configuration; "" is a
             network without a kind.
+        unused: Names of values of `training` that the method does not use, beside the sections of others.
         trains_policy: Whether the method can train the policy alone (`training.train_only: policy`).
         policy_rate: (training) -> learning rate of the policy as a multiple of `training.learning_rate`.
         helper: (task) -> object that the steps need beside the model; kept as `task.helper`.
@@ -101,6 +102,7 @@ class Method:
     settings: Mapping[str, type[Any]] = field(default_factory=dict)
     check: Callable[[RunConfig], None] = _nothing
     kinds: tuple[str, ...] = ("",)
+    unused: frozenset[str] = frozenset({"distill"})
     trains_policy: bool = False
     policy_rate: Callable[[TrainingConfig], float] = _routing_rate
     helper: Callable[[EnhancementTask], Any] = _nothing
@@ -113,6 +115,11 @@ class Method:
     mixtures: Callable[[MixtureData, Mixer], ComputeMixtures] = _mixer
     run: Callable[[RunConfig, Path, MixtureData, float | None], bool] | None = None
     resumes_from: str = LAST
+
+    @property
+    def reads_routing_rate(self) -> bool:
+        """Return whether the learning rate of a policy is that of `training.routing`."""
+        return self.policy_rate is _routing_rate and self.run is None
 
 
 def check_policy_alone(config: RunConfig) -> None:
