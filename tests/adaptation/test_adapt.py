@@ -19,6 +19,7 @@ from command_line import Run
 from sese.adaptation import guard
 from sese.adaptation.config import AdaptConfig, read
 from sese.cli import adapt as cli
+from sese.core.install import install_command
 from sese.nn import checkpoint
 from sese.nn.backbones.local_experts import LocalExpertsConfig
 
@@ -281,7 +282,7 @@ def test_the_original_and_what_exists_are_not_replaced(
 def test_a_missing_extra_is_named(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    assert 'needs torch; run: pip install "sese[train]"' in refused()
+    assert f"needs torch; {install_command('train')}" in refused()
 
 
 def test_the_configuration_file_holds_the_defaults() -> None:

@@ -19,6 +19,7 @@ from command_line import Run
 from sese.audio.files import probe, read_audio, read_blocks
 from sese.audio.writer import open_writer
 from sese.core.errors import InputError
+from sese.core.install import install_command
 from sese.data.corpora import scan
 from sese.folders.inputs import plan_jobs
 
@@ -236,7 +237,7 @@ def test_without_pyav(refused: Callable[..., str], tmp_path: Path, monkeypatch: 
         return real(name, *args, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    assert 'pip install "sese[media]"' in refused(tmp_path, path)
+    assert install_command("media") in refused(tmp_path, path)
 
 
 def test_sound_cannot_become_a_video(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import soundfile
 from cli.test_enhance_stopped import kill_a_writer, start, wait_until
 from cli.test_enhance_stopped import long_files as long_files  # a fixture
 from command_line import Run
+from sese.core.install import install_command
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -98,7 +99,7 @@ def test_without_ray(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     ran = sese("enhance", noisy, "--out-dir", tmp_path / "out", "--model", tiny, "--ray")
-    assert (ran.code, ran.err) == (2, 'sese: error: --ray needs ray; run: pip install "sese[ray]"\n')
+    assert (ran.code, ran.err) == (2, f"sese: error: --ray needs ray; {install_command('ray')}\n")
     ran = sese("enhance", "--ray", "head:6379", "--model", tiny)
     assert ran.code == 2
     assert "there are no inputs" in ran.err

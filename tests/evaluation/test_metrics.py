@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 from evaluation_signals import RATE, noise, speech_like
 
 from sese.core.errors import InputError
+from sese.core.install import install_command
 from sese.evaluation import dnsmos, metrics
 from sese.evaluation.dnsmos import log_mel
 
@@ -161,7 +163,7 @@ def test_bad_arguments_name_the_remedy() -> None:
 
 def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r'pip install "sese\[metrics\]"'):
+    with pytest.raises(InputError, match=re.escape(install_command("metrics"))):
         metrics.check_metrics(["pesq"])
 
 

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from evaluation_signals import RATE, write_corpus
 
+from sese.core.install import install_command
 from sese.evaluation.examples import choose, make_examples
 from sese.evaluation.page import to_html
 from sese.evaluation.pairs import Pair, find_pairs
@@ -105,6 +106,6 @@ def test_without_matplotlib_the_page_says_what_to_install(
     examples = make_examples(result, pairs, 1, enhancer=SWITCHING)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     text = to_html(result, examples)
-    assert 'run: pip install "sese[metrics]"' in text.replace("&quot;", '"')
+    assert install_command("metrics") in text.replace("&quot;", '"')
     assert "data:image" not in text
     assert "data:audio/flac" in text

@@ -18,8 +18,8 @@ import soundfile
 from command_line import Run
 from runtime.tiny_model import tone
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sese[ray]'")
-pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'sese[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: extra ray")
+pytest.importorskip("ray.data", reason="Ray Data is not installed: extra ray")
 
 FILES = 12
 

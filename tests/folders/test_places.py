@@ -21,7 +21,7 @@ from sese.core import files as atomic
 from sese.core.errors import InputError
 from sese.folders.places import as_place, deliver, filesystem, name_of
 
-fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'sese[remote]'")
+fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: extra remote")
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
+from sese.core.install import install_command
+
 
 @pytest.mark.parametrize(
     ("block", "told"),
-    [("None", 'pip install "sese[live]"'), ("Broken()", "apt install libportaudio2")],
+    [("None", install_command("live")), ("Broken()", "apt install libportaudio2")],
 )
 def test_missing_parts(block: str, told: str) -> None:
     """The package is not there, or cannot find PortAudio."""

@@ -1,6 +1,6 @@
 """Read what phones and cameras write (MP4, MOV, WebM, Matroska, WMA, AAC, AMR) with FFmpeg, through PyAV.
 
-libsndfile reads none of these. PyAV is optional: `pip install "sese[media]"`. The format is told from the
+libsndfile reads none of these. PyAV is optional (extra `media`). The format is told from the
 first bytes, never guessed by FFmpeg. Lengths in headers only serve to notice that a file was cut short.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.core.errors import InputError
+from sese.core.install import install_command
 
 SOUND_SUFFIXES = (".m4a", ".m4b", ".aac", ".wma", ".amr", ".mka")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv")
@@ -62,7 +63,7 @@ def require_av(path: Path) -> Any:
         import av
     except ImportError:
         raise InputError(
-            f'{path} needs PyAV, as libsndfile cannot read it; run: pip install "sese[media]"'
+            f"{path} needs PyAV, as libsndfile cannot read it; {install_command('media')}"
         ) from None
     return av
 

@@ -20,6 +20,7 @@ from sese.bits.frames import FrameEnhancer, hann
 from sese.bits.words import Matrix, Words, ones, pack, words
 from sese.core.errors import InputError, brief
 from sese.core.files import replacing
+from sese.core.install import install_command
 from sese.core.untrusted import MALFORMED, array_of, check_counts, from_json, read_arrays
 
 FILE = "packed.npz"
@@ -101,7 +102,7 @@ def load(path: str | os.PathLike[str], kernel: Kernel = "numpy") -> Packed:
     if kernel not in ("numpy", "c"):
         raise InputError(f"kernel is {kernel!r}; choose from numpy, c")
     if not hasattr(np, "bitwise_count"):
-        raise InputError(f'NumPy {np.__version__} cannot count bits; run: pip install "sese[bitwise]"')
+        raise InputError(f"NumPy {np.__version__} cannot count bits; {install_command('bitwise')}")
     kind = Matrix
     if kernel == "c":
         from sese.bits.kernel import CompiledMatrix as kind

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sese.bits.words import words
 from sese.core.errors import InputError
+from sese.core.install import install_command
 
 Search = Literal["numpy", "faiss"]
 
@@ -34,7 +35,7 @@ class HammingIndex:
         codes = self._cut(codes)
         if search == "faiss":
             if importlib.util.find_spec("faiss") is None:
-                raise InputError('this search needs faiss; run: pip install "sese[hashing]"')
+                raise InputError(f"this search needs faiss; {install_command('hashing')}")
             import faiss
 
             faiss.omp_set_num_threads(1)

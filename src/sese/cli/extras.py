@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from sese.core.errors import InputError
+from sese.core.install import install_command
 
 
 def require(extra: str, *modules: str) -> None:
@@ -15,4 +16,4 @@ def require(extra: str, *modules: str) -> None:
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise InputError(f'this command needs {", ".join(missing)}; run: pip install "sese[{extra}]"')
+        raise InputError(f"this command needs {', '.join(missing)}; {install_command(extra)}")

@@ -15,6 +15,7 @@ import numpy as np
 
 from sese.audio.mel import bin_frequencies, slaney_edges, triangles
 from sese.core.errors import InputError
+from sese.core.install import install_command
 from sese.evaluation.dnsmos_network import open_session, raw_scores
 
 SAMPLE_RATE = 16_000
@@ -112,9 +113,7 @@ def model_folder() -> Path:
     """
     spec = importlib.util.find_spec("speechmos")
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            'metric dnsmos: package "speechmos" is not installed; run: pip install "sese[metrics]"'
-        )
+        raise InputError(f'metric dnsmos: package "speechmos" is not installed; {install_command("metrics")}')
     return Path(spec.submodule_search_locations[0]) / "dnsmos_models"
 
 

@@ -9,6 +9,8 @@ from html import escape
 
 import numpy as np
 
+from sese.core.install import install_command
+
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 1180px;
@@ -30,7 +32,11 @@ audio { height: 2.2rem; width: 15rem; }
 """
 
 Cell = str | tuple[str, str]
-NO_PLOTS = 'No plots: package "matplotlib" is not installed; run: pip install "sese[metrics]"'
+
+
+def no_plots() -> str:
+    """Return a paragraph that says how to install what plots need."""
+    return paragraph(f'No plots: package "matplotlib" is not installed; {install_command("metrics")}')
 
 
 def page(title: str, parts: Iterable[str]) -> str:

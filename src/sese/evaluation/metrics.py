@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sese.core.errors import InputError
+from sese.core.install import install_command
 from sese.evaluation.dnsmos import SAMPLE_RATE as WIDEBAND
 from sese.evaluation.dnsmos import dnsmos_scores
 from sese.evaluation.results import MetricFacts
@@ -346,5 +347,5 @@ def _check_package(name: str) -> None:
     for package in (METRICS[name].package, *METRICS[name].also_needs):
         if importlib.util.find_spec(package) is None:
             raise InputError(
-                f'metric {name}: package "{package}" is not installed; run: pip install "sese[metrics]"'
+                f'metric {name}: package "{package}" is not installed; {install_command("metrics")}'
             )

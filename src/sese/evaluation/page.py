@@ -46,7 +46,7 @@ def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
                 if "improvement" in level
             ],
         ),
-        *(_plots(result) if _can_plot() else [html.paragraph(html.NO_PLOTS)]),
+        *(_plots(result) if _can_plot() else [html.no_plots()]),
     ]
     if examples:
         parts += ["<h2>Clips</h2>", html.paragraph(f"Enhanced at {examples[0].level}.")]

@@ -71,7 +71,7 @@ def to_html(comparison: Comparison) -> str:
     """Return the comparison as a page with plots, complete in itself."""
     parts = [html.paragraph(_about(comparison))]
     if importlib.util.find_spec("matplotlib") is None:
-        parts.append(html.paragraph(html.NO_PLOTS))
+        parts.append(html.no_plots())
     else:
         from sese.evaluation import plots
 

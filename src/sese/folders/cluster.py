@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sese.core.errors import InputError
+from sese.core.install import install_command
 from sese.core.native_output import native_errors_hidden
 from sese.core.stopping import stop_when_told
 from sese.folders.inputs import Job
@@ -172,7 +173,7 @@ def _import() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise InputError(f'--ray needs {error.name}; run: pip install "sese[ray]"') from None
+        raise InputError(f"--ray needs {error.name}; {install_command('ray')}") from None
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     return ray
 

@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 
 from sese.core.errors import InputError
 from sese.core.files import parts_in
+from sese.core.install import install_command
 
 Place = Path | str  # a string is a URL
 
@@ -79,7 +80,7 @@ def filesystem(place: Place) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise InputError(f'{place} needs fsspec; run: pip install "sese[remote]"') from None
+        raise InputError(f"{place} needs fsspec; {install_command('remote')}") from None
     try:
         fs, path = url_to_fs(absolute(place))
     except ImportError as error:

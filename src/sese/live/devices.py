@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sese.core.errors import InputError
+from sese.core.install import install_command
 
 Device = int | str
 
@@ -38,7 +39,7 @@ def sounddevice() -> Any:
         import sounddevice as module
     except ImportError:
         raise InputError(
-            'sound cards need the Python package sounddevice; run: pip install "sese[live]"'
+            f"sound cards need the Python package sounddevice; {install_command('live')}"
         ) from None
     except OSError:
         raise InputError(
