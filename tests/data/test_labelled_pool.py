@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sese.core.cache import kept_files
 from sese.core.errors import InputError
 from sese.data.batches import TrainBatches
 from sese.data.labelled_pool import LabelledPool, label_pool
@@ -47,6 +48,7 @@ def test_a_pool_is_labelled_once_and_grows(tmp_path: Path):
     torch.testing.assert_close(labels, power(mixer()(range(70)).noisy))
     assert seen == [64, 6]
     assert told[-1] == "power: labelled 70 of 70 mixtures, 0.0 min left"
+    assert len(kept_files(tmp_path)["labels of mixtures"]) == 1
     assert torch.equal(label_pool(mixer(), 40, "power", label, tmp_path), labels[:40])
     assert seen == [64, 6]
     assert torch.equal(label_pool(mixer(), 80, "power", label, tmp_path, told.append)[:70], labels)

@@ -11,6 +11,7 @@ import pytest
 
 from data.tiny import make_corpus
 from quality.tiny_run import config
+from sese.core.cache import kept_files
 from sese.core.errors import InputError
 from sese.data.synthetic import synthetic_banks
 from sese.quality import clips as clips_module
@@ -37,6 +38,7 @@ def source(**chances: float) -> Mixtures:
 def test_labels_are_those_of_the_library(tmp_path: Path, chances: dict[str, float], made: int):
     of = source(**chances)
     clips = grown(of, 3, str(tmp_path), 1, None, print)
+    assert len(kept_files(tmp_path)["labelled clips"]) == 2
     assert clips is not None
     assert (clips.labels["made"] == made).all()
     mixture = of.mixer()(range(3))

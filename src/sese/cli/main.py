@@ -17,6 +17,7 @@ import typer
 from sese import __version__
 from sese.cli import (
     adapt,
+    cache,
     compress,
     configs,
     data,
@@ -59,6 +60,7 @@ VERBS: dict[str, tuple[Callable[..., None], str, str]] = {  # function, panel, e
 }
 GROUPS: dict[str, tuple[typer.Typer, str, str]] = {
     "models": (models.app, MEASURE, "sese models show sese-2"),
+    "cache": (cache.app, MEASURE, "sese cache clear --dry-run"),
     "data": (data.app, TRAIN, "sese data mix corpus noisy-set --clips 100"),
     "quality": (quality.app, STUDY, "sese quality train predictor.yaml"),
     "speakers": (speakers.app, STUDY, "sese speakers verify runs/embedding corpus"),
