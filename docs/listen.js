@@ -4,6 +4,16 @@ const figures = [...document.querySelectorAll(".listen figure")];
 const players = figures.map((figure) => figure.querySelector("audio"));
 let last = players[0];
 
+/** Hold a sound in memory: servers that send only whole files, such as that of `mkdocs serve`, allow no jumps. */
+async function hold(player) {
+  try {
+    const answer = await fetch(player.src);
+    if (answer.ok) player.src = URL.createObjectURL(await answer.blob());
+  } catch {
+    // Opened as a file: the browser reads the sound by itself.
+  }
+}
+
 function follow() {
   const share = last.duration ? last.currentTime / last.duration : 0;
   for (const figure of figures) {
@@ -14,20 +24,24 @@ function follow() {
   if (!last.paused) requestAnimationFrame(follow);
 }
 
+function use(player) {
+  if (last === player) return;
+  const { currentTime, ended } = last;
+  last.pause();
+  last = player;
+  if (!ended) player.currentTime = currentTime;
+}
+
 figures.forEach((figure, index) => {
   const player = players[index];
+  hold(player);
   player.addEventListener("play", () => {
-    if (last !== player) {
-      if (!last.ended) player.currentTime = last.currentTime;
-      last.pause();
-      last = player;
-    }
+    use(player);
     follow();
   });
-  player.addEventListener("seeked", () => player === last && follow());
+  player.addEventListener("seeked", follow);
   figure.querySelector(".picture").addEventListener("click", (event) => {
-    if (last !== player) last.pause();
-    last = player;
+    use(player);
     player.currentTime = (event.offsetX / event.currentTarget.clientWidth) * (player.duration || 0);
     player.play();
   });

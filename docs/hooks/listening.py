@@ -73,18 +73,18 @@ def coloured(audio: np.ndarray, theme: str) -> np.ndarray:
     return (255 * colours(shares)[..., :3]).round().astype(np.uint8)
 
 
-def captions() -> dict[str, tuple[str, str]]:
-    """Return a title and a description of each version."""
+def captions() -> dict[str, tuple[str, list[str]]]:
+    """Return a title and facts of each version; the last fact is the quality."""
     from sese.runtime.artefact import open_artefact
     from sese.runtime.budget import level_name
 
     card = open_artefact().card
     quality = card.quality
-    made = {NOISY: ("Noisy input", f"PESQ {quality['noisy']['pesq_wb']:.2f}")}
+    made = {NOISY: ("Noisy input", [f"PESQ {quality['noisy']['pesq_wb']:.2f}"])}
     for number, level in enumerate(card.levels):
         name = level_name(card, number)
         cost = f"{level.macs_per_second / 1e6:.0f} million MACs a second"
-        made[name] = (f"Level {name}", f"{cost}, PESQ {quality[f'fixed:{name}']['pesq_wb']:.2f}")
+        made[name] = (f"Level {name}", [cost, f"PESQ {quality[f'fixed:{name}']['pesq_wb']:.2f}"])
     return made
 
 
@@ -98,7 +98,7 @@ def players() -> str:
             for theme in COLOURS
         )
         parts.append(
-            f"<figure><figcaption><strong>{title}</strong> {about}</figcaption>"
+            f"<figure><figcaption><strong>{title}</strong> {', '.join(about)}</figcaption>"
             f'<div class="picture">{pictures}<i></i></div>'
             f'<audio controls preload="metadata" src="sounds/{name}.mp3" aria-label="{title}"></audio>'
             "</figure>"
@@ -122,18 +122,16 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def readme_picture(theme: str) -> bytes:
     """Return the spectrograms of all versions in one picture, as WebP."""
-    ink = INKS[theme]
-    style = dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), ink
-    )
+    parts = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    style = dict.fromkeys(parts, INKS[theme])
     with rc_context(style | {"font.size": 9}):
         figure = Figure(figsize=(10, 4.2), layout="constrained", dpi=110)
         axes = figure.subplots(2, 2, sharex=True, sharey=True).flat
         seconds = soundfile.info(RECORDING).duration
         for number, (axis, (name, (title, about))) in enumerate(zip(axes, captions().items(), strict=True)):
             shown = coloured(versions()[name], theme)
-            axis.imshow(shown, aspect="auto", extent=(0, seconds, 0, 8), interpolation="none")
-            axis.set_title(f"{title}: {about}", fontsize=10, loc="left")
+            axis.imshow(shown, aspect="auto", extent=(0, seconds, 0, 8), interpolation="hanning")
+            axis.set_title(": ".join([title, *about[:-1]]), fontsize=10, loc="left")
             axis.set(ylabel="kHz" if number % 2 == 0 else "", xlabel="seconds" if number > 1 else "")
         drawn, picture = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", transparent=True)

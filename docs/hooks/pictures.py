@@ -17,12 +17,10 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-ROOT = Path(__file__).parents[2]
-INK = "#303030"
-THEMES = {"": INK, "_dark": "#d8d8e0"}
-"""Behind the picture's name -> its text and lines. Backgrounds are transparent."""
+INK, GREY, TEAL, ORANGE, BLUE = "#303030", "#8a8a8a", "#00796b", "#e6781e", "#4a86d8"
+THEMES = {"": {}, "_dark": {INK: "#d8d8e0", TEAL: "#4db6ac"}}
+"""Behind the picture's name -> its colours, where they are others. Backgrounds are transparent."""
 
-GREY, TEAL, ORANGE, BLUE = "#8a8a8a", "#009485", "#e6781e", "#4a86d8"
 SHOWN = re.compile(r"!\[([^\]]+)\]\(((?:\.\./)*figures)/(\w+)\.svg\)")
 METHODS = {
     "one size": ("full", "a network without levels, or the highest alone"),
@@ -84,58 +82,11 @@ def pictures() -> dict[str, bytes]:
         with rc_context({key: INK for key in inks} | style):
             written = io.BytesIO()
             draw().savefig(written, format="svg", transparent=True, metadata={"Date": None})
-        for theme, other in THEMES.items():
-            made[name + theme] = written.getvalue().replace(INK.encode(), other.encode())
+        for theme, others in THEMES.items():
+            made[name + theme] = written.getvalue()
+            for colour, other in others.items():
+                made[name + theme] = made[name + theme].replace(colour.encode(), other.encode())
     return made
-
-
-def before_after() -> Figure:
-    """Spectrograms of a bundled recording before and after, with a higher level in each second."""
-    import numpy as np
-    import soundfile
-
-    import sese
-
-    audio, rate = soundfile.read(ROOT / "examples" / "playground.wav", dtype="float32")
-    audio = audio[2 * rate : 5 * rate]
-    stream = sese.load("sese-2").stream(rate)
-    parts = []
-    for second, level in enumerate(stream.artefact.card.levels):
-        stream.budget = f"fixed:{level.utilization:g}"
-        parts.append(stream.feed(audio[second * rate : (second + 1) * rate]))
-    clean = np.concatenate([*parts, stream.flush()])
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    grid = figure.add_gridspec(2, 2, height_ratios=(4, 1))
-    for column, (title, signal) in enumerate((("before", audio), ("after: sese-2, a higher level in each second", clean))):
-        axis = figure.add_subplot(grid[0, column], title=title, xticks=[])
-        windows = np.lib.stride_tricks.sliding_window_view(signal, 512)[::256] * np.hanning(512)
-        decibels = 20 * np.log10(np.abs(np.fft.rfft(windows)).T[:256] + 1e-6)
-        decibels = decibels.reshape(128, 2, -1).max(axis=1)
-        axis.imshow(
-            decibels,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            interpolation="none",
-            vmin=-45,
-            vmax=25,
-            extent=(0, 3, 0, 8),
-        )
-        axis.set(ylabel="kHz") if column == 0 else axis.set(yticks=[])
-    for column in (0, 1):
-        axis = figure.add_subplot(grid[1, column], xlabel="seconds", xlim=(0, 3))
-        if column:
-            seconds = np.arange(len(stream.trace)) * 256 / 16000
-            axis.step(seconds, stream.trace, color=TEAL, where="post")
-            axis.fill_between(seconds, stream.trace, step="post", color=TEAL, alpha=0.3)
-            axis.set(ylim=(0, 1.05), ylabel="share of\ncompute", yticks=[0, 1])
-        else:
-            pieces = audio[: len(audio) // 160 * 160].reshape(-1, 160)
-            axis.fill_between(
-                np.arange(len(pieces)) / 100, pieces.min(axis=1), pieces.max(axis=1), color=GREY
-            )
-            axis.set(yticks=[], ylabel="signal")
-    return figure
 
 
 def dial(models: tuple[str, ...]) -> Figure:
@@ -307,7 +258,6 @@ def arrow(axis: Any, start: tuple[float, float], end: tuple[float, float], color
 
 DEMONSTRATED = ("bloom-net", "cold-diffusion", "ftf-net-dsn", "nsnet2-dynamic", "demucs-slim-small", "sese-1")
 PICTURES: dict[str, Callable[[], Figure]] = {
-    "before_after": before_after,
     "dial": partial(dial, models=("sese-1", "demucs-slim-small")),
     **{f"dial_{model.replace('-', '_')}": partial(dial, models=(model,)) for model in DEMONSTRATED},
     "timeline": timeline,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,3 +61,16 @@ def test_the_citation_is_of_this_version():
     assert f'version = "{cited["version"]}"' in PROJECT
     assert f'license = "{cited["license"]}"' in PROJECT
     assert re.search(rf"^## {re.escape(str(cited['version']))} ", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_a_release_names_the_forge_that_builds_it(tmp_path: Path) -> None:
+    tomllib = pytest.importorskip("tomllib")
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    forge = {"GITHUB_SERVER_URL": "https://forge.example", "GITHUB_REPOSITORY": "group/sese"}
+    for _ in range(2):
+        subprocess.run([sys.executable, ROOT / ".ci" / "project_urls"], cwd=tmp_path, env=forge, check=True)
+    changed = tomllib.loads((tmp_path / "pyproject.toml").read_text())
+    urls = changed["project"].pop("urls")
+    assert urls["Repository"] == "https://forge.example/group/sese"
+    assert changed == tomllib.loads(PROJECT)
+    assert "python .ci/project_urls" in steps("release")

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 from pages import PAGES, ROOT, blocks, name
 
-SHOWN = [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", ROOT / "src" / "sese" / "configs" / "README.md"]
+SHOWN = [
+    *PAGES,
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "src" / "sese" / "configs" / "README.md",
+]
 LONGEST = 84
 """Number of characters of a line of code that fit beside the two navigations, in a window of 1280 pixels."""
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pages import PAGES, ROOT, name
+from typer.main import get_command
 
-pytest.importorskip("mkdocs")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site."""
-    folder = tmp_path_factory.mktemp("built") / "site"
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder
+import sese
+from sese.cli.main import app
+from sese.demo.server import PAGE
 
 
 def test_it_builds(site: Path):
@@ -34,8 +27,78 @@ def test_it_builds(site: Path):
         "spectral_mixer",
         "gated_mixer",
     } <= pages
-    reference = (site / "reference" / "command_line" / "index.html").read_text()
-    assert "--max-attenuation-db" in reference
+
+
+def test_the_command_line_is_whole(site: Path):
+    """Every command that is not hidden, with all of its first paragraph and all of its options."""
+    text = re.sub(r"<[^>]+>", "", (site / "reference" / "command_line" / "index.html").read_text())
+    text = " ".join(unescape(text).split())
+    words: list[str] = []
+
+    def look(command: Any, called: str) -> None:
+        words.append(called)
+        assert " ".join(command.help.split("\n\n")[0].replace("`", "").split()) in text, called
+        for option in (option for parameter in command.params for option in parameter.opts):
+            assert option in text, (called, option)
+        for below, sub in getattr(command, "commands", {}).items():
+            if not sub.hidden:
+                look(sub, f"{called} {below}")
+
+    for word, command in get_command(app).commands.items():
+        if not command.hidden:
+            look(command, f"sese {word}")
+    assert len(words) > 30
+    assert all(f'id="{word.replace(" ", "-")}"' in (site / PLACE).read_text() for word in words)
+
+
+PLACE = "reference/command_line/index.html"
+
+
+def test_identity(site: Path):
+    """Version, icon, and a link to the source of each page."""
+    start = (site / "start" / "index.html").read_text()
+    assert f"sese {sese.__version__}. Code and weights" in start
+    assert 'rel="icon" href="../icon.svg"' in start
+    assert (site / "icon.svg").read_bytes() == (PAGE / "icon.svg").read_bytes()
+    repository = "https://forge.example/group/sese"
+    assert f'href="{repository}"' in start
+    assert f'href="{repository}/edit/main/docs/start.md"' in start
+    changes = (site / "develop" / "changelog" / "index.html").read_text()
+    assert f'href="{repository}/edit/main/CHANGELOG.md"' in changes
+    assert "/edit/" not in (site / PLACE).read_text()  # a page without a source
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://forge.example/group/sese.git", "https://forge.example/group/sese"),
+        ("https://me:secret@forge.example/group/sese", "https://forge.example/group/sese"),
+        ("git@forge.example:group/sese.git", "https://forge.example/group/sese"),
+        ("ssh://git@forge.example:2222/group/sese.git", "https://forge.example/group/sese"),
+        ("/srv/git/sese.git", None),
+        ("file:///srv/git/sese.git", None),
+        ("../sese", None),
+        ("", None),
+    ],
+)
+def test_the_address_of_a_clone(remote: str, address: str | None, hooks: None):
+    from identity import web_address
+
+    assert web_address(remote) == address
+
+
+def test_one_colour(hooks: None):
+    """Site, demo page, icon, pictures and badges have the same."""
+    from listening import COLOURS
+    from pictures import TEAL
+
+    assert f"--md-primary-fg-color: {TEAL};" in (ROOT / "docs" / "style.css").read_text()
+    assert f"--accent: {TEAL};" in (PAGE / "style.css").read_text()
+    assert f'fill="{TEAL}"' in (PAGE / "icon.svg").read_text()
+    assert all(TEAL in colours for colours in COLOURS.values())
+    badges = re.findall(r"img\.shields\.io/\S+-(\w{6})\)", (ROOT / "README.md").read_text())
+    assert badges
+    assert {f"#{badge}" for badge in badges} == {TEAL}
 
 
 def test_what_pages_call_is_in_the_reference(site: Path):
@@ -56,7 +119,7 @@ def test_pictures(site: Path):
             if place.endswith(".svg"):
                 for theme in ("", "_dark"):
                     assert (site / "figures" / f"{Path(place).stem}{theme}.svg").is_file(), place
-    assert 'src="figures/before_after_dark.svg#only-dark"' in (site / "index.html").read_text()
+    assert 'src="../../figures/dial_dark.svg#only-dark"' in (site / "guides/budgets/index.html").read_text()
     kept = [path for path in (ROOT / "docs").rglob("*") if path.suffix in {".png", ".webp", ".svg"}]
     shown = [path for path in (site / "figures").glob("*.svg") if not path.stem.endswith("_dark")]
     assert sum(path.stat().st_size for path in (*kept, *shown)) < 1e6
@@ -65,15 +128,12 @@ def test_pictures(site: Path):
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 
 
-def test_the_tree_of_methods_is_whole():
+def test_the_tree_of_methods_is_whole(hooks: None):
     """The picture names each value of `training.method`."""
+    from pictures import METHODS as DRAWN
+
     from sese.training.methods import METHODS
 
-    sys.path.insert(0, str(ROOT / "docs" / "hooks"))
-    try:
-        from pictures import METHODS as DRAWN
-    finally:
-        sys.path.pop(0)
     drawn = {name for values, _ in DRAWN.values() for name in values.split(", ")}
     assert drawn == set(METHODS)
 
