@@ -54,7 +54,7 @@ def day(options: argparse.Namespace) -> list[str]:
     fed = given = 0
     speeds: list[float] = []
     sizes: list[float] = []
-    names = ["hour", "resident, MB", "samples behind", "real-time factor", "utilization"]
+    names = ["hour", "resident, MB", "samples behind", "real-time factor", "share of compute"]
     print("\n".join(heading(names)))
     blocks = 12  # a table's row each
     for _ in range(blocks):

@@ -22,6 +22,7 @@ CASES: list[tuple[int, int, float | str]] = [
     (8000, 1, "threshold"),
     (16000, 1, "auto"),
     (16000, 2, 0.4),
+    (48000, 2, "held:0.4"),
     (48000, 1, "fixed:1"),
 ]
 
