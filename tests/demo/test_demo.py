@@ -138,6 +138,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[s
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200 if self.path in served else 404)
+            self.send_header("Content-Length", str(len(served.get(self.path, b""))))
             self.end_headers()
             self.wfile.write(served.get(self.path, b""))
 
@@ -162,10 +163,13 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[s
 
 def test_fetches_once(registry: dict[str, bytes]) -> None:
     said: list[str] = []
-    first = assets.find_assets(say=said.append)
+    shown: list[tuple[int, int]] = []
+    first = assets.find_assets(say=said.append, progress=lambda got, size: shown.append((got, size)))
     assert [path.read_bytes() for path in first.values()] == [name.encode() for name in assets.FILES]
     assert sorted(path.name for path in assets.assets_folder().iterdir()) == sorted(assets.FILES)
     assert len(said) == 1
+    size = len(next(iter(registry.values())))
+    assert shown[-1] == (size, size)
     registry.clear()
     assert assets.find_assets(say=said.append) == first
     assert len(said) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 import sese
 from demo.conftest import EXAMPLES, Page
@@ -74,6 +75,86 @@ def test_stereo_keeps_its_channels_apart(page: Page, tmp_path: Path) -> None:
     enhanced, _ = soundfile.read(page.download(), dtype="float32")
     expected = sese.enhance(np.stack([left, right]), RATE, model="sese-2", budget="fixed:0.33")
     np.testing.assert_allclose(enhanced.T, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(48000, 1), (44100, 2), (8000, 1)])
+def test_keeps_the_rate_of_a_file(page: Page, tmp_path: Path, rate: int, channels: int) -> None:
+    """As Python does, though its filters are others: what it resamples agrees but for the edges of bands."""
+    audio, _ = soundfile.read(EXAMPLES / "playground.wav", start=2 * RATE, frames=2 * RATE, dtype="float32")
+    hiss = 0.003 * np.random.default_rng(0).standard_normal((2 * rate, channels))
+    noisy = (soxr.resample(audio, RATE, rate)[:, np.newaxis] + hiss).astype(np.float32)
+    soundfile.write(tmp_path / "talk.wav", noisy[:-7], rate, "FLOAT")  # no whole number of frames
+    page.open()
+    page.give(tmp_path / "talk.wav")
+    enhanced, saved = soundfile.read(page.download(), dtype="float32", always_2d=True)
+    expected = sese.enhance(noisy[:-7].T, rate, model="sese-2").T
+    assert saved == rate
+    assert enhanced.shape == expected.shape
+    error = np.sum((enhanced - expected) ** 2)
+    assert 10 * np.log10(np.sum(expected**2) / error) > 30
+    if rate == 48000:
+        above = np.fft.rfftfreq(len(expected), 1 / rate) > 9000
+        left, right = (np.abs(np.fft.rfft(signal[:, 0]))[above] for signal in (enhanced, expected))
+        assert np.sum((left - right) ** 2) < 0.01 * np.sum(right**2)
+        assert np.sum(right**2) > 0.1 * np.sum(
+            np.abs(np.fft.rfft(noisy[:-7, 0]))[above] ** 2
+        )  # there is some
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "subtype", "rate"),
+    [
+        ("a.wav", "WAV", "PCM_16", 22050),
+        ("a.flac", "FLAC", "PCM_16", 44100),
+        ("a.mp3", "MP3", "MPEG_LAYER_III", 32000),
+        ("a.ogg", "OGG", "VORBIS", 44100),
+        ("a.opus", "OGG", "OPUS", 24000),
+    ],
+)
+def test_reads_rates(page: Page, tmp_path: Path, name: str, kind: str, subtype: str, rate: int) -> None:
+    audio, _ = soundfile.read(EXAMPLES / "playground.wav", frames=RATE, dtype="float32")
+    soundfile.write(tmp_path / name, soxr.resample(audio, RATE, rate), rate, subtype, format=kind)
+    page.open()
+    page.give(tmp_path / name)
+    info = soundfile.info(page.download())
+    assert info.samplerate == (48000 if subtype == "OPUS" else rate)  # Opus is decoded at 48 kHz
+    assert info.duration == pytest.approx(1, abs=0.1)
+
+
+def test_begins_empty_and_brings_results_into_view(page: Page) -> None:
+    page.driver.set_window_size(500, 800)
+    page.open()
+    assert page.element("first").is_displayed()
+    assert not page.element("play").is_displayed()
+    page.script("scrollTo(0, 0)")
+    page.element("example").click()
+    page.settle()
+    assert not page.element("first").is_displayed()
+    page.wait("Math.abs(document.getElementById('result').getBoundingClientRect().top) < 40")
+    assert page.element("before").is_displayed()
+    page.driver.set_window_size(1280, 1500)
+
+
+def test_tells_what_is_loaded(page: Page) -> None:
+    """The model and its runtime, in bytes, of their sum."""
+    told = page.driver.execute_async_script(
+        """const [done] = arguments;
+        const told = [];
+        const worker = new Worker('worker.js', { type: 'module' });
+        worker.onmessage = ({ data }) => {
+          told.push([data.type, data.got, data.size]);
+          if (data.type !== 'loading') done(told);
+        };
+        fetch('models.json')
+          .then((answer) => answer.json())
+          .then(([model]) => worker.postMessage({ type: 'load', model }));"""
+    )
+    kinds, got, sizes = zip(*told, strict=True)
+    assert kinds[-1] == "loaded"
+    assert set(kinds[:-1]) == {"loading"}
+    assert len(kinds) > 3
+    assert list(got[:-1]) == sorted(got[:-1])
+    assert got[-2] == sizes[-2] > 10e6
 
 
 def test_plays_before_and_after_in_step(page: Page) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +44,8 @@ def demo(
 
     paths = dict.fromkeys(find_model(name) for name in [model, *bundled_models()])
     artefacts = [open_artefact(path) for path in paths]
-    files = find_assets(assets, lambda line: print(f"sese: {line}", file=sys.stderr))
+    with _bar() as progress:
+        files = find_assets(assets, lambda line: print(f"sese: {line}", file=sys.stderr), progress)
     with make_server(documents(artefacts, files), port) as server:
         address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
         print(f"{address} enhances in your browser; Ctrl-C ends it", flush=True)
@@ -54,3 +57,18 @@ def demo(
             server.serve_forever()
         except KeyboardInterrupt:
             print("sese: demo ended", file=sys.stderr)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], object]]:
+    """Yield what shows the progress of a download; only a terminal shows it."""
+    if not sys.stderr.isatty():
+        yield lambda got, size: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("download", visible=False)
+        yield lambda got, size: bar.update(task, completed=got, total=size, visible=True)

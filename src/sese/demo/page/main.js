@@ -5,10 +5,12 @@ import { Controls } from "./controls.js";
 import { openMicrophone } from "./microphone.js";
 import { Player } from "./player.js";
 import { clock, drawScale, drawSpectrogram, drawUtilization, placeOf, timeAt } from "./plots.js";
+import { rateOf } from "./rate.js";
 import { Take } from "./take.js";
 import { toWav } from "./wav.js";
 
 const LONGEST_MINUTES = 10;
+const [LOWEST_HZ, HIGHEST_HZ] = [8000, 48000]; // of a file; others are resampled when they are decoded
 const LARGEST_MB = 256;
 const LIVE_SECONDS = 10; // of the microphone in view
 const LIVE_DRAW_MS = 50; // between drawings, to leave the machine to the model
@@ -17,11 +19,13 @@ const SETTLE_MS = 120; // how long the slider must rest before a file is enhance
 const $ = (id) => document.getElementById(id);
 const [beforeCanvas, afterCanvas, usedCanvas] = [$("before"), $("after"), $("used")];
 const canvases = [beforeCanvas, afterCanvas, usedCanvas];
+const READY = "Ready: choose a file or use the microphone";
 
 const worker = new Worker("worker.js", { type: "module" });
 const player = new Player(showTransport);
 let controls;
 let take = null;
+let loaded = 0; // share of the model and its runtime, in [0, 1]
 let opening = 0; // number of the latest file
 let job = 0; // number of the latest; answers to others are left alone
 let microphone = null; // while it runs
@@ -44,19 +48,16 @@ async function start() {
 function loadModel() {
   const { model } = controls;
   $("rate-note").textContent =
-    `Sound is enhanced, played and saved at the model's ${model.sample_rate / 1000} kHz, one or two channels; ` +
-    "the sese command line keeps the rate of a file.";
+    `A file keeps its sample rate up to ${HIGHEST_HZ / 1000} kHz, and one or two channels; the microphone runs at the ` +
+    `model's ${model.sample_rate / 1000} kHz. What lies above the model's band is lowered as the band below it.`;
   $("latency").textContent = `${model.latency_ms.toFixed(0)} ms`;
   say("Loading the model");
+  loaded = 0;
   worker.postMessage({ type: "load", model });
 }
 
 function settingsChanged(what) {
-  if (what === "model") {
-    const rate = take?.rate;
-    loadModel();
-    if (take && rate !== controls.model.sample_rate) clear();
-  }
+  if (what === "model") loadModel();
   if (microphone) {
     worker.postMessage({ type: "inputs", inputs: inputs() });
   } else if (take) {
@@ -77,7 +78,6 @@ async function openFile(file) {
   quiet();
   busy(true);
   await stopMicrophone();
-  const { sample_rate: rate } = controls.model;
   if (file.size > LARGEST_MB << 20)
     throw new Error(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MB; the most is ${LARGEST_MB}`);
   const tooLong = (seconds) =>
@@ -85,9 +85,11 @@ async function openFile(file) {
   const said = await durationOf(file);
   if (said > 60 * LONGEST_MINUTES) throw tooLong(said);
   say(`Reading ${file.name}`);
+  const bytes = await file.arrayBuffer();
+  const rate = Math.max(LOWEST_HZ, Math.min(HIGHEST_HZ, rateOf(bytes) || HIGHEST_HZ));
   let audio;
   try {
-    audio = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
+    audio = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
   } catch {
     throw new Error(`${file.name} is no audio that this browser can read; try WAV, FLAC or MP3`);
   }
@@ -95,10 +97,11 @@ async function openFile(file) {
   clearTimeout(settling);
   if (audio.duration > 60 * LONGEST_MINUTES) throw tooLong(audio.duration);
   const channels = Array.from({ length: Math.min(2, audio.numberOfChannels) }, (_, i) => audio.getChannelData(i));
-  take = new Take(file.name.replace(/\.[^.]*$/, ""), channels.length, rate);
+  take = new Take(file.name.replace(/\.[^.]*$/, ""), channels.length, rate, audio.length);
   take.before.forEach((channel, index) => channel.push(channels[index]));
   player.load(channels, rate);
   enhance(true);
+  bringIntoView();
 }
 
 /** Seconds of a file as its header says, before all of it is decoded; 0 where the browser cannot tell. */
@@ -123,7 +126,7 @@ function enhance(analyse) {
   if (analyse) take.beforeColumns.length = 0;
   const channels = take.before.map((channel) => channel.read());
   say("Enhancing");
-  worker.postMessage({ type: "enhance", job: ++job, channels, inputs: inputs(), analyse });
+  worker.postMessage({ type: "enhance", job: ++job, channels, rate: take.rate, inputs: inputs(), analyse });
   refresh();
 }
 
@@ -157,6 +160,7 @@ async function startMicrophone() {
   $("microphone-text").textContent = "Stop the microphone";
   say("Listening");
   refresh();
+  bringIntoView();
 }
 
 async function stopMicrophone() {
@@ -198,10 +202,17 @@ function tellModelLatency() {
 // What the worker says
 
 worker.onmessage = ({ data }) => {
+  if (data.type === "loading") {
+    if (data.address !== controls.model.address) return;
+    loaded = data.got / data.size;
+    if (!take) say(`Loading the model: ${megabytes(data.got)} of ${megabytes(data.size)} MB`);
+    return refresh();
+  }
   if (data.type === "loaded") {
-    if (!take) say("Ready: choose a file or use the microphone");
+    loaded = 1;
+    if (!take) say(READY);
     document.body.dataset.model = data.address;
-    return;
+    return refresh();
   }
   if (data.type === "failed" && (data.job === undefined || data.job === job)) complain(new Error(data.message));
   if (data.job !== job) return;
@@ -251,7 +262,7 @@ function clear() {
   busy(false);
   player.load([new Float32Array(1)], controls.model.sample_rate);
   offer(null);
-  say("Ready: choose a file or use the microphone");
+  say(READY);
   refresh();
 }
 
@@ -259,6 +270,17 @@ function clear() {
 
 function say(text) {
   if ($("status").textContent !== text) $("status").textContent = text;
+}
+
+/** Show the results, where they are below what is in view, as on a telephone. */
+function bringIntoView() {
+  document.body.classList.remove("empty");
+  const { top } = $("result").getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) $("result").scrollIntoView();
+}
+
+function megabytes(count) {
+  return (count / 1e6).toFixed(1);
 }
 
 function busy(now) {
@@ -271,7 +293,7 @@ function complain(error) {
   const missing = error.name === "NotFoundError" ? "there is no microphone" : null;
   $("problem").textContent = `Error: ${denied ?? missing ?? error.message}`;
   $("problem").hidden = false;
-  say(take?.done ? "" : "Ready: choose a file or use the microphone");
+  say(take?.done ? "" : READY);
 }
 
 function quiet() {
@@ -298,16 +320,21 @@ function view() {
 function draw() {
   if (!controls) return;
   const { model } = controls;
+  document.body.classList.toggle("empty", !take);
   const shown = view();
   const rate = take?.rate ?? model.sample_rate;
   const nothing = new Uint8Array();
   drawSpectrogram(beforeCanvas, take?.beforeColumns.read() ?? nothing, rate, shown, topDb);
   drawSpectrogram(afterCanvas, take?.afterColumns.read() ?? nothing, rate, shown, topDb);
   const levels = model.levels.map((level) => level.utilization);
-  const late = microphone ? 0 : -model.lookahead_samples / rate;
-  drawUtilization(usedCanvas, take?.used.read() ?? new Float32Array(), model.hop_length / rate, late, levels, shown);
+  const late = microphone ? 0 : -model.lookahead_samples / model.sample_rate;
+  const used = take?.used.read() ?? new Float32Array();
+  drawUtilization(usedCanvas, used, model.hop_length / model.sample_rate, late, levels, shown);
   drawScale($("scale"), topDb);
-  $("progress").value = take ? Math.min(1, take.share) : 0;
+  const share = take && loaded === 1 ? Math.min(1, take.share) : loaded;
+  $("progress").value = share;
+  $("progress").ariaLabel = loaded === 1 ? "Enhanced so far" : "Loaded so far";
+  $("progress").classList.toggle("done", share === 1 || microphone !== null);
   if (take?.used.length) tellFigures(model);
   showTransport();
 }
@@ -316,7 +343,7 @@ function tellFigures(model) {
   const used = take.utilization;
   const frame = (1000 * model.hop_length) / model.sample_rate;
   const sum = (index) => recent.reduce((total, entry) => total + entry[index], 0);
-  const rtf = microphone ? sum(0) / sum(1) / frame : take.realTimeFactor(model.hop_length);
+  const rtf = microphone ? sum(0) / sum(1) / frame : take.realTimeFactor(frame / 1000);
   $("utilization").textContent = used.toFixed(3);
   $("rtf").textContent = rtf.toFixed(3);
   $("rtf-note").textContent =
@@ -382,15 +409,16 @@ $("file").addEventListener("change", (event) => {
   event.target.value = ""; // so that the same file may be chosen again
   if (file) openFile(file).catch(complain);
 });
-$("example").addEventListener("click", async () => {
-  try {
-    const response = await fetch("example.flac");
-    if (!response.ok) throw new Error(`the example cannot be loaded (${response.status})`);
-    await openFile(new File([await response.blob()], "example.flac"));
-  } catch (error) {
-    complain(error);
-  }
-});
+for (const button of [$("example"), $("first")])
+  button.addEventListener("click", async () => {
+    try {
+      const response = await fetch("example.flac");
+      if (!response.ok) throw new Error(`the example cannot be loaded (${response.status})`);
+      await openFile(new File([await response.blob()], "example.flac"));
+    } catch (error) {
+      complain(error);
+    }
+  });
 $("microphone").addEventListener("click", () => (microphone ? stopMicrophone() : startMicrophone()).catch(complain));
 $("monitor").addEventListener("change", monitor);
 $("play").addEventListener("click", () => (player.playing ? player.pause() : player.play()));

@@ -2,16 +2,33 @@
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.mjs";
 
+const RUNTIME = "onnxruntime/ort-wasm-simd-threaded.wasm";
+
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = { wasm: new URL("onnxruntime/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 ort.env.logLevel = "error";
 
-/** Open the model that `facts` (an entry of models.json) describe. */
-export async function openModel(facts) {
-  const response = await fetch(facts.address);
-  if (!response.ok) throw new Error(`${facts.name} cannot be loaded (${response.status})`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  return ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+/** Open the model that `facts` (an entry of models.json) describe; `tell(got, size)` is called with bytes. */
+export async function openModel(facts, tell) {
+  const wanted = [facts.address, ...(ort.env.wasm.wasmBinary ? [] : [RUNTIME])]; // the runtime once
+  const responses = await Promise.all(wanted.map((address) => fetch(address)));
+  const bad = responses.find((response) => !response.ok);
+  if (bad) throw new Error(`${facts.name} cannot be loaded (${bad.status})`);
+  const size = responses.reduce((sum, response) => sum + Number(response.headers.get("Content-Length")), 0);
+  let got = 0;
+  const [model, runtime] = await Promise.all(responses.map((response) => read(response, (more) => tell((got += more), size))));
+  if (runtime) ort.env.wasm.wasmBinary = runtime;
+  return ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+}
+
+/** The bytes of an answer; `more` is called with the number of each block. */
+async function read(response, more) {
+  const blocks = [];
+  for (let reader = response.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return new Uint8Array(await new Blob(blocks).arrayBuffer());
+    blocks.push(value);
+    more(value.length);
+  }
 }
 
 /** One signal of `channels` channels on its way through an opened model. */

@@ -4,17 +4,18 @@ import { Growing } from "./growing.js";
 import { FLOOR_DB } from "./spectrum.js";
 
 export class Take {
-  /** `name` is that of the file to save; `channels` the number of channels; `rate` in Hz. */
-  constructor(name, channels, rate) {
+  /** `name` is that of the file to save; `channels` the number of channels; `rate` in Hz; `length` as expected. */
+  constructor(name, channels, rate, length) {
     this.name = name;
     this.rate = rate;
-    this.before = Array.from({ length: channels }, () => new Growing(Float32Array));
+    this.expected = length;
+    this.before = Array.from({ length: channels }, () => new Growing(Float32Array, length));
     this.beforeColumns = new Growing(Uint8Array);
     this.clearAfter();
   }
 
   clearAfter() {
-    this.after = this.before.map(() => new Growing(Float32Array));
+    this.after = this.before.map(() => new Growing(Float32Array, this.expected));
     this.afterColumns = new Growing(Uint8Array);
     this.used = new Growing(Float32Array);
     this.busy = 0; // milliseconds in the model
@@ -49,9 +50,9 @@ export class Take {
     return mean(this.used.read());
   }
 
-  /** Time in the model over the time of the frames, of `hop` samples each. */
-  realTimeFactor(hop) {
-    return (this.busy / 1000) * (this.rate / (this.used.length * hop));
+  /** Time in the model over the time of the frames, each of `seconds`. */
+  realTimeFactor(seconds) {
+    return this.busy / 1000 / (this.used.length * seconds);
   }
 
   /** Loudest decibels of the spectrogram before, a multiple of 10. */

@@ -1,9 +1,12 @@
 // All computing: the model and the spectra. One job at a time; a newer one ends the one before it.
 //
-// in   load {model}, enhance {job, channels, inputs, analyse}, listen {job, port, inputs}, inputs {inputs}, stop
-// out  loaded, before {columns}, part {channels, columns, used, busy}, done, live {...}, failed {message}
+// in   load {model}, enhance {job, channels, rate, inputs, analyse}, listen {job, port, inputs}, inputs {inputs}, stop
+// out  loading {got, size}, loaded, before {columns}, part {channels, columns, used, busy}, done, live {...},
+//      failed {message}
 
+import { Framing } from "./framing.js";
 import { openModel, Stream } from "./model.js";
+import { joined } from "./resample.js";
 import { Analyser, meanOf } from "./spectrum.js";
 
 const FRAMES = 16; // most of a call: more are hardly faster, and would tell of progress less often
@@ -19,7 +22,8 @@ async function handle(message) {
   if (message.type === "load") {
     current = 0;
     const started = performance.now();
-    loading = openModel(message.model).then((session) => ({ session, facts: message.model }));
+    const tell = (got, size) => self.postMessage({ type: "loading", address: message.model.address, got, size });
+    loading = openModel(message.model, tell).then((session) => ({ session, facts: message.model }));
     await loading;
     self.postMessage({ type: "loaded", address: message.model.address, ms: performance.now() - started });
   } else if (message.type === "enhance") {
@@ -41,36 +45,34 @@ function fail(job, error) {
   self.postMessage({ type: "failed", job, message: String(error?.message ?? error) });
 }
 
-/** A whole signal, aligned with the input and as long: parts of it as they become ready. */
-async function enhance({ job, channels, analyse }) {
+/** A whole signal at its own rate, aligned with the input and as long: parts of it as they become ready. */
+async function enhance({ job, channels, rate, analyse }) {
   const { session, facts } = await loading;
   if (analyse) {
-    const columns = new Analyser(facts.sample_rate).feed(meanOf(channels), true);
+    const columns = new Analyser(rate).feed(meanOf(channels), true);
     self.postMessage({ type: "before", job, columns }, [columns.buffer]);
   }
-  const { hop_length: hop, lookahead_samples: lookahead } = facts;
-  const length = channels[0].length;
-  const frames = Math.ceil((length + lookahead) / hop);
+  const { hop_length: hop, sample_rate: modelRate } = facts;
+  const piece = Math.round((FRAMES * hop * rate) / modelRate);
+  const framing = new Framing(facts, rate, channels.length);
   const stream = new Stream(session, facts, channels.length);
-  const analyser = new Analyser(facts.sample_rate);
+  const analyser = new Analyser(rate);
   let rested = performance.now();
-  for (let frame = 0; frame < frames; frame += FRAMES) {
+  for (let at = 0, last = false; !last; at += piece) {
     if (performance.now() - rested > BREATH_MS) {
       await new Promise((resolve) => setTimeout(resolve));
       rested = performance.now();
     }
     if (current !== job) return;
-    const time = Math.min(FRAMES, frames - frame) * hop;
-    const audio = new Float32Array(channels.length * time);
-    channels.forEach((channel, index) => audio.set(channel.subarray(frame * hop, frame * hop + time), index * time));
     const started = performance.now();
-    const done = await stream.run(audio, inputs);
+    last = at >= channels[0].length;
+    const frames = last ? framing.finish() : framing.take(channels.map((channel) => channel.subarray(at, at + piece)));
+    const time = frames[0].length;
+    const done = time ? await stream.run(joined(frames), inputs) : { audio: new Float32Array(), used: [] };
+    const enhanced = frames.map((_, index) => done.audio.slice(index * time, (index + 1) * time));
+    const parts = last ? framing.conclude(enhanced) : framing.give(enhanced);
     const busy = performance.now() - started;
-    const from = frame * hop - lookahead; // place of the first sample in the signal
-    const skip = Math.max(0, -from);
-    const end = Math.min(time, length - from);
-    const parts = channels.map((_, index) => done.audio.slice(index * time + skip, index * time + Math.max(skip, end)));
-    const columns = analyser.feed(meanOf(parts), frame + FRAMES >= frames);
+    const columns = analyser.feed(meanOf(parts), last);
     self.postMessage({ type: "part", job, channels: parts, columns, used: done.used, busy });
   }
   self.postMessage({ type: "done", job });
@@ -119,14 +121,4 @@ async function listen({ job, port }) {
     waiting.push(data);
     if (!working) work().catch((error) => fail(job, error));
   };
-}
-
-function joined(blocks) {
-  const all = new Float32Array(blocks.reduce((length, block) => length + block.length, 0));
-  let at = 0;
-  for (const block of blocks) {
-    all.set(block, at);
-    at += block.length;
-  }
-  return all;
 }
