@@ -1,39 +1,50 @@
-// Gain for the band above the model's own, which follows the band below: src/sese/runtime/band_above.py.
+// Adds what lies above a model's band, which the model does not hear: src/sese/runtime/band_above.py.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
+#include <optional>
 #include <vector>
+
+#include "high_bands.h"
+#include "model_gain.h"
+#include "steady_gains.h"
 
 namespace sese {
 
-// One gain for all channels at the rate of the stream, from the input and the output of the model.
+// For the channels of a stream, which share their gains.
 class BandAbove {
  public:
-  BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t lookahead);
+  BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t lookahead, std::size_t channels);
 
-  // Takes the model's next output frame and the input frame that it belongs to, of every channel.
+  // Takes the next samples of the stream's input.
+  void feed(const std::vector<const float*>& audio, std::size_t count);
+  // Takes the model's next output frame and the input frame that it belongs to.
   void add(const std::vector<const float*>& enhanced, const std::vector<const float*>& heard);
-  // Writes the gains of the stream's next samples.
-  void read(float* gains, std::size_t count);
+  // Turns the next samples of what resampling loses of the input into what is to be added to the model's
+  // output.
+  void read(const std::vector<float*>& rest, std::size_t count);
   void reset();
 
  private:
-  struct Point {
-    double at;  // samples at the model's rate, counted in the signal
-    double gain;
+  struct Gain {
+    std::int64_t at;  // sample of the stream
+    float value;
   };
 
-  double energy(const std::vector<const float*>& frames);
+  void filter(std::int64_t at, float gain);
 
-  double ratio_, hop_, lookahead_, silent_, rise_, fall_;
-  std::size_t length_, bins_;
-  std::vector<float> window_;             // [sample], a Hann window
-  std::vector<double> cosine_, sine_;     // [sample, bin] of the first half
-  std::vector<double> real_, imaginary_;  // [bin]
-  std::deque<Point> points_;
-  double last_ = 0;
-  long long frames_ = 0, given_ = 0;
+  Points points_;
+  std::size_t parts_;  // of a frame
+  ModelGain gain_;
+  std::optional<HighBands> bands_;
+  SteadyGains rule_;
+  std::vector<float> measured_;
+  Values more_;
+  std::int64_t next_ = 0;  // point
+  std::int64_t given_ = 0;
+  std::deque<Gain> gains_;
 };
 
 }  // namespace sese

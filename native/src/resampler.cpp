@@ -4,21 +4,15 @@
 #include <cmath>
 #include <numeric>
 
+#include "kaiser.h"
+
 namespace sese {
 namespace {
 
-constexpr double kReachSeconds = 0.002, kAttenuationDb = 70;
-constexpr double kPi = 3.14159265358979323846;
+constexpr double kAttenuationDb = 70;
 
 std::int64_t reach(int source_hz, int target_hz) {
   return source_hz == target_hz ? 0 : static_cast<std::int64_t>(std::ceil(kReachSeconds * source_hz));
-}
-
-// The modified Bessel function of order 0, by its series.
-double bessel(double x) {
-  double sum = 1, term = 1;
-  for (int k = 1; term > 1e-17 * sum; ++k) sum += term *= x * x / (4.0 * k * k);
-  return sum;
 }
 
 // The taps for every position of an output sample between two input samples: a sinc in a Kaiser window. The
@@ -26,7 +20,7 @@ double bessel(double x) {
 std::vector<float> kernels(std::int64_t up, std::int64_t down, std::int64_t reach) {
   const double highest = std::min(1.0, static_cast<double>(up) / static_cast<double>(down));
   const double width = (kAttenuationDb - 7.95) / (2.285 * kPi * static_cast<double>(2 * reach));
-  const double cut = highest - width / 2, beta = 0.1102 * (kAttenuationDb - 8.7);
+  const double cut = highest - width / 2;
   std::vector<float> made;
   made.reserve(static_cast<std::size_t>(up * 2 * reach));
   std::vector<double> taps(static_cast<std::size_t>(2 * reach));
@@ -35,10 +29,7 @@ std::vector<float> kernels(std::int64_t up, std::int64_t down, std::int64_t reac
     for (std::size_t i = 0; i < taps.size(); ++i) {
       const double at = static_cast<double>(1 - reach + static_cast<std::int64_t>(i)) -
                         static_cast<double>(phase) / static_cast<double>(up);
-      const double inside = std::max(1 - std::pow(at / static_cast<double>(reach), 2), 0.0),
-                   x = kPi * cut * at;
-      const double sinc = x == 0 ? 1.0 : std::sin(x) / x;
-      sum += taps[i] = sinc * bessel(beta * std::sqrt(inside));
+      sum += taps[i] = sinc(cut * at) * kaiser(at / static_cast<double>(reach), kAttenuationDb);
     }
     for (const double tap : taps) made.push_back(static_cast<float>(tap / sum));
   }

@@ -47,7 +47,7 @@ Stream::Stream(std::shared_ptr<Model> model, int sample_rate, int channels)
       wide_(2 * channels_),
       output_(channels_) {
   if (sample_rate != facts_.sample_rate)
-    above_.emplace(facts_.sample_rate, sample_rate, facts_.hop_length, facts_.lookahead_samples);
+    above_.emplace(facts_.sample_rate, sample_rate, facts_.hop_length, facts_.lookahead_samples, channels_);
   reset();
 }
 
@@ -91,6 +91,7 @@ void Stream::enhance() {
     std::vector<const float*> lines;
     for (std::size_t channel = 0; channel < channels_; ++channel) lines.push_back(input_.at(channel));
     dry_.append(lines, input_.size());
+    above_->feed(lines, input_.size());
   }
   to_model_.feed(input_, low_);
   while (low_.size() >= facts_.hop_length) frame();
@@ -125,21 +126,22 @@ void Stream::frame() {
 void Stream::mix() {
   const std::size_t count = wide_.size(), before = output_.size();
   output_.extend(count);
+  std::vector<float*> rest;  // what resampling loses of the input
   if (above_) {
-    gains_.resize(count);
-    above_->read(gains_.data(), count);
+    for (std::size_t channel = 0; channel < channels_; ++channel) {
+      rest.push_back(wide_.at(channels_ + channel));
+      for (std::size_t i = 0; i < count; ++i) rest.back()[i] = dry_.at(channel)[i] - rest.back()[i];
+    }
+    above_->read(rest, count);
+    dry_.drop(count);
   }
   for (std::size_t channel = 0; channel < channels_; ++channel) {
-    const float *enhanced = wide_.at(channel), *heard = wide_.at(channels_ + channel);
     float* out = output_.at(channel) + before;
-    if (!above_)
-      std::copy_n(enhanced, count, out);
-    else
-      for (std::size_t i = 0; i < count; ++i)
-        out[i] = enhanced[i] + gains_[i] * (dry_.at(channel)[i] - heard[i]);
+    std::copy_n(wide_.at(channel), count, out);
+    if (above_)
+      for (std::size_t i = 0; i < count; ++i) out[i] += rest[channel][i];
   }
   wide_.drop(count);
-  if (above_) dry_.drop(count);
 }
 
 }  // namespace sese

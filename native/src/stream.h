@@ -46,7 +46,6 @@ class Stream {
   // What waits: input, input at the model's rate, the same until its enhanced counterpart, input until its
   // own, enhanced and input of the model at its rate and at the stream's, output.
   Fifo input_, low_, heard_, dry_, both_, wide_, output_;
-  std::vector<float> gains_;
   std::size_t early_ = 0;  // enhanced samples from before the signal, still to be dropped
   double used_ = 0;
   std::size_t frames_ = 0;
