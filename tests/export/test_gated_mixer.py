@@ -16,9 +16,12 @@ from sese.export.forms.tracing import for_tracing
 from sese.export.loops import with_loops
 from sese.nn import checkpoint
 from sese.nn.backbones.gated_mixer import GatedMixerConfig
+from sese.nn.policies.activity import speech_probability
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
+from sese.runtime.artefact import ROUTER, open_artefact
 from sese.runtime.enhancer import Enhancer
+from sese.runtime.step import Step
 
 CONFIG = GatedMixerConfig(
     n_fft=512,
@@ -57,6 +60,24 @@ def test_streams_what_the_network_computes(exported: Path) -> None:
         np.testing.assert_allclose(enhanced, expected, atol=1e-4)
         made.append(enhanced)
     assert np.abs(made[0] - made[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("frames", [1, 7])
+def test_the_probability_of_speech_is_what_the_policy_computes(exported: Path, frames: int) -> None:
+    network, sound = build(CONFIG), audio(build(CONFIG), 63)
+    with torch.no_grad():
+        network.load_state_dict(checkpoint.load(exported).state_dict())
+        expected = speech_probability(network.score(sound))[0, :63].numpy()
+    step, hop, given = Step(open_artefact(exported), 1), CONFIG.hop_length, []
+    for at in range(0, 63, frames):
+        step(sound[0, :, at * hop : (at + frames) * hop].numpy(), ROUTER)
+        given.append(step.speech_probability)
+    np.testing.assert_allclose(np.concatenate(given), expected, atol=1e-5)
+    assert 0 <= expected.min() < expected.max() <= 1
+    # A frame that has a level has no probability; others in the same call have one.
+    levels = np.array([0, ROUTER, 1])
+    step(np.zeros((1, 3 * hop), np.float32), levels)
+    assert np.isnan(step.speech_probability).tolist() == [True, False, True]
 
 
 def test_recurrences_are_loops_and_weights_are_stored_once(exported: Path) -> None:

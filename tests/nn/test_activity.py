@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sese.data.mixing import Mixture
@@ -11,11 +12,13 @@ from sese.nn.backbones.gated_mixer import GatedMixerConfig
 from sese.nn.plan import REST
 from sese.nn.policies.activity import (
     MEMORY,
+    MISS,
     NOISE_FRAMES,
     QUIET_GAIN,
     SPEECH_FRAMES,
     THRESHOLDS,
     dial,
+    speech_probability,
 )
 from sese.training.methods.activity import labels
 
@@ -123,6 +126,21 @@ def test_a_gain_of_one_passes_the_input(model):
     made = model(audio, plan).audio[..., 64:]
     settled = slice(64 * 10, None)  # the tracked offset has settled
     torch.testing.assert_close(made[..., settled], audio[..., :-64][..., settled], atol=0.02, rtol=0)
+
+
+def test_a_score_that_training_raised_is_a_probability():
+    """With a share p of frames with speech, the loss is least at the score log(MISS p / (1 - p))."""
+    share = 0.3
+    score = torch.zeros(1, 2, requires_grad=True)
+    optimizer = torch.optim.SGD([score], lr=1.0)
+    for _ in range(200):
+        entropy = F.binary_cross_entropy_with_logits
+        loss = MISS * share * entropy(score[:, 0], torch.ones(1))
+        loss = loss + (1 - share) * entropy(score[:, 0], torch.zeros(1))
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+    assert speech_probability(score.detach()).item() == pytest.approx(share, abs=1e-3)
 
 
 def test_labels_know_speech_and_noise():

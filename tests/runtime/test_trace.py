@@ -10,13 +10,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
-from runtime.tiny_model import HOP, UTILIZATIONS
+from runtime.tiny_model import HOP, UTILIZATIONS, metadata, write_model
+from sese.cli.models import show
 from sese.core.errors import InputError
 from sese.runtime.artefact import Card, open_artefact
+from sese.runtime.enhancer import Enhancer
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 from sese.runtime.trace import Trace, require_trace_path, write_trace
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HOP_2 = 256  # of sese-2
+
+
+@pytest.fixture(scope="module")
+def tiny_that_rests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    facts = metadata(router=True, rests=True)
+    return write_model(tmp_path_factory.mktemp("rests") / "model.onnx", facts=facts)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +98,54 @@ def test_written(card: Card, tmp_path: Path, suffix: str) -> None:
         for i, (used, level) in enumerate(zip((*UTILIZATIONS, 0.125), (0, 1, 2, 3, 0), strict=True))
     ]
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_the_probability_of_speech(tmp_path: Path) -> None:
+    """Where the router decides, in each frame; the file has a column of it."""
+    speech, rate = soundfile.read(EXAMPLES / "playground.wav", dtype="float32")
+    speech = np.concatenate([np.zeros(rate, np.float32), speech[: 4 * rate]])
+    enhancer = Enhancer("sese-2", "auto")
+    stream = enhancer.stream(rate)
+    assert stream.speech_probability.shape == (0,)
+    stream.feed(speech)
+    heard = stream.speech_probability
+    assert heard.shape == stream.trace.shape
+    assert (heard[5:50] < 0.2).all()
+    assert (heard[70:] > 0.5).mean() > 0.2
+    parts = enhancer.stream(rate)
+    for chunk in np.array_split(speech, 77):
+        parts.feed(chunk)
+    np.testing.assert_allclose(parts.speech_probability, heard, atol=1e-5)
+    # Channels that are not linked: the likeliest.
+    both = enhancer.stream(rate, 2, linked=False)
+    both.feed(np.stack([np.zeros_like(speech), speech]))
+    np.testing.assert_allclose(both.speech_probability, heard, atol=1e-5)
+    stream.budget = "fixed:0.06"
+    stream.feed(speech[:rate])
+    assert np.isnan(stream.speech_probability[-rate // HOP_2 + 1 :]).all()
+    write_trace(tmp_path / "trace.csv", stream.trace, enhancer.card, stream.speech_probability)
+    with (tmp_path / "trace.csv").open() as file:
+        column = [row["speech_probability"] for row in csv.DictReader(file)]
+    assert column[-1] == ""
+    assert float(column[0]) == pytest.approx(heard[0], abs=1e-4)
+
+
+def test_models_that_do_not_detect_speech(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = Stream(open_artefact(tiny), EnhanceOptions(0.125))
+    stream.feed(np.zeros(10 * HOP))
+    assert stream.speech_probability is None
+    show(str(tiny))
+    assert "speech  " not in capsys.readouterr().out
+    show("sese-2")
+    assert "speech      its probability" in capsys.readouterr().out
+
+
+def test_files_from_before_the_probability_say_so(
+    tiny_that_rests: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Stream(open_artefact(tiny_that_rests), EnhanceOptions(0.125)).speech_probability is None
+    show(str(tiny_that_rests))
+    assert "export the model again" in capsys.readouterr().out
 
 
 def test_frames_between_the_levels(card: Card, tmp_path: Path) -> None:

@@ -65,7 +65,11 @@ def enhance(
     ] = False,
     trace: Annotated[
         Path | None,
-        option(OUTPUT, help="File for the share of compute of each frame, .csv or .json; for one input."),
+        option(
+            OUTPUT,
+            help="File for the share of compute, and of some models the probability of speech, of each "
+            "frame, .csv or .json; for one input.",
+        ),
     ] = None,
     manifest: Annotated[
         Path | None,

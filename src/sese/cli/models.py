@@ -78,6 +78,10 @@ def show(
     print(f"parameters  {facts['parameters']:,}")
     for line in _about_budgets(artefact.card):
         print(line)
+    if artefact.detects_speech:
+        print("speech      its probability in each frame that the router decides on: --trace FILE.csv")
+    elif artefact.card.rests:
+        print("speech      no probability in this file: export the model again with `sese export`")
     for part, licence in facts["licence"].items():
         print(f"licence     {part}: {licence}")
     _print(_levels(artefact))

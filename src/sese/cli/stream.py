@@ -72,7 +72,11 @@ def stream(
     ] = "high",
     trace: Annotated[
         Path | None,
-        option(OUTPUT, help="File for the share of compute of each frame, .csv or .json."),
+        option(
+            OUTPUT,
+            help="File for the share of compute, and of some models the probability of speech, of each "
+            "frame, .csv or .json.",
+        ),
     ] = None,
     force: Force = False,
     quiet: Annotated[bool, option(MESSAGES, "--quiet", "-q", help="Show no statistics at the end.")] = False,
@@ -131,7 +135,7 @@ def stream(
         except ReaderGone:
             raise typer.Exit(stop.exit_code or READER_GONE) from None
         if trace is not None:
-            write_trace(trace, enhancing.trace, enhancing.artefact.card)
+            write_trace(trace, enhancing.trace, enhancing.artefact.card, enhancing.speech_probability)
         _tell(piped, quiet, as_json)
         if stop.number is None and piped.missing_bytes:
             raise InputError(

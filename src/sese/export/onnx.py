@@ -24,7 +24,7 @@ from sese.export.routing import Routing
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
 from sese.nn.policies.budget import MEMORY
-from sese.runtime.artefact import Card
+from sese.runtime.artefact import SPEECH_PROBABILITY, Card
 
 
 def to_onnx(model: Enhancer, card: Card, utilizations: list[float]) -> onnx.ModelProto:
@@ -154,6 +154,8 @@ def values_of(model: Enhancer, levels: int) -> tuple[dict[str, Value], dict[str,
         "enhanced": inputs["audio"],
         "utilization": (TensorProto.FLOAT, ["frames"]),
     }
+    if model.rests:
+        outputs[SPEECH_PROBABILITY] = outputs["utilization"]
     for name, shape in model.state_shapes().items():
         inputs[f"state.{name}"] = outputs[f"next_state.{name}"] = (TensorProto.FLOAT, ["batch", *shape])
     inside: dict[str, Value] = {

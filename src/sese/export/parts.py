@@ -23,9 +23,10 @@ from sese.export.loops import with_loops
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, full
 from sese.nn.policies.activity import MEMORY as ACTIVITY_MEMORY
-from sese.nn.policies.activity import decide
+from sese.nn.policies.activity import decide, speech_probability
 from sese.nn.policies.budget import MEMORY, WINDOW_SECONDS, step
 from sese.nn.policies.fixed import level_plans
+from sese.runtime.artefact import SPEECH_PROBABILITY
 
 OPSET = 18
 BATCH, FRAMES = 2, 3
@@ -88,7 +89,8 @@ class Parts:
         scores: audio, signal, context, state -> scores (frame, level), mean over the batch, next state of
             the GRU, in a model with a policy before the backbone.
         choice: score (level,) of a frame, memory, budget, ceiling -> picked, next_memory, for a batch of one,
-            in such a model.
+            in such a model. In a model that rests it decides on all frames at once, and returns the gain at
+            rest and the probability of speech of each as well.
     """
 
     def __init__(
@@ -198,7 +200,7 @@ class Parts:
             level, gain, memory = decide(
                 score.unsqueeze(0), memory, budget, self.utilizations, window, ceiling
             )
-            return level.squeeze(0), gain.squeeze(0), memory
+            return level.squeeze(0), gain.squeeze(0), speech_probability(score), memory
 
         score = (self._frames()[0].unsqueeze(1).expand(-1, 2), 0)
         examples = {
@@ -207,7 +209,8 @@ class Parts:
             "budget": (torch.tensor(0.5), 0),
             "ceiling": (torch.tensor(0), 0),
         }
-        return Part(run, examples, ["picked", "gain", "next_memory"], batched=False, by_frame=("score",))
+        outputs = ["picked", "gain", SPEECH_PROBABILITY, "next_memory"]
+        return Part(run, examples, outputs, batched=False, by_frame=("score",))
 
     def _frames(self) -> Input:
         """Return an example with one value a frame."""

@@ -15,6 +15,7 @@ import numpy as np
 from sese.export.graph import Scope, embed, wholes_of
 from sese.export.level_graphs import frame_by_frame
 from sese.export.parts import Parts
+from sese.runtime.artefact import SPEECH_PROBABILITY
 
 GRU, MEMORY = "policy.gru", "policy.memory"
 CONTROLS = {"budget": "budget", "ceiling": "ceiling"}
@@ -43,10 +44,11 @@ class RestingCalls:
         lowest = scope.add("ReduceMin", "level", keepdims=0) if self.many else "level"
         kept = {f"next_state.{name}": f"state.{name}" for name in (GRU, MEMORY)}
         zeros = given.add("Cast", given.add("Mul", "level", given.constant(0)), to=1)
+        unknown = given.add("Add", zeros, given.constant(np.nan, np.float32))
         made |= scope.choose(
             scope.add("Less", lowest, scope.constant(0)),
             (asked, self._ask(asked, made)),
-            (given, {"chosen": "level", "gain": zeros} | kept),
+            (given, {"chosen": "level", "gain": zeros, SPEECH_PROBABILITY: unknown} | kept),
         )
         # In a call with one frame a branch is selected by its number; 0 is rest.
         branch = (
@@ -74,7 +76,8 @@ class RestingCalls:
                 given[name] = scope.add("Reshape", frames, scope.constant(back))
         results = self._decide(scope, given)
         zeros = scope.add("Cast", scope.add("Mul", "level", scope.constant(0)), to=1)
-        for name, whole in (("chosen", "level"), ("gain", zeros)):
+        unknown = scope.add("Add", zeros, scope.constant(np.nan, np.float32))
+        for name, whole in (("chosen", "level"), ("gain", zeros), (SPEECH_PROBABILITY, unknown)):
             results[name] = scope.add("ScatterElements", whole, where, results[name], axis=0)
         return results
 
@@ -87,6 +90,7 @@ class RestingCalls:
         return {
             "chosen": done["picked"],
             "gain": done["gain"],
+            SPEECH_PROBABILITY: done[SPEECH_PROBABILITY],
             f"next_state.{GRU}": made[f"next_state.{GRU}"],
             f"next_state.{MEMORY}": scope.add("Expand", done["next_memory"], shape),
         }

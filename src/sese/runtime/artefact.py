@@ -11,6 +11,8 @@ A model is one ONNX file that computes the next frames of a stream, of `hop` sam
          state.<name>   float32 [batch, ...], zeros at the beginning of a signal
     out  enhanced       float32 [batch, 1, frames * hop], late by `lookahead_samples`
          utilization    float32 [frames], share of compute that each frame used
+         speech_probability   float32 [frames], in [0, 1], NaN in frames that have a level; only in models
+                        whose router detects speech
          next_state.<name>
 
 Each frame has one level for the whole batch. The router's state changes only in the frames that the router
@@ -45,6 +47,9 @@ LARGEST_SIZES = (384_000, 1 << 16, 1 << 20, 1 << 20)
 
 LARGEST_STATE = 1 << 24
 """Largest number of values in a stream's state, 64 MiB, so that a damaged file cannot fill the memory."""
+
+SPEECH_PROBABILITY = "speech_probability"
+"""Name of an output that not every model has."""
 
 ROUTER = -1  # level that leaves the choice to the router inside the graph
 
@@ -181,6 +186,7 @@ class Artefact:
         path: The ONNX file.
         card: Facts about the model.
         state: Name of each state -> the shape of ``state.<name>``.
+        detects_speech: Whether the file has the output ``speech_probability``.
         lent: Arrays for calls that are not under way, see `sese.runtime.step`: (batch, frames) -> arrays.
     """
 
@@ -188,6 +194,7 @@ class Artefact:
     card: Card
     state: dict[str, StateSpec]
     _sessions: dict[int, onnxruntime.InferenceSession] = field(compare=False, repr=False)
+    detects_speech: bool = False
     lent: dict[tuple[int, int], list[Any]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -270,7 +277,8 @@ def open_artefact(model: str | os.PathLike[str] | None = None) -> Artefact:
     path = find_model(model)
     session = open_session(path)
     card = _read_card(path, session)
-    artefact = Artefact(path, card, _read_state(path, card, session), {os.getpid(): session})
+    detects = any(value.name == SPEECH_PROBABILITY for value in session.get_outputs())
+    artefact = Artefact(path, card, _read_state(path, card, session), {os.getpid(): session}, detects)
     check(artefact)
     return artefact
 
@@ -319,12 +327,15 @@ def check(artefact: Artefact) -> None:
         shapes = {"enhanced": audio.shape, "utilization": (frames,)} | {
             f"next_state.{n}": s.shape for n, s in state.items()
         }
+        if artefact.detects_speech:
+            shapes[SPEECH_PROBABILITY] = (frames,)
         try:
             outputs = artefact.session.run(list(shapes), feeds)
         except Exception as error:
             raise unusable(artefact.path, "it cannot run a step", error) from error
         for (name, shape), output in zip(shapes.items(), outputs, strict=True):
-            if output.shape != shape or output.dtype != np.float32 or not np.isfinite(output).all():
+            sane = name == SPEECH_PROBABILITY or np.isfinite(output).all()
+            if output.shape != shape or output.dtype != np.float32 or not sane:
                 found = f"{output.dtype} {list(output.shape)}"
                 raise unusable(artefact.path, f"output {name!r} is {found}, not finite float32 {list(shape)}")
 
@@ -336,7 +347,8 @@ def no_router() -> dict[str, NDArray[Any]]:
 
 def describe(artefact: Artefact) -> dict[str, Any]:
     """Return the facts about a model as plain values, ready for JSON."""
-    return {"path": str(artefact.path)} | asdict(artefact.card) | {"latency_ms": artefact.card.latency_ms}
+    facts = {"latency_ms": artefact.card.latency_ms, "detects_speech": artefact.detects_speech}
+    return {"path": str(artefact.path)} | asdict(artefact.card) | facts
 
 
 def _read_card(path: Path, session: onnxruntime.InferenceSession) -> Card:

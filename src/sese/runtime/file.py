@@ -122,7 +122,7 @@ def enhance_file(
         writer.write(enhanced)
         meter.add(enhanced[:0], enhanced)
         if trace is not None:
-            write_trace(Path(trace), stream.trace, artefact.card)
+            write_trace(Path(trace), stream.trace, artefact.card, stream.speech_probability)
     spent = perf_counter() - started
     return Report(
         input=str(source),

@@ -85,11 +85,16 @@ class Pilot:
         """Share of compute of each frame in the trace ``[frame]``, a copy."""
         return self._trace.read()
 
+    @property
+    def speech_probability(self) -> NDArray[np.float32]:
+        """Probability of speech in each frame in the trace ``[frame]``, a copy; empty if it is not given."""
+        return self._spoken.read()
+
     def reset(self) -> None:
         """Forget the signal and the statistics."""
         self.restart()
         self._frames, self._used = 0, 0.0
-        self._trace = Trace(self._trace_frames)
+        self._trace, self._spoken = Trace(self._trace_frames), Trace(self._trace_frames)
         self.deadline: Deadline | None = None
         if self._max_rtf is not None:
             seconds = self._card.hop_length / self._card.sample_rate
@@ -112,6 +117,8 @@ class Pilot:
             self._frames += len(used)
             self._used += float(used.sum())
             self._trace.add(used)
+            if self._step.speech_probability is not None:
+                self._spoken.add(self._step.speech_probability)
         return enhanced
 
     def _run(self, audio: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sese.runtime.artefact import Artefact, unusable
+from sese.runtime.artefact import SPEECH_PROBABILITY, Artefact, unusable
 
 KEPT = 4
 """Largest number of frames of a call whose arrays are kept for the next call; `Step.LONGEST` is kept too."""
@@ -26,6 +26,10 @@ class Step:
     Args:
         artefact: The model.
         batch: Number of signals side by side; one decision per frame serves all of them.
+
+    Attributes:
+        speech_probability: Probability of speech in each frame of the last call ``[frame]``, NaN where the
+            router did not decide; None in models that do not give it.
     """
 
     LONGEST = 64
@@ -34,6 +38,7 @@ class Step:
     def __init__(self, artefact: Artefact, batch: int) -> None:
         self._artefact, self._batch = artefact, batch
         self._state = np.zeros(_places(artefact, batch)[1], np.float32)
+        self.speech_probability: NDArray[np.float32] | None = None
 
     def __call__(
         self,
@@ -72,6 +77,8 @@ class Step:
             raise unusable(self._artefact.path, "it cannot run a step", error) from error
         self._state[:] = call.after
         done = call.enhanced[:, 0].copy(), call.utilization.copy()
+        if call.speech_probability is not None:
+            self.speech_probability = call.speech_probability.copy()
         if frames <= KEPT or frames == self.LONGEST:
             kept.append(call)
         return done
@@ -94,7 +101,10 @@ class _Call:
         self.enhanced = np.zeros((batch, 1, time), np.float32)
         self.utilization = np.zeros(frames, np.float32)
         inputs = {"audio": self.audio, "level": self.level, "budget": self.budget, "ceiling": self.ceiling}
+        self.speech_probability = np.zeros(frames, np.float32) if artefact.detects_speech else None
         outputs = {"enhanced": self.enhanced, "utilization": self.utilization}
+        if self.speech_probability is not None:
+            outputs[SPEECH_PROBABILITY] = self.speech_probability
         for name, place in places.items():
             shape = (batch, *artefact.state[name].shape)
             inputs[f"state.{name}"] = self.before[place].reshape(shape)

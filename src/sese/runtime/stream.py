@@ -182,6 +182,20 @@ class Stream:
         return np.mean([pilot.trace for pilot in self._pilots], axis=0, dtype=np.float32)
 
     @property
+    def speech_probability(self) -> NDArray[np.float32] | None:
+        """Probability of speech in each frame that `trace` covers ``[frame]``, in [0, 1], the latest last.
+
+        Frame i covers the input from sample i times the hop to the next hop, at the model's rate. Its value
+        is known as soon as that frame is complete, one lookahead before its enhanced samples. It is NaN in
+        frames that the router does not decide on, as with a fixed level: use ``budget="auto"`` or a number
+        below 1. Channels have one value; where they are not linked, it is that of the likeliest. None in
+        models that do not detect speech, and in files that were exported before this output existed.
+        """
+        if not self.artefact.detects_speech:
+            return None
+        return np.fmax.reduce([pilot.speech_probability for pilot in self._pilots])
+
+    @property
     def real_time_factor(self) -> float:
         """Processing time over the duration of what was fed since the last `reset`; NaN before any."""
         return self._busy_seconds * self.sample_rate / self._heard if self._heard else float("nan")

@@ -10,6 +10,7 @@ network wakes at once, and it rests only after some time without speech, or with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -38,6 +39,9 @@ the share of the frames at rest."""
 
 QUIET_GAIN = 10 ** (-30 / 20)
 """Gain of frames with noise and without speech: -30 dB."""
+
+MISS = 5.0
+"""Weight in training of a frame whose speech is missed, relative to a false alarm."""
 
 
 class Activity(Policy):
@@ -115,6 +119,14 @@ def dial(target: float, utilizations: Tensor, window: int, ceiling: int | None =
         return torch.cat([(level.unsqueeze(2) == levels).to(scores.dtype), gain.unsqueeze(2)], dim=2), memory
 
     return choose
+
+
+def speech_probability(scores: Tensor) -> Tensor:
+    """Return the probability of speech in each frame, (..., 2) scores -> (...), in [0, 1].
+
+    Training counts missed speech `MISS` times, which raises the scores by the logarithm of it.
+    """
+    return torch.sigmoid(scores[..., SPEECH] - math.log(MISS))
 
 
 def decide(

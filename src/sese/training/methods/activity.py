@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from sese.core.errors import InputError
 from sese.data.mixing import Mixture
-from sese.nn.policies.activity import NOISE, SPEECH
+from sese.nn.policies.activity import MISS, NOISE, SPEECH
 from sese.training.methods.method import Method, check_policy_alone
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ FAINT = 1e-7
 
 AROUND = 21
 """Number of frames over which the power of noise is averaged: it need not be in each of them."""
-
-MISS = 5.0
-"""Weight of a frame whose speech is missed, relative to a false alarm."""
 
 
 def losses(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[str, Tensor]:
