@@ -17,6 +17,7 @@ ROOMS = (  # from the lowest; a room may import itself and the rooms above it in
     "sese",  # the package itself: sese.load, sese.enhance
     "folders",
     "live",
+    "integrations",
     "demo",
     "pretrained",
     "evaluation",  # the last room without PyTorch

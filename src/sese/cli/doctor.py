@@ -34,6 +34,7 @@ EXTRAS = {  # extra -> the packages that it brings, as pyproject.toml has them
     "hashing": ("numpy", "faiss-cpu"),
     "live": ("sounddevice",),
     "media": ("av",),
+    "pipecat": ("pipecat-ai",),
     "docs": ("mkdocs-material", "mkdocstrings", "matplotlib"),
 }
 NUMPY_2 = ("bitwise", "hashing")

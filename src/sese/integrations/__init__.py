@@ -1,0 +1,1 @@
+"""Enhancement inside other programs' frameworks."""
