@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from sese.cli.run_models import usable
+
 DEFAULT_PORT = 8137
 
 
@@ -42,7 +44,7 @@ def demo(
     from sese.demo.server import documents, make_server
     from sese.runtime.artefact import bundled_models, find_model, open_artefact
 
-    paths = dict.fromkeys(find_model(name) for name in [model, *bundled_models()])
+    paths = dict.fromkeys(find_model(name) for name in [usable(model), *bundled_models()])
     artefacts = [open_artefact(path) for path in paths]
     with _bar() as progress:
         files = find_assets(assets, lambda line: print(f"sese: {line}", file=sys.stderr), progress)

@@ -29,6 +29,7 @@ from sese.cli.options import (
     number_or_word,
     option,
 )
+from sese.cli.run_models import usable
 from sese.cli.summary import note, summarize
 from sese.core.errors import InputError, plain
 
@@ -129,7 +130,7 @@ def enhance(
         band_above=band_above,
         linked=linked,
     )
-    options = RunOptions(model, how, force, trace)
+    options = RunOptions(usable(model), how, force, trace)
     planned = plan_jobs(places, output, folder, force)
     if dry_run:
         _show_plan(planned, options, as_json)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sese.cli.options import model_names, number_or_word
+from sese.cli.run_models import usable
+from sese.cli.screen import counting, show_table, terminal
 from sese.core.errors import InputError, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sese.evaluation.results import Evaluation
 
 
 def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="Name of a model, or path of a model folder or an .onnx file.", autocompletion=model_names
+            help="Name of a model, or path of a model folder, an .onnx file or the folder of a run.",
+            autocompletion=model_names,
         ),
     ],
     data: Annotated[
@@ -74,14 +82,13 @@ def evaluate(
     of the means.
     """
     from sese.evaluation import report
-    from sese.evaluation.examples import COUNT, make_examples
+    from sese.evaluation.examples import COUNT, Example, make_examples
     from sese.evaluation.page import to_html
     from sese.evaluation.pairs import find_pairs, find_recordings
     from sese.evaluation.suite import evaluate as run
 
     if out is not None:
         report.make_folder(out)
-    progress = show if sys.stderr.isatty() else None
     budgets = [number_or_word(text) for text in budget or ()]
     names = metric_names(metrics)
     if predict:
@@ -89,13 +96,20 @@ def evaluate(
     if examples is not None and (predict or out is None):
         raise InputError("--examples are shown on the page of --out-dir, and need clean references")
     pairs = find_recordings(data, limit) if predict else find_pairs(data, limit)
-    result = run(model, pairs, budgets, metrics=names, jobs=jobs, progress=progress)
-    result["data"] = str(data)
-    typer.echo(report.to_json(result) if as_json else plain(report.to_markdown(result)), nl=False)
+    place = usable(model)
+    with counting("files") as progress:
+        result = run(place, pairs, budgets, metrics=names, jobs=jobs, progress=progress)
+    clips: Sequence[Example] = ()
+    if out is not None and not predict:
+        clips = make_examples(result, pairs, COUNT if examples is None else examples)
+    result["model"], result["data"] = model, str(data)
+    console = None if as_json else terminal()
+    if console is None:
+        typer.echo(report.to_json(result) if as_json else plain(report.to_markdown(result)), nl=False)
+    else:
+        _show(console, result)
     if out is not None:
-        page = to_html(
-            result, () if predict else make_examples(result, pairs, COUNT if examples is None else examples)
-        )
+        page = to_html(result, clips)
         for path in report.write_report(result, out, page):
             typer.echo(f"wrote {path}", err=True)
     if result["failures"]:
@@ -103,9 +117,17 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def show(done: int, total: int) -> None:
-    """Show the progress on stderr."""
-    print(f"\r{done}/{total} files", end="\n" if done == total else "", file=sys.stderr, flush=True)
+def _show(console: Console, result: Evaluation) -> None:
+    """Print the verdict, the levels, and the main score by input SNR, on a terminal."""
+    from sese.evaluation import report, verdict
+
+    console.print(verdict.of_evaluation(result))
+    show_table(console, *report.level_table(result, intervals=False), fixed=1)
+    if report.enough_by_snr(result):
+        column = verdict.main_column(list(result["levels"][0]["mean"]))
+        console.print(f"{report.HEADINGS[column][0]} by input SNR (files)")
+        show_table(console, *report.snr_table(result, column))
+    console.print(report.about(result), style="dim")
 
 
 def reference_free(names: list[str] | None) -> list[str]:

@@ -24,6 +24,7 @@ from sese.cli.options import (
     number_or_word,
     option,
 )
+from sese.cli.run_models import usable
 from sese.cli.summary import note
 from sese.core.errors import InputError, plain
 
@@ -132,7 +133,7 @@ def live(
     rate = source.sample_rate if rate is None else rate
     if max_rtf is None and (linked or channels == 1):
         max_rtf = MAX_RTF
-    artefact = open_artefact(model)
+    artefact = open_artefact(usable(model))
     options = EnhanceOptions(
         budget=usual_budget(artefact.card) if budget is None else number_or_word(budget),
         max_mmacs=max_mmacs,

@@ -11,6 +11,7 @@ import typer
 
 from sese.cli.apps import App
 from sese.cli.options import MODEL_HELP, model_names
+from sese.cli.run_models import usable
 from sese.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def show(
     """Show the levels of a model: compute, parameters, quality; its latency and its licences."""
     from sese.runtime.artefact import describe, open_artefact
 
-    artefact = open_artefact(name)
+    artefact = open_artefact(usable(name))
     facts = describe(artefact)
     if as_json:
         print(json.dumps(facts, indent=2))

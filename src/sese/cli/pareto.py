@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sese.cli.options import number_or_word
+from sese.cli.run_models import usable
+from sese.cli.screen import counting, show_table, terminal
 from sese.core.errors import InputError, plain
 
 if TYPE_CHECKING:
-    from sese.evaluation.results import Evaluation
+    from rich.console import Console
+
+    from sese.evaluation.results import Comparison, Evaluation
 
 
 def pareto(
@@ -20,8 +23,8 @@ def pareto(
         list[str],
         typer.Argument(
             metavar="MODEL... DATA",
-            help="Models (a name, a folder or an .onnx file) or reports of `sese evaluate`; at the end the"
-            " folder with clean/ and noisy/, unless all are reports.",
+            help="Models (a name, a folder, an .onnx file or a run) or reports of `sese evaluate`; at the end"
+            " the folder with clean/ and noisy/, unless all are reports.",
             show_default=False,
         ),
     ],
@@ -81,8 +84,12 @@ def pareto(
                 name = f"evaluation_{number + 1}"
                 report.write_files(out, name, {"json": report.to_json(results[-1])})
     comparison = compare(results)
-    text = report.to_json(comparison) if as_json else pareto_report.to_markdown(comparison)
-    typer.echo(text if as_json else plain(text), nl=False)
+    console = None if as_json else terminal()
+    if console is None:
+        text = report.to_json(comparison) if as_json else pareto_report.to_markdown(comparison)
+        typer.echo(text if as_json else plain(text), nl=False)
+    else:
+        _show(console, comparison)
     if out is not None:
         from sese.evaluation import plots
 
@@ -97,16 +104,31 @@ def pareto(
             typer.echo(f"wrote {path}", err=True)
 
 
+def _show(console: Console, comparison: Comparison) -> None:
+    """Print the verdict, the points and the gains of policies on a terminal."""
+    from sese.evaluation import pareto_report, verdict
+
+    console.print(verdict.of_comparison(comparison))
+    show_table(console, *pareto_report.point_table(comparison), fixed=2)
+    header, gains = pareto_report.gain_table(comparison)
+    if gains:
+        console.print(f"{pareto_report.GAIN}, with 95% intervals")
+        show_table(console, header, gains, fixed=2)
+    console.print(pareto_report.about(comparison), style="dim")
+
+
 def _evaluate(
     model: str, data: str, budgets: list[str] | None, limit: int | None, jobs: int, metrics: str | None
 ) -> Evaluation:
-    from sese.cli.evaluate import metric_names, show
+    from sese.cli.evaluate import metric_names
     from sese.evaluation.pairs import find_pairs
     from sese.evaluation.pareto import pareto_budgets
     from sese.evaluation.suite import evaluate
     from sese.runtime.artefact import open_artefact
 
-    pairs = find_pairs(data, limit)
-    tried = [number_or_word(text) for text in budgets or ()] or pareto_budgets(open_artefact(model).card)
-    progress = show if sys.stderr.isatty() else None
-    return evaluate(model, pairs, tried, metrics=metric_names(metrics), jobs=jobs, progress=progress)
+    pairs, place = find_pairs(data, limit), usable(model)
+    tried = [number_or_word(text) for text in budgets or ()] or pareto_budgets(open_artefact(place).card)
+    with counting(f"{plain(model)}: files") as progress:
+        result = evaluate(place, pairs, tried, metrics=metric_names(metrics), jobs=jobs, progress=progress)
+    result["model"] = model
+    return result

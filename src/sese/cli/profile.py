@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from sese.cli.options import model_names
+from sese.cli.run_models import usable
 
 
 def profile(
     model: Annotated[
         str,
         typer.Argument(
-            help="Name of a model, or path of a model folder or an .onnx file.", autocompletion=model_names
+            help="Name of a model, or path of a model folder, an .onnx file or a run.",
+            autocompletion=model_names,
         ),
     ],
     rounds: Annotated[int, typer.Option(help="Number of frames to time at each budget.")] = 1000,
@@ -23,5 +25,5 @@ def profile(
     """Measure time and memory of a model on this machine, with one thread: each level, auto, 0.3, 0.125."""
     from sese.evaluation import timing
 
-    result = timing.profile(model, rounds)
+    result = timing.profile(usable(model), rounds)
     typer.echo(json.dumps(result, indent=2) if as_json else timing.to_text(result).rstrip())

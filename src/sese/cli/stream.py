@@ -24,6 +24,7 @@ from sese.cli.options import (
     number_or_word,
     option,
 )
+from sese.cli.run_models import usable
 from sese.cli.summary import note
 from sese.core.errors import InputError
 
@@ -114,6 +115,7 @@ def stream(
         band_above=band_above,
         linked=linked,
     )
+    model = usable(model)
     with StopSignals() as stop:
         source = Input(sys.stdin.fileno(), stop)
         try:

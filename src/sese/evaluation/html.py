@@ -12,24 +12,56 @@ import numpy as np
 from sese.core.install import install_command
 
 STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 1180px;
+:root { color-scheme: light dark; --text: #222; --page: #fff; --dim: #5a5a5a; --line: #ddd; --rule: #888;
+  --mark: #eef4fb; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e4e4e4; --page: #16181d; --dim: #a4a8ae; --line: #33363d; --rule: #777; --mark: #22303f; }
+  figure img[src^="data:image/svg"] { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 1180px;
   margin: 2rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
-p, ul { max-width: 52rem; } small { color: #666; }
+p, ul { max-width: 52rem; } small { color: var(--dim); }
+.verdict { font-size: 1.08rem; background: var(--mark); border-radius: .4rem; padding: .7rem 1rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .55rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
-th { font-weight: 600; border-bottom: 2px solid #888; vertical-align: bottom; white-space: normal; }
+th, td { padding: .3rem .55rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
+th { font-weight: 600; border-bottom: 2px solid var(--rule); vertical-align: bottom; white-space: normal; }
+th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid currentColor; }
+th[aria-sort="ascending"] button::after { content: " \\25B2"; font-size: .7em; }
+th[aria-sort="descending"] button::after { content: " \\25BC"; font-size: .7em; }
 th:first-child, td:first-child { text-align: left; }
 td small { display: block; font-size: .75rem; line-height: 1.1; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption { color: #555; font-size: .87rem; max-width: 52rem; }
+figcaption { color: var(--dim); font-size: .87rem; max-width: 52rem; }
 .players { display: flex; flex-wrap: wrap; gap: .4rem 1.5rem; }
 .players label { display: flex; align-items: center; gap: .5rem; font-size: .87rem; }
 audio { height: 2.2rem; width: 15rem; }
 """
+
+SORT = """
+const value = row => column => row.cells[column].firstChild?.textContent ?? "";
+for (const table of document.querySelectorAll("table")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => head.firstChild.addEventListener("click", () => {
+    const up = head.getAttribute("aria-sort") !== "ascending";
+    heads.forEach(other => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const rows = [...table.tBodies[0].rows].map(row => [row, value(row)(column)]);
+    const number = text => parseFloat(text.replace(/,/g, ""));
+    rows.sort(([, a], [, b]) => {
+      const [x, y] = [number(a), number(b)];
+      if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1;  // what is not there comes last
+      const order = isNaN(x) ? a.localeCompare(b, undefined, { numeric: true }) : x - y;
+      return up ? order : -order;
+    });
+    table.tBodies[0].append(...rows.map(([row]) => row));
+  }));
+}
+"""
+"""Sort a table by the column whose heading is clicked; again, the other way round."""
 
 Cell = str | tuple[str, str]
 
@@ -45,13 +77,19 @@ def page(title: str, parts: Iterable[str]) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n"
+        f"<script>{SORT}</script>\n</body>\n</html>\n"
     )
 
 
 def paragraph(text: str) -> str:
     """Return text as a paragraph."""
     return f"<p>{escape(text)}</p>"
+
+
+def verdict(text: str) -> str:
+    """Return the result in a paragraph that stands out."""
+    return f'<p class="verdict">{escape(text)}</p>'
 
 
 def heading(text: str) -> str:
@@ -65,10 +103,10 @@ def bullets(items: Iterable[str]) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Return a table of texts; a pair of texts is a value with a remark in small print below it."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    """Return a table of texts that can be sorted by each column; a pair is a value with a remark below it."""
+    head = "".join(f'<th scope="col"><button>{escape(cell)}</button></th>' for cell in header)
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>\n" for row in rows)
-    return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}</table></div>'
+    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
 
 
 def figure(image: bytes, kind: str, caption: str) -> str:

@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 
 from sese.core.tables import NOTHING, shown
-from sese.evaluation import html
+from sese.evaluation import html, verdict
 from sese.evaluation.examples import Example
-from sese.evaluation.report import HEADINGS, failure_counts
-from sese.evaluation.results import Evaluation, LevelResult, Mean
+from sese.evaluation.headings import COMPUTE, HEADINGS
+from sese.evaluation.report import compute_cells, enough_by_snr, failure_counts
+from sese.evaluation.results import Evaluation, Mean
 
 
 def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
@@ -22,16 +23,17 @@ def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
     """
     columns = list(result["levels"][0]["mean"])
     parts = [
+        html.verdict(verdict.of_evaluation(result)),
         html.paragraph(
             f"{result['file_count']} files, {result['audio_s'] / 60:.1f} minutes at"
             f" {result['sample_rate'] / 1000:g} kHz. Small below each mean: its interval"
             f" ({result['interval']}). RTF is the time to enhance over the duration, one thread,"
-            f" {result['jobs']} process(es) at once."
+            f" {result['jobs']} process(es) at once. A click on a heading sorts a table."
         ),
         html.table(
-            ["level", "share of compute", "MMAC/s", "RTF", *(HEADINGS[column][0] for column in columns)],
+            ["level", *COMPUTE, *(HEADINGS[column][0] for column in columns)],
             [
-                [level["level"], *_compute(level), *_scores(level["mean"], columns)]
+                [level["level"], *compute_cells(level), *_scores(level["mean"], columns)]
                 for level in result["levels"]
             ],
         ),
@@ -72,16 +74,6 @@ def _scores(values: dict[str, Mean], columns: list[str], signed: bool = False) -
     return cells
 
 
-def _compute(level: LevelResult) -> list[str]:
-    macs = level["macs_per_second"]
-    used = (
-        (level["utilization"], 3),
-        (None if macs is None else macs / 1e6, 1),
-        (level["real_time_factor"], 3),
-    )
-    return [shown(value, decimals) for value, decimals in used]
-
-
 def _failures(result: Evaluation) -> list[str]:
     counts = failure_counts(result)
     if not counts:
@@ -103,7 +95,7 @@ def _plots(result: Evaluation) -> list[str]:
                 "Means over all files with 95% intervals, over million multiply-accumulates a second.",
             ),
         ]
-    if result["levels"][0]["by_input_snr"]:
+    if enough_by_snr(result):
         parts += [
             "<h2>Quality by input SNR</h2>",
             html.figure(
@@ -130,9 +122,10 @@ def _example(example: Example, sample_rate: int) -> str:
     if _can_plot():
         from sese.evaluation import plots
 
-        traced = ", and share of compute" if example.trace is not None else ""
-        image = plots.to_webp(plots.spectrograms(example, sample_rate))
-        parts.append(html.figure(image, "webp", f"Noisy, enhanced and clean{traced}."))
+        caption = "Noisy, enhanced and clean" + (
+            ", and share of compute." if example.trace is not None else "."
+        )
+        parts.append(html.figure(plots.to_webp(plots.spectrograms(example, sample_rate)), "webp", caption))
     signals = (("noisy", example.noisy), ("enhanced", example.enhanced), ("clean", example.clean))
     parts.append(html.players(signals, sample_rate))
     return "\n".join(parts)

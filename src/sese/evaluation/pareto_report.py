@@ -9,9 +9,10 @@ import math
 from typing import Any
 
 from sese.core.tables import NOTHING, shown, table
-from sese.evaluation import html
+from sese.evaluation import html, verdict
 from sese.evaluation.front import COSTS
-from sese.evaluation.report import HEADINGS, nan_to_none
+from sese.evaluation.headings import COMPUTE, HEADINGS
+from sese.evaluation.report import compute_cells, nan_to_none
 from sese.evaluation.results import Comparison, Mean
 
 ORACLE = (
@@ -54,13 +55,11 @@ def to_csv(comparison: Comparison) -> str:
 
 def to_markdown(comparison: Comparison) -> str:
     """Return tables of the points and of the gains of dynamic ones, and how they were measured."""
-    lines = [*table(*_points(comparison)), "", _about(comparison), ""]
-    header, gains = _gains(comparison)
+    lines = [f"# {title(comparison)}", "", verdict.of_comparison(comparison), ""]
+    lines += [*table(*point_table(comparison)), "", about(comparison), ""]
+    header, gains = gain_table(comparison)
     if gains:
-        joined = [
-            [cell if isinstance(cell, str) else f"{cell[0]} ({cell[1]})" for cell in row] for row in gains
-        ]
-        lines += [GAIN, "", *table(header, joined), "", _about_gains(comparison), ""]
+        lines += [GAIN, "", *table(header, gains), "", _about_gains(comparison), ""]
     lines += [ORACLE, ""]
     for metric in comparison["metrics"].values():
         lines.append(f"- {metric['definition']}: {metric['package']} {metric['version']}")
@@ -69,40 +68,42 @@ def to_markdown(comparison: Comparison) -> str:
 
 def to_html(comparison: Comparison) -> str:
     """Return the comparison as a page with plots, complete in itself."""
-    parts = [html.paragraph(_about(comparison))]
+    parts = [html.verdict(verdict.of_comparison(comparison)), html.paragraph(about(comparison))]
     if importlib.util.find_spec("matplotlib") is None:
         parts.append(html.no_plots())
     else:
         from sese.evaluation import plots
 
-        for cost, title in (("macs", "Quality over compute"), ("time", "Quality over time")):
+        for cost, name in (("macs", "Quality over compute"), ("time", "Quality over time")):
             image = plots.to_svg(plots.fronts(comparison, [cost]))
-            caption = f"{title}. Rings: on the front. {ORACLE}"
-            parts += [f"<h2>{title}</h2>", html.figure(image, "svg+xml", caption)]
-    parts += ["<h2>Points</h2>", html.table(*_points(comparison))]
+            caption = f"{name}. Rings: on the front. {ORACLE}"
+            parts += [f"<h2>{name}</h2>", html.figure(image, "svg+xml", caption)]
+    parts += ["<h2>Points</h2>", html.table(*point_table(comparison))]
     header, gains = _gains(comparison)
     if gains:
         parts += [f"<h2>{GAIN}</h2>", html.table(header, gains)]
         parts.append(html.paragraph(_about_gains(comparison)))
     described = (f"{m['definition']}: {m['package']} {m['version']}" for m in comparison["metrics"].values())
     parts += ["<h2>Metrics</h2>", html.bullets(described)]
-    return html.page("Quality over compute: " + ", ".join(comparison["models"]), parts)
+    return html.page(title(comparison), parts)
 
 
-def _points(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+def title(comparison: Comparison) -> str:
+    """Return the title of a comparison."""
+    return "Quality over compute: " + ", ".join(comparison["models"])
+
+
+def point_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of the table of points, with marks of what is on a front."""
     columns = comparison["columns"]
-    header = ["model", "level", "share of compute", "MMAC/s", "RTF"]
-    header += [HEADINGS[column][0] for column in columns]
+    header = ["model", "level", *COMPUTE, *(HEADINGS[column][0] for column in columns)]
     rows = []
     for point in comparison["points"]:
-        macs = None if point["macs_per_second"] is None else point["macs_per_second"] / 1e6
         rows.append(
             [
                 point["model"],
                 point["level"].removeprefix("budget "),
-                shown(point["utilization"], 3),
-                shown(macs, 1),
-                shown(point["real_time_factor"], 3),
+                *compute_cells(point),
                 *(
                     shown(point["mean"][column]["mean"], HEADINGS[column][1])
                     + ("*" if "macs" in point["front"][column] else "")
@@ -133,7 +134,15 @@ def _gain(value: Mean | None, decimals: int) -> html.Cell:
     return mean, f"{low} to {high}"
 
 
-def _about(comparison: Comparison) -> str:
+def gain_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of the table of gains of policies, as texts."""
+    header, rows = _gains(comparison)
+    return header, [
+        [cell if isinstance(cell, str) else f"{cell[0]} ({cell[1]})" for cell in row] for row in rows
+    ]
+
+
+def about(comparison: Comparison) -> str:
     jobs = " or ".join(str(each) for each in sorted(set(comparison["jobs"])))
     return (
         f"Means over {comparison['file_count']} files ({comparison['audio_s'] / 60:.1f} min)."

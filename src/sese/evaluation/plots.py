@@ -11,7 +11,7 @@ import numpy as np
 
 from sese.evaluation.examples import Example
 from sese.evaluation.front import cost_of
-from sese.evaluation.report import HEADINGS
+from sese.evaluation.headings import HEADINGS
 from sese.evaluation.results import Comparison, Evaluation, LevelResult, Point
 
 if TYPE_CHECKING:
@@ -23,6 +23,18 @@ AXES = {  # cost -> the label of its axis, and the unit of that
     "macs": ("MMAC/s", 1e-6),
     "time": ("real-time factor", 1.0),
 }
+RING: Any = {
+    "marker": "o",
+    "markersize": 11,
+    "markerfacecolor": "none",
+    "markeredgecolor": "#444",
+    "markeredgewidth": 0.7,
+}
+"""Mark of a point that nothing beats."""
+
+LONGEST_NAME = 28
+"""Number of letters of a model's name in a legend."""
+
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -32,6 +44,14 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "sese",  # equal input, equal bytes
 }
+
+
+GREY = "#7c7c7c"
+NEUTRAL: Any = {
+    "figure.facecolor": "none",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY),
+}
+"""Style of pictures that are read on light and on dark pages."""
 
 
 def quality_against_macs(result: Evaluation) -> Figure:
@@ -107,11 +127,42 @@ def fronts(comparison: Comparison, costs: Sequence[str] = ("macs", "time")) -> F
     sheet, panels = make_panels(len(columns) * len(costs), 2.7, across=min(len(columns), COLUMNS))
     places = [(cost, column) for cost in costs for column in columns]
     for panel, (cost, column) in zip(panels, places, strict=True):
-        panel.axhline(comparison["noisy"][column]["mean"], color="#999", linestyle=":", label="noisy input")
+        panel.axhline(comparison["noisy"][column]["mean"], color="#999", linestyle=":")
         for number, model in enumerate(comparison["models"]):
             _front(panel, comparison, model, column, cost, f"C{number % 10}")
         panel.set(title=HEADINGS[column][0], xlabel=AXES[cost][0])
-    return legend_below(sheet, panels)
+    return legend_below(sheet, panels, _keys(comparison))
+
+
+def _keys(comparison: Comparison) -> list[Any]:
+    """Return the entries of the legend of `fronts`: colours of models, and marks of kinds of points."""
+    from matplotlib.lines import Line2D
+
+    budgets = [str(point["budget"]) for point in comparison["points"] if point["kind"] == "dynamic"]
+    kinds: list[tuple[str, str, Any, bool]] = [
+        ("fixed levels", "o", "-", any(point["kind"] == "static" for point in comparison["points"])),
+        ("auto", "*", "-", "auto" in budgets),
+        ("held budget", "s", "-", any(_is_held(point) for point in comparison["points"])),
+        ("threshold", "^", "-", any(budget.startswith("threshold") for budget in budgets)),
+        ("oracle (upper bound)", "", "--", bool(comparison["oracle"])),
+        ("noisy input", "", ":", True),
+    ]
+    models = [
+        Line2D([], [], color=f"C{number % 10}", linewidth=3, label=_brief(model))
+        for number, model in enumerate(comparison["models"])
+    ]
+    marks = [
+        Line2D([], [], color="#777", marker=marker, markersize=5, linestyle=line, linewidth=1, label=name)
+        for name, marker, line, there in kinds
+        if there
+    ]
+    ring = Line2D([], [], linestyle="", **RING, label="on the front")
+    return [*models, *marks, ring]
+
+
+def _brief(name: str) -> str:
+    """Return a name with at most `LONGEST_NAME` letters, its end among them."""
+    return name if len(name) <= LONGEST_NAME else "…" + name[1 - LONGEST_NAME :]
 
 
 def _front(panel: Axes, comparison: Comparison, model: str, column: str, cost: str, color: str) -> None:
@@ -123,26 +174,23 @@ def _front(panel: Axes, comparison: Comparison, model: str, column: str, cost: s
     points = [
         each for each in comparison["points"] if each["model"] == model and cost_of(each, cost) is not None
     ]
-    for name, marker, size, chosen in (
-        ("fixed", "o-", 4, [each for each in points if each["kind"] == "static"]),
-        ("auto", "*", 10, [each for each in points if each["budget"] == "auto"]),
-        ("held", "s", 4.5, [each for each in points if _is_held(each)]),
-        ("threshold", "^", 5, [each for each in points if str(each["budget"]).startswith("threshold")]),
+    for marker, size, chosen in (
+        ("o-", 4, [each for each in points if each["kind"] == "static"]),
+        ("*", 10, [each for each in points if each["budget"] == "auto"]),
+        ("s", 4.5, [each for each in points if _is_held(each)]),
+        ("^", 5, [each for each in points if str(each["budget"]).startswith("threshold")]),
     ):
         if chosen:
             chosen = sorted(chosen, key=place)
             where = [place(each) for each in chosen]
             means = [each["mean"][column]["mean"] for each in chosen]
-            panel.plot(where, means, marker, color=color, markersize=size, label=f"{model}: {name}")
+            panel.plot(where, means, marker, color=color, markersize=size)
     best = [each for each in points if cost in each["front"][column]]
     panel.plot(
         [place(each) for each in best],
         [each["mean"][column]["mean"] for each in best],
-        "o",
-        markersize=11,
-        markerfacecolor="none",
-        markeredgecolor="#444",
-        markeredgewidth=0.7,
+        linestyle="",
+        **RING,
     )
     ideal = [
         each
@@ -152,7 +200,7 @@ def _front(panel: Axes, comparison: Comparison, model: str, column: str, cost: s
     if ideal:
         where = [each["cost"] * scale for each in ideal]
         means = [each["score"] for each in ideal]
-        panel.plot(where, means, "--", color=color, linewidth=0.9, label=f"{model}: oracle (upper bound)")
+        panel.plot(where, means, "--", color=color, linewidth=0.9)
 
 
 def _is_held(point: Point) -> bool:
@@ -163,36 +211,36 @@ def _is_held(point: Point) -> bool:
 def spectrograms(example: Example, sample_rate: int) -> Figure:
     """Plot noisy, enhanced and clean on one scale of 80 dB, and the share of compute of each frame."""
     traced = example.trace is not None
-    with _style():
+    with _style(NEUTRAL):
         from matplotlib.figure import Figure
 
         sheet = Figure(figsize=(9, 6.2 if traced else 5.2), layout="constrained")
         panels = sheet.subplots(
             3 + traced, sharex=True, height_ratios=[2, 2, 2, *([1.1] if traced else [])], squeeze=False
         )[:, 0]
-    signals = {"noisy": example.noisy, "enhanced": example.enhanced, "clean": example.clean}
-    levels = {name: _decibels(audio) for name, audio in signals.items()}
-    top = max(float(level.max()) for level in levels.values())
-    seconds = len(example.noisy) / sample_rate
-    for panel, (name, level) in zip(panels, levels.items(), strict=False):
-        image = panel.imshow(
-            level.T,
-            origin="lower",
-            aspect="auto",
-            extent=(0, seconds, 0, sample_rate / 2000),
-            vmin=top - 80,
-            vmax=top,
-            cmap="magma",
-            interpolation="nearest",
-        )
-        panel.set(ylabel=f"{name}\nkHz")
-        panel.grid(False)
-    sheet.colorbar(image, ax=list(panels[:3]), label="dB", pad=0.01, aspect=40)
-    if example.trace is not None:
-        time = np.arange(len(example.trace)) * example.frame_s
-        panels[-1].step(time, example.trace, where="post", color="#c8391f", linewidth=0.9)
-        panels[-1].set(ylabel="share of compute", ylim=(0, 1.05))
-    panels[-1].set(xlabel="s", xlim=(0, seconds))
+        signals = {"noisy": example.noisy, "enhanced": example.enhanced, "clean": example.clean}
+        levels = {name: _decibels(audio) for name, audio in signals.items()}
+        top = max(float(level.max()) for level in levels.values())
+        seconds = len(example.noisy) / sample_rate
+        for panel, (name, level) in zip(panels, levels.items(), strict=False):
+            image = panel.imshow(
+                level.T,
+                origin="lower",
+                aspect="auto",
+                extent=(0, seconds, 0, sample_rate / 2000),
+                vmin=top - 80,
+                vmax=top,
+                cmap="magma",
+                interpolation="nearest",
+            )
+            panel.set(ylabel=f"{name}\nkHz")
+            panel.grid(False)
+        sheet.colorbar(image, ax=list(panels[:3]), label="dB", pad=0.01, aspect=40)
+        if example.trace is not None:
+            time = np.arange(len(example.trace)) * example.frame_s
+            panels[-1].step(time, example.trace, where="post", color="#c8391f", linewidth=0.9)
+            panels[-1].set(ylabel="share of compute", ylim=(0, 1.05))
+        panels[-1].set(xlabel="s", xlim=(0, seconds))
     return sheet
 
 
@@ -252,9 +300,18 @@ def make_panels(count: int, height: float, across: int = COLUMNS) -> tuple[Figur
     return sheet, panels[:count]
 
 
-def legend_below(sheet: Figure, panels: list[Axes]) -> Figure:
-    """Put the legend of a figure's first panel below all panels, and return the figure."""
-    handles, labels = panels[0].get_legend_handles_labels()
+def legend_below(sheet: Figure, panels: list[Axes], handles: list[Any] | None = None) -> Figure:
+    """Put a legend below all panels, and return the figure.
+
+    Args:
+        sheet: Figure.
+        panels: Panels of the figure.
+        handles: Entries of the legend; None for those of the first panel.
+    """
+    if handles is None:
+        handles, labels = panels[0].get_legend_handles_labels()
+    else:
+        labels = [handle.get_label() for handle in handles]
     widest = 0.6 + 0.085 * max(map(len, labels))  # inches: a mark, and letters
     across = max(1, min(len(labels), int(sheet.get_figwidth() / widest)))
     rows = math.ceil(len(labels) / across)
@@ -270,7 +327,7 @@ def _decibels(audio: np.ndarray) -> np.ndarray:
     return 10 * np.log10(power + 1e-10)
 
 
-def _style() -> Any:
+def _style(more: Any = None) -> Any:
     import matplotlib
 
-    return matplotlib.rc_context(STYLE)
+    return matplotlib.rc_context(STYLE | (more or {}))

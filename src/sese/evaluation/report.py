@@ -15,22 +15,12 @@ from typing import Any
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.tables import NOTHING, shown, table
-from sese.evaluation.results import Evaluation, LevelResult, Mean, SnrGroup
+from sese.evaluation import verdict
+from sese.evaluation.headings import COMPUTE, HEADINGS
+from sese.evaluation.results import Compute, Evaluation, LevelResult, Mean, SnrGroup
 
-HEADINGS = {  # column of the result -> heading and decimals of the Markdown table
-    "pesq_wb": ("PESQ-WB", 2),
-    "predicted_pesq": ("predicted PESQ", 2),
-    "stoi": ("STOI", 3),
-    "estoi": ("ESTOI", 3),
-    "si_sdr": ("SI-SDR (dB)", 1),
-    "speech_si_sdr": ("SI-SDR of speech (dB)", 1),
-    "pause_dbfs": ("level in pauses (dBFS)", 1),
-    "onset_loss_db": ("onset loss (dB)", 1),
-    "dnsmos_ovrl": ("DNSMOS OVRL", 2),
-    "dnsmos_sig": ("DNSMOS SIG", 2),
-    "dnsmos_bak": ("DNSMOS BAK", 2),
-    "dnsmos_p808": ("DNSMOS P.808", 2),
-}
+SNR_FILES = 3
+"""Mean number of files of an input SNR below which the scores by input SNR are left out."""
 
 
 def write_report(result: Evaluation, folder: str | Path, page: str | None = None) -> list[Path]:
@@ -91,31 +81,70 @@ def to_csv(result: Evaluation) -> str:
 
 
 def to_markdown(result: Evaluation) -> str:
-    """Return a table of levels, how they were measured, and a table of input SNRs for each metric.
+    """Return a verdict, a table of levels, how they were measured, and a table of input SNRs for each metric.
 
-    A cell is the mean and, after ±, half the width of its 95% interval.
+    A cell is the mean and, after ±, half the width of its 95% interval. With few files there are no tables of
+    input SNRs, see `enough_by_snr`.
     """
     columns = list(result["levels"][0]["mean"])
-    header = ["level", *(HEADINGS[column][0] for column in columns), "share of compute", "MMAC/s", "RTF"]
-    lines = [*table(header, [_level_cells(level, columns) for level in result["levels"]]), ""]
-    lines += [
-        f"Model `{result['model']}`; means over {result['file_count']} files ({result['audio_s'] / 60:.1f}"
-        f" min) at {result['sample_rate'] / 1000:g} kHz; ± half of the interval ({result['interval']})."
-        f" RTF: time to enhance over duration, {result['jobs']} process(es) at once.",
-        "",
-    ]
+    lines = [f"# Evaluation of {result['model']}", "", verdict.of_evaluation(result), ""]
+    lines += [*table(*level_table(result)), "", about(result), ""]
     for metric in result["metrics"].values():
         lines.append(f"- {metric['definition']}: {metric['package']} {metric['version']}")
     lines += ["", *_failure_lines(result), *_snr_lines(result, columns)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _level_cells(level: LevelResult, columns: list[str]) -> list[str]:
-    macs = level["macs_per_second"]
+def level_table(result: Evaluation, intervals: bool = True) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of the table of levels.
+
+    Args:
+        result: result of `sese.evaluation.suite.evaluate`.
+        intervals: whether a mean is followed by ± and half the width of its interval.
+    """
+    columns = list(result["levels"][0]["mean"])
+    header = ["level", *COMPUTE, *(HEADINGS[column][0] for column in columns)]
+    return header, [_level_cells(level, columns, intervals) for level in result["levels"]]
+
+
+def snr_table(result: Evaluation, column: str) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of the table of a column by input SNR."""
+    decimals = HEADINGS[column][1]
+    header = ["level", *(_snr_heading(group) for group in result["levels"][0]["by_input_snr"])]
+    return header, [
+        [level["level"], *(shown(group["mean"][column], decimals) for group in level["by_input_snr"])]
+        for level in result["levels"]
+    ]
+
+
+def enough_by_snr(result: Evaluation) -> bool:
+    """Return whether there are several input SNRs, with enough files of each for a mean."""
+    groups = result["levels"][0]["by_input_snr"]
+    return len(groups) > 1 and sum(group["files"] for group in groups) >= SNR_FILES * len(groups)
+
+
+def about(result: Evaluation) -> str:
+    """Return how the scores of an evaluation were measured."""
+    return (
+        f"Means over {result['file_count']} files ({result['audio_s'] / 60:.1f} min) at"
+        f" {result['sample_rate'] / 1000:g} kHz; ± half of the interval ({result['interval']})."
+        f" RTF: time to enhance over duration, {result['jobs']} process(es) at once."
+    )
+
+
+def _level_cells(level: LevelResult, columns: list[str], intervals: bool) -> list[str]:
     return [
         level["level"],
-        *(_interval(level["mean"][column], HEADINGS[column][1]) for column in columns),
-        shown(level["utilization"], 3),
+        *compute_cells(level),
+        *(_interval(level["mean"][column], HEADINGS[column][1], intervals) for column in columns),
+    ]
+
+
+def compute_cells(level: Compute) -> list[str]:
+    """Return the cells of `COMPUTE`: share of compute in percent, million MACs a second, real-time factor."""
+    used, macs = level["utilization"], level["macs_per_second"]
+    return [
+        NOTHING if used is None else f"{100 * used:.3g}%",
         shown(None if macs is None else macs / 1e6, 1),
         shown(level["real_time_factor"], 3),
     ]
@@ -135,18 +164,11 @@ def _failure_lines(result: Evaluation) -> list[str]:
 
 
 def _snr_lines(result: Evaluation, columns: list[str]) -> list[str]:
-    groups = result["levels"][0]["by_input_snr"]
-    if not groups:
+    if not enough_by_snr(result):
         return []
-    header = ["level", *(_snr_heading(group) for group in groups)]
     lines = []
     for column in columns:
-        heading, decimals = HEADINGS[column]
-        cells = [
-            [level["level"], *(shown(group["mean"][column], decimals) for group in level["by_input_snr"])]
-            for level in result["levels"]
-        ]
-        lines += [f"{heading} by input SNR", "", *table(header, cells), ""]
+        lines += [f"{HEADINGS[column][0]} by input SNR", "", *table(*snr_table(result, column)), ""]
     return lines
 
 
@@ -156,9 +178,9 @@ def _snr_heading(group: SnrGroup) -> str:
     return f"{span} dB ({group['files']})"
 
 
-def _interval(value: Mean, decimals: int) -> str:
-    if not math.isfinite(value["mean"]):
-        return NOTHING
+def _interval(value: Mean, decimals: int, intervals: bool) -> str:
+    if not (intervals and math.isfinite(value["mean"])):
+        return shown(value["mean"], decimals)
     return f"{value['mean']:.{decimals}f} ±{(value['high'] - value['low']) / 2:.{decimals}f}"
 
 
