@@ -16,6 +16,7 @@ import soundfile
 
 from command_line import Run
 from runtime.tiny_model import GAINS, tone, write_model
+from sese.runtime.options import RECOGNISER_DB
 
 
 def test_beside_the_input(sese: Run, tiny: Path, noisy: Path) -> None:
@@ -37,6 +38,19 @@ def test_options(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
     assert ran.code == 0
     written, _ = soundfile.read(out, always_2d=True)
     np.testing.assert_allclose(written, (0.25 * GAINS[0] + 0.75) * tone(8000), atol=1e-4)
+
+
+def test_for_a_recogniser(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:
+    options = ("--model", tiny / "model.onnx", "--budget", "0.125", "--for", "recogniser")
+    for more, limit in (((), RECOGNISER_DB), (("--max-attenuation-db", "6.0206"), 6.0206)):
+        out = tmp_path / f"{limit}.wav"
+        assert sese("enhance", noisy, "-o", out, *options, *more).code == 0
+        written, _ = soundfile.read(out, always_2d=True)
+        dry = 10 ** (-limit / 20)
+        np.testing.assert_allclose(written, (GAINS[0] * (1 - dry) + dry) * tone(8000), atol=1e-4)
+    ran = sese("enhance", noisy, "-o", out, *options)
+    assert ran.code == 2
+    assert "--for" in ran.err
 
 
 def test_existing_output_is_skipped(sese: Run, tiny: Path, noisy: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sese.cli.options import (
     RUN,
     BandAbove,
     Budget,
+    For,
     Force,
     Linked,
     MaxAttenuation,
@@ -26,6 +27,7 @@ from sese.cli.options import (
     Mix,
     Model,
     Quiet,
+    limit_for,
     number_or_word,
     option,
 )
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from sese.folders.job import Outcome, RunOptions
 
 CHANGING = (
-    "model", "budget", "max_mmacs", "max_rtf", "mix", "max_attenuation_db", "band_above", "linked", "trace"
+    "model", "budget", "max_mmacs", "max_rtf", "mix", "max_attenuation_db", "for_", "band_above", "linked",
+    "trace",
 )  # fmt: skip
 """Options that change the output."""
 
@@ -86,6 +89,7 @@ def enhance(
     max_rtf: MaxRtf = None,
     mix: Mix = 1.0,
     max_attenuation_db: MaxAttenuation = None,
+    for_: For = "listener",
     band_above: BandAbove = "follow",
     linked: Linked = True,
     jobs: Annotated[
@@ -126,7 +130,7 @@ def enhance(
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
         mix=mix,
-        max_attenuation_db=max_attenuation_db,
+        max_attenuation_db=limit_for(for_, max_attenuation_db),
         band_above=band_above,
         linked=linked,
     )
@@ -199,7 +203,7 @@ def _refuse_other_settings(context: typer.Context, job: Job, force: bool) -> Non
         return
     given = [name for name in CHANGING if _is_typed(context, name)]
     if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        names = ", ".join(f"--{name.rstrip('_').replace('_', '-')}" for name in given)
         raise InputError(
             f"{job.target} exists, perhaps with other settings than {names}; replace it with --force, or "
             "name another file with -o"

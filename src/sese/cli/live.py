@@ -14,6 +14,7 @@ from sese.cli.options import (
     MODEL_AND_BUDGET,
     SOUND,
     BandAbove,
+    For,
     Linked,
     MaxAttenuation,
     MaxMmacs,
@@ -21,6 +22,7 @@ from sese.cli.options import (
     Model,
     Quiet,
     budgets,
+    limit_for,
     number_or_word,
     option,
 )
@@ -85,6 +87,7 @@ def live(
     ] = None,
     mix: Mix = 1.0,
     max_attenuation_db: MaxAttenuation = None,
+    for_: For = "listener",
     band_above: BandAbove = "follow",
     linked: Linked = True,
     block_ms: Annotated[float, option(DELAY, help="Length of a block of the sound card, in ms.")] = 10.0,
@@ -139,7 +142,7 @@ def live(
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
         mix=mix,
-        max_attenuation_db=max_attenuation_db,
+        max_attenuation_db=limit_for(for_, max_attenuation_db),
         band_above=band_above,
         linked=linked,
     )

@@ -76,6 +76,15 @@ MaxRtf = Annotated[
 ]
 Mix = Annotated[float, option(SOUND, help="Share of enhanced audio in the output: 0 is the input.")]
 MaxAttenuation = Annotated[float | None, option(SOUND, help="Strongest attenuation of anything, in dB.")]
+For = Annotated[
+    Literal["listener", "recogniser"],
+    option(
+        SOUND,
+        "--for",
+        help="What hears the output: 'recogniser' limits the attenuation to 12 dB, unless "
+        "--max-attenuation-db is given.",
+    ),
+]
 BandAbove = Annotated[
     Literal["follow", "drop"],
     option(
@@ -105,6 +114,14 @@ Changes = Annotated[
 ]
 RunDir = Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
+
+
+def limit_for(hearer: str, max_attenuation_db: float | None) -> float | None:
+    """Return the limit of the attenuation in dB for what hears the output; a given one counts."""
+    from sese.runtime.options import RECOGNISER_DB
+
+    usual = RECOGNISER_DB if hearer == "recogniser" else None
+    return usual if max_attenuation_db is None else max_attenuation_db
 
 
 def number_or_word(text: str) -> float | str:

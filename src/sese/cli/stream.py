@@ -14,6 +14,7 @@ from sese.cli.options import (
     OUTPUT,
     BandAbove,
     Budget,
+    For,
     Force,
     Linked,
     MaxAttenuation,
@@ -21,6 +22,7 @@ from sese.cli.options import (
     MaxRtf,
     Mix,
     Model,
+    limit_for,
     number_or_word,
     option,
 )
@@ -61,6 +63,7 @@ def stream(
     max_rtf: MaxRtf = None,
     mix: Mix = 1.0,
     max_attenuation_db: MaxAttenuation = None,
+    for_: For = "listener",
     band_above: BandAbove = "follow",
     linked: Linked = True,
     latency: Annotated[
@@ -111,7 +114,7 @@ def stream(
         max_mmacs=max_mmacs,
         max_rtf=max_rtf,
         mix=mix,
-        max_attenuation_db=max_attenuation_db,
+        max_attenuation_db=limit_for(for_, max_attenuation_db),
         band_above=band_above,
         linked=linked,
     )

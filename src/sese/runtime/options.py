@@ -13,6 +13,10 @@ from sese.runtime.band_above import CHOICES, AboveChoice
 from sese.runtime.budget import Budget, highest_level, parse_budget
 from sese.runtime.deadline import require_max_rtf
 
+RECOGNISER_DB = 12.0
+"""Limit of the attenuation for speech recognisers. They suffer where enhancement takes weak speech along with
+the noise. `docs/guides/agents.md` has the measurements."""
+
 
 @dataclass(frozen=True)
 class EnhanceOptions:
@@ -74,6 +78,20 @@ class EnhanceOptions:
             raise InputError(f"max_attenuation_db is {limit!r}; give a number of dB, 0 or more")
         if self.band_above not in CHOICES:
             raise InputError(f"band_above is {self.band_above!r}; give 'follow' or 'drop'")
+
+    @classmethod
+    def for_recogniser(cls, **options: Any) -> EnhanceOptions:
+        """Return options for audio that a speech recogniser hears: attenuation is limited to `RECOGNISER_DB`.
+
+        Args:
+            options: Values as for the class; a limit among them takes the place of that one.
+
+        Example:
+            >>> import sese
+            >>> sese.EnhanceOptions.for_recogniser(budget="auto").max_attenuation_db
+            12.0
+        """
+        return cls(**({"max_attenuation_db": RECOGNISER_DB} | options))
 
     @property
     def wet(self) -> float:
