@@ -126,6 +126,7 @@ export class Stream {
     this.audio = new Float32Array(channels * hop); // [channel, hop], as are the enhanced samples
     this.enhanced = new Float32Array(channels * hop);
     this.used = new Float32Array(1);
+    this.speech = new Float32Array(1).fill(NaN);
     this.level = new BigInt64Array(1);
     this.budget = new Float32Array(1);
     this.ceiling = new BigInt64Array(1);
@@ -148,6 +149,14 @@ export class Stream {
   /** Mean share of compute used by the frames so far, in (0, 1]; NaN before any. */
   get utilization() {
     return this.usedSum / this.frames;
+  }
+
+  /**
+   * Probability of speech in the newest frame, in [0, 1]; NaN at fixed levels, and in models that do not
+   * detect speech.
+   */
+  get speechProbability() {
+    return this.speech[0];
   }
 
   /**
@@ -236,6 +245,9 @@ export class Stream {
       enhanced: new ort.Tensor('float32', this.enhanced, shape),
       utilization: new ort.Tensor('float32', this.used, [1]),
     };
+    if (this.model.session.outputNames.includes('speech_probability')) {
+      fetches.speech_probability = new ort.Tensor('float32', this.speech, [1]);
+    }
     this.model.states.forEach(({ name }, index) => {
       feeds[`state.${name}`] = this.sets[from][index];
       fetches[`next_state.${name}`] = this.sets[1 - from][index];

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from deploy.conftest import Command
-from deploy.programs import printed
+from deploy.programs import JAVASCRIPT, printed
 from runtime.tiny_model import metadata, write_model
 from sese import Enhancer, load
 from sese.runtime.artefact import bundled_models, find_model
@@ -104,6 +104,39 @@ def test_any_pieces(pieces: Command, speech: np.ndarray, tmp_path: Path) -> None
     made = np.fromfile(tmp_path / "out.f32", np.float32).reshape(4, -1)
     expected = opened("demucs-slim-small").enhance(audio, RATE, budget="fixed:0.25")
     np.testing.assert_allclose(made, [expected] * 4, rtol=0, atol=TOLERANCE)
+
+
+def test_the_probability_of_speech_in_javascript(nodejs: str, speech: np.ndarray, tmp_path: Path) -> None:
+    hop = opened("sese-2").card.hop_length
+    heard = speech[:1, : 100 * hop]
+    stream = opened("sese-2").stream()
+    stream.budget = "auto"
+    stream.feed(heard[0])
+    (tmp_path / "in.f32").write_bytes(heard.tobytes())
+    code = f"""
+import {{ readFileSync }} from 'node:fs';
+const {{ Model }} = await import({JAVASCRIPT.joinpath("sese.js").as_uri()!r});
+const bytes = readFileSync({str(tmp_path / "in.f32")!r});
+const samples = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+const two = [{str(find_model("sese-2"))!r}, 'automatic'], one = [{str(find_model("sese-1"))!r}, 'within'];
+for (const [path, rule] of [two, one]) {{
+  const model = await Model.open(path);
+  const stream = model.stream({{ rule: model[rule](1) }});
+  const heard = [];
+  for (let at = 0; at < samples.length; at += {hop}) {{
+    await stream.feed([samples.subarray(at, at + {hop})]);
+    heard.push(stream.speechProbability);
+  }}
+  console.log(heard.join(' '));
+}}
+"""
+    done = subprocess.run(
+        [nodejs, "--input-type=module", "-e", code], capture_output=True, text=True, check=True
+    )
+    with_it, without = (np.array(line.split(), float) for line in done.stdout.splitlines())
+    np.testing.assert_allclose(with_it, stream.speech_probability, atol=1e-4)
+    assert np.ptp(with_it) > 0.1
+    assert np.isnan(without).all()
 
 
 def test_sixteen_bits(program: Command, speech: np.ndarray, tmp_path: Path) -> None:
