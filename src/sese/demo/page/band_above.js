@@ -1,81 +1,68 @@
-// The gain of the band above the model's own, as in `sese.runtime.band_above`: it follows the band below.
+// What lies above a model's band, as in `sese.runtime.band_above`: narrow bands with gains of their own.
 
-const BAND = [0.5, 0.85]; // the part that is measured, as shares of the common band
-const [RISE_SECONDS, FALL_SECONDS] = [0.004, 0.03];
-const SILENT = 1e-10; // mean square below which a frame is not measured
+import { edgesOf, HighBands } from "./high_bands.js";
+import { ModelGain } from "./model_gain.js";
+import { Points } from "./points.js";
+import { SteadyGains } from "./steady_gains.js";
 
+/** For a model described by `facts` and a signal at `rate` Hz; signals are a Float32Array for each channel. */
 export class BandAbove {
-  /** For a model described by `facts` and a signal at `rate` Hz. */
-  constructor({ sample_rate: modelRate, hop_length: hop, lookahead_samples: lookahead }, rate) {
-    Object.assign(this, { hop, lookahead, step: modelRate / rate });
-    const width = (hop * Math.min(modelRate, rate)) / 2 / modelRate; // of the common band, in bins
-    const [low, high] = BAND.map((edge) => Math.max(1, Math.round(edge * width)));
-    this.bins = [low, Math.max(low, high) + 1];
-    this.window = Float64Array.from({ length: hop }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * (i + 1)) / (hop + 1)));
-    this.cosines = Float64Array.from({ length: hop }, (_, i) => Math.cos((2 * Math.PI * i) / hop));
-    this.sines = Float64Array.from({ length: hop }, (_, i) => Math.sin((2 * Math.PI * i) / hop));
-    const square = this.window.reduce((sum, value) => sum + value * value, 0);
-    this.silent = SILENT * square * (this.bins[1] - low);
-    [this.rise, this.fall] = [RISE_SECONDS, FALL_SECONDS].map((seconds) => Math.exp(-hop / modelRate / seconds));
-    this.frames = this.given = 0;
-    this.last = null;
-    this.ends = []; // samples at the model's rate, counted in the signal
-    this.gains = []; // at these ends
-    this.at = 0; // of the first end that may be needed still
+  constructor(facts, rate, channels) {
+    this.points = new Points(facts, rate);
+    this.gain = new ModelGain(facts.sample_rate, rate, this.points.part, facts.lookahead_samples);
+    const edges = edgesOf(facts.sample_rate, rate);
+    this.bands = edges.length && this.points.close ? new HighBands(this.points, edges, rate, channels) : null;
+    this.rule = new SteadyGains(this.points.seconds, (2 * this.points.reach) / rate);
+    this.channels = channels;
+    this.number = this.gain.skipped; // of the next point
+    this.at = []; // samples of the points
+    this.gains = []; // the model's gain there
+    this.given = 0;
+    this.place = 0; // of the last point before the next sample
   }
 
-  /** Take frames of the model's output and of its input, aligned: a Float32Array for each channel. */
+  /** Take the next samples of the input. */
+  feed(audio) {
+    this.bands?.feed(audio);
+  }
+
+  /** End the input: what follows is silence. */
+  finish() {
+    const silence = new Float32Array(this.points.frame + this.points.reach + 1);
+    this.feed(Array.from({ length: this.channels }, () => silence));
+  }
+
+  /** Take the model's next frames, and the input that they belong to. */
   add(enhanced, heard) {
-    for (let from = 0; from < enhanced[0].length; from += this.hop) {
-      const had = this.energy(heard, from);
-      const silent = had <= this.silent * heard.length;
-      const share = silent ? 1 : Math.sqrt(Math.min(1, this.energy(enhanced, from) / had));
-      this.frames++;
-      const end = this.frames * this.hop - this.lookahead;
-      if (end <= 0) continue;
-      if (this.last === null) {
-        this.last = share;
-        this.ends.push(end - this.hop);
-        this.gains.push(share);
-      }
-      const keep = share > this.last ? this.rise : this.fall;
-      if (!silent) this.last = keep * this.last + (1 - keep) * share;
-      this.ends.push(end);
-      this.gains.push(this.last);
+    for (const gain of this.gain.add(enhanced, heard)) {
+      const [before, at, after] = [-1, 0, 1].map((step) => this.points.at(this.number + step));
+      this.number++;
+      this.at.push(at);
+      this.gains.push(gain);
+      if (!this.bands) continue;
+      const power = this.bands.take(at);
+      // Before the signal there was no noise. The rest of the input has the model's gain already.
+      const chosen = at < this.points.reach ? power.map(() => gain) : this.rule.next(power, gain);
+      this.bands.apply(chosen.map((value) => value - gain), before, at, after);
     }
+    this.bands?.forget(this.points.at(this.number));
   }
 
-  /** Gains of the next `count` samples of the signal. */
-  read(count) {
-    const read = new Float32Array(count).fill(1);
-    if (!this.gains.length) return read;
-    const { ends, gains } = this;
-    for (let i = 0; i < count; i++) {
-      const time = this.given++ * this.step;
-      while (this.at + 1 < ends.length && ends[this.at + 1] <= time) this.at++;
-      const span = ends[this.at + 1] - ends[this.at];
-      const part = this.at + 1 < ends.length ? Math.max(0, (time - ends[this.at]) / span) : 0;
-      read[i] = gains[this.at] + (part ? part * (gains[this.at + 1] - gains[this.at]) : 0);
+  /** What to add to the model's output, for the next samples of what resampling loses of the input. */
+  read(rest) {
+    if (!this.at.length) return rest;
+    const { at, gains } = this;
+    const added = rest.map((samples) => new Float32Array(samples.length));
+    for (let i = 0; i < rest[0].length; i++) {
+      const time = this.given + i;
+      while (this.place + 1 < at.length && at[this.place + 1] <= time) this.place++;
+      const [from, to] = [this.place, Math.min(this.place + 1, at.length - 1)];
+      const part = to > from ? Math.max(0, time - at[from]) / (at[to] - at[from]) : 0;
+      const gain = gains[from] + part * (gains[to] - gains[from]);
+      added.forEach((samples, c) => (samples[i] = gain * rest[c][i]));
     }
-    return read;
-  }
-
-  /** Energy of the measured band of one frame, over all channels. */
-  energy(channels, from) {
-    const { hop, window, cosines, sines } = this;
-    let energy = 0;
-    for (const channel of channels) {
-      for (let bin = this.bins[0]; bin < this.bins[1]; bin++) {
-        let [real, imaginary] = [0, 0];
-        for (let i = 0, turn = 0; i < hop; i++) {
-          const value = window[i] * channel[from + i];
-          real += value * cosines[turn];
-          imaginary += value * sines[turn];
-          turn = (turn + bin) % hop;
-        }
-        energy += real * real + imaginary * imaginary;
-      }
-    }
-    return energy;
+    this.given += rest[0].length;
+    this.bands?.read(rest[0].length).forEach((samples, c) => samples.forEach((value, i) => (added[c][i] += value)));
+    return added;
   }
 }

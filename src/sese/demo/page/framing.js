@@ -12,7 +12,7 @@ export class Framing {
   constructor(facts, rate, channels) {
     const { sample_rate: modelRate, lookahead_samples: lookahead } = facts;
     this.facts = facts;
-    this.above = rate === modelRate ? null : new BandAbove(facts, rate);
+    this.above = rate === modelRate ? null : new BandAbove(facts, rate, channels);
     this.toModel = each(channels, () => converter(rate, modelRate));
     this.fromModel = each(channels, () => converter(modelRate, rate));
     this.heardBack = each(channels, () => converter(modelRate, rate));
@@ -27,6 +27,7 @@ export class Framing {
   take(piece) {
     this.fed += piece[0].length;
     if (this.above) this.dry = this.dry.map((before, c) => joined([before, piece[c]]));
+    this.above?.feed(piece);
     const low = piece.map((samples, c) => this.toModel[c].feed(samples));
     this.entered += low[0].length;
     return this.frames(low);
@@ -35,6 +36,7 @@ export class Framing {
   /** The last frames, followed by silence. */
   finish() {
     const { hop_length: hop, lookahead_samples: lookahead } = this.facts;
+    this.above?.finish();
     const low = this.toModel.map((resampler) => resampler.flush());
     this.entered += low[0].length;
     const whole = this.entered ? Math.ceil((this.entered + lookahead) / hop) * hop : 0;
@@ -81,12 +83,9 @@ export class Framing {
     const ready = enhanced.map((samples, c) => back(this.fromModel[c], samples));
     if (!this.above) return ready;
     const lost = heard.map((samples, c) => back(this.heardBack[c], samples)); // what resampling leaves of the input
-    const gains = this.above.read(ready[0].length);
-    ready.forEach((samples, c) => {
-      for (let i = 0; i < samples.length; i++) samples[i] += gains[i] * (this.dry[c][i] - lost[c][i]);
-      this.dry[c] = this.dry[c].slice(samples.length);
-    });
-    return ready;
+    const added = this.above.read(lost.map((samples, c) => samples.map((value, i) => this.dry[c][i] - value)));
+    this.dry = this.dry.map((samples) => samples.slice(ready[0].length));
+    return ready.map((samples, c) => samples.map((value, i) => value + added[c][i]));
   }
 }
 

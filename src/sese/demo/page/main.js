@@ -2,16 +2,14 @@
 
 import { toInputs } from "./budget.js";
 import { Controls } from "./controls.js";
+import { fetchExample, HIGHEST_HZ, LONGEST_MINUTES, onDrop, readFile } from "./file.js";
+import { onKeys } from "./keys.js";
 import { openMicrophone } from "./microphone.js";
 import { Player } from "./player.js";
 import { clock, drawScale, drawSpectrogram, drawUtilization, placeOf, timeAt } from "./plots.js";
-import { rateOf } from "./rate.js";
 import { Take } from "./take.js";
 import { toWav } from "./wav.js";
 
-const LONGEST_MINUTES = 10;
-const [LOWEST_HZ, HIGHEST_HZ] = [8000, 48000]; // of a file; others are resampled when they are decoded
-const LARGEST_MB = 256;
 const LIVE_SECONDS = 10; // of the microphone in view
 const LIVE_DRAW_MS = 50; // between drawings, to leave the machine to the model
 const SETTLE_MS = 120; // how long the slider must rest before a file is enhanced anew
@@ -49,7 +47,7 @@ function loadModel() {
   const { model } = controls;
   $("rate-note").textContent =
     `A file keeps its sample rate up to ${HIGHEST_HZ / 1000} kHz, and one or two channels; the microphone runs at the ` +
-    `model's ${model.sample_rate / 1000} kHz. What lies above the model's band is lowered as the band below it.`;
+    `model's ${model.sample_rate / 1000} kHz.`;
   $("latency").textContent = `${model.latency_ms.toFixed(0)} ms`;
   say("Loading the model");
   loaded = 0;
@@ -78,45 +76,15 @@ async function openFile(file) {
   quiet();
   busy(true);
   await stopMicrophone();
-  if (file.size > LARGEST_MB << 20)
-    throw new Error(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MB; the most is ${LARGEST_MB}`);
-  const tooLong = (seconds) =>
-    new Error(`${file.name} is ${clock(seconds)} long; the most is ${LONGEST_MINUTES} minutes (use \`sese enhance\`)`);
-  const said = await durationOf(file);
-  if (said > 60 * LONGEST_MINUTES) throw tooLong(said);
   say(`Reading ${file.name}`);
-  const bytes = await file.arrayBuffer();
-  const rate = Math.max(LOWEST_HZ, Math.min(HIGHEST_HZ, rateOf(bytes) || HIGHEST_HZ));
-  let audio;
-  try {
-    audio = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
-  } catch {
-    throw new Error(`${file.name} is no audio that this browser can read; try WAV, FLAC or MP3`);
-  }
+  const { name, channels, rate } = await readFile(file);
   if (turn !== opening) return; // another was chosen meanwhile
   clearTimeout(settling);
-  if (audio.duration > 60 * LONGEST_MINUTES) throw tooLong(audio.duration);
-  const channels = Array.from({ length: Math.min(2, audio.numberOfChannels) }, (_, i) => audio.getChannelData(i));
-  take = new Take(file.name.replace(/\.[^.]*$/, ""), channels.length, rate, audio.length);
+  take = new Take(name, channels.length, rate, channels[0].length);
   take.before.forEach((channel, index) => channel.push(channels[index]));
   player.load(channels, rate);
   enhance(true);
   bringIntoView();
-}
-
-/** Seconds of a file as its header says, before all of it is decoded; 0 where the browser cannot tell. */
-function durationOf(file) {
-  return new Promise((resolve) => {
-    const probe = new Audio();
-    const answer = (seconds) => {
-      URL.revokeObjectURL(probe.src);
-      resolve(Number.isFinite(seconds) ? seconds : 0);
-    };
-    probe.preload = "metadata";
-    probe.onloadedmetadata = () => answer(probe.duration);
-    probe.onerror = () => answer(0);
-    probe.src = URL.createObjectURL(file);
-  });
 }
 
 function enhance(analyse) {
@@ -240,7 +208,7 @@ function finish() {
   player.setAfter(take.after.map(read), take.rate);
   offer(toWav(take.after.map(read), take.rate), `${take.name}_enhanced.wav`);
   const change = take.changeDb;
-  $("change").textContent = Number.isFinite(change) ? `${minus(change.toFixed(1))} dB` : "\u2013";
+  $("change").textContent = Number.isFinite(change) ? `${change.toFixed(1).replace("-", "\u2212")} dB` : "\u2013";
   say(`${take.name}: ${take.seconds.toFixed(1)} s enhanced`);
   refresh();
 }
@@ -394,10 +362,6 @@ function read(growing) {
   return growing.read();
 }
 
-function minus(text) {
-  return text.replace("-", "\u2212");
-}
-
 function listening() {
   return document.querySelector("input[name=listen]:checked").value;
 }
@@ -410,15 +374,7 @@ $("file").addEventListener("change", (event) => {
   if (file) openFile(file).catch(complain);
 });
 for (const button of [$("example"), $("first")])
-  button.addEventListener("click", async () => {
-    try {
-      const response = await fetch("example.flac");
-      if (!response.ok) throw new Error(`the example cannot be loaded (${response.status})`);
-      await openFile(new File([await response.blob()], "example.flac"));
-    } catch (error) {
-      complain(error);
-    }
-  });
+  button.addEventListener("click", () => fetchExample().then(openFile).catch(complain));
 $("microphone").addEventListener("click", () => (microphone ? stopMicrophone() : startMicrophone()).catch(complain));
 $("monitor").addEventListener("change", monitor);
 $("play").addEventListener("click", () => (player.playing ? player.pause() : player.play()));
@@ -432,29 +388,13 @@ for (const canvas of canvases)
   canvas.addEventListener("click", (event) => {
     if (document.body.classList.contains("ready")) player.seek(timeAt(canvas, event.offsetX, view()));
   });
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  const busy = event.target.closest("button, a, select, input, label");
-  if (event.key === " " && !busy && !$("play").disabled) {
-    event.preventDefault();
+onKeys(
+  () => {
     $("play").click();
-  } else if (event.key.toLowerCase() === "b" && event.target.tagName !== "SELECT") {
-    document.querySelector("input[name=listen]:not(:checked)").click();
-  }
-});
-const drop = $("drop");
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  drop.classList.add("over");
-});
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) drop.classList.remove("over");
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  drop.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) openFile(file).catch(complain);
-});
+    return !$("play").disabled;
+  },
+  () => document.querySelector("input[name=listen]:not(:checked)").click(),
+);
+onDrop($("drop"), (file) => openFile(file).catch(complain));
 addEventListener("resize", refresh);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);

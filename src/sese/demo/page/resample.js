@@ -57,19 +57,20 @@ function filtersFor(up, down) {
   return Array.from({ length: up }, (_, phase) => {
     const filter = Float64Array.from({ length: 2 * half }, (_, tap) => {
       const x = tap + 1 - half - phase / up;
-      return cutoff * sinc(cutoff * x) * kaiser(x / half);
+      return cutoff * sinc(cutoff * x) * kaiser(x / half, BETA);
     });
     const sum = filter.reduce((total, value) => total + value, 0);
     return filter.map((value) => value / sum); // constants pass unchanged
   });
 }
 
-function sinc(x) {
+export function sinc(x) {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
 }
 
-function kaiser(x) {
-  return Math.abs(x) < 1 ? bessel(BETA * Math.sqrt(1 - x * x)) / bessel(BETA) : 0;
+/** The Kaiser window, which ends at -1 and 1. */
+export function kaiser(x, beta) {
+  return Math.abs(x) <= 1 ? bessel(beta * Math.sqrt(1 - x * x)) / bessel(beta) : 0;
 }
 
 /** Modified Bessel function of order 0. */
