@@ -42,7 +42,7 @@ class ModelGain:
         bins = np.arange(low, max(low, high) + 1)
         self._silent = SILENT * float(np.sum(window**2)) * len(bins)
         waves = np.exp(-2j * np.pi / part * np.arange(part)[:, None] * bins) * window[:, None]
-        self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
+        self._waves = np.concatenate([waves.real, waves.imag], axis=1)
         self._keep = math.exp(-part / model_hz / SMOOTHING_SECONDS)
         self.reset()
 
@@ -63,7 +63,7 @@ class ModelGain:
         self._parts += len(left)
         left, had = left[early:], had[early:]
         if not len(left):
-            return left
+            return left.astype(np.float32)
         silent = had <= self._silent * (len(heard) if self._linked else 1)
         shares = np.sqrt(np.minimum(left / np.where(silent, 1, had), 1))
         first = self._last is None
@@ -75,8 +75,9 @@ class ModelGain:
         self._last = gains[-1]
         return gains if first else gains[1:]
 
-    def _energy(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _energy(self, audio: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the energy of the measured band ``[part, channel]``; one channel if linked."""
+        # In single precision a loud band below would leave too little of a quiet one.
         bins = audio.reshape(len(audio), -1, self._part) @ self._waves
         energy = np.einsum("cpb,cpb->pc", bins, bins)
         return np.sum(energy, axis=1, keepdims=True) if self._linked else energy
