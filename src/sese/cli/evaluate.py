@@ -127,7 +127,9 @@ def _show(console: Console, result: Evaluation) -> None:
         column = verdict.main_column(list(result["levels"][0]["mean"]))
         console.print(f"{report.HEADINGS[column][0]} by input SNR (files)")
         show_table(console, *report.snr_table(result, column))
-    console.print(report.about(result), style="dim")
+    console.print(
+        report.about(result, intervals=False), "-o FOLDER writes intervals, clips and plots.", style="dim"
+    )
 
 
 def reference_free(names: list[str] | None) -> list[str]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+ANY_WIDTH = 10_000
+"""Width in letters of a terminal that every table fits."""
+
 WIDEST_HEADING = 9
 """Number of letters of a line of a heading."""
 
@@ -35,12 +38,15 @@ def show_table(
         rows: Cells of each row, as many as headings.
         fixed: Number of first columns that each part repeats.
     """
+    from rich.measure import Measurement
+
+    unlimited = console.options.update(max_width=ANY_WIDTH)
     first, rest = list(range(fixed)), list(range(fixed, len(header)))
     while rest:
         taken = rest[:1]
         for column in rest[1:]:
             made = _table(header, rows, [*first, *taken, column])
-            if console.measure(made).maximum > console.width:
+            if Measurement.get(console, unlimited, made).maximum > console.width:
                 break
             taken.append(column)
         console.print(_table(header, rows, [*first, *taken]))

@@ -19,7 +19,7 @@ from sese.evaluation import verdict
 from sese.evaluation.headings import COMPUTE, HEADINGS
 from sese.evaluation.results import Compute, Evaluation, LevelResult, Mean, SnrGroup
 
-SNR_FILES = 3
+SNR_FILES = 8
 """Mean number of files of an input SNR below which the scores by input SNR are left out."""
 
 
@@ -123,11 +123,17 @@ def enough_by_snr(result: Evaluation) -> bool:
     return len(groups) > 1 and sum(group["files"] for group in groups) >= SNR_FILES * len(groups)
 
 
-def about(result: Evaluation) -> str:
-    """Return how the scores of an evaluation were measured."""
+def about(result: Evaluation, intervals: bool = True) -> str:
+    """Return how the scores of an evaluation were measured.
+
+    Args:
+        result: result of `sese.evaluation.suite.evaluate`.
+        intervals: whether the scores are shown with their intervals.
+    """
+    half = f"; ± half of the interval ({result['interval']})" if intervals else ""
     return (
         f"Means over {result['file_count']} files ({result['audio_s'] / 60:.1f} min) at"
-        f" {result['sample_rate'] / 1000:g} kHz; ± half of the interval ({result['interval']})."
+        f" {result['sample_rate'] / 1000:g} kHz{half}."
         f" RTF: time to enhance over duration, {result['jobs']} process(es) at once."
     )
 

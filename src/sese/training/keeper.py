@@ -151,7 +151,8 @@ class Keeper(lightning.Callback):
         """Leave the rest of a validation out where a signal came: the checkpoint does not wait for it."""
         (self.stop.number,) = _agreed(trainer, self.stop.number)
         if self.stop.number:
-            self.cut, pl_module.validated = True, {}
+            self.cut = trainer.should_stop = True
+            pl_module.validated = {}
             raise StopIteration  # which ends Lightning's loop over the batches
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:

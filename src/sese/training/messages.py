@@ -201,4 +201,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.1f} h" if hours >= 0.95 else f"{60 * hours:.3g} min"
+    if hours >= 0.95:
+        return f"{hours:,.1f} h"
+    return f"{60 * hours:.0f} min" if hours >= 1.5 / 60 else f"{3600 * hours:.0f} s"

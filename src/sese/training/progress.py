@@ -92,7 +92,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Print lines, above the bar where there is one."""
         if not self.quiet:
-            self.console.print(plain(text))
+            self.console.print(plain(text), markup=False, highlight=False)
 
     def step(self, loss: Tensor | float | None = None, audio_s: float = 0.0) -> None:
         """Count a step.
@@ -238,4 +238,4 @@ def duration(seconds: float) -> str:
 def _sparse(elapsed_s: float) -> float:
     """Return the time between two lines, which grows with the time that the training takes."""
     least, most = SPARSE_S
-    return min(most, max(least, elapsed_s / 20))
+    return min(most, max(least, elapsed_s / 10))
