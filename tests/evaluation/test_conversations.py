@@ -105,7 +105,7 @@ def test_an_evaluation_of_conversations_has_their_columns(tmp_path: Path, tiny: 
     means = {level["level"]: level["mean"] for level in result["levels"]}
     assert list(means["noisy"]) == ["si_sdr", *COLUMNS]
     assert means["noisy"]["pause_dbfs"]["mean"] == pytest.approx(-40.0, abs=0.3)
-    assert means["budget 1"]["speech_si_sdr"]["mean"] == pytest.approx(20.0, abs=1.0)
+    assert means["budget fixed:1"]["speech_si_sdr"]["mean"] == pytest.approx(20.0, abs=1.0)
     assert "0.2 s" in result["metrics"]["conversation"]["definition"]
     assert compare([result])["columns"] == ["si_sdr", "speech_si_sdr"]  # of which more is better
     out = tmp_path / "report"
