@@ -107,7 +107,8 @@ def test_without_fsspec(sese: Run, tiny: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     ran = sese("enhance", "memory://in", "--out-dir", tmp_path / "out", "--model", tiny)
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert 'memory://in needs fsspec; run: pip install "sese[remote]"' in ran.err
+    assert "memory://in needs fsspec; run" in ran.err
+    assert '[remote]"' in ran.err
     soundfile.write(tmp_path / "a.wav", tone(1600), 16000)
     assert sese("enhance", tmp_path / "a.wav", "--out-dir", tmp_path / "out", "--model", tiny).code == 0
 
