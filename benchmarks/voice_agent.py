@@ -28,6 +28,7 @@ from sese.runtime.enhancer import Enhancer
 
 RATE, CHUNK_SECONDS = 16000, 0.02
 BUDGETS = ["1", "balanced", "auto"]
+WAYS = ("in the loop", "in a thread")
 
 
 async def turn(chunks: list[bytes], filter: Callable[[bytes], Awaitable[bytes]]) -> tuple[float, float]:
@@ -47,7 +48,7 @@ def filters(stream: PcmStream) -> dict[str, Callable[[bytes], Awaitable[bytes]]]
     async def in_thread(chunk: bytes) -> bytes:
         return await asyncio.to_thread(stream, chunk)
 
-    return {"in the loop": inside, "in a thread": in_thread}
+    return dict(zip(WAYS, (inside, in_thread), strict=True))
 
 
 def main(
@@ -67,20 +68,23 @@ def main(
         turns.append([pcm[at : at + size] for at in range(0, len(pcm), size)])
     print("| budget | | ms a second | ms a chunk | of it in the loop | share of compute | delay, ms |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    chunk_count = sum(map(len, turns))
-    for name in budget:
-        enhancer = Enhancer(model, float(name) if name.replace(".", "").isdigit() else name)
-        for way in ("in the loop", "in a thread"):
-            streams = [PcmStream(enhancer, RATE) for _ in turns]
-            taken = [
-                asyncio.run(turn(chunks, filters(stream)[way]))
-                for chunks, stream in zip(turns, streams, strict=True)
-            ]
-            whole, loop = 1000 * np.sum(taken, axis=0) / chunk_count
-            cells = [name, way, f"{whole / CHUNK_SECONDS:.0f}", f"{whole:.2f}", f"{loop:.2f}"]
-            cells.append(f"{np.mean([stream.utilization for stream in streams]):.2f}")
-            cells.append(f"{1000 * streams[0].latency_samples / RATE:.0f}")
-            print("| " + " | ".join(cells) + " |")
+    enhancers = {
+        name: Enhancer(model, float(name) if name.replace(".", "").isdigit() else name) for name in budget
+    }
+    taken: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    used: dict[str, list[float]] = {name: [] for name in budget}
+    for chunks in turns:  # all in turn, so that a machine whose speed drifts slows all of them alike
+        for name, enhancer in enhancers.items():
+            for way in WAYS:
+                stream = PcmStream(enhancer, RATE)
+                spent = asyncio.run(turn(chunks, filters(stream)[way]))
+                taken.setdefault((name, way), []).append(spent)
+            used[name].append(stream.utilization)
+    for (name, way), spents in taken.items():
+        whole, loop = 1000 * np.sum(spents, axis=0) / sum(map(len, turns))
+        cells = [name, way, f"{whole / CHUNK_SECONDS:.0f}", f"{whole:.2f}", f"{loop:.2f}"]
+        cells += [f"{np.mean(used[name]):.2f}", f"{1000 * stream.latency_samples / RATE:.0f}"]
+        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
