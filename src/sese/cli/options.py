@@ -81,7 +81,7 @@ For = Annotated[
     option(
         SOUND,
         "--for",
-        help="What hears the output: 'recogniser' limits the attenuation to 12 dB, unless "
+        help="Hearer of the output: for 'recogniser' the attenuation is limited to 12 dB, unless "
         "--max-attenuation-db is given.",
     ),
 ]
