@@ -27,12 +27,9 @@ std::vector<Complex> roots_of_unity(std::size_t count) {
 // Fours first, then primes.
 std::vector<std::size_t> factors_of(std::size_t number) {
   std::vector<std::size_t> factors;
-  for (std::size_t factor = 4; number > 1;) {
-    if (number % factor == 0)
-      factors.push_back(factor), number /= factor;
-    else
-      factor = factor == 4 ? 2 : factor + 1;
-  }
+  for (; number % 4 == 0; number /= 4) factors.push_back(4);
+  for (std::size_t prime = 2; number > 1; ++prime)
+    for (; number % prime == 0; number /= prime) factors.push_back(prime);
   return factors;
 }
 

@@ -63,6 +63,9 @@ def test_as_python(
     blocks: str,
 ) -> None:
     audio = soxr.resample(speech[:channels, :20123].T, 16000, rate).T.astype(np.float32)
+    audio += 0.3 * np.stack(
+        [np.resize(channel, audio.shape[1]) for channel in speech[:channels]]
+    )  # to rate / 2
     made, latency = enhanced(built, tmp_path, audio, model, rate, budget, blocks)
     words = budget if not budget[0].isdigit() else float(budget)
     stream = opened(model).stream(rate, channels=channels, budget=words)
