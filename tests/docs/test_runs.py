@@ -1,4 +1,4 @@
-"""Pages that train: no command trains into the folder of another one, and stages find what they start from."""
+"""Pages that train: no command trains into the folder of another, and stages find what they start from."""
 
 from __future__ import annotations
 

@@ -126,7 +126,8 @@ def test_written_forms_hold_the_points(result: dict[str, Any]) -> None:
     assert float(auto["si_sdr_gain"]) == comparison["points"][-1]["gain"]["si_sdr"]["mean"]
     assert {row["kind"] for row in rows} == {"static", "dynamic", "oracle"}
     table = pareto_report.to_markdown(comparison)
-    assert table.startswith("| model | level | share of compute | MMAC/s | RTF | STOI | SI-SDR (dB) |")
+    assert table.startswith("# Quality over compute: mine\n\n")
+    assert "| model | level | share of compute | MMAC/s | RTF | STOI | SI-SDR (dB) |" in table
     assert "upper bound" in table
     page = pareto_report.to_html(comparison)
     assert page.count("data:image/svg+xml") == 2

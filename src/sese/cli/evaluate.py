@@ -127,9 +127,8 @@ def _show(console: Console, result: Evaluation) -> None:
         column = verdict.main_column(list(result["levels"][0]["mean"]))
         console.print(f"{report.HEADINGS[column][0]} by input SNR (files)")
         show_table(console, *report.snr_table(result, column))
-    console.print(
-        report.about(result, intervals=False), "-o FOLDER writes intervals, clips and plots.", style="dim"
-    )
+    console.print(report.about(result, intervals=False), style="dim")
+    console.print("Intervals, all scores by input SNR, clips and plots: -o FOLDER", style="dim")
 
 
 def reference_free(names: list[str] | None) -> list[str]:

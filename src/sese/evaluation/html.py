@@ -16,7 +16,7 @@ STYLE = """
   --mark: #eef4fb; }
 @media (prefers-color-scheme: dark) {
   :root { --text: #e4e4e4; --page: #16181d; --dim: #a4a8ae; --line: #33363d; --rule: #777; --mark: #22303f; }
-  figure img[src^="data:image/svg"] { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
+  .plot { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 1180px;
   margin: 2rem auto; padding: 0 1.2rem; }
@@ -111,8 +111,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 def figure(image: bytes, kind: str, caption: str) -> str:
     """Return an image (`kind` png, webp or svg+xml) inside the page, with its caption."""
+    drawn = 'class="plot" ' if kind == "svg+xml" else ""
     return (
-        f'<figure><img src="{_data(image, f"image/{kind}")}" alt="{escape(caption)}">'
+        f'<figure><img {drawn}src="{_data(image, f"image/{kind}")}" alt="{escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

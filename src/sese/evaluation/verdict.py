@@ -98,7 +98,10 @@ def cost(point: Point) -> float:
 
 def _share(level: LevelResult, starts: bool = True) -> str:
     used = level["utilization"]
-    words = f"at {level['level']}" if used is None else f"with {used:.0%} of the compute ({level['level']})"
+    words = f"at {level['level']}"
+    if used is not None:
+        percent = f"{used:.0%}" if used >= 0.01 else f"{used:.1%}"
+        words = f"with {percent} of the compute ({level['level']})"
     return words[0].upper() + words[1:] if starts else words
 
 
