@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,26 +44,33 @@ def loggers(config: RunConfig, folder: Path) -> list[Logger]:
     return made
 
 
-def start_wandb(made: list[Logger]) -> str:
-    """Start the run at Weights & Biases, where it is among the loggers, and return where it can be seen.
+@contextmanager
+def wandb_run(made: list[Logger]) -> Iterator[str]:
+    """A context of the run at Weights & Biases, where that is among the loggers.
+
+    Yields:
+        Address of the run, or the command that sends it there later; empty for no such logger.
 
     Raises:
         InputError: it cannot be started: without an account, or without a connection.
     """
-    for logger in made:
-        if isinstance(logger, WandbLogger):
-            try:
-                started = logger.experiment
-            except Exception as error:  # wandb raises several kinds, without a common base
-                reason = str(error).strip().splitlines()
-                raise InputError(
-                    f"Weights & Biases cannot start ({reason[0] if reason else type(error).__name__}); run "
-                    "`wandb login`, set WANDB_MODE=offline, or leave training.logger=wandb out"
-                ) from None
-            return getattr(started, "url", None) or f"wandb sync {getattr(started, 'dir', '')}".removesuffix(
-                "/files"
-            )
-    return ""
+    logger = next((each for each in made if isinstance(each, WandbLogger)), None)
+    if logger is None:
+        yield ""
+        return
+    try:
+        started = logger.experiment
+    except Exception as error:  # wandb raises several kinds, without a common base
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            f"Weights & Biases cannot start ({reason[0]}); run `wandb login`, set WANDB_MODE=offline, or leave "
+            "training.logger=wandb out"
+        ) from None
+    place = str(getattr(started, "dir", "")).removesuffix("/files")
+    try:
+        yield getattr(started, "url", None) or f"wandb sync {shlex.quote(place)}"
+    finally:
+        started.finish()  # so that the next run of this process is one of its own
 
 
 def _wandb(config: RunConfig, folder: Path) -> WandbLogger:

@@ -22,8 +22,10 @@ def values_in_use(config: RunConfig, policy: bool = True) -> dict[str, Any]:
     values = plain_values(config)
     method, training = METHODS[config.training.method], values["training"]
     sections = set(method.settings) | ({"routing"} if policy and method.reads_routing_rate else set())
-    for name in (SETTINGS.keys() - sections) | method.unused:
-        training.pop(name, None)
+    used = (training.keys() if method.uses is None else method.uses | sections) - (SETTINGS.keys() - sections)
+    if not method.distills:
+        used = used - {"distill"}
+    values["training"] = {name: value for name, value in training.items() if name in used}
     return values
 
 

@@ -19,7 +19,7 @@ from sese.training import messages, run_folder
 from sese.training.config import RunConfig
 from sese.training.data import MixtureData, check_named, is_first
 from sese.training.keeper import Average, Keeper
-from sese.training.loggers import loggers, start_wandb
+from sese.training.loggers import loggers, wandb_run
 from sese.training.loop import STOPPING
 from sese.training.methods import METHODS
 from sese.training.resolved import dump_run
@@ -110,14 +110,14 @@ def _fit(config: RunConfig, folder: Path, resume: bool, deadline: float | None, 
     )
     task, mixtures = EnhancementTask(config, initial=not resume), MixtureData(config)
     mixtures.setup("fit")  # before an account elsewhere hears of the run
-    keeper.curves = start_wandb(made)
-    trainer.fit(task, mixtures, ckpt_path=folder / LAST if resume else None, weights_only=True)
-    step = trainer.global_step
-    done = step >= settings.steps
-    if done and not keeper.stepped and is_first():
-        print(f"all {step:,} steps were done before; add training.steps=N, above that, for more", flush=True)
-    if done and settings.steps % settings.validate_steps and not stop.number:
-        trainer.validate(task, mixtures, verbose=False)  # the last weights are often the best
+    with wandb_run(made) as keeper.curves:
+        trainer.fit(task, mixtures, ckpt_path=folder / LAST if resume else None, weights_only=True)
+        step = trainer.global_step
+        done = step >= settings.steps
+        if done and not keeper.stepped and is_first():
+            print(f"all {step:,} steps were done before; add training.steps=N, above that, for more")
+        if done and settings.steps % settings.validate_steps and not stop.number:
+            trainer.validate(task, mixtures, verbose=False)  # the last weights are often the best
     if trainer.is_global_zero:
         if keeper.stepped:
             print(messages.ended(step, settings.steps, keeper.seconds, time.monotonic() - began))

@@ -19,4 +19,4 @@ def losses(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[
     return over_levels(task, batch, range(task.levels - 1, -1, -1))
 
 
-METHOD = Method(losses, mean_score, unused=frozenset())
+METHOD = Method(losses, mean_score, distills=True)

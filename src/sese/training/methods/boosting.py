@@ -36,15 +36,6 @@ if TYPE_CHECKING:
     from sese.training.config import RunConfig
     from sese.training.data import MixtureData
 
-UNUSED = frozenset(
-    {
-        *("initial", "train_only", "distill", "losses", "stft_sizes", "batch_size", "precision", "devices"),
-        *("strategy", "weight_decay", "betas", "clip_norm", "ema_decay", "warmup_steps", "decay_steps"),
-        *("final_learning_rate", "validate_steps", "log_steps", "logger"),
-    }
-)
-"""Values of `training` that boosting does not use: a bit has an optimiser of its own."""
-
 
 @dataclass(frozen=True)
 class BoostingConfig:
@@ -370,7 +361,7 @@ METHOD = Method(
     settings={"boosting": BoostingConfig},
     check=check,
     kinds=("hashes",),
-    unused=UNUSED,
+    uses=frozenset({"method", "steps", "learning_rate", "checkpoint_steps", "threads"}),
     run=boost,
     resumes_from=f"last/{checkpoint.WEIGHTS}",
 )

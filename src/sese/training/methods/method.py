@@ -75,7 +75,8 @@ class Method:
         check: (config) -> None. Raises InputError for a configuration that the method cannot train.
         kinds: Kinds of network that the method can train, see `kind` of a system's configuration; "" is a
             network without a kind.
-        unused: Names of values of `training` that the method does not use, beside the sections of others.
+        uses: Names of the values of `training` that the method uses, beside `settings`; None for all.
+        distills: Whether it uses `training.distill`.
         trains_policy: Whether the method can train the policy alone (`training.train_only: policy`).
         policy_rate: (training) -> learning rate of the policy as a multiple of `training.learning_rate`.
         helper: (task) -> object that the steps need beside the model; kept as `task.helper`.
@@ -102,7 +103,8 @@ class Method:
     settings: Mapping[str, type[Any]] = field(default_factory=dict)
     check: Callable[[RunConfig], None] = _nothing
     kinds: tuple[str, ...] = ("",)
-    unused: frozenset[str] = frozenset({"distill"})
+    uses: frozenset[str] | None = None
+    distills: bool = False
     trains_policy: bool = False
     policy_rate: Callable[[TrainingConfig], float] = _routing_rate
     helper: Callable[[EnhancementTask], Any] = _nothing

@@ -20,4 +20,4 @@ def losses(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[
     return over_levels(task, batch, sandwich(task.levels, generator))
 
 
-METHOD = Method(losses, mean_score, unused=frozenset())
+METHOD = Method(losses, mean_score, distills=True)
