@@ -1,4 +1,4 @@
-"""A run stands for its model: exported into its folder at the first use, and again when its weights change."""
+"""A run stands for its model: exported into its folder at the first use, and again when weights change."""
 
 from __future__ import annotations
 

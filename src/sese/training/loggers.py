@@ -63,8 +63,8 @@ def wandb_run(made: list[Logger]) -> Iterator[str]:
     except Exception as error:  # wandb raises several kinds, without a common base
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
-            f"Weights & Biases cannot start ({reason[0]}); run `wandb login`, set WANDB_MODE=offline, or leave "
-            "training.logger=wandb out"
+            f"Weights & Biases cannot start ({reason[0]}); run `wandb login`, set WANDB_MODE=offline, or "
+            "leave training.logger=wandb out"
         ) from None
     place = str(getattr(started, "dir", "")).removesuffix("/files")
     try:
