@@ -89,7 +89,7 @@ def test_commands_take_a_run(run: Path, noisy: Path, sese: Run, tmp_path: Path) 
         assert ran.code == 0, ran.err
         assert "exporting" not in ran.err
         assert "mine" in ran.out
-    ran = sese("enhance", noisy, "-o", out, "--model", tmp_path / "runs")
+    ran = sese("enhance", noisy, "-o", tmp_path / "other.wav", "--model", tmp_path / "runs")
     assert ran.code == 2
     assert "holds no model.onnx" in ran.err
 
