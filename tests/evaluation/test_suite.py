@@ -114,9 +114,9 @@ def test_report_files(corpus: Path, tmp_path: Path) -> None:
     assert len(rows) == 6
     assert float(rows[0]["stoi"]) == result["files"][0]["stoi"]
     table = paths[2].read_text()
-    assert table.startswith("| level | STOI | share of compute | MMAC/s | RTF |\n| --- | ---: |")
+    assert "\n| level | share of compute | MMAC/s | RTF | STOI |\n| --- | ---: |" in table
     assert "pystoi 0." in table
-    assert "| level | 5 dB (2) | 10 dB (1) |" in table
+    assert "| level | 5 dB (2)" not in table  # three files say little about an SNR
 
 
 def test_score_pairs_counts_and_checks() -> None:
