@@ -21,7 +21,8 @@ try:
     from pipecat.frames.frames import FilterControlFrame, FilterEnableFrame, FilterUpdateSettingsFrame
 except ImportError as error:
     raise ImportError(
-        f'SeseFilter needs Pipecat ({error}); run: pip install "sese[pipecat]"', name=error.name
+        f"SeseFilter needs Pipecat ({error}); run: the extra pipecat, see docs/guides/agents.md",
+        name=error.name,
     ) from None
 
 
