@@ -21,7 +21,7 @@ try:
     from pipecat.frames.frames import FilterControlFrame, FilterEnableFrame, FilterUpdateSettingsFrame
 except ImportError as error:
     raise ImportError(
-        f"SeseFilter needs Pipecat ({error}); run: the extra pipecat, see docs/guides/agents.md",
+        f"SeseFilter needs Pipecat ({error}); see docs/guides/agents.md",
         name=error.name,
     ) from None
 
