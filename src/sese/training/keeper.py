@@ -202,7 +202,8 @@ class Keeper(lightning.Callback):
         was = task.training
         task.eval()
         with torch.random.fork_rng(), trainer.precision_plugin.val_step_context():
-            for number in (NO_PESQ, NO_PESQ, *([0] if data.pesq_clips else [])):  # the first one warms up
+            scoring = (0, 0) if data.pesq_clips else ()
+            for number in (NO_PESQ, NO_PESQ, *scoring):  # the first one of each warms up
                 begun = time.monotonic()
                 task.validation_step(two, number)
                 times.append(time.monotonic() - begun)
