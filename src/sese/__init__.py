@@ -2,8 +2,8 @@
 
     import sese
 
-    clean = sese.enhance(noisy, 16000)                    # NumPy array in, array like it out
-    enhancer = sese.load("demucs-slim-small", budget=0.25)  # another model, a quarter of the compute
+    clean = sese.enhance(noisy, 16000)  # NumPy array in, array like it out
+    enhancer = sese.load(budget=0.5)  # half of the compute
     report = enhancer.enhance_file("noisy.wav", "clean.wav")
 
 Importing this package loads nothing else; ONNX Runtime comes with the first use, PyTorch never.
