@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import sese
+from sese.core.install import install_command
 
 
 def test_without_pipecat_the_message_says_what_to_install() -> None:
     code = "import sys; sys.modules['pipecat'] = None; import sese.integrations.pipecat"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith('run: pip install "sese[pipecat]"')
+    assert done.stderr.splitlines()[-1].endswith(install_command("pipecat"))
 
 
 def in_pipeline(options: dict, rate: int, script: list) -> np.ndarray:
@@ -95,7 +96,7 @@ def in_pipeline(options: dict, rate: int, script: list) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000])
 def test_in_a_pipeline_no_sample_is_lost(rate: int) -> None:
-    pytest.importorskip("pipecat", reason='the filter needs Pipecat: pip install "sese[pipecat]"')
+    pytest.importorskip("pipecat", reason="the filter needs Pipecat: extra pipecat")
     from pipecat.frames.frames import FilterEnableFrame
 
     signal = np.random.default_rng(0).integers(-3000, 3000, rate * 6 // 5).astype(np.int16)
@@ -113,7 +114,7 @@ def test_in_a_pipeline_no_sample_is_lost(rate: int) -> None:
 
 
 def test_settings_change_in_a_pipeline() -> None:
-    pytest.importorskip("pipecat", reason='the filter needs Pipecat: pip install "sese[pipecat]"')
+    pytest.importorskip("pipecat", reason="the filter needs Pipecat: extra pipecat")
     from pipecat.frames.frames import FilterUpdateSettingsFrame
 
     signal = np.random.default_rng(0).integers(-3000, 3000, 16000).astype(np.int16)
@@ -131,7 +132,7 @@ def test_settings_change_in_a_pipeline() -> None:
 
 
 def test_the_filter_opens_and_closes() -> None:
-    pytest.importorskip("pipecat", reason='the filter needs Pipecat: pip install "sese[pipecat]"')
+    pytest.importorskip("pipecat", reason="the filter needs Pipecat: extra pipecat")
     from sese.integrations.pipecat import SeseFilter
 
     async def run() -> None:

@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from sese.core.errors import InputError
+from sese.core.install import install_command
 from sese.integrations.pcm import PcmStream
 from sese.runtime.budget import Budget
 from sese.runtime.enhancer import Enhancer
@@ -21,8 +22,7 @@ try:
     from pipecat.frames.frames import FilterControlFrame, FilterEnableFrame, FilterUpdateSettingsFrame
 except ImportError as error:
     raise ImportError(
-        f"SeseFilter needs Pipecat ({error}); see docs/guides/agents.md",
-        name=error.name,
+        f"SeseFilter needs Pipecat ({error}); {install_command('pipecat')}", name=error.name
     ) from None
 
 
