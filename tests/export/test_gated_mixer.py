@@ -11,12 +11,13 @@ import torch
 
 from contract import audio, build
 from sese.export.folder import export_folder
+from sese.export.forms.activity import decide_frame
 from sese.export.forms.gated_mixer import RECUR
 from sese.export.forms.tracing import for_tracing
 from sese.export.loops import with_loops
 from sese.nn import checkpoint
 from sese.nn.backbones.gated_mixer import GatedMixerConfig
-from sese.nn.policies.activity import speech_probability
+from sese.nn.policies.activity import MEMORY, decide, speech_probability
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
 from sese.runtime.artefact import ROUTER, open_artefact
@@ -115,6 +116,50 @@ def test_the_form_for_one_frame_equals_the_general_one(level: int) -> None:
         states = [state for _, state in results]
         for name, value in states[1].items():
             torch.testing.assert_close(states[0][name], value, atol=1e-5, rtol=1e-5)
+
+
+def test_features_for_one_frame_equal_the_general_ones() -> None:
+    """Through an offset, a sudden change and digital silence: for the network, the head and the policy."""
+    features = build(CONFIG).features
+    traced = for_tracing(features, many=False)
+    sound = audio(build(CONFIG), 30)[0, 0].unflatten(0, (-1, CONFIG.hop_length)) + 0.05
+    sound[10:20] *= 30
+    sound[25:] = 0
+    states = [fresh(features.state_shapes(), 2, sound) for _ in range(2)]
+    for frame in sound:
+        both = torch.stack([frame, -0.5 * frame])
+        results = [part(both, state) for part, state in zip((traced, features), states, strict=True)]
+        # Compressed, rounding errors of a loud frame are large in its silent bins.
+        torch.testing.assert_close(results[0][0], results[1][0], atol=1e-3, rtol=0)
+        largest = float(results[1][1].abs().max())
+        torch.testing.assert_close(results[0][1], results[1][1], atol=3e-6 * largest, rtol=0)
+        evidence = [
+            part.evidence(both, *result[:2]) for part, result in zip((traced, features), results, strict=True)
+        ]
+        torch.testing.assert_close(*evidence, atol=1e-4, rtol=0)
+        states = [state for *_, state in results]
+        for name, value in states[1].items():
+            torch.testing.assert_close(states[0][name], value, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("target", "ceiling"), [(0.0, 2), (0.0, 0), (0.3, 2)])
+def test_the_dial_for_one_frame_equals_the_general_one(target: float, ceiling: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    utilizations = torch.tensor([0.1, 0.4, 1.0])
+    memories = [torch.zeros(1, MEMORY), torch.zeros(1, MEMORY)]
+    levels = set()
+    for frame in range(400):
+        likely = torch.tensor([[0.0, 0.0], [-4.0, 0.0], [-4.0, -6.0]][frame // 100 % 3])
+        scores = likely + torch.randn(1, 2, generator=generator)
+        limits = torch.tensor(target), utilizations, 50, torch.tensor(ceiling)
+        level, gain, memories[0] = decide(scores[None], memories[0], *limits)
+        made = decide_frame(scores, memories[1], *limits)
+        assert made[0].tolist() == level[0].tolist()
+        torch.testing.assert_close(made[1], gain[0])
+        memories[1] = made[2]
+        torch.testing.assert_close(memories[1], memories[0])
+        levels.add(int(level))
+    assert levels >= {-1, ceiling}
 
 
 def test_markers_become_loops() -> None:

@@ -227,9 +227,10 @@ def embed(
     """
     names = {}
     for tensor in traced.initializer:
-        whole = (wholes or {}).get(content_of(tensor))
-        names[tensor.name] = scope.tensor(tensor if whole is None else whole)
-        if whole is not None:  # folded when the file is opened
+        whole = (wholes or {}).get(content_of(tensor), tensor)
+        names[tensor.name] = scope.tensor(whole)
+        if whole is not tensor or (scope.name and np.prod(tensor.dims) > SMALL):
+            # Folded when the file is opened: then the branch reads its own copy, not the outermost graph's.
             ends = scope.constant(tensor.dims[:1])
             names[tensor.name] = scope.add("Slice", names[tensor.name], scope.constant([0]), ends)
     names |= {value.name: values[value.name] for value in traced.input}

@@ -213,8 +213,17 @@ class SpectrumOutput(Head):
             (batch, n_fft + 2), a spectrum in the place of samples, and the next state.
         """
         spectrum, after = self.head(hidden, context, state)
+        return self._joined(spectrum), after
+
+    def scaled(self, context: Tensor, gain: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scale the spectrum, as the head of the network does at rest."""
+        spectrum, after = self.head.scaled(context, gain, state)
+        return self._joined(spectrum), after
+
+    def _joined(self, spectrum: Tensor) -> Tensor:
+        """Return spectra (batch, 1, 2, bin) as (batch, n_fft + 2)."""
         values = F.pad(spectrum, (0, self.missing)).squeeze(1).transpose(1, 2).flatten(1)
-        return (values if self.synthesis is None else F.linear(values, self.synthesis)), after
+        return values if self.synthesis is None else F.linear(values, self.synthesis)
 
 
 def _spectrum_as_samples(spectrum: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:

@@ -17,9 +17,11 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from sese.export.forms.activity import decide_frame
 from sese.export.forms.tracing import for_tracing
 from sese.export.gates import Way, gather, joint_gate, open_gates
 from sese.export.loops import with_loops
+from sese.export.views import with_short_views
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import Plan, full
 from sese.nn.policies.activity import MEMORY as ACTIVITY_MEMORY
@@ -85,7 +87,9 @@ class Parts:
             and one in which the gates decide, which returns the utilization (frame,) as well; in its calls
             with many frames, frames that have a ``level`` keep everything. A model that rests has the
             backbones alone: signal, state -> hidden, next state.
-        head: hidden, context, gain, state -> enhanced, next state, in a model that rests.
+        head: hidden, context, state -> enhanced, next state, in a model that rests; for any number of frames
+            it takes the gain at rest too.
+        rest: context, gain, state -> enhanced, next state, of a frame at rest, in such a model.
         scores: audio, signal, context, state -> scores (frame, level), mean over the batch, next state of
             the GRU, in a model with a policy before the backbone.
         choice: score (level,) of a frame, memory, budget, ceiling -> picked, next_memory, for a batch of one,
@@ -119,7 +123,9 @@ class Parts:
         if self.routed:
             parts |= {"scores": self._scores(), "choice": self._dial() if self.rests else self._choice()}
         if self.rests:
-            parts["head"] = self._head()
+            parts["head"] = self._mixed_head() if many else self._head()
+            if not many:
+                parts["rest"] = self._rest()
         graphs = _trace(self.model, parts)
         self.features, self.networks = graphs["features"], [with_loops(graphs[name]) for name in networks]
         if self.gated and way is not None:
@@ -127,7 +133,7 @@ class Parts:
         if self.routed:
             self.scores, self.choice = graphs["scores"], graphs["choice"]
         if self.rests:
-            self.head = graphs["head"]
+            self.head, self.rest = graphs["head"], graphs.get("rest")
 
     def _features(self) -> Part:
         names = list(self.model.features.state_shapes())
@@ -180,7 +186,19 @@ class Parts:
         return Part(run, inputs, ["hidden", *self._next("backbone")])
 
     def _head(self) -> Part:
-        """Return the part of the head: hidden, context, gain at rest, state -> enhanced, next state."""
+        """Return the part of the head: hidden, context, state -> enhanced, next state."""
+        names = list(self.model.head.state_shapes())
+
+        def run(hidden: Tensor, context: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            audio, after = self.model.head(hidden, context, dict(zip(names, state, strict=True)))
+            return audio.unsqueeze(1), *(after[name] for name in names)
+
+        # Two tensors: the same one twice would be traced as one input.
+        hidden, context = (self._analysed()["context"] for _ in range(2))
+        return Part(run, {"hidden": hidden, "context": context} | self._state("head"), self._enhanced())
+
+    def _mixed_head(self) -> Part:
+        """Return the part of the head for frames of which some rest: it takes the gain (frame,) too."""
         names = list(self.model.head.state_shapes())
 
         def run(hidden: Tensor, context: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -188,19 +206,36 @@ class Parts:
             audio, after = self.model.head(hidden, context, dict(zip(names, state, strict=True)))
             return audio.unsqueeze(1), *(after[name] for name in names)
 
-        # Two tensors: the same one twice would be traced as one input.
         hidden, context = (self._analysed()["context"] for _ in range(2))
         inputs = {"hidden": hidden, "context": context, "gain": self._frames()} | self._state("head")
-        return Part(run, inputs, ["enhanced", *self._next("head")])
+        return Part(run, inputs, self._enhanced())
+
+    def _rest(self) -> Part:
+        """Return the part of the head for a frame at rest: context, gain, state -> enhanced, next state."""
+        names = list(self.model.head.state_shapes())
+
+        def run(context: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            given = dict(zip(names, state, strict=True))
+            audio, after = self.model.head.scaled(context, gain.unsqueeze(0), given)
+            return audio.unsqueeze(1), *(after[name] for name in names)
+
+        inputs = {"context": self._analysed()["context"], "gain": self._frames()} | self._state("head")
+        return Part(run, inputs, self._enhanced())
+
+    def _enhanced(self) -> list[str]:
+        return ["enhanced", *self._next("head")]
 
     def _dial(self) -> Part:
         window = round(WINDOW_SECONDS * self.model.sample_rate / self.model.hop_length)
 
         def run(score: Tensor, memory: Tensor, budget: Tensor, ceiling: Tensor) -> tuple[Tensor, ...]:
-            level, gain, memory = decide(
-                score.unsqueeze(0), memory, budget, self.utilizations, window, ceiling
-            )
-            return level.squeeze(0), gain.squeeze(0), speech_probability(score), memory
+            if not self.many:
+                made = decide_frame(score, memory, budget, self.utilizations, window, ceiling)
+            else:
+                made = decide(score.unsqueeze(0), memory, budget, self.utilizations, window, ceiling)
+                made = made[0].squeeze(0), made[1].squeeze(0), made[2]
+            level, gain, memory = made
+            return level, gain, speech_probability(score), memory
 
         score = (self._frames()[0].unsqueeze(1).expand(-1, 2), 0)
         examples = {
@@ -313,4 +348,4 @@ def _cut(traced: onnx.GraphProto, at: str, part: Part) -> onnx.GraphProto:
         for names in (part.inputs, part.outputs)
     )
     weights = [tensor for tensor in traced.initializer if tensor.name in needed]
-    return helper.make_graph(nodes[::-1], at, inputs, outputs, weights)
+    return with_short_views(helper.make_graph(nodes[::-1], at, inputs, outputs, weights))

@@ -7,7 +7,7 @@ it gets the gain in place of a mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -38,25 +38,31 @@ class RestingCalls:
         self.head_states = [value.name for value in parts.head.input if value.name.startswith("state.")]
 
     def begin(self, scope: Scope) -> dict[str, str]:
-        """Add everything before the network: the signal, the levels, the gains, and the branch to run."""
+        """Add everything before the network: the signal, the levels, the gains, and each frame's branch."""
         made = embed(scope, self.parts.features, {v.name: v.name for v in self.parts.features.input})
         asked, given = scope.inner("asked"), scope.inner("given")
         lowest = scope.add("ReduceMin", "level", keepdims=0) if self.many else "level"
         kept = {f"next_state.{name}": f"state.{name}" for name in (GRU, MEMORY)}
-        zeros = given.add("Cast", given.add("Mul", "level", given.constant(0)), to=1)
-        unknown = given.add("Add", zeros, given.constant(np.nan, np.float32))
+        if self.many:
+            awake, unknown = self._every(given, 0), self._every(given, np.nan)
+        else:
+            awake, unknown = (given.constant([value], np.float32) for value in (0, np.nan))
         made |= scope.choose(
             scope.add("Less", lowest, scope.constant(0)),
             (asked, self._ask(asked, made)),
-            (given, {"chosen": "level", "gain": zeros, SPEECH_PROBABILITY: unknown} | kept),
+            (given, {"chosen": "level", "gain": awake, SPEECH_PROBABILITY: unknown} | kept),
         )
-        # In a call with one frame a branch is selected by its number; 0 is rest.
-        branch = (
-            scope.constant([self.count + 1])
-            if self.many
-            else scope.add("Add", made["chosen"], scope.constant(1))
-        )
-        return made | {"branch": branch}
+        return made | {"branch": scope.add("Add", made["chosen"], scope.constant(1))}  # 0 is rest
+
+    def whole(self, scope: Scope, inputs: Mapping[str, str], utilizations: Sequence[float]) -> dict[str, str]:
+        """Add everything, and return the file's outputs by name; `inputs` are those of the file."""
+        values = {**inputs, **self.begin(scope)}
+        if self.many:
+            values |= self.at_any(scope, values)
+        else:
+            values |= scope.pick(values["branch"], self.at_levels(values))
+        used = scope.constant([0.0, *utilizations], np.float32)
+        return values | {"utilization": scope.add("Gather", used, values["branch"])}
 
     def _ask(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         """Decide on the frames that have no level; the policy sees them as if they followed each other."""
@@ -75,11 +81,16 @@ class RestingCalls:
                 back = [0, 1, -1] if name == "audio" else [0, -1]
                 given[name] = scope.add("Reshape", frames, scope.constant(back))
         results = self._decide(scope, given)
-        zeros = scope.add("Cast", scope.add("Mul", "level", scope.constant(0)), to=1)
-        unknown = scope.add("Add", zeros, scope.constant(np.nan, np.float32))
-        for name, whole in (("chosen", "level"), ("gain", zeros), (SPEECH_PROBABILITY, unknown)):
+        wholes = {"chosen": "level", "gain": self._every(scope, 0)}
+        wholes[SPEECH_PROBABILITY] = self._every(scope, np.nan)
+        for name, whole in wholes.items():
             results[name] = scope.add("ScatterElements", whole, where, results[name], axis=0)
         return results
+
+    def _every(self, scope: Scope, value: float) -> str:
+        """Add a value for each frame."""
+        zeros = scope.add("Cast", scope.add("Mul", "level", scope.constant(0)), to=1)
+        return scope.add("Add", zeros, scope.constant(value, np.float32))
 
     def _decide(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         made = embed(scope, self.parts.scores, {f"state.{GRU}": f"state.{GRU}", **values})
@@ -100,13 +111,18 @@ class RestingCalls:
         return [partial(self._whole, level=level, values=values) for level in range(-1, self.count)]
 
     def _whole(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
-        hidden = self._rest(scope, values) if level < 0 else self._at(scope, level, values)
+        if level < 0:
+            assert self.parts.rest is not None
+            return self._held(values) | embed(scope, self.parts.rest, values)
+        hidden = self._at(scope, level, values)
         return hidden | self._head(scope, hidden.pop("hidden"), values)
 
     def _rest(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         """Hold all states; the head ignores the mask."""
-        held = {f"next_{name}": values[name] for name in self.states}
-        return held | {"hidden": values["context"]}
+        return self._held(values) | {"hidden": values["context"]}
+
+    def _held(self, values: Mapping[str, str]) -> dict[str, str]:
+        return {f"next_{name}": values[name] for name in self.states}
 
     def _at(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
         return embed(scope, self.parts.networks[level], values, self.wholes)
@@ -115,7 +131,7 @@ class RestingCalls:
         return embed(scope, self.parts.head, {**values, "hidden": hidden})
 
     def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """Add a branch for frames with any levels."""
+        """Add the network for frames with any levels."""
         assert self.one is not None
         awake = scope.add("Not", scope.add("Less", values["chosen"], scope.constant(0)))
         any_awake = scope.add(
@@ -161,9 +177,3 @@ class RestingCalls:
         """Return functions that fill a branch for rest and for each level, up to the masks."""
         rest = partial(self._rest, values=values)
         return [rest, *(partial(self._at, level=level, values=values) for level in range(self.count))]
-
-
-def utilizations_of(scope: Scope, utilizations: list[float]) -> str:
-    """Add the utilization of each frame, 0 at rest, and return its name."""
-    used = scope.constant([0.0, *utilizations], np.float32)
-    return scope.add("Gather", used, scope.add("Add", "chosen", scope.constant(1)))

@@ -261,3 +261,19 @@ class Head(Part):
         Returns:
             (batch, time) in float32, late by the lookahead, and the next state.
         """
+
+    def scaled(self, context: Tensor, gain: Tensor, state: State, /) -> tuple[Tensor, dict[str, Tensor]]:
+        """Synthesise frames at rest: the input at a lower level.
+
+        Args:
+            context: (batch, frame * value) from the features.
+            gain: (batch or 1, frame).
+            state: tensors as in `state_shapes`.
+
+        Returns:
+            As `forward`.
+
+        Raises:
+            NotImplementedError: it cannot do without the output of a network.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot do without the output of a network")

@@ -1,4 +1,7 @@
-"""Features and heads of spectra in the form in which they are traced."""
+"""Features and heads of spectra in the form in which they are traced.
+
+For one frame, the scalars of the steady features are rows of small products.
+"""
 
 from __future__ import annotations
 
@@ -9,80 +12,98 @@ import torch
 from torch import Tensor, nn
 
 from sese.export.forms.form import Form, replaced_by
-from sese.nn.features.level import audible
-from sese.nn.features.steady import (
-    FORGOTTEN,
-    LEAST,
-    MOST,
-    OFFSET_FRAMES,
-    RECENT_FRAMES,
-    SteadyFeatures,
-)
-from sese.nn.features.stft import LEVEL_FLOOR, SpectralFeatures
+from sese.export.forms.fourier import to_frames, to_spectra
+from sese.nn.features.level import SILENCE
+from sese.nn.features.short_time import ShortTimeFeatures
+from sese.nn.features.steady import FORGOTTEN, LEAST, MOST, OFFSET_FRAMES, RECENT_FRAMES, SteadyFeatures
+from sese.nn.features.stft import COMPRESSION, LEVEL_FLOOR, POWER_FLOOR
 from sese.nn.heads.overlap_add import OverlapAddHead
 
 
-def _forward_transform(layer: SpectralFeatures | SteadyFeatures, frames: Tensor) -> Tensor:
-    """Compute `ShortTimeFeatures.transform` by ONNX' Fourier transform."""
-    batch, count, bins = frames.shape[0], frames.shape[1], layer.bins + 1
-    spectrum = torch.onnx.ops.symbolic(
-        "DFT",
-        (frames.unsqueeze(3),),
-        {"axis": 2, "onesided": 1},
-        dtype=frames.dtype,
-        shape=(batch, count, bins, 2),
-    )
-    return spectrum[:, :, : layer.bins].transpose(2, 3)
+def _transform(layer: ShortTimeFeatures, frames: Tensor) -> Tensor:
+    """Compute `ShortTimeFeatures.transform` by products."""
+    return to_spectra(frames, layer.bins)
 
 
-def _inverse_transform(layer: OverlapAddHead, spectrum: Tensor) -> Tensor:
-    """Compute `OverlapAddHead.transform` by the real part of the lower half's transform.
+def _transform_back(layer: OverlapAddHead, spectrum: Tensor) -> Tensor:
+    """Compute `OverlapAddHead.transform` by products."""
+    return to_frames(spectrum, layer.n_fft)
 
-    The upper half mirrors the lower one. The operator has a one-sided inverse, but only since ONNX Runtime
-    1.24.
-    """
-    twice = spectrum.new_full((layer.bins,), 2.0)
-    twice[0] = 1.0
-    if layer.bins > layer.n_fft // 2:
-        twice[-1] = 1.0  # the Nyquist frequency has no mirror image
-    batch, count = spectrum.shape[0], spectrum.shape[1]
-    frames = torch.onnx.ops.symbolic(
-        "DFT",
-        ((spectrum * twice).transpose(2, 3), torch.tensor(layer.n_fft)),
-        {"axis": 2, "inverse": 1},
-        dtype=spectrum.dtype,
-        shape=(batch, count, layer.n_fft, 2),
-    )
-    return frames[..., 0]
+
+def _analyse(layer: ShortTimeFeatures, audio: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute `ShortTimeFeatures.analyse` for one frame, which is as long as the past."""
+    frame = torch.cat([past, audio], dim=1) * layer.window
+    return layer.transform(frame.unsqueeze(1)), audio
 
 
 def _centred(layer: SteadyFeatures, audio: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     """Compute `SteadyFeatures._centred` for one frame."""
-    offset = before + (audio.mean(1, keepdim=True) - before) / OFFSET_FRAMES
-    ramp = torch.arange(1, layer.hop_length + 1) / layer.hop_length
-    return audio - before * (1 - ramp) - offset * ramp, offset
+    hop = layer.hop_length
+    mean = torch.full((hop, 1), 1 / (OFFSET_FRAMES * hop))
+    offset = torch.addmm(before, audio, mean, beta=1 - 1 / OFFSET_FRAMES)
+    ramp = torch.arange(1, hop + 1) / hop
+    both = torch.cat([before, offset], dim=1)
+    return torch.addmm(audio, both, torch.stack([ramp - 1, -ramp])), offset
 
 
-def _level(layer: SteadyFeatures, size: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute `SteadyFeatures._level` for one frame: all four averages in one operation."""
-    weight = audible(audio.unsqueeze(1))
+def _steadied(layer: SteadyFeatures, spectrum: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute `SteadyFeatures.steadied` for one frame: what is the same for all bins is one factor."""
+    size = torch.linalg.vector_norm(spectrum, dim=2, keepdim=True).clamp_min(POWER_FLOOR**0.5)
+    scale = size ** (COMPRESSION - 1)
+    squares = (size * scale).flatten(1).square().sum(1, keepdim=True)
+    level, after = _level(layer, squares, audio, state)
+    factor = scale / level.unflatten(1, (1, 1, 1))
+    return torch.cat([size, spectrum], dim=2) * factor, after
+
+
+def _level(layer: SteadyFeatures, squares: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute `SteadyFeatures._level` for one frame: all four averages in one product.
+
+    Args:
+        layer: for its sizes.
+        squares: (batch, 1) sums of the squares of compressed magnitudes.
+        audio, state: as there.
+
+    Returns:
+        Level (batch, 1), and the next averages.
+    """
+    weight = (audio.abs().amax(1, keepdim=True) > SILENCE).to(audio.dtype)
     shares = torch.tensor([1 - layer.decay, 1 / RECENT_FRAMES])
-    after = state + (torch.cat([weight * size, weight], dim=1).unsqueeze(2) - state) * shares
-    of_sizes, of_weights = after.split(1, dim=1)
-    slow, recent = (of_sizes / (of_weights + FORGOTTEN)).squeeze(1).split(1, dim=1)
+    sums = torch.zeros(6, 4)  # of the averages before, the squares and the weight, for each average
+    sums[:4] = torch.diag(1 - shares.repeat(2))
+    sums[4, :2], sums[5, 2:] = shares / layer.bins, shares
+    after = torch.matmul(torch.cat([state.flatten(1), weight * squares, weight], dim=1), sums)
+    of_sizes, of_weights = after.split(2, dim=1)
+    slow, recent = (of_sizes / (of_weights + FORGOTTEN)).split(1, dim=1)
     steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
-    return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after
+    return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after.unflatten(1, (2, 2))
+
+
+def _evidence(layer: SteadyFeatures, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
+    """Compute `SteadyFeatures.evidence` for one frame."""
+    return signal[:, : layer.bins].unflatten(1, (layer.bands, -1)).mean(2)
+
+
+def _short_time_form(layer: ShortTimeFeatures, many: bool) -> dict[str, Any]:
+    methods: dict[str, Any] = {"transform": partial(_transform, layer)}
+    if not many:
+        methods["analyse"] = partial(_analyse, layer)
+    return methods
 
 
 def _steady_form(layer: SteadyFeatures, many: bool) -> dict[str, Any]:
-    methods: dict[str, Any] = {"transform": partial(_forward_transform, layer)}
+    methods = _short_time_form(layer, many)
     if not many:
-        methods |= {"_centred": partial(_centred, layer), "_level": partial(_level, layer)}
+        methods |= {
+            "_centred": partial(_centred, layer),
+            "steadied": partial(_steadied, layer),
+            "evidence": partial(_evidence, layer),
+        }
     return methods
 
 
 FORMS: dict[type[nn.Module], Form] = {
-    SpectralFeatures: replaced_by(transform=_forward_transform),
+    ShortTimeFeatures: _short_time_form,
     SteadyFeatures: _steady_form,
-    OverlapAddHead: replaced_by(transform=_inverse_transform),
+    OverlapAddHead: replaced_by(transform=_transform_back),
 }

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from sese.export.forms import (
+    activity,
     attention,
     bitwise,
     convolutions,
@@ -20,6 +21,7 @@ from sese.export.forms import (
 from sese.export.forms.form import Form
 
 FORMS: dict[type[nn.Module], Form] = {
+    **activity.FORMS,
     **attention.FORMS,
     **bitwise.FORMS,
     **convolutions.FORMS,
@@ -42,8 +44,15 @@ def for_tracing(network: Network, many: bool) -> Network:
     """
     network = copy.deepcopy(network)
     for layer in network.modules():
-        vars(layer).update(form_of(layer, many))
+        vars(layer).update({**form_of(layer, many), **own_methods(layer)})
     return network
+
+
+def own_methods(layer: nn.Module) -> dict[str, Callable[..., Any]]:
+    """Return the methods that were replaced on a layer itself, as `export.on_spectra` does; they stay."""
+    return {
+        name: value for name, value in vars(layer).items() if hasattr(type(layer), name) and callable(value)
+    }
 
 
 def form_of(layer: nn.Module, many: bool) -> Mapping[str, Callable[..., Any]]:

@@ -38,3 +38,14 @@ class MaskHead(OverlapAddHead):
         mask, spectrum = (x.unflatten(1, (-1, 2, self.bins)) for x in (mask, spectrum))
         mask = mask * mask.square().sum(2, keepdim=True)
         return self.synthesise(product(spectrum, mask), state)
+
+    def scaled(self, spectrum: Tensor, gain: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scale the spectrum and synthesise: `forward` with the gain's cube root as the mask in all bins.
+
+        Args:
+            spectrum: (batch, frame * 2 * bin).
+            gain: (batch or 1, frame).
+            state: tensors as in `state_shapes`.
+        """
+        spectrum = spectrum.unflatten(1, (-1, 2, self.bins))
+        return self.synthesise(spectrum * gain.unsqueeze(2).unsqueeze(3), state)
