@@ -8,7 +8,8 @@ states. The weights of a level are slices of the full ones, which ONNX Runtime f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,10 +17,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from sese.export.graph import Initializers, Scope, Value, embed
+from sese.export.in_place import replaced_in_place
 from sese.export.level_graphs import LevelGraphs, frame_by_frame
 from sese.export.levels import Levels
 from sese.export.parts import OPSET, Parts
-from sese.export.resting import RestingCalls, utilizations_of
+from sese.export.resting import RestingCalls
 from sese.export.routing import Routing
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
@@ -53,18 +55,14 @@ def to_onnx(model: Enhancer, card: Card, utilizations: list[float]) -> onnx.Mode
         many = _Calls(parts[1], lengths, one)
 
     single = scope.add("Equal", scope.add("Shape", "level"), scope.constant([1]))
-    begun = [
-        (inner, calls.begin(inner))
-        for inner, calls in ((scope.inner("one"), one), (scope.inner("many"), many))
-    ]
-    values = {name: name for name in inputs} | scope.choose(single, *begun)
-    if isinstance(one, RestingCalls):
-        scope.take(helper.make_node("Identity", [utilizations_of(scope, utilizations)], ["utilization"]))
-    elif not one.gated:  # with gates it is known after they have decided
-        scope.take(
-            helper.make_node("Gather", [scope.constant(utilizations, np.float32), "chosen"], ["utilization"])
-        )
-    scope.pick(values["branch"], [*one.at_levels(values), partial(many.at_any, values=values)])
+    known = {name: name for name in inputs}
+    branches = []
+    for name, calls in (("one", one), ("many", many)):
+        inner = scope.inner(name)
+        made = calls.whole(inner, known, utilizations)
+        branches.append((inner, {output: made[output] for output in outputs}))
+    scope.choose(single, *branches)
+    card = replace(card, in_place=replaced_in_place(branches[0][0].nodes, known, branches[0][1]))
 
     graph = helper.make_graph(
         scope.nodes,
@@ -103,14 +101,26 @@ class _Calls:
         self.routing = Routing(parts) if parts.routed else None
 
     def begin(self, scope: Scope) -> dict[str, str]:
-        """Add everything before the network: the signal, the levels, and the branch to run."""
+        """Add everything before the network: the signal and the levels."""
         inputs = {value.name: value.name for value in self.features.input}
         made = embed(scope, self.features, inputs)
         if self.routing is None:  # without a router -1 is the highest level, or behind it the gates
             made["chosen"] = scope.add("Mod", "level", scope.constant(self.count))
         else:
             made |= self.routing.levels(scope, inputs | made)
-        return made | {"branch": scope.constant([self.count]) if self.many else made["chosen"]}
+        return made
+
+    def whole(self, scope: Scope, inputs: Mapping[str, str], utilizations: Sequence[float]) -> dict[str, str]:
+        """Add everything, and return the file's outputs by name; `inputs` are those of the file."""
+        values = {**inputs, **self.begin(scope)}
+        if self.many:
+            values |= self.at_any(scope, values)
+        else:
+            values |= scope.pick(values["chosen"], self.at_levels(values))
+        if not self.gated:  # with gates it is known after they have decided
+            used = scope.constant(utilizations, np.float32)
+            values["utilization"] = scope.add("Gather", used, values["chosen"])
+        return values
 
     def at_levels(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
         """Return functions that fill a branch for each level, with everything at it."""
@@ -124,7 +134,7 @@ class _Calls:
         return results
 
     def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        """Add a branch for frames with any levels; frames run together where all have the same level."""
+        """Add the network for frames with any levels; frames run together where all have the same level."""
         lowest, highest = (scope.add(kind, values["chosen"]) for kind in ("ReduceMin", "ReduceMax"))
         steady, changing = scope.inner("steady"), scope.inner("changing")
         if isinstance(self.network, Levels):
@@ -164,7 +174,6 @@ def values_of(model: Enhancer, levels: int) -> tuple[dict[str, Value], dict[str,
         "chosen": (number, ["frames"]),
         "gain": (TensorProto.FLOAT, ["frames"]),
         "hidden": (TensorProto.FLOAT, ["batch", "values"]),
-        "branch": (number, [1]),
         "picked": (number, []),
         "score": (TensorProto.FLOAT, [levels]),
         "memory": (TensorProto.FLOAT, [1, MEMORY]),

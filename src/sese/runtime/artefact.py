@@ -100,6 +100,8 @@ class Card:
             picks one.
         rests: Whether the router is a dial that can run no level at all, where nobody speaks or nothing
             disturbs. The share of compute of such a frame is 0.
+        in_place: States that a call with one frame reads before it writes the next ones, so that both may be
+            the same memory.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Card:
     static_macs_per_second: float = 0.0
     alternatives: bool = False
     rests: bool = False
+    in_place: tuple[str, ...] = ()
 
     @property
     def latency_ms(self) -> float:
@@ -161,6 +164,7 @@ class Card:
             static_macs_per_second=float(facts.get("static_macs_per_second", 0.0)),
             alternatives=bool(facts.get("alternatives", False)),
             rests=bool(facts.get("rests", False)),
+            in_place=tuple(plain(name) for name in facts.get("in_place", ())),
         )
 
 

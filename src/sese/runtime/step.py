@@ -18,10 +18,11 @@ ALIGNMENT = 16
 
 
 class Step:
-    """Run a model for one stream; of its own it has only the state.
+    """Run a model for one stream.
 
-    The artefact lends the arrays bound to the model that a call needs. There are as many of them as calls run
-    at a time, for any number of streams.
+    A call with one frame works on arrays of the stream's own. The model reads the state there, and writes
+    there what it may replace in place. For other calls the artefact lends arrays, and the state is copied.
+    There are as many of these as calls run at a time, for any number of streams.
 
     Args:
         artefact: The model.
@@ -37,7 +38,9 @@ class Step:
 
     def __init__(self, artefact: Artefact, batch: int) -> None:
         self._artefact, self._batch = artefact, batch
-        self._state = np.zeros(_places(artefact, batch)[1], np.float32)
+        self._state = np.zeros(_Places(artefact, batch).size, np.float32)
+        self._own: _Call | None = None
+        self._hop, self._highest = artefact.card.hop_length, len(artefact.card.levels) - 1
         self.speech_probability: NDArray[np.float32] | None = None
 
     def __call__(
@@ -59,27 +62,25 @@ class Step:
         Returns:
             Enhanced ``[batch, frames * hop]`` and the share of compute ``[frame]``.
         """
-        card, session = self._artefact.card, self._artefact.session  # the session first: it may be a new one
-        frames = audio.shape[1] // card.hop_length
-        kept = self._artefact.lent.setdefault((self._batch, frames), [])
-        try:
-            call = kept.pop()  # atomic: no two threads get the same one
-        except IndexError:
-            call = _Call(self._artefact, self._batch, frames)
+        session = self._artefact.session  # first: it may be a new one
+        frames = audio.shape[1] // self._hop
+        kept = None if frames == 1 else self._artefact.lent.setdefault((self._batch, frames), [])
+        call = self._own_call(session) if kept is None else self._lent_call(kept, frames)
         call.audio[:, 0] = audio
         call.level[:] = levels
         call.budget[...] = budget
-        call.ceiling[...] = len(card.levels) - 1 if ceiling is None else ceiling
-        call.before[:] = self._state
+        call.ceiling[...] = self._highest if ceiling is None else ceiling
+        if call.before is not self._state:
+            call.before[:] = self._state
         try:
             session.run_with_iobinding(call.binding)
         except Exception as error:  # see `sese.runtime.artefact.open_artefact`
             raise unusable(self._artefact.path, "it cannot run a step", error) from error
-        self._state[:] = call.after
+        self._state[: len(call.after)] = call.after
         done = call.enhanced[:, 0].copy(), call.utilization.copy()
         if call.speech_probability is not None:
             self.speech_probability = call.speech_probability.copy()
-        if frames <= KEPT or frames == self.LONGEST:
+        if kept is not None and (frames <= KEPT or frames == self.LONGEST):
             kept.append(call)
         return done
 
@@ -87,17 +88,45 @@ class Step:
         """Forget the signal."""
         self._state[:] = 0
 
+    def _own_call(self, session: onnxruntime.InferenceSession) -> _Call:
+        """Return the arrays for one frame; after a fork they are bound anew."""
+        if self._own is None or self._own.session is not session:
+            self._own = _Call(self._artefact, self._batch, 1, self._state)
+        return self._own
+
+    def _lent_call(self, kept: list[_Call], frames: int) -> _Call:
+        """Return arrays that no other call uses now."""
+        try:
+            return kept.pop()  # atomic: no two threads get the same one
+        except IndexError:
+            return _Call(self._artefact, self._batch, frames)
+
 
 class _Call:
-    """Arrays for a number of frames, bound to the model; the states lie one behind the other in one array."""
+    """Arrays for a number of frames, bound to the model.
 
-    def __init__(self, artefact: Artefact, batch: int, frames: int) -> None:
-        time = frames * artefact.card.hop_length
-        places, size = _places(artefact, batch)
+    Args:
+        artefact: The model.
+        batch: Number of signals side by side.
+        frames: Number of frames.
+        state: States before the call, which it replaces in place where the model may; None for arrays of its
+            own, for the states before and after.
+
+    Attributes:
+        before: The states before the call, one behind the other.
+        after: The states after it, as far as they are not in `before`.
+    """
+
+    def __init__(
+        self, artefact: Artefact, batch: int, frames: int, state: NDArray[np.float32] | None = None
+    ) -> None:
+        time, places = frames * artefact.card.hop_length, _Places(artefact, batch)
+        self.session = artefact.session
         self.audio = np.zeros((batch, 1, time), np.float32)
         self.level = np.zeros(frames, np.int64)
         self.budget, self.ceiling = np.zeros((), np.float32), np.zeros((), np.int64)
-        self.before, self.after = np.zeros(size, np.float32), np.zeros(size, np.float32)
+        self.before = np.zeros(places.size, np.float32) if state is None else state
+        self.after = np.zeros(places.size if state is None else places.moved, np.float32)
         self.enhanced = np.zeros((batch, 1, time), np.float32)
         self.utilization = np.zeros(frames, np.float32)
         inputs = {"audio": self.audio, "level": self.level, "budget": self.budget, "ceiling": self.ceiling}
@@ -105,22 +134,38 @@ class _Call:
         outputs = {"enhanced": self.enhanced, "utilization": self.utilization}
         if self.speech_probability is not None:
             outputs[SPEECH_PROBABILITY] = self.speech_probability
-        for name, place in places.items():
+        for name, place in places.of.items():
             shape = (batch, *artefact.state[name].shape)
+            into = self.after if place.stop <= len(self.after) else self.before
             inputs[f"state.{name}"] = self.before[place].reshape(shape)
-            outputs[f"next_state.{name}"] = self.after[place].reshape(shape)
-        self.binding = artefact.session.io_binding()
+            outputs[f"next_state.{name}"] = into[place].reshape(shape)
+        self.binding = self.session.io_binding()
         for name, array in inputs.items():
             self.binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
         for name, array in outputs.items():
             self.binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
 
 
-def _places(artefact: Artefact, batch: int) -> tuple[dict[str, slice], int]:
-    """Return the slice of each state in the array of all states, and the length of that array."""
-    places, end = {}, 0
-    for name, spec in artefact.state.items():
-        size = batch * math.prod(spec.shape)
-        places[name] = slice(end, end + size)
-        end += -(-size // ALIGNMENT) * ALIGNMENT
-    return places, end
+class _Places:
+    """Where each state lies in an array of all states: first those that a call must not replace in place.
+
+    Args:
+        artefact: The model.
+        batch: Number of signals side by side.
+
+    Attributes:
+        of: Name of each state -> its slice of the array.
+        moved: Length of the beginning that must not be replaced in place.
+        size: Length of the array.
+    """
+
+    def __init__(self, artefact: Artefact, batch: int) -> None:
+        in_place = artefact.card.in_place
+        self.of: dict[str, slice] = {}
+        self.moved = self.size = 0
+        for name in sorted(artefact.state, key=lambda name: name in in_place):
+            size = batch * math.prod(artefact.state[name].shape)
+            self.of[name] = slice(self.size, self.size + size)
+            self.size += -(-size // ALIGNMENT) * ALIGNMENT
+            if name not in in_place:
+                self.moved = self.size
