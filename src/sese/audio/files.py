@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -158,6 +159,17 @@ def unreadable(path: Path | str) -> str:
     return f"{path} is of a format that cannot be read ({Path(path).suffix}); {FORMATS_THAT_WORK}"
 
 
+def all_finite(values: NDArray[np.floating]) -> bool:
+    """Return whether no value is NaN or infinity.
+
+    Example:
+        >>> all_finite(np.array([1.0, 3e38], np.float32)), all_finite(np.array([1.0, np.nan]))
+        (True, False)
+    """
+    # The sum of the squares is finite only if all values are, and takes a third of the time for a frame.
+    return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
+
+
 def require_finite(block: NDArray[np.floating], name: str, start: int, sample_rate: int) -> None:
     """Raise InputError where ``[frame, channel]`` audio holds NaN or infinity, and say where.
 
@@ -167,10 +179,9 @@ def require_finite(block: NDArray[np.floating], name: str, start: int, sample_ra
         start: Position of the first frame of the block in the whole signal.
         sample_rate: Sample rate in Hz, for the position in seconds.
     """
-    finite = np.isfinite(block)
-    if finite.all():
+    if all_finite(block):
         return
-    frame, channel = (int(index) for index in np.argwhere(~finite)[0])
+    frame, channel = (int(index) for index in np.argwhere(~np.isfinite(block))[0])
     position = start + frame
     raise InputError(
         f"{name} holds {block[frame, channel]} at sample {position} ({position / sample_rate:.3f} s), "

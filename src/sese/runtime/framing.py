@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.audio.files import require_finite
+from sese.audio.files import all_finite, require_finite
 from sese.core.errors import InputError
 from sese.runtime.arrays import HIGHEST_CHANNELS
 from sese.runtime.artefact import Card
@@ -93,7 +93,7 @@ class Framing:
             InputError: It has another shape or type, or holds NaN or infinity.
         """
         audio = np.asarray(chunk)
-        if not np.issubdtype(audio.dtype, np.floating):
+        if audio.dtype.kind != "f":
             raise InputError(
                 f"audio has dtype {audio.dtype}; give floating point samples in [-1, 1] "
                 "(divide 16-bit ones by 32768)"
@@ -117,7 +117,7 @@ class Framing:
             InputError: The chunk has another shape or type, or holds NaN or infinity; it is not taken then.
         """
         audio = self.check(chunk)
-        self._flat = np.ndim(chunk) == 1
+        self._flat = chunk.ndim == 1 if isinstance(chunk, np.ndarray) else np.ndim(chunk) == 1
         self.fed += audio.shape[1]
         if self._above is not None or self.wet != 1:
             self._dry = np.concatenate([self._dry, audio], axis=1)
@@ -125,7 +125,7 @@ class Framing:
             self._above.feed(audio)
         low = self._to_model.feed(audio.T).T
         self._entered += low.shape[1]
-        return self._frames(np.concatenate([self._pending, low], axis=1))
+        return self._frames(low)
 
     def give(self, enhanced: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take the enhanced frames and return the samples that are ready, in the shape of the last chunk."""
@@ -137,11 +137,10 @@ class Framing:
             self._above.finish()
         low = self._to_model.flush().T
         self._entered += low.shape[1]
-        audio = np.concatenate([self._pending, low], axis=1)
         hop = self.card.hop_length
         whole = -(-(self._entered + self.card.lookahead_samples) // hop) * hop if self._entered else 0
-        silence = np.zeros((self.channels, whole - self._framed - audio.shape[1]), np.float32)
-        return self._frames(np.concatenate([audio, silence], axis=1))
+        silence = np.zeros((self.channels, whole - self._entered), np.float32)
+        return self._frames(np.concatenate([low, silence], axis=1))
 
     def conclude(self, enhanced: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take the last enhanced frames, return exactly the samples that are missing, and start afresh."""
@@ -150,6 +149,9 @@ class Framing:
         return ready
 
     def _frames(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the whole frames of what is pending and of new samples, and keep the rest."""
+        if self._pending.shape[1]:
+            audio = np.concatenate([self._pending, audio], axis=1)
         whole = audio.shape[1] // self.card.hop_length * self.card.hop_length
         self._pending = audio[:, whole:].copy()
         self._framed += whole
@@ -195,7 +197,7 @@ class Framing:
 
 def require_sane(card: Card, frames: NDArray[np.float32], enhanced: NDArray[np.float32]) -> None:
     """Raise InputError where a model turned its input into NaN or infinity."""
-    if not np.isfinite(enhanced).all():
+    if not all_finite(enhanced):
         raise InputError(
             f"model {card.name} gave NaN or infinity for audio with peak {np.abs(frames).max():.3g}; "
             "scale the audio to [-1, 1]"

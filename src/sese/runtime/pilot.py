@@ -109,17 +109,20 @@ class Pilot:
 
     def __call__(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """Enhance the next frames, ``[channel, frames * hop]``, any number; return as many, delayed."""
-        enhanced = np.empty_like(audio)
         length = self._card.hop_length * (1 if self.deadline is not None else Step.LONGEST)
+        parts = []
         for start in range(0, audio.shape[1], length):
-            span = slice(start, start + length)
-            enhanced[:, span], used = self._run(audio[:, span])
-            self._frames += len(used)
-            self._used += float(used.sum())
+            part, used = self._run(audio[:, start : start + length])
+            parts.append(part)
+            shares = used.tolist()
+            self._frames += len(shares)
+            self._used += sum(shares)
             self._trace.add(used)
             if self._step.speech_probability is not None:
                 self._spoken.add(self._step.speech_probability)
-        return enhanced
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts, axis=1) if parts else audio
 
     def _run(self, audio: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if self.deadline is not None:
