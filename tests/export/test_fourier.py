@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sese.export.forms.fourier import to_frames, to_spectra
+from sese.export.forms.fourier import product_to_frame, to_frames, to_spectra
 
 
 @pytest.mark.parametrize("n_fft", [4, 10, 64, 254, 320, 512])
@@ -26,3 +26,13 @@ def test_imaginary_parts_without_a_mirror_image_count_for_nothing() -> None:
     spectra = torch.zeros(1, 1, 2, 5)
     spectra[..., 1, [0, 4]] = 1.0
     torch.testing.assert_close(to_frames(spectra, 8), torch.zeros(1, 1, 8), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("bins", [32, 33])
+def test_products_of_two_spectra(bins: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(2, bins, 2, generator=generator) for _ in range(2))
+    product = torch.view_as_complex(first) * torch.view_as_complex(second)
+    expected = torch.fft.irfft(product, 64).unsqueeze(1)
+    got = product_to_frame(first.transpose(1, 2), second.transpose(1, 2), 64)
+    torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)

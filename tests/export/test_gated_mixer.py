@@ -142,6 +142,22 @@ def test_features_for_one_frame_equal_the_general_ones() -> None:
             torch.testing.assert_close(states[0][name], value, atol=1e-5, rtol=1e-5)
 
 
+def test_the_head_for_one_frame_equals_the_general_one() -> None:
+    """With a mask; and at rest, where a gain takes the place of its cube root in all bins."""
+    network = build(CONFIG)
+    traced, generator = for_tracing(network.head, many=False), torch.Generator().manual_seed(0)
+    mask, spectrum = (torch.randn(2, 2 * traced.bins, generator=generator) for _ in range(2))
+    overlap = torch.randn(2, 1, CONFIG.hop_length, generator=generator)
+    results = [head(mask, spectrum, {"overlap": overlap}) for head in (traced, network.head)]
+    gain = torch.tensor([[0.05]])
+    flat = network.backbone.at_rest(mask, gain)
+    results.append(traced.scaled(spectrum, gain, {"overlap": overlap}))
+    results.append(network.head(flat, spectrum, {"overlap": overlap}))
+    for got, expected in (results[:2], results[2:]):
+        torch.testing.assert_close(got[0], expected[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(got[1]["overlap"], expected[1]["overlap"], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("target", "ceiling"), [(0.0, 2), (0.0, 0), (0.3, 2)])
 def test_the_dial_for_one_frame_equals_the_general_one(target: float, ceiling: int) -> None:
     generator = torch.Generator().manual_seed(0)

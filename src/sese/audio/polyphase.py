@@ -53,10 +53,10 @@ class ShortResampler:
     def feed(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take ``[frame, channel]`` and return the resampled ``[frame, channel]`` that are ready."""
         self._fed += len(block)
-        if self._up == self._down:
-            self._returned = self._fed
-            return block
         ready = -(-max(self._fed - self.reach, 0) * self._up // self._down)
+        if self._up == self._down:
+            self._returned = ready
+            return block
         heard = np.concatenate([self._heard, block])
         made = np.empty((max(ready - self._returned, 0), self.channels), np.float32)
         if len(made):

@@ -65,8 +65,9 @@ class Framing:
 
     def reset(self) -> None:
         """Forget the signal."""
-        self._to_model.reset()
-        self._from_model.reset()
+        for each in (self._to_model, self._from_model):
+            if each is not None:
+                each.reset()
         self._pending = self._nothing()  # less than a hop, at the model's rate
         self._dry = self._nothing()  # input that awaits its enhanced counterpart
         if self._above is not None:
@@ -75,7 +76,7 @@ class Framing:
             self._heard = np.zeros((self.channels, self.card.lookahead_samples), np.float32)
         self._skip = self.card.lookahead_samples  # enhanced samples from before the signal
         self.fed = 0  # samples, at the stream's rate
-        self._entered = self._framed = self._left = 0  # samples, at the model's rate
+        self._entered = self._left = 0  # samples, at the model's rate
 
     @property
     def latency_samples(self) -> int:
@@ -107,7 +108,8 @@ class Framing:
                 f"{self.channels} channel(s)" + ("; pass audio.T" if turned else "")
             )
         audio = audio.astype(np.float32, copy=False)
-        require_finite(audio.T, "audio", self.fed, self.sample_rate)
+        if not all_finite(audio):
+            require_finite(audio.T, "audio", self.fed, self.sample_rate)
         return audio
 
     def take(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
@@ -123,7 +125,7 @@ class Framing:
             self._dry = np.concatenate([self._dry, audio], axis=1)
         if self._above is not None:
             self._above.feed(audio)
-        low = self._to_model.feed(audio.T).T
+        low = audio if self._to_model is None else self._to_model.feed(audio.T).T
         self._entered += low.shape[1]
         return self._frames(low)
 
@@ -135,7 +137,7 @@ class Framing:
         """End the signal and return its last frames ``[channel, frames * hop]``, followed by silence."""
         if self._above is not None:
             self._above.finish()
-        low = self._to_model.flush().T
+        low = self._nothing() if self._to_model is None else self._to_model.flush().T
         self._entered += low.shape[1]
         hop = self.card.hop_length
         whole = -(-(self._entered + self.card.lookahead_samples) // hop) * hop if self._entered else 0
@@ -152,10 +154,10 @@ class Framing:
         """Return the whole frames of what is pending and of new samples, and keep the rest."""
         if self._pending.shape[1]:
             audio = np.concatenate([self._pending, audio], axis=1)
-        whole = audio.shape[1] // self.card.hop_length * self.card.hop_length
-        self._pending = audio[:, whole:].copy()
-        self._framed += whole
-        frames = audio[:, :whole]
+        rest = audio.shape[1] % self.card.hop_length
+        frames = audio[:, : audio.shape[1] - rest] if rest else audio
+        if rest or self._pending.shape[1]:
+            self._pending = audio[:, audio.shape[1] - rest :].copy()
         if self._above is not None:
             self._heard = np.concatenate([self._heard, frames], axis=1)
         return frames
@@ -171,8 +173,11 @@ class Framing:
             both = np.concatenate([enhanced, heard])
         early = min(self._skip, length)
         self._skip -= early
-        both = both[:, early:] if total is None else both[:, early : early + self._entered - self._left]
+        if early or total is not None:
+            both = both[:, early : None if total is None else early + self._entered - self._left]
         self._left += both.shape[1]
+        if self._from_model is None:
+            return self._mixed(both)
         ready = self._from_model.feed(both.T).T
         if total is not None:
             ready = np.concatenate([ready, self._from_model.flush(total).T], axis=1)

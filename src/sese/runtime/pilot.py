@@ -78,7 +78,7 @@ class Pilot:
     @property
     def utilization(self) -> float:
         """Mean share of compute of the frames since `reset`, in (0, 1]; NaN before any."""
-        return self._used / self._frames if self._frames else float("nan")
+        return self._trace.mean
 
     @property
     def trace(self) -> NDArray[np.float32]:
@@ -93,7 +93,6 @@ class Pilot:
     def reset(self) -> None:
         """Forget the signal and the statistics."""
         self.restart()
-        self._frames, self._used = 0, 0.0
         self._trace, self._spoken = Trace(self._trace_frames), Trace(self._trace_frames)
         self.deadline: Deadline | None = None
         if self._max_rtf is not None:
@@ -114,9 +113,6 @@ class Pilot:
         for start in range(0, audio.shape[1], length):
             part, used = self._run(audio[:, start : start + length])
             parts.append(part)
-            shares = used.tolist()
-            self._frames += len(shares)
-            self._used += sum(shares)
             self._trace.add(used)
             if self._step.speech_probability is not None:
                 self._spoken.add(self._step.speech_probability)

@@ -30,14 +30,20 @@ def require_rate(sample_rate: Any) -> int:
     return rate
 
 
-def resampler(latency: Latency, source_hz: int, target_hz: int, channels: int) -> Resampler | ShortResampler:
+def resampler(
+    latency: Latency, source_hz: int, target_hz: int, channels: int
+) -> Resampler | ShortResampler | None:
     """Return a resampler with filters of 2 ms each way (``"low"``), or with steep and long ones (``"high"``).
+
+    Between equal rates there is nothing to do, and it is None.
 
     Raises:
         InputError: `latency` is another value.
     """
     if latency not in ("low", "high"):
         raise InputError(f"latency is {latency!r}; give 'low' (live) or 'high' (files)")
+    if source_hz == target_hz:
+        return None
     kind = ShortResampler if latency == "low" else Resampler
     return kind(source_hz, target_hz, channels)
 

@@ -67,9 +67,7 @@ class Step:
         kept = None if frames == 1 else self._artefact.lent.setdefault((self._batch, frames), [])
         call = self._own_call(session) if kept is None else self._lent_call(kept, frames)
         call.audio[:, 0] = audio
-        call.level[:] = levels
-        call.budget[...] = budget
-        call.ceiling[...] = self._highest if ceiling is None else ceiling
+        call.steer(levels, budget, self._highest if ceiling is None else ceiling)
         if call.before is not self._state:
             call.before[:] = self._state
         try:
@@ -125,6 +123,7 @@ class _Call:
         self.audio = np.zeros((batch, 1, time), np.float32)
         self.level = np.zeros(frames, np.int64)
         self.budget, self.ceiling = np.zeros((), np.float32), np.zeros((), np.int64)
+        self._steered: tuple[int, float, int] | None = None
         self.before = np.zeros(places.size, np.float32) if state is None else state
         self.after = np.zeros(places.size if state is None else places.moved, np.float32)
         self.enhanced = np.zeros((batch, 1, time), np.float32)
@@ -144,6 +143,13 @@ class _Call:
             self.binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
         for name, array in outputs.items():
             self.binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+
+    def steer(self, levels: int | NDArray[np.int64], budget: float, ceiling: int) -> None:
+        """Set the levels and the limits of the router, unless they are those of the last call."""
+        steered = (levels, budget, ceiling) if isinstance(levels, int) else None
+        if steered is None or steered != self._steered:
+            self.level[:], self.budget[...], self.ceiling[...] = levels, budget, ceiling
+            self._steered = steered
 
 
 class _Places:

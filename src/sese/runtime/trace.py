@@ -31,10 +31,19 @@ class Trace:
     def __init__(self, longest: int | None) -> None:
         self._longest = longest
         self._used = array("f")
+        self._frames, self._total = 0, 0.0
+
+    @property
+    def mean(self) -> float:
+        """Mean of all frames so far, also of those that were dropped; NaN before any."""
+        return self._total / self._frames if self._frames else float("nan")
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Append frames ``[frame]``."""
-        self._used.frombytes(values.astype(np.float32, copy=False).tobytes())
+        added = values.tolist()
+        self._used.extend(added)
+        self._frames += len(added)
+        self._total += sum(added)
         if self._longest is not None and len(self._used) >= 1.25 * self._longest:
             del self._used[: len(self._used) - self._longest]
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.export.forms.form import Form
+from sese.export.forms.recurrent import diagonal_step
 from sese.nn.policies.activity import (
     MEMORY,
     NOISE,
@@ -47,17 +48,17 @@ def decide_frame(
     rest = memory[:, end:] * (1 - 1 / window) + asleep / window
     within = (utilizations[1:] * (1 - rest) <= target).to(scores.dtype).sum(1)
     wide = torch.where(target > 0, within, float(len(utilizations) - 1)).clamp_max(ceiling)
-    level = torch.where(awake[0] > 0, wide, -1.0).round().long()
+    level = (awake.flatten() * (wide + 1) - 1).long()
     gain = asleep * (1 - disturbed * (1 - QUIET_GAIN))
     kept = [*range(1, begin), MEMORY + SPEECH, *range(begin + 1, end), MEMORY + NOISE]
     after = torch.cat([joined.index_select(1, torch.tensor(kept)), rest], dim=1)
-    return level, gain[0], after
+    return level, gain.flatten(), after
 
 
 def _activity(layer: Activity, evidence: Tensor, state: State) -> tuple[Tensor, Tensor]:
     """Compute `Activity.forward` for one frame."""
-    hidden, last = layer.gru(F.relu(layer.inward(evidence)).unsqueeze(1), state["gru"])
-    return layer.outward(hidden.flatten(0, 1)).unsqueeze(1), last
+    hidden = diagonal_step(layer.gru, F.relu(layer.inward(evidence)), state["gru"])
+    return layer.outward(hidden).unsqueeze(1), hidden
 
 
 def _activity_form(layer: Activity, many: bool) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 Form = Callable[[Any, bool], Mapping[str, Callable[..., Any]]]
 """(layer, whether for any number of frames) -> the methods that replace the layer's own, by name."""
 
@@ -26,3 +28,10 @@ def replaced_by(**functions: Callable[..., Any]) -> Form:
         return {name: partial(function, layer) for name, function in functions.items()}
 
     return form
+
+
+def own_methods(layer: nn.Module) -> dict[str, Callable[..., Any]]:
+    """Return the methods that were replaced on a layer itself, as `export.on_spectra` does; they stay."""
+    return {
+        name: value for name, value in vars(layer).items() if hasattr(type(layer), name) and callable(value)
+    }

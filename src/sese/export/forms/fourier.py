@@ -63,25 +63,60 @@ def to_frames(spectra: Tensor, n_fft: int) -> Tensor:
                 [0., 0., 1., 0.],
                 [0., 0., 0., 1.]])
     """
-    bins = spectra.shape[3]
+    return _inverse(spectra * _mirrored(spectra.shape[3], n_fft), n_fft)
+
+
+def product_to_frame(first: Tensor, second: Tensor, n_fft: int) -> Tensor:
+    """Transform the complex product of two spectra of one frame back.
+
+    Args:
+        first, second: (batch, 2, bin).
+        n_fft: samples in a frame, even.
+
+    Returns:
+        (batch, 1, n_fft).
+
+    Example:
+        >>> one = torch.tensor([[[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]])
+        >>> product_to_frame(one, one, 4)[0].abs().round()
+        tensor([[1., 0., 0., 0.]])
+    """
+    first = first * _mirrored(first.shape[2], n_fft)
+    return _inverse((first.unsqueeze(2) * second.unsqueeze(1)).flatten(1, 2).unsqueeze(1), n_fft)
+
+
+def _inverse(values: Tensor, n_fft: int) -> Tensor:
+    """Transform back what has a factor for mirror images.
+
+    Args:
+        values: (batch, frame, 2, bin), or products (batch, frame, 4, bin) of the parts of two spectra.
+        n_fft: samples in a frame, even.
+    """
+    count, bins = values.shape[2:]
     a, b = _sides(n_fft)
     rows = -(-bins // b)
     across, factor, along = _turns(rows, a, -a), _turns(b, a, -n_fft), _turns(b, b, -b)
     real = np.concatenate([across.real, across.imag] * 2, axis=1)
     imaginary = np.concatenate([-across.imag, across.real] * 2, axis=1)
+    # Imaginary times imaginary is minus real.
+    inward = np.concatenate([real, imaginary] if count == 2 else [real, imaginary, imaginary, -real])
     factors = np.concatenate([factor.real, -factor.imag, factor.imag, factor.real], axis=1)
     outward = np.stack([along.real, along.real, -along.imag, -along.imag], axis=2).reshape(b, 4 * b) / n_fft
-    both = np.full(bins, 2.0)  # a bin and its mirror image
-    both[0] = 1.0
-    if bins > n_fft // 2:
-        both[-1] = 1.0  # the Nyquist frequency has none
-    spectra = spectra * _tensor(both)
     if rows * b > bins:
-        spectra = F.pad(spectra, (0, rows * b - bins))
-    tables = spectra.reshape(-1, 2 * rows, b).transpose(1, 2)
-    turned = torch.matmul(tables, _tensor(np.concatenate([real, imaginary]))) * _tensor(factors)
+        values = F.pad(values, (0, rows * b - bins))
+    tables = values.reshape(-1, count * rows, b).transpose(1, 2)
+    turned = torch.matmul(tables, _tensor(inward)) * _tensor(factors)
     frames = torch.matmul(_tensor(outward), turned.reshape(-1, 4 * b, a))
-    return frames.reshape(*spectra.shape[:2], n_fft)
+    return frames.reshape(*values.shape[:2], n_fft)
+
+
+def _mirrored(bins: int, n_fft: int) -> Tensor:
+    """Return the number of bins of a whole transform that each of its lower half stands for, (bin,)."""
+    counts = np.full(bins, 2.0)
+    counts[0] = 1.0
+    if bins > n_fft // 2:
+        counts[-1] = 1.0  # the Nyquist frequency
+    return _tensor(counts)
 
 
 def _sides(size: int) -> tuple[int, int]:

@@ -79,15 +79,23 @@ def _dynamic(
 
 def _diagonal(layer: DiagonalGRU, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """Compute `DiagonalGRU.forward`."""
+    y, last = _gru(x.transpose(0, 1), hidden.unsqueeze(0), *_diagonal_weights(layer))
+    return y.transpose(0, 1), last.squeeze(0)
+
+
+def diagonal_step(layer: DiagonalGRU, x: Tensor, hidden: Tensor) -> Tensor:
+    """Compute `DiagonalGRU.forward` for one frame: the next hidden state, all (batch, channel)."""
+    return _gru(x.unsqueeze(0), hidden.unsqueeze(0), *_diagonal_weights(layer))[1].squeeze(0)
+
+
+def _diagonal_weights(layer: DiagonalGRU) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the arguments `weight`, `recurrent` and `bias` of `_gru`."""
     bias = layer.input.bias.unsqueeze(0)
-    y, last = _gru(
-        x.transpose(0, 1),
-        hidden.unsqueeze(0),
+    return (
         _reordered(layer.input.weight.unsqueeze(0)),
         _reordered(torch.diag_embed(layer.recurrent_weight).flatten(0, 1).unsqueeze(0)),
         torch.cat([_reordered(bias), torch.zeros_like(bias)], dim=1),
     )
-    return y.transpose(0, 1), last.squeeze(0)
 
 
 def _band_gru(layer: BandGRU, x: Tensor, hidden: int, state: Tensor) -> tuple[Tensor, Tensor]:

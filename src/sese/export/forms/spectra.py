@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sese.export.forms.form import Form, replaced_by
-from sese.export.forms.fourier import to_frames, to_spectra
+from sese.export.forms.form import Form, own_methods, replaced_by
+from sese.export.forms.fourier import product_to_frame, to_frames, to_spectra
 from sese.nn.features.level import SILENCE
 from sese.nn.features.short_time import ShortTimeFeatures
 from sese.nn.features.steady import FORGOTTEN, LEAST, MOST, OFFSET_FRAMES, RECENT_FRAMES, SteadyFeatures
 from sese.nn.features.stft import COMPRESSION, LEVEL_FLOOR, POWER_FLOOR
+from sese.nn.heads.mask import MaskHead
 from sese.nn.heads.overlap_add import OverlapAddHead
+from sese.nn.state import State
 
 
 def _transform(layer: ShortTimeFeatures, frames: Tensor) -> Tensor:
@@ -36,6 +38,14 @@ def _analyse(layer: ShortTimeFeatures, audio: Tensor, past: Tensor) -> tuple[Ten
     return layer.transform(frame.unsqueeze(1)), audio
 
 
+def _mask(head: MaskHead, mask: Tensor, spectrum: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+    """Compute `MaskHead.forward` for one frame; the transform adds up the parts of the complex product."""
+    mask, spectrum = (values.unflatten(1, (2, head.bins)) for values in (mask, spectrum))
+    mask = mask * mask.square().sum(1, keepdim=True)
+    frames = product_to_frame(mask, spectrum, head.n_fft) * head.window
+    return head.overlapped(frames, state)
+
+
 def _centred(layer: SteadyFeatures, audio: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     """Compute `SteadyFeatures._centred` for one frame."""
     hop = layer.hop_length
@@ -47,36 +57,34 @@ def _centred(layer: SteadyFeatures, audio: Tensor, before: Tensor) -> tuple[Tens
 
 
 def _steadied(layer: SteadyFeatures, spectrum: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute `SteadyFeatures.steadied` for one frame: what is the same for all bins is one factor."""
-    size = torch.linalg.vector_norm(spectrum, dim=2, keepdim=True).clamp_min(POWER_FLOOR**0.5)
-    scale = size ** (COMPRESSION - 1)
-    squares = (size * scale).flatten(1).square().sum(1, keepdim=True)
-    level, after = _level(layer, squares, audio, state)
-    factor = scale / level.unflatten(1, (1, 1, 1))
-    return torch.cat([size, spectrum], dim=2) * factor, after
+    """Compute `SteadyFeatures.steadied` for one frame: one factor compresses and divides by the level."""
+    spectrum = spectrum.flatten(1, 2)  # (batch, 2, bin)
+    size = torch.linalg.vector_norm(spectrum, dim=1, keepdim=True).clamp_min(POWER_FLOOR**0.5)
+    shrunk = size ** (1 - COMPRESSION)  # with a third, it is the square of the compressed magnitude too
+    level, after = _level(layer, shrunk.mean(2, keepdim=True), audio, state)
+    return (torch.cat([size, spectrum], dim=1) / (shrunk * level)).unsqueeze(1), after
 
 
-def _level(layer: SteadyFeatures, squares: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+def _level(layer: SteadyFeatures, size: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """Compute `SteadyFeatures._level` for one frame: all four averages in one product.
 
     Args:
-        layer: for its sizes.
-        squares: (batch, 1) sums of the squares of compressed magnitudes.
+        layer: for its time constant.
+        size: (batch, 1, 1) mean squares of compressed magnitudes.
         audio, state: as there.
 
     Returns:
-        Level (batch, 1), and the next averages.
+        Level (batch, 1, 1), and the next averages.
     """
-    weight = (audio.abs().amax(1, keepdim=True) > SILENCE).to(audio.dtype)
+    weight = (audio.unsqueeze(1).abs().amax(2, keepdim=True) > SILENCE).to(audio.dtype)
     shares = torch.tensor([1 - layer.decay, 1 / RECENT_FRAMES])
-    sums = torch.zeros(6, 4)  # of the averages before, the squares and the weight, for each average
-    sums[:4] = torch.diag(1 - shares.repeat(2))
-    sums[4, :2], sums[5, 2:] = shares / layer.bins, shares
-    after = torch.matmul(torch.cat([state.flatten(1), weight * squares, weight], dim=1), sums)
-    of_sizes, of_weights = after.split(2, dim=1)
-    slow, recent = (of_sizes / (of_weights + FORGOTTEN)).split(1, dim=1)
+    sums = torch.cat([torch.diag(1 - shares), shares.unsqueeze(0)])
+    new = torch.cat([weight * size, weight], dim=1)
+    after = torch.matmul(torch.cat([state, new], dim=2), sums)
+    of_sizes, of_weights = after.split(1, dim=1)
+    slow, recent = (of_sizes / (of_weights + FORGOTTEN)).split(1, dim=2)
     steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
-    return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after.unflatten(1, (2, 2))
+    return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after
 
 
 def _evidence(layer: SteadyFeatures, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
@@ -102,8 +110,16 @@ def _steady_form(layer: SteadyFeatures, many: bool) -> dict[str, Any]:
     return methods
 
 
+def _mask_form(layer: MaskHead, many: bool) -> dict[str, Any]:
+    methods: dict[str, Any] = {"transform": partial(_transform_back, layer)}
+    if not many and not own_methods(layer):  # which would be passed over
+        methods["forward"] = partial(_mask, layer)
+    return methods
+
+
 FORMS: dict[type[nn.Module], Form] = {
     ShortTimeFeatures: _short_time_form,
     SteadyFeatures: _steady_form,
     OverlapAddHead: replaced_by(transform=_transform_back),
+    MaskHead: _mask_form,
 }

@@ -18,7 +18,7 @@ from sese.export.forms import (
     recurrent,
     spectra,
 )
-from sese.export.forms.form import Form
+from sese.export.forms.form import Form, own_methods
 
 FORMS: dict[type[nn.Module], Form] = {
     **activity.FORMS,
@@ -46,13 +46,6 @@ def for_tracing(network: Network, many: bool) -> Network:
     for layer in network.modules():
         vars(layer).update({**form_of(layer, many), **own_methods(layer)})
     return network
-
-
-def own_methods(layer: nn.Module) -> dict[str, Callable[..., Any]]:
-    """Return the methods that were replaced on a layer itself, as `export.on_spectra` does; they stay."""
-    return {
-        name: value for name, value in vars(layer).items() if hasattr(type(layer), name) and callable(value)
-    }
 
 
 def form_of(layer: nn.Module, many: bool) -> Mapping[str, Callable[..., Any]]:

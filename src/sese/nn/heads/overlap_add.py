@@ -39,7 +39,10 @@ class OverlapAddHead(Head):
 
     def synthesise(self, spectrum: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Synthesise spectra (batch, frame, 2, bin): samples (batch, time), and the next state."""
-        frames = self.transform(spectrum) * self.window
+        return self.overlapped(self.transform(spectrum) * self.window, state)
+
+    def overlapped(self, frames: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add up windowed frames (batch, frame, n_fft): samples (batch, time), and the next state."""
         # Each window's first half meets the second half of the one before.
         first, second = frames.split(self.hop_length, dim=2)
         late, overlap = delay(state["overlap"], second)
