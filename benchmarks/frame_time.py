@@ -2,17 +2,27 @@
 
     python benchmarks/frame_time.py MODEL_FOLDER [--rounds 100]
     python benchmarks/frame_time.py demucs/base model.router_channels=16   # untrained weights
+    python benchmarks/frame_time.py MODEL --before CHECKOUT [--rounds 20]
 
 Times are CPU times of one thread, for streams and for files. All graphs are timed in each round, in random
 order, so that a machine whose speed drifts slows all of them; the ratios are the figures to quote. The file
 of a single level has only the weights of that level and no choice of levels. The extra time of the file for
 all levels is the price of level switching.
+
+With `--before`, the package and the model of another checkout of this repository (`git worktree add CHECKOUT
+COMMIT`) are timed against these, in two processes that take turns: streams of one frame a chunk, and files.
+The least time of a frame over the rounds counts, as other work on the machine only adds time. MODEL is the
+name of a bundled model then, or a folder for both.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import random
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from graphs import bound, session, single
-from markdown_tables import heading
+from markdown_tables import heading, row
 from sese.export.folder import describe
 from sese.export.onnx import network_of, to_onnx
 from sese.export.parts import Parts
@@ -36,6 +46,42 @@ from sese.runtime.step import Step
 from sese.training import config
 from turns import in_turn
 
+WORKER = """
+import json, sys
+from time import process_time
+import numpy as np
+import sese
+from sese.evaluation.timing import noisy_speech
+from sese.runtime.artefact import open_artefact
+
+artefact = open_artefact(sys.argv[1])
+hop, rate, opened, streams = artefact.card.hop_length, artefact.card.sample_rate, {}, {}
+speech = np.asarray(noisy_speech(rate), np.float32).reshape(-1)
+quiet = np.random.default_rng(0).normal(0, 1e-3, len(speech)).astype(np.float32)
+budgets = [level.utilization for level in artefact.card.levels] + ["auto"] * artefact.card.router
+print(json.dumps(budgets), flush=True)
+
+for line in sys.stdin:
+    mode, budget = json.loads(line)
+    if budget not in opened:
+        opened[budget] = sese.load(sys.argv[1], budget=budget)
+    model = opened[budget]
+    sound = quiet if mode == "stream, pause" else speech
+    frames = [sound[at : at + hop] for at in range(0, len(sound) - hop + 1, hop)]
+    if mode == "files":
+        begun = process_time()
+        model.enhance(speech, rate)
+    else:
+        stream = streams.setdefault((mode, budget), model.stream())
+        for frame in frames[:100]:  # until it rests, if it can
+            stream.feed(frame)
+        begun = process_time()
+        for frame in frames:
+            stream.feed(frame)
+    print(json.dumps((process_time() - begun) / len(frames)), flush=True)
+"""
+"""Program that times a frame of the package that it finds: a line with (mode, budget) in, seconds out."""
+
 MODES = {"streaming, one frame a call": 1, f"files, {Step.LONGEST} frames a call": Step.LONGEST}
 
 
@@ -45,7 +91,11 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="model or run folder, or a configuration")
     parser.add_argument("overrides", nargs="*", help="of a configuration: key.path=value")
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--before", type=Path, help="checkout to time against, with MODEL's name or folder")
     options = parser.parse_args()
+    if options.before is not None:
+        print("\n".join(compared(str(options.model), options.before, options.rounds)))
+        return
     torch.set_num_threads(1)
     if options.model.is_dir():
         model = checkpoint.load(options.model)
@@ -111,6 +161,69 @@ def table(model: Enhancer, card: Card, paths: dict[Any, Path], frames: int, roun
         cells.append(f"{ms['all', case] / frame_ms:.4f}")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def compared(model: str, checkout: Path, rounds: int) -> list[str]:
+    """Return lines of a Markdown table of a frame's time in another checkout and in this one."""
+    folders = {"before": checkout, "now": Path(__file__).parents[1]}
+    workers = {name: Worker(folder / "src", model) for name, folder in folders.items()}
+    first, *_ = workers.values()
+    budgets = [budget if budget == "auto" else f"fixed:{budget:g}" for budget in first.read()]
+    for worker in list(workers.values())[1:]:
+        worker.read()
+    cases = [(mode, budget) for mode in ("stream, speech", "files") for budget in budgets]
+    cases += [("stream, pause", budget) for budget in budgets if budget == "auto"]
+    taken: dict[tuple[str, tuple[str, str]], float] = {}
+    for _ in range(rounds):
+        for case in cases:
+            for name in random.sample(list(workers), len(workers)):
+                seconds = workers[name].ask(case)
+                taken[name, case] = min(seconds, taken.get((name, case), seconds))
+    lines = heading(["mode", "budget", "before, us", "now, us", "less, us", "ratio"])
+    for case in cases:
+        before, now = (1e6 * taken[name, case] for name in workers)
+        lines.append(
+            row([*case, f"{before:.0f}", f"{now:.0f}", f"{before - now:.0f}", f"{now / before:.2f}"])
+        )
+    for worker in workers.values():
+        worker.close()
+    return lines
+
+
+class Worker:
+    """A process that times frames with the package of a folder of sources.
+
+    Args:
+        sources: Folder that has the package.
+        model: Name or folder of the model.
+    """
+
+    def __init__(self, sources: Path, model: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(sources.resolve()), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", WORKER, model]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(command, env=environment, text=True, **pipes)
+
+    def read(self) -> Any:
+        """Return the next value that the process gives."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(self._process.wait() or 1)
+        return json.loads(line)
+
+    def ask(self, case: tuple[str, str]) -> float:
+        """Return seconds of a frame for a mode and a budget."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(case) + "\n")
+        self._process.stdin.flush()
+        return float(self.read())
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def spread(levels: int, frames: int) -> NDArray[np.int64]:

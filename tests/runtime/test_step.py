@@ -82,3 +82,21 @@ def test_ceiling_is_for_the_router_alone(remembering: Path) -> None:
         for frames in (1, 4):
             assert step(audio()[:, : frames * HOP], ROUTER, 0.0, ceiling)[1].tolist() == [expected] * frames
             assert step(audio()[:, : frames * HOP], 3, 0.0, ceiling)[1].tolist() == [1.0] * frames
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_states_that_are_replaced_in_place_change_nothing(channels: int) -> None:
+    """Blocks that a level leaves out hold their states, in calls of one frame and of many."""
+    artefact = open_artefact("sese-2")
+    assert any(name.startswith("backbone.") for name in artefact.card.in_place)
+    levels = np.random.default_rng(0).integers(-1, len(artefact.card.levels), FRAMES)
+    hop = artefact.card.hop_length
+    sound = np.random.default_rng(1).normal(0, 0.05, (channels, FRAMES * hop)).astype(np.float32)
+    step = Step(artefact, channels)
+    whole, used = step(sound, levels)
+    step.reset()
+    for at, level in enumerate(levels):
+        span = slice(at * hop, (at + 1) * hop)
+        made, share = step(sound[:, span], int(level))
+        np.testing.assert_allclose(made, whole[:, span], atol=1e-5)
+        assert share[0] == used[at]

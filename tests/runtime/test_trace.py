@@ -44,6 +44,7 @@ def test_the_latest_frames_are_kept() -> None:
         np.testing.assert_array_equal(trace.read(), used[: start + 3][-10:])
     trace.add(used)
     np.testing.assert_array_equal(trace.read(), used[-10:])
+    assert trace.mean == used.mean()  # of the frames that were dropped too
 
 
 def test_all_frames_are_kept() -> None:
