@@ -104,7 +104,8 @@ def standing(
 
     Exit code 1 when a score of some file is missing; those are counted in the report and left out of means.
     """
-    from sese.cli.evaluate import metric_names, show
+    from sese.cli.evaluate import metric_names
+    from sese.cli.screen import counting
 
     names = check_metrics(metric_names(metrics))
     pairs = read_sets(sets, limit)
@@ -120,19 +121,19 @@ def standing(
     report.make_folder(out)
 
     results = {}
-    progress = show if sys.stderr.isatty() else None
     asked = {system.name: system for system in systems}
     for name, (folder, found) in pairs.items():
         print(f"scoring {name}: {len(found)} files, {len(systems)} systems", file=sys.stderr, flush=True)
-        results[name] = suite.evaluate(
-            asked,
-            found,
-            list(asked),
-            metrics=names,
-            jobs=jobs,
-            enhancer="standing:enhancer",
-            progress=progress,
-        )
+        with counting("files") as progress:
+            results[name] = suite.evaluate(
+                asked,
+                found,
+                list(asked),
+                metrics=names,
+                jobs=jobs,
+                enhancer="standing:enhancer",
+                progress=progress,
+            )
         results[name]["data"] = str(folder)
     timers: dict[str, Any] = {}
     if rounds:

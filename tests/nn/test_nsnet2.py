@@ -426,7 +426,7 @@ def test_exported_file_is_the_network(exported: tuple[Path, Any]) -> None:
         np.testing.assert_allclose(np.concatenate(parts, 1), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("budget", [1.0, "fixed:0.67", "auto", 0.8, "threshold"])
+@pytest.mark.parametrize("budget", [1.0, "fixed:0.67", "auto", 0.8, "held:0.8", "threshold"])
 def test_streamed_equals_whole_under_every_policy(exported: tuple[Path, Any], budget: Any) -> None:
     """States of layers that frames skip are held alike, a frame a call or many."""
     enhancer = Enhancer(exported[0], budget=budget)
@@ -438,4 +438,4 @@ def test_streamed_equals_whole_under_every_policy(exported: tuple[Path, Any], bu
     np.testing.assert_allclose(np.concatenate([*made, stream.flush()]), whole, atol=1e-5)
     assert whole.shape == x.shape
     assert np.abs(whole).max() > 0.01
-    assert (len(set(stream.trace.tolist())) > 1) == (budget in ("auto", 0.8, "threshold"))
+    assert (len(set(stream.trace.tolist())) > 1) == (budget in ("auto", "held:0.8", "threshold"))

@@ -100,7 +100,7 @@ def test_a_start_of_other_sizes_is_refused(finished: Path, cache: Path, tmp_path
 def test_runs_are_not_overwritten(finished: Path, cache: Path, tmp_path: Path):
     with pytest.raises(InputError, match="already holds a run"):
         train(config(cache), finished)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="holds no run to go on with"):
         train(config(cache), tmp_path / "none", resume=True)
 
 

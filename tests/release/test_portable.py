@@ -24,7 +24,11 @@ def test_every_module_is_imported():
     code = """
 import sese
 for module in pkgutil.walk_packages(sese.__path__, "sese."):
-    __import__(module.name)
+    try:
+        __import__(module.name)
+    except ImportError as error:
+        if error.name.partition(".")[0] not in ("loguru", "pipecat"):  # programs that no extra of tests installs
+            raise
     print(module.name)
 """
     names = run(code).split()

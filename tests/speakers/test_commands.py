@@ -244,7 +244,7 @@ def test_bad_input_is_one_line_and_exit_code_2(work: Path, corpus: Path, tmp_pat
         (("train", recipe, "system=age"), "system is 'age'"),
         (("train", recipe, "model.bands=100"), "bands that divide the hop"),
         (("train", recipe, "training.batch_size=3"), "use an even number"),
-        (("train", tmp_path, "--resume"), "does not exist"),
+        (("train", tmp_path, "--resume"), "holds no run (no config.yaml)"),
         (("verify", tmp_path / "plain", corpus), "holds no network that is a speaker embedding"),
         (("verify", saved, corpus, "--clips", 1), "--clips is 1"),
         (("verify", saved, corpus, "--snr", "nan"), "--snr is nan"),
