@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+import transforms
 from sese.core.errors import InputError
 from sese.evaluation.scoring import macs_of
 from sese.export.folder import export_folder
@@ -132,7 +133,7 @@ def test_macs_reported_are_macs_run(exported: Path, network: Network, tmp_path: 
     assert used[0] == pytest.approx(utilization(plan, network.sites).mean().item(), abs=1e-6)
     assert (used[0] < 0.7) == (level == -1)
     expected = macs_per_frame(network, plan, routed=level == -1).item()
-    assert sum(map(products, events)) == expected
+    assert sum(map(products, events)) == expected + transforms.products(CONFIG.n_fft)
 
 
 def products(event: dict) -> int:
@@ -154,4 +155,5 @@ def test_weights_are_stored_once(exported: Path, network: Network):
     graph = onnx.load(exported / "model.onnx").graph
     stored = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
     norms = sum(buffer.numel() for name, buffer in network.backbone.named_buffers() if "running" in name)
-    assert stored <= 1.02 * parameters(network) + norms + 2 * CONFIG.blocks * CONFIG.hidden
+    whole = 1.02 * parameters(network) + norms + 2 * CONFIG.blocks * CONFIG.hidden
+    assert stored <= whole + transforms.constants(CONFIG.n_fft)

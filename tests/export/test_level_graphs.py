@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import torch
 
+import transforms
 from sese.export.folder import export_folder
 from sese.nn import checkpoint
 from sese.nn.backbones.conv_fsenet import ConvFSENetConfig
@@ -36,5 +37,7 @@ def test_conv_fsenet_is_exported_with_its_router(tmp_path: Path):
     stored = sum(int(np.prod(tensor.dims)) for tensor in tensors)
     buffers = sum(buffer.numel() for buffer in network.buffers())
     diagonal = 3 * CONFIG.router_channels**2  # ONNX' GRU takes a whole matrix
-    assert stored <= parameters(network) + buffers + diagonal + 200  # what steers: constants of a few values
+    steering = 200  # constants of a few values
+    whole = parameters(network) + buffers + diagonal + transforms.constants(CONFIG.n_fft)
+    assert stored <= whole + steering
     assert sum(tuple(tensor.dims[-1:]) == (3,) for tensor in tensors) == 1

@@ -27,7 +27,7 @@ for module in pkgutil.walk_packages(sese.__path__, "sese."):
     try:
         __import__(module.name)
     except ImportError as error:
-        if error.name.partition(".")[0] not in ("loguru", "pipecat"):  # programs that no extra of tests installs
+        if error.name.partition(".")[0] not in ("loguru", "pipecat"):  # not installed for tests
             raise
     print(module.name)
 """
