@@ -170,6 +170,17 @@ def test_total_does_not_depend_on_how_loud_a_clip_is():
         torch.testing.assert_close(quiet_and_loud[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_total_at_the_level_of_the_clean_target_or_at_none():
+    estimate, clean = noise(), noise(seed=1)
+    noisy, weights = 5 * noise(seed=2), {"l1": 1.0}
+    louder = 10 * clean.square().mean(-1, keepdim=True).sqrt()  # of a level of 0.1
+    at_clean = total(estimate, clean, noisy, weights, level="clean")["l1"]
+    torch.testing.assert_close(at_clean, l1(estimate / louder, clean / louder))
+    torch.testing.assert_close(
+        total(estimate, clean, noisy, weights, level="none")["l1"], l1(estimate, clean)
+    )
+
+
 def test_total_of_silence_is_finite():
     silence = torch.zeros(1, 4096)
     assert all(

@@ -15,7 +15,7 @@ from sese.nn.backbones.registry import SYSTEMS
 from sese.nn.bounded import bounded
 from sese.training import pmsqe, renamed
 from sese.training.config_file import build, read_values
-from sese.training.losses import LOSSES, require_length
+from sese.training.losses import LOSSES, Level, require_length
 from sese.training.methods import METHODS, SETTINGS
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class TrainingConfig(_MethodSettings):
         distill: Weight in [0, 1] of the highest level's output as the target of the others, against the clean
             speech, for ``all_levels`` and ``sandwich``.
         losses: Name of a loss -> its weight.
+        loss_level: Level that the signals of a loss are divided by, that of the ``noisy`` input or of the
+            ``clean`` target; ``none`` as in papers.
         batch_size: Number of clips in a step, on each device.
         steps: Number of optimiser steps of the whole schedule.
         optimizer: ``adamw``, or ``muon``, which steps the matrices by Muon and the rest by AdamW.
@@ -126,6 +128,7 @@ class TrainingConfig(_MethodSettings):
     train_only: tuple[str, ...] = ("all",)
     distill: float = 0.0
     losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "multi_resolution_stft": 0.1})
+    loss_level: Level = "noisy"
     batch_size: int = 16
     steps: int = 100_000
     optimizer: Literal["adamw", "muon"] = "adamw"

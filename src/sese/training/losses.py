@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +25,9 @@ MIX_RESOLUTIONS = (320, 512, 768)
 """n_fft, with half as hop, of the loss family of FTF-Net as given in arXiv 2608.30739."""
 
 FLOOR = 1e-8
+
+Level = Literal["noisy", "clean", "none"]
+"""What the signals are scaled by before a loss, see `total`."""
 
 ACTIVE_LEVEL = 0.025
 """Lowest level of an active frame: about the root mean square of its windowed samples."""
@@ -171,19 +175,22 @@ def total(
     noisy: Tensor,
     weights: Mapping[str, float],
     sizes: Sequence[int] = MIX_RESOLUTIONS,
+    level: Level = "noisy",
 ) -> dict[str, Tensor]:
     """Return the weighted losses by name.
-
-    All signals are first scaled by the level of the noisy input, so that a loss depends neither on how loud a
-    clip is, nor on how much of it is speech.
 
     Args:
         estimate, clean, noisy: Output, target and input (batch, time).
         weights: Name of a loss -> its weight.
         sizes: Window sizes of the spectra of `compressed_complex`.
+        level: What all signals are divided by first: the level of the noisy input, so that a loss depends
+            neither on how loud a clip is nor on how much of it is speech; that of the clean target; or
+            nothing, as in papers, where a loud or noisy clip then counts for more.
     """
-    scale = 0.1 / noisy.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
-    estimate, clean = estimate * scale, clean * scale
+    if level != "none":
+        measured = noisy if level == "noisy" else clean
+        scale = 0.1 / measured.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
+        estimate, clean = estimate * scale, clean * scale
     losses = LOSSES | {"compressed_complex": partial(compressed_complex, sizes=sizes)}
     return {name: weight * losses[name](estimate, clean) for name, weight in weights.items() if weight}
 

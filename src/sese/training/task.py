@@ -94,7 +94,8 @@ class EnhancementTask(lightning.LightningModule):
             sizes: tuple[int, ...] = MIX_RESOLUTIONS
             if self.training and self.config.training.stft_sizes == "one":
                 sizes = (sizes[self.global_step % len(sizes)],)
-            return total(signals[0], signals[1], signals[2], self.config.training.losses, sizes)
+            settings = self.config.training
+            return total(signals[0], signals[1], signals[2], settings.losses, sizes, settings.loss_level)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Skip a step whose gradients are not finite, which would destroy the weights."""
