@@ -17,6 +17,7 @@ from sese.nn.policies.activity import (
     QUIET_GAIN,
     SPEECH_FRAMES,
     THRESHOLDS,
+    detected,
     dial,
     speech_probability,
 )
@@ -26,9 +27,22 @@ USED = torch.tensor([0.1, 0.4, 1.0])
 
 
 def scores(speech: list[int], noise: list[int]) -> Tensor:
-    """Scores (1, frame, 2) well above or below the thresholds."""
+    """Scores (1, frame, 2) well above or below the thresholds; speech of 1 is in doubt, of 2 sure."""
     heard = torch.tensor([speech, noise], dtype=torch.float32).t()
     return (torch.tensor(THRESHOLDS) + 2 * heard - 1).unsqueeze(0)
+
+
+def test_scores_of_these_tests():
+    assert detected(scores([0, 1, 2], [0, 1, 1]))[0].tolist() == [[0, 0, 0], [1, 0, 1], [1, 1, 1]]
+
+
+def test_in_doubt_the_next_lower_level_runs():
+    speech = [1] * 3 + [2] + [1] * 12 + [0] * 20
+    levels, _ = decided(scores(speech, [1] * len(speech)))
+    assert levels == [1] * 3 + [2] * SPEECH_FRAMES + [1] * 12 + [-1] * (21 - SPEECH_FRAMES)
+    assert decided(scores([1] * 5, [1] * 5), target=0.4)[0] == [1] * 5  # a budget is used
+    choice, _ = dial(0.0, USED, 1875, ceiling=0)(scores([1], [1]), torch.zeros(1, MEMORY))
+    assert choice[0, 0].tolist() == [1, 0, 0, 0]
 
 
 def decided(scores: Tensor, target: float = 0.0, window: int = 1875) -> tuple[list[int], list[float]]:
@@ -39,7 +53,7 @@ def decided(scores: Tensor, target: float = 0.0, window: int = 1875) -> tuple[li
 
 
 def test_it_wakes_at_once_and_rests_when_speech_has_been_gone_for_a_while():
-    speech = [0] * 5 + [1] + [0] * 20
+    speech = [0] * 5 + [2] + [0] * 20
     levels, gains = decided(scores(speech, [1] * 26))
     assert levels == [-1] * 5 + [2] * SPEECH_FRAMES + [-1] * (21 - SPEECH_FRAMES)
     assert gains[0] == pytest.approx(QUIET_GAIN)
@@ -48,7 +62,7 @@ def test_it_wakes_at_once_and_rests_when_speech_has_been_gone_for_a_while():
 
 def test_where_nothing_disturbs_speech_passes_as_it_is():
     frames = NOISE_FRAMES + 10
-    levels, gains = decided(scores([1] * frames, [1] + [0] * (frames - 1)))
+    levels, gains = decided(scores([2] * frames, [1] + [0] * (frames - 1)))
     assert levels == [2] * NOISE_FRAMES + [-1] * 10
     assert gains[-1] == 1
 
@@ -66,7 +80,7 @@ def test_a_budget_first_rests_and_then_widens():
 
 
 def test_a_ceiling_holds():
-    choice, _ = dial(0.0, USED, 1875, ceiling=1)(scores([1, 1], [1, 1]), torch.zeros(1, MEMORY))
+    choice, _ = dial(0.0, USED, 1875, ceiling=1)(scores([2, 2], [1, 1]), torch.zeros(1, MEMORY))
     assert choice[0, :, :3].argmax(1).tolist() == [1, 1]
 
 

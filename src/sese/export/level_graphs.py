@@ -43,7 +43,6 @@ def frame_by_frame(
     at_levels: Makers,
     inputs: Sequence[str],
     values: Mapping[str, str],
-    output: str = "enhanced",
 ) -> dict[str, str]:
     """Add a loop that runs frames whose levels differ one after the other.
 
@@ -52,8 +51,6 @@ def frame_by_frame(
         at_levels: branches of the networks for one frame.
         inputs: inputs of these networks: signal and context, then the states.
         values: input -> name in `scope`, for all frames, and the levels under ``chosen``.
-        output: output of a frame: ``enhanced``, (batch, 1, time), or ``hidden``, (batch, value), whose first
-            branch is rest, level -1.
 
     Returns:
         Output -> name in `scope`.
@@ -66,11 +63,8 @@ def frame_by_frame(
         spectra.append(scope.add("Reshape", values[name], shape))
     body = scope.inner("frame")
     called = {name: f"frame.{name}" for name in [*states, "signal", "context", "picked"]}
-    number = called["picked"]
-    if output == "hidden":
-        number = body.add("Add", number, body.constant(1))
-    made = body.pick(number, at_levels(called))
-    order = [f"next_{name}" for name in states] + [output]
+    made = body.pick(called["picked"], at_levels(called))
+    order = [f"next_{name}" for name in states] + ["enhanced"]
     results = scope.add_many(
         "Scan",
         [*(values[name] for name in states), *spectra, values["chosen"]],
@@ -78,8 +72,7 @@ def frame_by_frame(
         body=body.graph({name: made[name] for name in order}, called),
         num_scan_inputs=3,
         scan_input_axes=[1, 1, 0],
-        scan_output_axes=[2 if output == "enhanced" else 1],
+        scan_output_axes=[2],
     )
     after = dict(zip(order, results, strict=True))
-    shape = scope.constant([0, 1, -1] if output == "enhanced" else [0, -1])
-    return after | {output: scope.add("Reshape", after[output], shape)}
+    return after | {"enhanced": scope.add("Reshape", after["enhanced"], scope.constant([0, 1, -1]))}

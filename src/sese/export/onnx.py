@@ -48,8 +48,7 @@ def to_onnx(model: Enhancer, card: Card, utilizations: list[float]) -> onnx.Mode
     one: _Calls | RestingCalls
     many: _Calls | RestingCalls
     if parts[0].rests:
-        one = RestingCalls(parts[0])
-        many = RestingCalls(parts[1], one)
+        one, many = (RestingCalls(part) for part in parts)
     else:
         one = _Calls(parts[0], lengths)
         many = _Calls(parts[1], lengths, one)
@@ -175,6 +174,9 @@ def values_of(model: Enhancer, levels: int) -> tuple[dict[str, Value], dict[str,
         "gain": (TensorProto.FLOAT, ["frames"]),
         "hidden": (TensorProto.FLOAT, ["batch", "values"]),
         "picked": (number, []),
+        "number": (number, []),
+        "more": (TensorProto.BOOL, []),
+        "done": (TensorProto.FLOAT, ["batch", "done"]),
         "score": (TensorProto.FLOAT, [levels]),
         "memory": (TensorProto.FLOAT, [1, MEMORY]),
     }

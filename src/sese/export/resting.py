@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 
 from sese.export.graph import Scope, embed, wholes_of
-from sese.export.level_graphs import frame_by_frame
 from sese.export.parts import Parts
 from sese.runtime.artefact import SPEECH_PROBABILITY
 
@@ -26,13 +25,12 @@ class RestingCalls:
 
     Args:
         parts: traced parts of the network.
-        one: for calls with any number of frames, the graph for calls with one.
     """
 
     gated = False
 
-    def __init__(self, parts: Parts, one: RestingCalls | None = None):
-        self.parts, self.many, self.one = parts, parts.many, one
+    def __init__(self, parts: Parts):
+        self.parts, self.many = parts, parts.many
         self.count, self.wholes = len(parts.networks), wholes_of(parts.networks)
         self.states = [value.name for value in parts.networks[0].input if value.name.startswith("state.")]
         self.head_states = [value.name for value in parts.head.input if value.name.startswith("state.")]
@@ -132,7 +130,6 @@ class RestingCalls:
 
     def at_any(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         """Add the network for frames with any levels."""
-        assert self.one is not None
         awake = scope.add("Not", scope.add("Less", values["chosen"], scope.constant(0)))
         any_awake = scope.add(
             "Cast", scope.add("ReduceMax", scope.add("Cast", awake, to=7), keepdims=0), to=9
@@ -144,36 +141,58 @@ class RestingCalls:
         return made
 
     def _awake(self, scope: Scope, awake: str, values: Mapping[str, str]) -> dict[str, str]:
-        """Run the frames that are awake: together where their levels are the same, else one by one."""
+        """Run the frames that are awake: together where their levels are the same, else in stretches."""
         where = scope.add("Reshape", scope.add("NonZero", awake), scope.constant([-1]))
         levels = scope.add("Gather", values["chosen"], where)
-        lowest, highest = (scope.add(kind, levels) for kind in ("ReduceMin", "ReduceMax"))
-        steady, changing = scope.inner("steady"), scope.inner("changing")
         size = self.parts.model.backbone.frame_samples
-        frames = steady.add("Reshape", values["signal"], steady.constant([0, -1, size]))
-        picked = steady.add("Reshape", steady.add("Gather", frames, where, axis=1), steady.constant([0, -1]))
-        own = {**values, "signal": picked}
-        made = steady.pick(
-            lowest, [partial(self._at, level=level, values=own) for level in range(self.count)]
+        frames = scope.add("Reshape", values["signal"], scope.constant([0, -1, size]))
+        frames = scope.add("Gather", frames, where, axis=1)
+        lowest, highest = (scope.add(kind, levels, keepdims=0) for kind in ("ReduceMin", "ReduceMax"))
+        steady, changing = scope.inner("steady"), scope.inner("changing")
+        made = scope.choose(
+            scope.add("Equal", lowest, highest),
+            (steady, self._together(steady, lowest, frames, values)),
+            (changing, self._in_stretches(changing, levels, frames, values)),
         )
         # A frame at rest gets the mask of a frame before it, which the head ignores.
-        number = steady.add("CumSum", steady.add("Cast", awake, to=7), steady.constant(0))
-        number = steady.add("Max", steady.add("Sub", number, steady.constant(1)), steady.constant([0]))
+        number = scope.add("CumSum", scope.add("Cast", awake, to=7), scope.constant(0))
+        number = scope.add("Max", scope.add("Sub", number, scope.constant(1)), scope.constant([0]))
         bins = self.parts.model.features.context_size
-        masks = steady.add("Reshape", made["hidden"], steady.constant([0, -1, bins]))
-        masks = steady.add("Gather", masks, number, axis=1)
-        made["hidden"] = steady.add("Reshape", masks, steady.constant([0, -1]))
-        return scope.choose(
-            scope.add("Equal", lowest, highest),
-            (steady, made),
-            (changing, self._one_by_one(changing, values)),
+        masks = scope.add("Reshape", made["hidden"], scope.constant([0, -1, bins]))
+        masks = scope.add("Gather", masks, number, axis=1)
+        return made | {"hidden": scope.add("Reshape", masks, scope.constant([0, -1]))}
+
+    def _together(self, scope: Scope, level: str, frames: str, values: Mapping[str, str]) -> dict[str, str]:
+        """Run frames of one level."""
+        own = {**values, "signal": scope.add("Reshape", frames, scope.constant([0, -1]))}
+        return scope.pick(
+            level, [partial(self._at, level=number, values=own) for number in range(self.count)]
         )
 
-    def _one_by_one(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        assert self.one is not None
-        return frame_by_frame(scope, self.one.masks_at, [*self.states, "signal", "context"], values, "hidden")
+    def _in_stretches(
+        self, scope: Scope, levels: str, frames: str, values: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Run the frames of each stretch of one level together, one stretch after the other."""
+        first, last = scope.constant([0]), scope.constant([np.iinfo(np.int64).max])
+        later = scope.add("Slice", levels, scope.constant([1]), last)
+        earlier = scope.add("Slice", levels, first, scope.constant([-1]))
+        changes = scope.add("NonZero", scope.add("Not", scope.add("Equal", later, earlier)))
+        changes = scope.add("Add", scope.add("Reshape", changes, scope.constant([-1])), scope.constant([1]))
+        starts = scope.add("Concat", first, changes, axis=0)
+        ends = scope.add("Concat", changes, scope.add("Shape", levels), axis=0)
 
-    def masks_at(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
-        """Return functions that fill a branch for rest and for each level, up to the masks."""
-        rest = partial(self._rest, values=values)
-        return [rest, *(partial(self._at, level=level, values=values) for level in range(self.count))]
+        body = scope.inner("stretch")
+        called = {name: f"stretch.{name}" for name in ["number", "more", *self.states, "done"]}
+        number = body.add("Reshape", called["number"], body.constant([1]))
+        start, end = (body.add("Gather", places, number) for places in (starts, ends))
+        part = body.add("Slice", frames, start, end, body.constant([1]))
+        level = body.add("Gather", levels, start)
+        made = self._together(body, level, part, {**values, **{name: called[name] for name in self.states}})
+        made["done"] = body.add("Concat", called["done"], made.pop("hidden"), axis=1)
+        order = [*(f"next_{name}" for name in self.states), "done"]
+        graph = body.graph({"more": called["more"]} | {name: made[name] for name in order}, called)
+        none = scope.add("Slice", values["context"], first, first, scope.constant([1]))
+        carried = [*(values[name] for name in self.states), none]
+        results = scope.add_many("Loop", [scope.add("Size", starts), "", *carried], len(order), body=graph)
+        after = dict(zip(order, results, strict=True))
+        return after | {"hidden": after.pop("done")}

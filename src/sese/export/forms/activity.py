@@ -13,12 +13,10 @@ from sese.export.forms.form import Form
 from sese.export.forms.recurrent import diagonal_step
 from sese.nn.policies.activity import (
     MEMORY,
-    NOISE,
+    PARTS,
     QUIET_GAIN,
-    SPEECH,
-    SPEECH_FRAMES,
-    THRESHOLDS,
     Activity,
+    detected,
 )
 from sese.nn.state import State
 
@@ -36,21 +34,21 @@ def decide_frame(
     Returns:
         Level (1,), gain (1,), next memory.
     """
-    heard = (scores > scores.new_tensor(THRESHOLDS)).to(scores.dtype)
-    begin, end = SPEECH_FRAMES - 1, MEMORY - 1  # of the noise in the memory
-    joined = torch.cat([memory, heard], dim=1)
-    lately = torch.zeros(MEMORY + 2, 2)
-    lately[:begin, SPEECH] = lately[begin:end, NOISE] = 1.0
-    lately[MEMORY + SPEECH, SPEECH] = lately[MEMORY + NOISE, NOISE] = 1.0
-    speech, disturbed = (torch.matmul(joined, lately) > 0.5).to(scores.dtype).split(1, dim=1)
+    joined, kinds = torch.cat([memory, detected(scores)], dim=1), len(PARTS) - 1
+    lately, kept, begin = torch.zeros(MEMORY + kinds, kinds), [], 0
+    for kind, size in enumerate(PARTS[:-1]):
+        lately[begin : begin + size, kind] = lately[MEMORY + kind, kind] = 1.0
+        kept += [*range(begin + 1, begin + size), MEMORY + kind]
+        begin += size
+    speech, sure, disturbed = (torch.matmul(joined, lately) > 0.5).to(scores.dtype).split(1, dim=1)
     awake = speech * disturbed
     asleep = 1 - awake
-    rest = memory[:, end:] * (1 - 1 / window) + asleep / window
+    rest = memory[:, begin:] * (1 - 1 / window) + asleep / window
     within = (utilizations[1:] * (1 - rest) <= target).to(scores.dtype).sum(1)
     wide = torch.where(target > 0, within, float(len(utilizations) - 1)).clamp_max(ceiling)
+    wide = (wide - torch.where(target > 0, 0.0, 1 - sure.flatten())).clamp_min(0)
     level = (awake.flatten() * (wide + 1) - 1).long()
     gain = asleep * (1 - disturbed * (1 - QUIET_GAIN))
-    kept = [*range(1, begin), MEMORY + SPEECH, *range(begin + 1, end), MEMORY + NOISE]
     after = torch.cat([joined.index_select(1, torch.tensor(kept)), rest], dim=1)
     return level, gain.flatten(), after
 

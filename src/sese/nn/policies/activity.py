@@ -1,11 +1,13 @@
 """A small network that detects speech and noise, and lets the enhancement network rest without either.
 
 In frames without speech, or without noise, the enhancement network rests: it holds its states, and the signal
-passes at a lower gain, or unchanged. Otherwise it runs, at the highest level that a budget allows. The
-network for detection runs in every frame, on the evidence of the features.
+passes at a lower gain, or unchanged. Otherwise it runs: at the highest level that a budget allows, or, where
+there is no budget and speech is not sure, one level below the highest. The network for detection runs in
+every frame, on the evidence of the features.
 
 A missed word costs more than a false alarm, which only costs time. So thresholds are low, the enhancement
-network wakes at once, and it rests only after some time without speech, or without noise.
+network wakes at once, and it rests only after some time without speech, or without noise. In doubt most
+frames have no speech, or soft ends of it, for which the next lower level is as good.
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ SPEECH, NOISE = 0, 1
 THRESHOLDS = (-1.5, -2.0)
 """Scores above which speech, and noise, count as present."""
 
+SURE = 0.5
+"""Score above which speech is sure."""
+
 SPEECH_FRAMES, NOISE_FRAMES = 10, 62
 """Number of frames without a detection after which speech, and noise, count as gone."""
 
-MEMORY = SPEECH_FRAMES - 1 + NOISE_FRAMES - 1 + 1
-"""Size of the memory of a stream: whether speech, and noise, were detected in each of the last frames, and
-the share of the frames at rest."""
+PARTS = (SPEECH_FRAMES - 1, SPEECH_FRAMES - 1, NOISE_FRAMES - 1, 1)
+MEMORY = sum(PARTS)
+"""Size of the memory of a stream, and its parts: whether speech, sure speech and noise were detected in each
+of the last frames, and the share of the frames at rest."""
 
 QUIET_GAIN = 10 ** (-30 / 20)
 """Gain of frames with noise and without speech: -30 dB."""
@@ -101,8 +107,10 @@ class Activity(Policy):
 def dial(target: float, utilizations: Tensor, window: int, ceiling: int | None = None) -> Choose:
     """Return a choice of rest where that is possible, and else of the highest level that a budget allows.
 
+    Without a budget, the level below the highest runs where speech is in doubt.
+
     Args:
-        target: limit of the mean utilization, in (0, 1]; at 0 the highest level runs.
+        target: limit of the mean utilization, in (0, 1]; at 0 it has no limit.
         utilizations: (level,) growing.
         window: frames over which the share of rest is averaged.
         ceiling: highest level that may be chosen.
@@ -147,22 +155,27 @@ def decide(
     Returns:
         Level (batch, frame), -1 at rest; gain at rest (batch, frame), else 0; next memory.
     """
-    heard = (scores > scores.new_tensor(THRESHOLDS)).to(scores.dtype)
-    before = memory.split([SPEECH_FRAMES - 1, NOISE_FRAMES - 1, 1], dim=1)
-    speech = torch.cat([before[0], heard[:, :, SPEECH]], dim=1)
-    noise = torch.cat([before[1], heard[:, :, NOISE]], dim=1)
+    before = memory.split(PARTS, dim=1)
+    heard = detected(scores).unbind(2)
+    speech, sure, noise = (torch.cat(both, dim=1) for both in zip(before, heard, strict=False))
     disturbed = _lately(noise, NOISE_FRAMES)
     awake = _lately(speech, SPEECH_FRAMES) * disturbed
-    rest = smooth(1 - awake, before[2], 1 - 1 / window)
+    rest = smooth(1 - awake, before[3], 1 - 1 / window)
     active = (1 - rest).unsqueeze(2)
     within = (utilizations[1:] * active <= target).to(scores.dtype).sum(2)
     wide = torch.where(target > 0, within, float(len(utilizations) - 1)).clamp_max(ceiling)
+    doubt = torch.where(target > 0, 0.0, 1 - _lately(sure, SPEECH_FRAMES))
+    wide = (wide - doubt).clamp_min(0)
     level = torch.where(awake > 0, wide, -1.0).round().long()
     gain = (1 - awake) * (1 - disturbed * (1 - QUIET_GAIN))
-    after = torch.cat(
-        [speech[:, -(SPEECH_FRAMES - 1) :], noise[:, -(NOISE_FRAMES - 1) :], rest[:, -1:]], dim=1
-    )
-    return level, gain, after
+    lasts = [part[:, -size:] for part, size in zip((speech, sure, noise, rest), PARTS, strict=True)]
+    return level, gain, torch.cat(lasts, dim=1)
+
+
+def detected(scores: Tensor) -> Tensor:
+    """Return 1 where speech, sure speech and noise are detected, else 0: (..., 2) scores -> (..., 3)."""
+    thresholds = scores.new_tensor([THRESHOLDS[SPEECH], SURE, THRESHOLDS[NOISE]])
+    return (scores[..., [SPEECH, SPEECH, NOISE]] > thresholds).to(scores.dtype)
 
 
 def _lately(heard: Tensor, frames: int) -> Tensor:
