@@ -1,7 +1,7 @@
 """Count the instructions of a frame of 16 ms, and the bytes of weights and states that it uses.
 
     cmake -S native -B build -DONNXRUNTIME_ROOT=... && cmake --build build    # docs/guides/native.md
-    python benchmarks/instructions.py build [MODEL] [--frames 20] [--peer NAME=PATH.onnx ...] [--rnnoise]
+    python benchmarks/instructions.py build [MODEL] [--frames 10] [--peer NAME=PATH.onnx ...] [--rnnoise]
 
 Unlike times, instructions hardly depend on the machine or on its other work. `valgrind --tool=callgrind`
 counts those of the native library with ONNX Runtime, on one thread. Counting begins after frames that are not
@@ -40,7 +40,7 @@ SOURCE = Path(__file__).with_suffix(".cpp")
 RATE, RNNOISE_RATE, FRAME_MS = 16_000, 48_000, 16.0
 COLUMNS = ["network", "runs", "instructions, million", "of the first row", "weights, kB", "states, kB"]
 MOST_FRAMES = 1000
-BEFORE, BEFORE_REST = 10, 150  # frames that are not counted; the model rests by the second
+BEFORE, BEFORE_REST = 5, 80  # frames that are not counted; the model rests by the second
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def main() -> None:
     )
     parser.add_argument("build", type=Path, help="folder in which CMake built native/")
     parser.add_argument("model", nargs="?", help="name or folder; the default model if not given")
-    parser.add_argument("--frames", type=int, default=20, help="frames that are counted [default: 20]")
+    parser.add_argument("--frames", type=int, default=10, help="frames that are counted [default: 10]")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PATH.onnx", help="other network")
     parser.add_argument("--rnnoise", action="store_true", help="count RNNoise too")
     options = parser.parse_args()

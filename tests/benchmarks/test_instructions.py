@@ -218,5 +218,5 @@ def test_bytes_of_the_tiny_model(touched: ModuleType, tmp_path: Path) -> None:
 def test_a_file_that_is_no_network_is_refused(touched: ModuleType, tmp_path: Path) -> None:
     for content in (b"", b"not a network"):
         (tmp_path / "model.onnx").write_bytes(content)
-        with pytest.raises(InputError, match="cannot be opened as ONNX"):
+        with pytest.raises(InputError, match=r"cannot be (opened|prepared)"):
             touched.touched(tmp_path / "model.onnx", HOP, 0)

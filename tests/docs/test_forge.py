@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from pages import ROOT
 
+from sese.runtime.artefact import DEFAULT_MODEL, open_artefact
+
 yaml = pytest.importorskip("yaml")
 FOLDER = ROOT / ".github"
 PROJECT = (ROOT / "pyproject.toml").read_text()
@@ -74,3 +76,17 @@ def test_a_release_names_the_forge_that_builds_it(tmp_path: Path) -> None:
     assert urls["Repository"] == "https://forge.example/group/sese"
     assert changed == tomllib.loads(PROJECT)
     assert "python .ci/project_urls" in steps("release")
+
+
+def test_a_release_has_files_of_the_default_model_for_other_programs() -> None:
+    ran = steps("release")
+    assert "bash .ci/models models" in ran
+    assert 'gh release upload "$TAG" models/*.onnx --clobber' in ran[ran.index("bash .ci/models models") :]
+    script = (ROOT / ".ci" / "models").read_text()
+    levels = dict(re.findall(r"(\w+):([\d.]+)(?=[ ;])", script))
+    card = open_artefact(DEFAULT_MODEL).card
+    assert f"sese export {card.name} --format gtcrn" in script
+    assert list(levels) == ["low", "middle", "high"]
+    assert [float(level) for level in levels.values()] == [level.utilization for level in card.levels]
+    exporting = (ROOT / "docs" / "guides" / "exporting.md").read_text()
+    assert all(f"`{card.name}-{level}.onnx`" in exporting for level in levels)
