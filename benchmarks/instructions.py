@@ -4,10 +4,10 @@
     python benchmarks/instructions.py build [MODEL] [--frames 10] [--peer NAME=PATH.onnx ...] [--rnnoise]
 
 Unlike times, instructions hardly depend on the machine or on its other work. `valgrind --tool=callgrind`
-counts those of the native library with ONNX Runtime, on one thread. Counting begins after frames that are not
-counted, so that the opening of the file drops out. A run of each network takes one to five minutes. valgrind
-does not know AVX-512, so that ONNX Runtime uses other kernels than on a processor that has it; the line below
-the table says what the processor offered.
+counts those of the native library with ONNX Runtime, on one thread. It counts from a later frame on, so that
+the opening of the file drops out. A run of each network takes about a minute. valgrind does not know AVX-512,
+so that ONNX Runtime uses other kernels than on a processor that has it; the line below the table says what
+the processor offered.
 
 The model runs at each level and with budget auto on noisy speech, and at rest on a quiet room. Its
 transforms are inside its file. A peer (see peers.py) is its file alone: transforms of a spectrum are not
@@ -17,7 +17,6 @@ counted. RNNoise (see rnnoise.py) has frames of 10 ms at 48 kHz, which are conve
 from __future__ import annotations
 
 import argparse
-import ctypes
 import re
 import subprocess
 import sys
@@ -38,7 +37,7 @@ from touched import AUTOMATIC, Touched, touched
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 RATE, RNNOISE_RATE, FRAME_MS = 16_000, 48_000, 16.0
-COLUMNS = ["network", "runs", "instructions, million", "of the first row", "weights, kB", "states, kB"]
+COLUMNS = ["network", "runs", "instructions, million", "relative", "weights, kB", "states, kB"]
 MOST_FRAMES = 1000
 BEFORE, BEFORE_REST = 5, 80  # frames that are not counted; the model rests by the second
 
@@ -94,7 +93,7 @@ def main() -> None:
             cases += of_rnnoise(counter)
     print("\n".join(table(cases)))
     print(
-        f"\nKernels for {counter.features}; ONNX Runtime {onnxruntime.__version__}, {options.frames} frames."
+        f"\nThe processor offered {counter.features}; ONNX Runtime {onnxruntime.__version__}, {options.frames} frames."
     )
 
 
@@ -217,10 +216,8 @@ def of_rnnoise(counter: Counter) -> list[Case]:
     """Return the case of RNNoise. Its library has most weights twice, so their bytes stay open."""
     import rnnoise
 
-    library = rnnoise._library()
-    library.rnnoise_get_size.restype = ctypes.c_int
-    (case,) = counter.count("rnnoise", library._name, [("RNNoise", "", "wide")])
-    return [replace(case, network="RNNoise", used=Touched(None, library.rnnoise_get_size()))]
+    (case,) = counter.count("rnnoise", rnnoise.library_path(), [("RNNoise", "", "wide")])
+    return [replace(case, network="RNNoise", used=Touched(None, rnnoise.state_bytes()))]
 
 
 def table(cases: list[Case]) -> list[str]:

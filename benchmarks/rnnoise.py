@@ -97,6 +97,16 @@ def parameters() -> int:
     return sum(weights.values())
 
 
+def library_path() -> str:
+    """Return the path of the library."""
+    return str(_library()._name)
+
+
+def state_bytes() -> int:
+    """Return the size of what RNNoise keeps of a signal, its buffers included."""
+    return int(_library().rnnoise_get_size())
+
+
 def macs_per_second() -> float:
     """Return one MAC for each weight and frame; transforms and the pitch search are not counted."""
     return parameters() * RATE / FRAME
