@@ -92,9 +92,8 @@ def main() -> None:
         if options.rnnoise:
             cases += of_rnnoise(counter)
     print("\n".join(table(cases)))
-    print(
-        f"\nThe processor offered {counter.features}; ONNX Runtime {onnxruntime.__version__}, {options.frames} frames."
-    )
+    versions = f"ONNX Runtime {onnxruntime.__version__}, {options.frames} frames"
+    print(f"\nThe processor offered {counter.features}; {versions}.")
 
 
 class Counter:
