@@ -5,7 +5,7 @@
 | a number in (0, 1] | nobody: the highest level within this share of compute always runs |
 | a number below 1, for a model that rests | its dial: it rests, or runs the highest level whose mean stays within the number |
 | ``"fastest"``, ``"balanced"``, ``"best"`` | as the number of a level, see `sese.runtime.presets` |
-| ``"auto"`` | the router, freely; a dial rests where it can, else runs the highest level |
+| ``"auto"`` | the router, freely; a dial rests where it can, and in doubt runs the level below the highest |
 | ``"fixed:U"`` | nobody: the level with the share of compute U always runs |
 | ``"threshold"``, ``"threshold:DB"`` | a running estimate of the SNR, see `sese.runtime.threshold` |
 | ``"held:U"`` | the router, which holds U as the mean share of compute |
