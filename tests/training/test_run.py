@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -324,3 +325,26 @@ def test_debug_configuration_learns(tmp_path: Path):
     assert all(
         torch.isfinite(value).all() for value in checkpoint.load(tmp_path / "best").state_dict().values()
     )
+
+
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [("shared", "voice is in the training speech too"), ("missing", "missing is not a folder")],
+)
+def test_validation_data_is_refused_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validation: str, said: str
+) -> None:
+    """Decoding a large corpus takes minutes."""
+    for split in ("train", "shared"):
+        for name in ("clean/voice/a.wav", "noise/wind/a.wav"):
+            file = tmp_path / split / name
+            file.parent.mkdir(parents=True)
+            soundfile.write(file, np.zeros(1600), 16000)
+    monkeypatch.setattr("sese.data.corpus_banks.load_bank", lambda *_: pytest.fail("decoded"))
+    settings = config(
+        "data.synthetic=false",
+        f"data.train=[{tmp_path / 'train'}]",
+        f"data.validation=[{tmp_path / validation}]",
+    )
+    with pytest.raises(InputError, match=said):
+        train(settings, tmp_path / "run")

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from sese.core.stopping import StopRequest
+from sese.training.data import MixtureData
 from sese.training.keeper import Keeper
 from sese.training.loop import Training, run_steps
 from sese.training.run import train
@@ -77,6 +78,33 @@ def test_a_signal_in_the_first_step_leaves_a_checkpoint(
     train(config(), tmp_path / "run", resume=True)
     train(config(), tmp_path / "whole")
     assert_same_checkpoints(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_recordings_are_decoded_ends_at_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    heard: list[int],
+    capfd: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    """Decoding a large corpus takes minutes, and no step is there yet that a checkpoint could keep."""
+
+    def stop(*_: object) -> None:
+        raise SystemExit(128 + number)
+
+    def decode(_: MixtureData) -> None:
+        signal.raise_signal(number)
+        pytest.fail("decoding went on after the signal")
+
+    signal.signal(number, stop)
+    monkeypatch.setattr(MixtureData, "_read", decode)
+    with pytest.raises(SystemExit) as stopped:
+        train(config(), tmp_path / "run")
+    assert stopped.value.code == 128 + number
+    assert "after this step" not in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert signal.getsignal(number) is stop
 
 
 def test_a_signal_in_a_validation_leaves_a_checkpoint(
@@ -211,7 +239,7 @@ def test_two_processes_stop_together(tmp_path: Path, to_all: bool) -> None:
 
 
 def test_the_state_of_a_run_is_that_of_before(tmp_path: Path) -> None:
-    """What was saved by a version without progress is read."""
+    """Read the state that a version without progress has saved."""
     keeper = Keeper(config(), tmp_path, StopRequest(), None)
     keeper.load_state_dict({"audio_seconds": 7.0})
     assert keeper.state_dict() == {"audio_seconds": 7.0}

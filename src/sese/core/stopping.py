@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -82,6 +83,17 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in self._before:
                 signal.signal(number, self._note)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Leave signals to what handled them before, for work that loses nothing when it ends at once."""
+        self._restore()
+        try:
+            if self.number:
+                signal.raise_signal(self.number)
+            yield
+        finally:
+            self.listen()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._restore()

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from sese.data.bank import Bank
-from sese.data.corpora import Corpus
 from sese.data.corpus_banks import Banks
 
 
@@ -24,7 +23,7 @@ def synthetic_banks(sample_rate: int, seed: int, recordings: int = 8, seconds: f
     length = int(seconds * sample_rate)
     speech = [_syllables(rng, length, sample_rate) for _ in range(recordings)]
     noise = [_coloured(rng, length) for _ in range(recordings)]
-    return Banks(_bank(speech, sample_rate, "voice"), _bank(noise, sample_rate, "noise"), None, Corpus(), ())
+    return Banks(_bank(speech, sample_rate, "voice"), _bank(noise, sample_rate, "noise"), None, ())
 
 
 def _syllables(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from sese.core.errors import InputError
 from sese.core.untrusted import read_table
 from sese.data.bank import Bank
 from sese.data.corpora import UNKNOWN, Problem, check_disjoint
-from sese.data.corpus_banks import Banks, load_banks
+from sese.data.corpus_banks import Banks, decode_corpus, find_corpus
 from sese.data.labelled_pool import mixtures_hash
 from sese.data.mixing import MixConfig, Mixer
 from sese.evaluation.metrics import pesq_wb
@@ -191,13 +191,14 @@ def split_banks(
         InputError: no speech, no noise, or nothing left on one side.
     """
     cache = data.cache_dir or None
-    train = load_banks(data.train, sample_rate=sample_rate, cache_dir=cache)
+    found = find_corpus(data.train)
+    held_out = find_corpus(data.validation, split=None, use="validation") if data.validation else None
+    if held_out is not None:
+        check_disjoint(found, held_out)
+    train = decode_corpus(found, sample_rate, cache)
     _tell(train.problems, report)
-    if data.validation:
-        validation = load_banks(
-            data.validation, sample_rate=sample_rate, cache_dir=cache, split=None, use="validation"
-        )
-        check_disjoint(train.corpus, validation.corpus)
+    if held_out is not None:
+        validation = decode_corpus(held_out, sample_rate, cache)
         _tell(validation.problems, report)
         return train, validation
     rng = np.random.default_rng(_SPLIT_SEED)

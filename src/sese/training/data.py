@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from sese.core.errors import InputError, plain
 from sese.data.batches import TrainBatches, validation_set
 from sese.data.corpora import check_disjoint
-from sese.data.corpus_banks import Banks, load_banks
+from sese.data.corpus_banks import Banks, decode_corpus, find_corpus
 from sese.data.mixing import Mixer, Mixture
 from sese.data.synthetic import synthetic_banks
 from sese.training.config import DataConfig, RunConfig
@@ -86,23 +86,16 @@ class MixtureData(lightning.LightningDataModule):
         rate = self.config.model.sample_rate
         if data.synthetic:
             return synthetic_banks(rate, seed=1), synthetic_banks(rate, seed=2)
+        # Both are found and compared before either is decoded, which may take minutes.
+        found = find_corpus(data.train, speech=data.speech, noise=data.noise, rir=data.rir)
+        held_out = find_corpus(data.validation, split=None, use="validation")
+        check_disjoint(found, held_out)
         cache = data.cache_dir or None
         folders = ", ".join((*data.train, *data.speech, *data.noise, *data.rir))
         with reading(folders, quiet=not is_first()) as tell:
-            train = load_banks(
-                data.train,
-                speech=data.speech,
-                noise=data.noise,
-                rir=data.rir,
-                sample_rate=rate,
-                cache_dir=cache,
-                tell=tell,
-            )
+            train = decode_corpus(found, rate, cache, tell)
         with reading(", ".join(data.validation), quiet=not is_first()) as tell:
-            validation = load_banks(
-                data.validation, sample_rate=rate, cache_dir=cache, split=None, use="validation", tell=tell
-            )
-        check_disjoint(train.corpus, validation.corpus)
+            validation = decode_corpus(held_out, rate, cache, tell)
         for problem in (*train.problems, *validation.problems) if is_first() else ():
             print(plain(f"skipped {problem.path}: {problem.reason}"))
         return train, validation

@@ -43,6 +43,7 @@ def train(
     Boosting writes no checkpoints: it continues from `last/`.
 
     SIGINT and SIGTERM end it after the step that is under way, with a checkpoint, and are sent again then.
+    While recordings are still decoded, they end it at once.
 
     Args:
         config: Configuration of the run.
@@ -75,7 +76,8 @@ def train(
             done = _fit(config, folder, resume, deadline, stop)
         else:
             data = MixtureData(config)
-            data.setup("fit")
+            with stop.at_once():
+                data.setup("fit")
             run_folder.write_config(folder, dump_run(config, policy=False))
             left = None if deadline is None else (deadline - time.monotonic()) / 60
             done = method.run(config, folder, data, left)
@@ -109,7 +111,8 @@ def _fit(config: RunConfig, folder: Path, resume: bool, deadline: float | None, 
         plugins=[CheckpointFile()],
     )
     task, mixtures = EnhancementTask(config, initial=not resume), MixtureData(config)
-    mixtures.setup("fit")  # before an account elsewhere hears of the run
+    with stop.at_once():  # decoding may take minutes, and there is no step to save yet
+        mixtures.setup("fit")  # before an account elsewhere hears of the run
     with wandb_run(made) as keeper.curves:
         trainer.fit(task, mixtures, ckpt_path=folder / LAST if resume else None, weights_only=True)
         step = trainer.global_step
