@@ -1,4 +1,4 @@
-"""What every system must do, as one class of tests: parametrise a subclass over configurations.
+"""Tests that every system must pass, as one class: parametrise a subclass over configurations.
 
 A configuration is a frozen dataclass with `build()`, as in `sese.nn.backbones`; the enhancer that it builds
 has random weights here. The checks know nothing of what is inside.
@@ -308,7 +308,7 @@ class BackboneContract:
 
 
 class PolicyContract(BackboneContract):
-    """What a system with a policy must do besides."""
+    """Further tests that a system with a policy must pass."""
 
     def choices(self, model: Enhancer) -> dict[str, Choose]:
         """The ways in which a level is chosen where a model runs."""
@@ -444,7 +444,7 @@ def alternatives(model: Enhancer) -> bool:
 
 
 def decided(model: Enhancer, plan: Plan) -> Tensor:
-    """What was chosen in each frame, (batch, frame): how much, or where levels cost the same which one."""
+    """Return the choice of each frame, (batch, frame): its utilization, or its level where all cost the same."""
     if alternatives(model):
         keep = plan[model.sites[0].name]
         assert isinstance(keep, Tensor)

@@ -1,4 +1,4 @@
-"""What an exported file has beside the network: the constants of its Fourier transforms, and their products.
+"""Count the parts of an exported file beside the network: constants and products of its Fourier transforms.
 
 Multiply-accumulates of a network leave transforms out, as papers do, so tests that count what runs add them.
 """

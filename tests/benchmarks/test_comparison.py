@@ -1,4 +1,4 @@
-"""What benchmarks/comparison.py makes of scores that are known."""
+"""Tests of benchmarks/comparison.py on known scores."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def test_odd_bytes_are_told(tiny: Path) -> None:
 
 
 def test_wav_cut_short(tiny: Path) -> None:
-    """What came is enhanced; the exit code tells."""
+    """The part that arrived is enhanced, and the exit code is 2."""
     data = wav(tone(4000), 16000, "PCM_16")
     code, out, err = run(data[:-2000], "--model", tiny)
     assert code == 2

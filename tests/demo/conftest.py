@@ -88,7 +88,7 @@ class Page:
         return self.driver.execute_script(text, *arguments)
 
     def text(self, identity: str) -> str:
-        """What an element says."""
+        """Return the text of an element."""
         return str(self.script("return document.getElementById(arguments[0]).textContent", identity))
 
     def wait(self, condition: str, seconds: float = PATIENCE_SECONDS) -> None:

@@ -19,7 +19,7 @@ REPORT = re.compile(
 
 @dataclass(frozen=True)
 class Printed:
-    """What a program said about a file: milliseconds a frame, and the mean share of compute."""
+    """Report of a program on one file: milliseconds a frame, and the mean share of compute."""
 
     frames: int
     median: float

@@ -26,7 +26,7 @@ def opened(model: str) -> Enhancer:
 
 
 def enhanced(command: Command, model: str, audio: np.ndarray, folder: Path, *options: str) -> np.ndarray:
-    """What a program makes of ``[channel, time]``; its report must hold as many frames as it was fed."""
+    """Return the output of a program for ``[channel, time]``; check that it reports every frame."""
     soundfile.write(folder / "in.wav", audio.T, RATE, subtype="FLOAT")
     said = printed([*command, find_model(model), folder / "in.wav", folder / "out.wav", *options])
     assert said.frames == audio.shape[1] // opened(model).card.hop_length

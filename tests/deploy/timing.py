@@ -1,4 +1,4 @@
-"""What a frame costs in Python, the native library and Node.js, on this machine, in one run.
+"""Time a frame in Python, the native library and Node.js, on this machine, in one run.
 
     python tests/deploy/timing.py [MODEL ...] [--rounds 7] [--rate 48000] [--without-node]
 

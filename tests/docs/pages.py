@@ -36,13 +36,13 @@ def blocks(page: Path) -> list[Block]:
 
 
 def lines(block: Block) -> list[str]:
-    """What a block of shell commands says to run, one line each."""
+    """Return the command lines of a block of shell commands."""
     joined = block.text.replace("\\\n", " ").splitlines()
     return [line for line in joined if line.strip() and not line.strip().startswith("#")]
 
 
 def commands(page: Path, remarks: Collection[str] | None = None) -> list[list[str]]:
-    """What a page says to run of `sese`, in order: words of a line, without what is piped into it or on.
+    """Return the `sese` commands of a page in order: the words of each, without the rest of its pipe.
 
     remarks: those of the blocks to take; None for all blocks.
     """

@@ -1,4 +1,4 @@
-"""What the pages say to type exists: every command and option of every page."""
+"""Check that every command and option on every page exists."""
 
 from __future__ import annotations
 

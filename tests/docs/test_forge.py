@@ -1,4 +1,4 @@
-"""What the forge reads: workflows, templates, how to cite."""
+"""Tests of the files that the forge reads: workflows, templates, how to cite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read(path: str) -> Any:
 
 
 def steps(workflow: str) -> list[str]:
-    """What a workflow runs, in order of its jobs."""
+    """Return the commands of a workflow, in the order of its jobs."""
     jobs = read(f".github/workflows/{workflow}.yml")["jobs"].values()
     return [step["run"] for job in jobs for step in job["steps"] if "run" in step]
 

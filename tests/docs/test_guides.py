@@ -28,7 +28,7 @@ LIMITS = {
     "pareto": ["--limit", "1", "--jobs", "1", "--metrics", "si_sdr"],
     "profile": ["--rounds", "2"],
 }
-"""What makes a command short."""
+"""Options of each command that make it short."""
 
 ELSEWHERE = {
     "sweep": "tests/training/test_sweep.py",
@@ -38,7 +38,7 @@ ELSEWHERE = {
 """Commands that take hours or a browser, and what tests them."""
 
 TWICE = {("doctor", "README.md"), ("pareto", "docs/guides/training.md"), ("pareto", "README.md")}
-"""What another page runs already."""
+"""Commands and pages that another page covers."""
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_long_commands_run(page: Path, desk: Path, monkeypatch: pytest.MonkeyPat
 
 
 def limits(words: list[str]) -> list[str]:
-    """What makes a command short."""
+    """Return the options that make a command short."""
     verb = words[1]
     if verb == "data" and words[2] == "mix":
         return ["--seconds", "1", "--cache", "cache"]

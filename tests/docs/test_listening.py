@@ -1,4 +1,4 @@
-"""What the first page plays and shows is what the bundled model gives."""
+"""Check that the first page plays and shows the output of the bundled model."""
 
 from __future__ import annotations
 

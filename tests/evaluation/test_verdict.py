@@ -1,4 +1,4 @@
-"""What reports say in words, and that few files give few tables."""
+"""Tests of the sentences in reports; few files give few tables."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def graph(nodes: list[onnx.NodeProto], **constants: list[int]) -> onnx.GraphProt
 
 
 def run(traced: onnx.GraphProto, x: np.ndarray) -> np.ndarray:
-    """What the graph makes of x."""
+    """Return the output of the graph for x."""
     model = helper.make_model(traced, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     return onnx.reference.ReferenceEvaluator(model).run(None, {"x": x})[0]
 

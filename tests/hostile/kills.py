@@ -35,7 +35,7 @@ RATE = 16000
 MODEL = "nsnet2-dynamic"
 WEIGHTS = "model.safetensors"
 Results = dict[str, str]
-"""What is finished, by name, and its digest."""
+"""Name of each finished file -> its digest."""
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,7 @@ def log(folder: Path) -> str:
 
 
 def stamp(folder: Path) -> set[tuple[str, int, int]]:
-    """What lies there, and when it was changed."""
+    """Return the path, the size and the time of change of each file in a folder."""
     found = set()
     for place, _, files in os.walk(folder):
         for name in files:

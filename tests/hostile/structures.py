@@ -489,7 +489,7 @@ def _npz(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _int(data: bytes, rng: np.random.Generator) -> bytes:
-    """What `sese compress` writes: eight bytes, the header's length, the header, the weights."""
+    """Change the header of a file of `sese compress`: eight bytes, its length, the header, the weights."""
     end = 12 + int.from_bytes(data[8:12], "little")
     text = json.dumps(changed_tree(json.loads(data[12:end]), rng)).encode()
     return data[:8] + len(text).to_bytes(4, "little") + text + data[end:]

@@ -1,4 +1,4 @@
-"""What is attacked, each with whole files to begin with and a way to read one that is not.
+"""List the readers under attack, each with intact files to begin with and a way to read a damaged one.
 
 A target may end well or raise `InputError`. Anything else is a finding.
 """
@@ -97,7 +97,7 @@ def _enhance(path: Path, out: Path) -> None:
 
 
 def _describe(path: Path, out: Path) -> None:
-    """What a training does with a corpus: look into it, decode it."""
+    """Scan a corpus and decode it, as a training does."""
     from sese.data.bank import load_bank
     from sese.data.corpora import scan
 
@@ -267,7 +267,7 @@ def _load_weights(path: Path, out: Path) -> None:
 
 
 def _packed_seeds() -> dict[str, bytes]:
-    """What `sese export` and `sese compress` write beside the ONNX file."""
+    """Return files as `sese export` and `sese compress` write them beside the ONNX file."""
     from sese.compression import layers, packed
     from sese.compression.calibration import Calibration
     from sese.compression.operators import quantise
@@ -314,7 +314,7 @@ def _run_packed(path: Path, out: Path) -> None:
 
 
 def _record_seeds() -> dict[str, bytes]:
-    """What one command writes and another reads."""
+    """Return files that one command writes and another reads."""
     row = {
         "input": "/a.wav",
         "output": "/b.wav",
@@ -349,7 +349,7 @@ def _record_seeds() -> dict[str, bytes]:
 
 
 def _evaluation() -> bytes:
-    """Of two files, as `sese evaluate --json` tells it."""
+    """Return the JSON of `sese evaluate --json` for two files."""
     from sese.evaluation import report
     from sese.evaluation.pairs import find_pairs
     from sese.evaluation.suite import evaluate

@@ -1,4 +1,4 @@
-"""What SECURITY.md says of the package: no pickles, nothing of a file is run, memory is bounded."""
+"""Tests of the claims of SECURITY.md: no pickles, nothing in a file is run, memory is bounded."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SUSPECT = re.compile(
     r"pickle|\bdill\b|joblib|shelve|marshal|runpy|import code|(?<![.\w])(eval|exec|compile)\(|__import__"
     r"|os\.(system|popen|exec)|yaml\.|torch\.(load|jit|hub)|np\.load|mktemp|extractall|PyDLL|subprocess"
 )
-"""Of a source; only such are parsed, to read them all takes seconds."""
+"""Pattern of source files to parse; parsing every file takes seconds."""
 
 
 def _sources() -> Iterator[tuple[str, ast.AST]]:
@@ -70,7 +70,7 @@ def _name(node: ast.AST) -> str:
 
 
 def _wrong(name: str, node: ast.AST) -> str | None:
-    """What is forbidden of a part of a source, if it is."""
+    """Return the forbidden name that a node of a source uses; None if it uses none."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
         return next((module for module in modules if module.split(".")[0] in FORBIDDEN_MODULES), None)

@@ -1,4 +1,4 @@
-"""What is around a command fails: the disk, its folders, its input, its workers, its terminal, its user."""
+"""Let the surroundings of a command fail: disk, folders, input, workers, terminal, user."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ FORM = ("--raw", "--format=float32le", f"--rate={RATE}", "--channels=1")
 
 
 def missing() -> str | None:
-    """What has to be installed for the daemon and the way to it; None if all is there."""
+    """Return the names of missing packages that the sound server needs; None if all are installed."""
     programs = {"pulseaudio": "pulseaudio", "pactl": "pulseaudio-utils", "pacat": "pulseaudio-utils"}
     packages = {package for program, package in programs.items() if shutil.which(program) is None}
     folders = (folder for pattern in ("lib/*", "lib*") for folder in Path("/usr").glob(pattern))

@@ -1,4 +1,4 @@
-"""What hears speech and noise, and the dial that lets a network rest."""
+"""Tests of the network that detects speech and noise, and of the policy that lets a network rest."""
 
 from __future__ import annotations
 

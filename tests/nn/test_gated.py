@@ -27,7 +27,7 @@ from sese.nn.policies.fixed import level_plan, levels_plan
 FRAMES, BATCH, BANDS, CHANNELS, SIZE = 7, 2, 5, 12, 9
 REST = -1
 BF16_ERROR = 0.01
-"""Of an output or a gradient, RMS over RMS: bfloat16 rounds to 2^-9, and a branch rounds about five times."""
+"""Largest relative RMS error of outputs and gradients: bfloat16 rounds to 2^-9, a branch about five times."""
 
 TINY = GatedMixerConfig(
     n_fft=64,
@@ -313,7 +313,7 @@ def test_each_row_rests_by_itself() -> None:
 
 
 def test_gradients_pass_over_a_rest() -> None:
-    """What is before a rest is learned from what comes after it."""
+    """Frames after a rest send gradients to the frames before it."""
     model = copy.deepcopy(build(TINY))
     x = audio(model, 12).requires_grad_()
     plan = levels_plan(model.sites, torch.tensor([[2] * 4 + [REST] * 4 + [2] * 4]))

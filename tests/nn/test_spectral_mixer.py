@@ -186,7 +186,7 @@ def static(model: Enhancer, config: SpectralMixerConfig, level: int) -> Enhancer
 
 @pytest.mark.parametrize("level", range(TINY.levels))
 def test_a_level_equals_the_plain_network_of_that_size(level: int) -> None:
-    """What one file for all levels is compared with, a file for each, computes the same."""
+    """Compare one network for all levels with a separate network for each level: both compute the same."""
     model = build(TINY)
     small, plan = static(model, TINY, level), level_plan(model.sites, level)
     x = audio(model, 20, batch=2)

@@ -26,7 +26,7 @@ def analysed(audio: Tensor, state: dict[str, Tensor] | None = None) -> tuple[Ten
 
 
 def levels(audio: Tensor) -> Tensor:
-    """What each frame is divided by, without the floor: (frame,) of one signal."""
+    """Return the level that each frame is divided by, without the floor, (frame,), for one signal."""
     signal, _ = analysed(audio)
     _, spectrum, _ = FEATURES(audio, fresh(FEATURES.state_shapes(), 1, audio))
     magnitude = spectrum.unflatten(1, (-1, 2, BINS)).square().sum(2).clamp_min(1e-10) ** (1 / 6)

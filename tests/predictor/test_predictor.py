@@ -1,4 +1,4 @@
-"""What users get: predictions of any recording, the bundled network, and `sese evaluate --predict`."""
+"""Tests of predictions for any recording, of the bundled network, and of `sese evaluate --predict`."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def numbers(count: int, seed: int) -> NDArray[np.int64]:
 
 @cache
 def sounds() -> dict[str, NDArray[np.float32]]:
-    """What the models hear, ``[time]``: noise in steps of 3 dB with a buzz between, and speech in noise."""
+    """Return the input of the models, ``[time]``: noise in steps of 3 dB with a buzz, and noisy speech."""
     noise = (numbers(TIME, 1) - 32768) / 32768
     steps = 2.0 ** -(numbers(TIME // 2000 + 1, 2) % 12 / 2).repeat(2000)[:TIME]
     at = np.arange(TIME)

@@ -1,4 +1,4 @@
-"""What every bundled model keeps as it is run: its lengths, levels, costs and loudness, whatever it hears."""
+"""Tests of every bundled model on any signal: its lengths, levels, costs and loudness hold."""
 
 from __future__ import annotations
 

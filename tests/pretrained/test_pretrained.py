@@ -1,4 +1,4 @@
-"""What is bundled: it opens, it is documented, it is the network of its weights, and it helps."""
+"""Tests of the bundled models: they open, are documented, match their weights, and improve speech."""
 
 from __future__ import annotations
 

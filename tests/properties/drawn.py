@@ -1,4 +1,4 @@
-"""What the properties are tried on: signals, and ways to cut them into chunks."""
+"""Draw the cases of the properties: signals, and ways to cut them into chunks."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_more_is_never_cheaper(name: str, data: st.DataObject) -> None:
     data=st.data(), weights=st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda w: sum(w) > 0.1)
 )
 def test_a_mixture_of_plans_costs_the_mixture(data: st.DataObject, weights: list[float]) -> None:
-    """What makes the penalty in training mean what it says."""
+    """The cost is linear in the plan, so a penalty on the expected plan is one on the expected cost."""
     model = network("demucs-router")
     sites = tuple(model.sites)
     shares = torch.tensor(weights) / sum(weights)

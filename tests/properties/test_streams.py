@@ -18,7 +18,7 @@ FEWER = max(1, settings().max_examples // 2)
 
 
 def in_chunks(stream: Stream, audio: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """What a stream makes of audio [channel, time] in chunks, none of which waits longer than it says."""
+    """Return the output of a stream for audio [channel, time] in chunks; check the delay of each."""
     parts, fed, returned = [], 0, 0
     for chunk in cut(audio.shape[1], sizes):
         parts.append(stream.feed(audio[:, chunk]))

@@ -1,4 +1,4 @@
-"""What an installed wheel has to do, without pytest and without PyTorch.
+"""Check an installed wheel, without pytest and without PyTorch.
 
     python -I tests/release/smoke.py examples/playground.wav    # in an environment with the wheel alone
 

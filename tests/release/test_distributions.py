@@ -1,4 +1,4 @@
-"""What is handed out: a wheel and a source distribution, with all that the runtime needs, not too large."""
+"""Tests of the wheel and the source distribution: they hold what the runtime needs, and are small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Windows lacks is not needed: the package without POSIX' modules and calls."""
+"""Run the package without the modules and calls that Windows lacks."""
 
 from __future__ import annotations
 

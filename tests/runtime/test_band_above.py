@@ -65,7 +65,7 @@ def bursts(seconds: float, rate: int) -> np.ndarray:
 
 
 def added(below: np.ndarray, below_left: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """What is added above 8 kHz at 48 kHz, for a model's input and output at 16 kHz, aligned, and the input.
+    """Return the signal added above 8 kHz at 48 kHz, for aligned input and output of a model at 16 kHz.
 
     Nothing is taken from just below 8 kHz, where resampling filters end.
     """

@@ -1,4 +1,4 @@
-"""What budgets and cost limits mean: the grammar, and one line for what is none."""
+"""Tests of budgets and cost limits: their grammar, their meaning, and one line for invalid ones."""
 
 from __future__ import annotations
 

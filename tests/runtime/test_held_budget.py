@@ -62,7 +62,7 @@ def speech() -> np.ndarray:
 
 
 def levels_of(artefact: Artefact) -> set[np.float32]:
-    """What frames may use: a level, or nothing where a model rests."""
+    """Return the shares that a frame may use: those of the levels, and 0 where a model rests."""
     levels = {np.float32(level.utilization) for level in artefact.card.levels}
     return levels | {np.float32(0)} if artefact.card.rests else levels
 

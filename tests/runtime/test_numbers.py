@@ -36,7 +36,7 @@ def numbers(name: str) -> list[tuple[float, str]]:
 
 
 def by_frames(artefact: Artefact, budget: Budget) -> tuple[np.ndarray, np.ndarray]:
-    """What a stream gives, a frame a call, and the share of compute of each frame."""
+    """Return the output of a stream that is fed one frame a call, and the share of compute of each frame."""
     stream, hop = Stream(artefact, EnhanceOptions(budget)), artefact.card.hop_length
     parts = [stream.feed(SPEECH[at : at + hop]) for at in range(0, len(SPEECH), hop)]
     return np.concatenate([*parts, stream.flush()]), stream.trace

@@ -1,4 +1,4 @@
-"""What each frame used: kept for a while, and written to a table."""
+"""Tests of the trace: the share of compute of each frame, kept for a while and written to a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training shows: the bar and its lines, the facts of a run, validations, and how it ended."""
+"""Tests of the output of a training: the bar and its lines, the facts of a run, validations, and its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: progress, checkpoints, models, samples, and when it stops."""
+"""Do the work around the steps of a run: progress, checkpoints, models, samples, and the stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training prints beside its progress: its facts at the start, each validation, and how it ended."""
+"""Write the messages of a training beside its progress: facts at the start, each validation, and the end."""
 
 from __future__ import annotations
 
