@@ -444,7 +444,7 @@ def alternatives(model: Enhancer) -> bool:
 
 
 def decided(model: Enhancer, plan: Plan) -> Tensor:
-    """Return the choice of each frame, (batch, frame): its utilization, or its level where all cost the same."""
+    """Return the choice of each frame, (batch, frame): its utilization, or its level if all cost the same."""
     if alternatives(model):
         keep = plan[model.sites[0].name]
         assert isinstance(keep, Tensor)

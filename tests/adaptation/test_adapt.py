@@ -151,7 +151,7 @@ def test_low_levels_learn_from_the_highest_under_the_guard(
     recordings: Path,
     tmp_path: Path,
 ) -> None:
-    """An adaptation that harms other voices is refused, with the figures; a part of it that does not is taken."""
+    """An adaptation that harms other voices is refused with the figures; a part that does not is taken."""
     output = tmp_path / "own"
     adapt = ("adapt", "sese-1", "--recordings", recordings, "-o", output, *QUICK, *SHORT, "--json")
     ran = sese(*adapt, "--levels", "0.07", "draw_back=false", "--tolerance", "0.01", "--force")
