@@ -23,7 +23,7 @@ from markdown_tables import heading, row
 from sese.evaluation.speed import clock
 from sese.evaluation.suite import default_budgets
 from sese.evaluation.timing import noisy_speech
-from sese.runtime.artefact import Card
+from sese.runtime.card import Card
 from sese.runtime.step import Step
 
 NUMBERS = (0.5, 0.3, 0.125)

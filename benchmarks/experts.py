@@ -30,7 +30,8 @@ from sese.evaluation.report import table
 from sese.evaluation.summary import bootstrap_mean
 from sese.evaluation.timing import noisy_speech, time_frames
 from sese.nn import checkpoint
-from sese.runtime.artefact import Card, open_artefact
+from sese.runtime.artefact import open_artefact
+from sese.runtime.card import Card
 from sese.runtime.enhancer import Enhancer
 from sese.training.methods.experts import nearest, read_classes
 

@@ -41,7 +41,8 @@ from sese.export.parts import Parts
 from sese.nn import checkpoint
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
-from sese.runtime.artefact import ROUTER, Card, session_options
+from sese.runtime.artefact import ROUTER, session_options
+from sese.runtime.card import Card
 from sese.runtime.step import Step
 from sese.training import config
 from turns import in_turn

@@ -33,7 +33,8 @@ from sese.evaluation.conversations import LOWER_IS_BETTER
 from sese.evaluation.metrics import check_metrics
 from sese.evaluation.pairs import Pair, find_pairs
 from sese.evaluation.scoring import ENHANCER, NOISY, label, resolve
-from sese.runtime.artefact import Card, find_model, open_artefact
+from sese.runtime.artefact import find_model, open_artefact
+from sese.runtime.card import Card
 from standing_report import MEAN, RNNOISE, to_markdown
 from standing_times import Timer, budgets_of, round_of
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sese.evaluation import timing
 from sese.evaluation.scoring import ENHANCER, resolve
-from sese.runtime.artefact import Card
+from sese.runtime.card import Card
 from standing_report import FRAMES, MODES, RNNOISE
 
 Factors = dict[str, dict[str, float]]

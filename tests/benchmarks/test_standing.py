@@ -16,7 +16,7 @@ import soundfile
 from sese.core.errors import InputError
 from sese.evaluation import summary
 from sese.evaluation.scoring import NOISY, label
-from sese.runtime.artefact import Card, Level
+from sese.runtime.card import Card, Level
 
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 RATE = 16_000

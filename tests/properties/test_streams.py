@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from properties.drawn import KINDS, chunkings, cut, made, opened, rates, seeds
-from sese.runtime.artefact import Card, bundled_models
+from sese.runtime.artefact import bundled_models
 from sese.runtime.batch import Batch
 from sese.runtime.budget import Budget, level_name
+from sese.runtime.card import Card
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 

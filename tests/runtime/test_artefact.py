@@ -12,7 +12,8 @@ import pytest
 from runtime.tiny_model import HOP, LOOKAHEAD, UTILIZATIONS, metadata, write_model
 from sese.core.errors import InputError
 from sese.runtime import artefact
-from sese.runtime.artefact import Card, bundled_models, describe, find_model, open_artefact
+from sese.runtime.artefact import bundled_models, describe, find_model, open_artefact
+from sese.runtime.card import Card
 
 
 def refusal(model: Path | str) -> str:

@@ -11,8 +11,9 @@ import pytest
 
 from runtime.tiny_model import UTILIZATIONS
 from sese.core.errors import InputError
-from sese.runtime.artefact import Card, open_artefact
+from sese.runtime.artefact import open_artefact
 from sese.runtime.budget import Fixed, Routed, Rule, Threshold, highest_level, parse_budget
+from sese.runtime.card import Card
 from sese.runtime.deadline import require_max_rtf
 
 

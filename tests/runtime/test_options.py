@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sese.core.errors import InputError
-from sese.runtime.artefact import Level, bundled_models, open_artefact
+from sese.runtime.artefact import bundled_models, open_artefact
 from sese.runtime.budget import Fixed, Routed, parse_budget
+from sese.runtime.card import Level
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.presets import preset_share
 

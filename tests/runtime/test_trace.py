@@ -15,7 +15,8 @@ import soundfile
 from runtime.tiny_model import HOP, UTILIZATIONS, metadata, write_model
 from sese.cli.models import show
 from sese.core.errors import InputError
-from sese.runtime.artefact import Card, open_artefact
+from sese.runtime.artefact import open_artefact
+from sese.runtime.card import Card
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream

@@ -17,7 +17,8 @@ from sese.core.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sese.runtime.artefact import Artefact, Card
+    from sese.runtime.artefact import Artefact
+    from sese.runtime.card import Card
 
 GENERAL = "sese-"  # the models for everyday use; all others demonstrate a published method
 TIME = "share of one core of this machine in real time, in files"

@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 
 from sese.evaluation.timing import noisy_speech
-from sese.runtime.artefact import Artefact, Card
+from sese.runtime.artefact import Artefact
 from sese.runtime.budget import Budget, Fixed, level_name, parse_budget
+from sese.runtime.card import Card
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 

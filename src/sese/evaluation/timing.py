@@ -22,8 +22,8 @@ from sese.core.tables import NOTHING, table
 from sese.evaluation.results import FileTimes, LevelProfile, Profile
 from sese.evaluation.scoring import Budget, label, macs_of
 from sese.evaluation.suite import default_budgets
-from sese.runtime.artefact import Card
 from sese.runtime.budget import Fixed, level_name, parse_budget
+from sese.runtime.card import Card
 
 ROUNDS = 1000
 RUN = 20  # frames of a stream at a time; as many before the clock runs

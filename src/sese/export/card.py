@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from sese.evaluation.headings import HEADINGS
-from sese.runtime.artefact import Card
+from sese.runtime.card import Card
 from sese.training.run_folder import RESOLVED
 
 GATES = (

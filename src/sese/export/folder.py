@@ -22,7 +22,7 @@ from sese.nn.cost import macs_per_frame, parameters, parameters_used
 from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives, utilization
 from sese.nn.policies.fixed import level_plans
-from sese.runtime.artefact import Card, Level
+from sese.runtime.card import Card, Level
 from sese.runtime.weights_folder import weights_folder
 
 ONNX, CARD = "model.onnx", "README.md"

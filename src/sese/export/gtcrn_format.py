@@ -53,8 +53,9 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.features.short_time import analysis_window
 from sese.nn.policies.budget import WINDOW_SECONDS
 from sese.nn.policies.fixed import level_plan
-from sese.runtime.artefact import PRETRAINED, ROUTER, Card, bundled_models
+from sese.runtime.artefact import PRETRAINED, ROUTER, bundled_models
 from sese.runtime.budget import Fixed, Routed, Threshold, parse_budget
+from sese.runtime.card import Card
 
 VERSION = 1
 """Version of the format."""

@@ -26,7 +26,8 @@ from sese.export.routing import Routing
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
 from sese.nn.policies.budget import MEMORY
-from sese.runtime.artefact import SPEECH_PROBABILITY, Card
+from sese.runtime.artefact import SPEECH_PROBABILITY
+from sese.runtime.card import Card
 
 
 def to_onnx(model: Enhancer, card: Card, utilizations: list[float]) -> onnx.ModelProto:

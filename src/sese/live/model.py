@@ -11,7 +11,7 @@ from sese.runtime.limits import late_note, limits_of
 from sese.runtime.stream import Stream
 
 if TYPE_CHECKING:
-    from sese.runtime.artefact import Card
+    from sese.runtime.card import Card
 
 
 def usual_budget(card: Card) -> Budget:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sese.core.errors import InputError
-from sese.runtime.artefact import Card
+from sese.runtime.card import Card
 from sese.runtime.presets import PRESETS, preset_share
 
 Budget = float | str

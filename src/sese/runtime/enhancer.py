@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from sese.core.errors import InputError
 from sese.runtime.arrays import channels_first
-from sese.runtime.artefact import Artefact, Card, open_artefact
+from sese.runtime.artefact import Artefact, open_artefact
 from sese.runtime.band_above import AboveChoice
 from sese.runtime.batch import Batch
 from sese.runtime.budget import Budget
+from sese.runtime.card import Card
 from sese.runtime.file import Report, enhance_file
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.rates import Latency, require_rate

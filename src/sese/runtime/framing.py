@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sese.audio.files import all_finite, require_finite
 from sese.core.errors import InputError
 from sese.runtime.arrays import HIGHEST_CHANNELS
-from sese.runtime.artefact import Card
 from sese.runtime.band_above import FOLLOW, BandAbove
+from sese.runtime.card import Card
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.rates import Latency, longest_wait, require_rate, resampler
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from sese.core.errors import InputError
-from sese.runtime.artefact import Card
 from sese.runtime.band_above import CHOICES, AboveChoice
 from sese.runtime.budget import Budget, highest_level, parse_budget
+from sese.runtime.card import Card
 from sese.runtime.deadline import require_max_rtf
 
 RECOGNISER_DB = 12.0

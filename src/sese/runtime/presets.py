@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from sese.runtime.artefact import Card
+from sese.runtime.card import Card
 
 Preset = Literal["fastest", "balanced", "best"]
 PRESETS: tuple[str, ...] = get_args(Preset)

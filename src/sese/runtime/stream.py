@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.core.errors import InputError
-from sese.runtime.artefact import Artefact, Card
+from sese.runtime.artefact import Artefact
 from sese.runtime.budget import Budget
+from sese.runtime.card import Card
 from sese.runtime.deadline import Deadline
 from sese.runtime.framing import Framing, require_sane
 from sese.runtime.options import EnhanceOptions

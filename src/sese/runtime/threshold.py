@@ -24,8 +24,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.runtime.artefact import Card
 from sese.runtime.budget import Rule, Threshold
+from sese.runtime.card import Card
 
 LOW_DB, HIGH_DB, HYSTERESIS_DB = 5.0, 20.0, 2.0
 HOLD_SECONDS, PAUSE_SECONDS = 0.25, 0.5

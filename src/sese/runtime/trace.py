@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sese.core.errors import InputError
 from sese.core.files import replacing
-from sese.runtime.artefact import Card
+from sese.runtime.card import Card
 
 SUFFIXES = (".csv", ".json")
 ROUNDING = 1e-6  # of the share of compute that a model reports
