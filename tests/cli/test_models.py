@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from runtime.tiny_model import metadata, write_model
+from sese.cli import models
 from sese.cli.main import app
 from sese.evaluation import speed
 from sese.runtime import artefact
@@ -42,13 +43,22 @@ def test_list(sese: Run) -> None:
 
 
 def test_demonstrations_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     lines = CliRunner().invoke(app, ["models"]).stdout.splitlines()
     assert lines[1].startswith("sese-2 (default) ")
     assert lines[2].startswith("sese-1 ")
     apart = lines.index("Demonstrations of published methods:")
     assert lines[apart + 1].startswith("bloom-net ")
-    assert max(map(len, lines)) <= 100
+    assert not any(line.endswith("...") for line in lines), "nothing is cut off in a file or a pipe"
+
+
+def test_a_list_is_as_wide_as_the_terminal(sese: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("name", "description"), ("tiny", "A delay line of many words " * 4)]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = models._lines(rows)
+    assert max(map(len, lines)) <= 60
+    assert lines[1].endswith("...")
 
 
 def test_list_of_nothing(sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

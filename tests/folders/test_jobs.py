@@ -68,6 +68,7 @@ def test_two_inputs_for_one_output(tree: Path, tmp_path: Path) -> None:
     jobs = plan_jobs([tree / "a.wav", tmp_path / "a.wav"], out_dir=tmp_path / "out")
     assert jobs[0].error is None
     assert "would both be written" in str(jobs[1].error)
+    assert "another name after -o" in str(jobs[1].error), "a second run would skip it: the output exists"
 
 
 def test_output_is_another_input(tree: Path) -> None:

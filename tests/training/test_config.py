@@ -8,7 +8,7 @@ from sese.core.errors import InputError
 from sese.data.mixing import MixConfig
 from sese.nn.backbones.demucs import DemucsConfig
 from sese.training.config import DataConfig, RunConfig, TrainingConfig, parse, read
-from sese.training.config_file import dump
+from sese.training.config_file import dump, read_values
 
 CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
 OTHERS = {"adaptation", "labels", "quality", "speakers", "sweeps"}
@@ -199,3 +199,16 @@ def test_overrides_that_should_be_refused(tmp_path: Path, override: str):
 def test_bases_that_should_be_refused(tmp_path: Path, base: str):
     with pytest.raises(InputError, match=r"run\.yaml"):
         read(write(tmp_path / "run.yaml", f"base: {base}"))
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("sese1/base", "give sese_1/base, "),
+        ("sese_2/bsae", "give sese_2/base, "),
+        ("sese_1", "give sese_1/48k, sese_1/base, sese_1/level_switching, "),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(given: str, wanted: str) -> None:
+    with pytest.raises(InputError, match=wanted):
+        read_values(Path(given))

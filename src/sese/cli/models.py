@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,9 +102,9 @@ def _row(artefact: Artefact, default: str) -> tuple[str, ...]:
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines with aligned columns, no wider than the terminal."""
+    """Return rows as lines with aligned columns, no wider than the terminal where they go to one."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    longest = max(40, shutil.get_terminal_size().columns)
+    longest = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else sys.maxsize
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return [
         line.rstrip() if len(line.rstrip()) <= longest else line[: longest - 3].rstrip() + "..."

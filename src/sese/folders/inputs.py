@@ -163,7 +163,10 @@ def _without_clash(
 ) -> Job:
     target = real(job.target)
     if job.error is None and target in taken:
-        error = f"{job.source} and {taken[target]} would both be written to {job.target}; use two runs"
+        error = (
+            f"{job.source} and {taken[target]} would both be written to {job.target}; "
+            "enhance this one alone, with another name after -o"
+        )
         return Job(job.source, job.target, error)
     taken[target] = job.source
     if job.error is None and target in sources and (force or target == real(job.source)):

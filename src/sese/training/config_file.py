@@ -147,9 +147,10 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 def _wanted(path: Path) -> str:
     """Return what to give in place of a configuration that is not there."""
     name = path.stem if path.suffix else path.name
-    names = [file.relative_to(CONFIGS).with_suffix("").as_posix() for file in CONFIGS.glob("*/*.yaml")]
+    files = [file.relative_to(CONFIGS).with_suffix("") for file in CONFIGS.glob("*/*.yaml")]
+    names = [file.as_posix() for file in files if file.name != "common"]  # which is no run of its own
     near = [known for known in names if known.split("/")[0] == name or known.replace("/", "_") == name]
-    near = near or difflib.get_close_matches(name, names, n=1)
+    near = near or difflib.get_close_matches(path.with_suffix("").as_posix(), names, n=1)
     start = f"{', '.join(sorted(near))}, " if near else ""
     return f"{start}a configuration file, or a name that `sese configs` lists"
 
