@@ -27,7 +27,7 @@ MIX_RESOLUTIONS = (320, 512, 768)
 FLOOR = 1e-8
 
 Level = Literal["noisy", "clean", "none"]
-"""What the signals are scaled by before a loss, see `total`."""
+"""Level to which signals are scaled before a loss, see `total`."""
 
 ACTIVE_LEVEL = 0.025
 """Lowest level of an active frame: about the root mean square of its windowed samples."""
