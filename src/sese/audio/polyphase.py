@@ -21,6 +21,9 @@ ATTENUATION_DB = 70.0
 AT_ONCE = 2048
 """Number of output samples, and phases of a filter, computed at a time, to need little memory."""
 
+LARGEST_MATRIX = 1 << 19
+"""Number of weights of a whole period up to which it is computed as one product of matrices."""
+
 
 class ShortResampler:
     """Change the sample rate of a signal that is fed block by block; equal rates pass through.
@@ -41,6 +44,7 @@ class ShortResampler:
         common = math.gcd(source_hz, target_hz)
         self._up, self._down = target_hz // common, source_hz // common
         self.reach = reach(source_hz, target_hz)
+        self._small = self._up * (2 * self.reach + self._down) <= LARGEST_MATRIX
         self.reset()
 
     def reset(self) -> None:
@@ -58,21 +62,54 @@ class ShortResampler:
             self._returned = ready
             return block
         heard = np.concatenate([self._heard, block])
-        made = np.empty((max(ready - self._returned, 0), self.channels), np.float32)
-        if len(made):
-            kernels = _kernels(self._up, self._down, self.reach)
-            windows = sliding_window_view(heard, 2 * self.reach, axis=0)  # [frame, channel, tap]
-            for start in range(0, len(made), AT_ONCE):
-                part = slice(start, start + AT_ONCE)
-                at = np.arange(len(made[part])) + self._returned + start
-                before, phase = np.divmod(at * self._down, self._up)
-                taken = windows[before + 1 - self.reach - self._begin]
-                made[part] = np.einsum("kct,kt->kc", taken, kernels[phase])
+        if ready > self._returned:
+            made = (self._by_period if self._small else self._by_sample)(heard, ready)
             self._returned = ready
-        keep = self._returned * self._down // self._up + 1 - self.reach  # beginning of the next window
+        else:
+            made = np.zeros((0, self.channels), np.float32)
+        next_one = self._returned // self._up * self._up if self._small else self._returned
+        keep = next_one * self._down // self._up + 1 - self.reach  # beginning of the next window
         drop = min(max(keep - self._begin, 0), len(heard))
         self._heard = heard[drop:].copy()
         self._begin += drop
+        return made
+
+    def _by_period(self, heard: NDArray[np.float32], ready: int) -> NDArray[np.float32]:
+        """Return the next output samples, whole periods of `_up` of them as one product of matrices."""
+        period = _period(self._up, self._down, self.reach)
+        first, end = self._returned // self._up, -(-ready // self._up)
+        start = first * self._down + 1 - self.reach - self._begin  # in `heard`
+        # What lies behind the input has no weight in the samples that are ready.
+        missing = max(start + (end - first - 1) * self._down + len(period) - len(heard), 0)
+        if missing:
+            heard = np.concatenate([heard, np.zeros((missing, self.channels), np.float32)])
+        size, channels = heard.itemsize, self.channels
+        windows: NDArray[np.float32] = np.ndarray(
+            (end - first, channels, len(period)),
+            np.float32,
+            heard,
+            start * channels * size,
+            (self._down * channels * size, size, channels * size),
+        )
+        made = np.empty((end - first, self._up, channels), np.float32)
+        step = max(1, AT_ONCE // self._up)
+        for at in range(0, len(made), step):
+            part = np.ascontiguousarray(windows[at : at + step])
+            made[at : at + step] = (part @ period).swapaxes(1, 2)
+        begin = first * self._up
+        return made.reshape(-1, channels)[self._returned - begin : ready - begin]
+
+    def _by_sample(self, heard: NDArray[np.float32], ready: int) -> NDArray[np.float32]:
+        """Return the next output samples, each by the kernel of its position."""
+        made = np.empty((ready - self._returned, self.channels), np.float32)
+        kernels = _kernels(self._up, self._down, self.reach)
+        windows = sliding_window_view(heard, 2 * self.reach, axis=0)  # [frame, channel, tap]
+        for start in range(0, len(made), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            at = np.arange(len(made[part])) + self._returned + start
+            before, phase = np.divmod(at * self._down, self._up)
+            taken = windows[before + 1 - self.reach - self._begin]
+            made[part] = np.einsum("kct,kt->kc", taken, kernels[phase])
         return made
 
     def flush(self, total: int | None = None) -> NDArray[np.float32]:
@@ -124,3 +161,17 @@ def _kernels(up: int, down: int, reach: int) -> NDArray[np.float32]:
         kernels = cut * np.sinc(cut * at) * window
         made[start : start + AT_ONCE] = kernels / kernels.sum(axis=1, keepdims=True)
     return made
+
+
+@lru_cache(maxsize=16)
+def _period(up: int, down: int, reach: int) -> NDArray[np.float32]:
+    """Return the matrix ``[tap, sample]`` that turns input into a period of `up` output samples.
+
+    The first tap lies ``reach - 1`` input samples before the first output sample.
+    """
+    kernels = _kernels(up, down, reach)
+    before = np.arange(up) * down // up
+    matrix = np.zeros((2 * reach + int(before[-1]), up), np.float32)
+    for sample, start in enumerate(before):
+        matrix[start : start + 2 * reach, sample] = kernels[sample * down % up]
+    return matrix
