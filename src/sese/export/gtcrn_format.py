@@ -145,8 +145,6 @@ def to_gtcrn(model: Enhancer, choice: Choice, utilizations: list[float], name: s
     only = None
     if isinstance(choice, Fixed):
         network.policy, only = None, choice.level
-    elif network.rests and not choice.utilization:
-        only = len(utilizations) - 1  # a dial without a budget runs the highest level, or none
     bins, packing = network.hop_length // 2, packing_of(network)
     inputs, outputs, inside = values_of(network, len(utilizations))
     types = inputs | outputs | inside | {"first": (TensorProto.FLOAT, [1, bins, 2])}
