@@ -338,6 +338,17 @@ def test_environment(sese: Run, tiny: Path, noisy: Path, monkeypatch: pytest.Mon
     assert report["utilization"] == 0.5
 
 
+@pytest.mark.parametrize("words", [(), ("-m", "sese-8")])
+def test_an_error_names_the_variable_that_gave_the_value(
+    noisy: Path, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "sese", "enhance", noisy, "-o", tmp_path / "out.wav", *words]
+    environment = {**os.environ, "SESE_MODEL": "sese-9"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.endswith("(SESE_MODEL is sese-9)\n") == (not words)
+
+
 def test_quiet(sese: Run, tiny: Path, noisy: Path) -> None:
     ran = sese("enhance", noisy, "--model", tiny, "--max-rtf", "1e-6", "-q")
     assert (ran.code, ran.out, ran.err) == (0, "", "")

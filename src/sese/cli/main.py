@@ -125,7 +125,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        _refuse(str(error))
+        _refuse(str(error) + _from_environment(str(error)))
     except OSError as error:  # disks fill up, folders vanish, files may not be read
         place = "" if error.filename is None else f"{error.filename}: "
         _refuse(f"{place}{error.strerror or error}; {remedy(error)}")
@@ -141,6 +141,15 @@ def _open_missing() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+
+
+def _from_environment(words: str) -> str:
+    """Return what to add to an error about a value that a variable of the environment gave."""
+    for variable in ("SESE_MODEL", "SESE_BUDGET"):
+        value = os.environ.get(variable)
+        if value and value in words and not any(value in argument for argument in sys.argv[1:]):
+            return f" ({variable} is {value})"
+    return ""
 
 
 def _refuse(words: str) -> None:
