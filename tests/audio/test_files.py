@@ -92,10 +92,11 @@ def test_text_named_wav(tmp_path: Path) -> None:
     assert "not audio" in refusal(path)
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.flac", "a.mp3", "a.caf"])
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.flac", "a.mp3", "a.caf", "a.ogg", "a.opus"])
 def test_cut_in_the_middle(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 48000), 16000)
+    encoding = {"format": "OGG", "subtype": "OPUS"} if name == "a.opus" else {}
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 48000), 16000, **encoding)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert "damaged" in refusal(path)
 

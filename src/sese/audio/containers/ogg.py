@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sese.audio.containers.source import BLOCK, PROBES, Section, Source
+from sese.audio.containers.source import BLOCK, PROBES, Damaged, Section, Source
 
 _HEAD = 27
 _BEGINS = 2
@@ -10,7 +10,12 @@ _LONGEST_PAGE = 27 + 255 + 255 * 255
 
 
 def sections(source: Source) -> list[Section] | None:
-    """Return each stream of an Ogg file that holds several, one after another; None for one."""
+    """Return each stream of an Ogg file that holds several, one after another; None for one.
+
+    Raises:
+        Damaged: The file is cut short.
+    """
+    _check_end(source)
     if _is_one(source):
         return None
     starts: list[int] = []
@@ -33,6 +38,21 @@ def sections(source: Source) -> list[Section] | None:
         return None
     ends = [*starts[1:], source.size]
     return [Section(b"", start, end - start) for start, end in zip(starts, ends, strict=True)]
+
+
+def _check_end(source: Source) -> None:
+    """Check that the last page is whole; libsndfile passes over what is there of it.
+
+    Raises:
+        Damaged: It is not.
+    """
+    begin = max(0, source.size - _LONGEST_PAGE)
+    place = source.at(begin, _LONGEST_PAGE).rfind(b"OggS\0") + begin
+    head = source.at(place, _HEAD)
+    if place >= begin and len(head) == _HEAD:
+        lengths = source.at(place + _HEAD, head[26])
+        if len(lengths) < head[26] or place + _HEAD + head[26] + sum(lengths) > source.size:
+            raise Damaged("its last page is cut off")
 
 
 def _is_one(source: Source) -> bool:
