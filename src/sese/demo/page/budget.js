@@ -22,7 +22,7 @@ export function inWords(model, { mode, value }) {
     return [
       "auto",
       model.rests
-        ? "The highest level, but nothing where nobody speaks or nothing disturbs."
+        ? "The highest level where somebody surely speaks, the one below in doubt, nothing where nobody speaks or nothing disturbs."
         : `The model's router picks a level every ${frame} ms, as it sees fit.`,
     ];
   if (mode === "share")
