@@ -29,7 +29,7 @@ AUTOMATIC, LARGEST = -1, 1 << 30
 
 @dataclass(frozen=True)
 class Touched:
-    """What a frame uses.
+    """Bytes that one frame of a network reads.
 
     Attributes:
         weights: Bytes of the constants; None where they are not known.

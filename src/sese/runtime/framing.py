@@ -108,8 +108,7 @@ class Framing:
                 f"{self.channels} channel(s)" + ("; pass audio.T" if turned else "")
             )
         audio = audio.astype(np.float32, copy=False)
-        if not all_finite(audio):
-            require_finite(audio.T, "audio", self.fed, self.sample_rate)
+        require_finite(audio.T, "audio", self.fed, self.sample_rate)
         return audio
 
     def take(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
