@@ -13,6 +13,7 @@ import ort from 'onnxruntime-node';
 const FORMAT = 2; // of the model file that this code reads
 const ROUTER = -1; // the level that leaves the choice to the router
 const SLACK = 1e-6; // 1/3 as a decimal is to select the level 1/3
+const PAUSES = 1 / 3; // share of the time at rest, at most, with which a number is to reach the second level
 
 /** What a caller can mend; everything else is a fault of the program. */
 export class InputError extends Error {}
@@ -67,7 +68,8 @@ export class Model {
 
   /**
    * A share of compute, from the lowest level's to 1: the highest level within it always runs. A model that
-   * rests runs the highest level whose mean stays within it. Where gates decide, on channels or on experts,
+   * rests runs the highest level whose mean stays within it, and does not rest below two thirds of the second
+   * level. Where gates decide, on channels or on experts,
    * there is 1 alone.
    */
   within(budget) {
@@ -80,7 +82,8 @@ export class Model {
     if (!(budget >= used[0] - SLACK && budget <= 1)) {
       throw new InputError(`budget is ${budget}; give a number from ${used[0]}, the lowest level, to 1; ${this.#levels()}`);
     }
-    if (rests && budget < used.at(-1) - SLACK) return { ...this.automatic(), budget };
+    const from = rests && used.length > 1 ? (1 - PAUSES) * used[1] : Infinity;
+    if (budget >= from - SLACK && budget < used.at(-1) - SLACK) return { ...this.automatic(), budget };
     return this.atLevel(used.findLastIndex((utilization) => utilization <= budget + SLACK));
   }
 

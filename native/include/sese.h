@@ -73,7 +73,8 @@ SESE_API int sese_reset(sese_stream* stream);
 /* Sets how much of the model runs, from the next frame on, in the words of Python and the command line:
  *
  *   - "0.3": the highest level within this share of compute, from the lowest level's to 1. A model that rests
- *     where nobody speaks or nothing disturbs stays within it on average.
+ *     where nobody speaks or nothing disturbs stays within it on average; below two thirds of its second level
+ *     it runs the lowest, which takes less time than detecting pauses.
  *   - "auto": the router of the model decides freely.
  *   - "fixed:0.42": the level with this share of compute; "fixed:2" is the second of several experts.
  *   - "fastest", "balanced", "best".

@@ -12,6 +12,8 @@ namespace sese {
 namespace {
 
 constexpr double kSlack = 1e-6;  // 1/3 as a decimal is to select the level 1/3
+// Share of the time at rest, at most, with which a number is to reach the second level.
+constexpr double kPauses = 1.0 / 3;
 
 // Numbers have a point whatever the locale of the program.
 std::string short_form(double value) {
@@ -88,6 +90,13 @@ std::size_t highest_within(const Facts& facts, double value) {
   return level;
 }
 
+// The lowest number at which a model rests: below it, rests at the lowest level cost more time than they save, and
+// the second level is too far.
+double rests_from(const Facts& facts) {
+  if (!facts.rests || facts.levels.size() < 2) return std::numeric_limits<double>::infinity();
+  return (1 - kPauses) * facts.levels[1].utilization;
+}
+
 Rule share(const Facts& facts, const std::string& budget, double value) {
   if (facts.alternatives || facts.gates) {
     if (value != 1) refuse_budget(facts, budget, "runs at no other budget than 1, or at one of its levels");
@@ -96,7 +105,7 @@ Rule share(const Facts& facts, const std::string& budget, double value) {
   const double lowest = facts.levels.front().utilization;
   if (!(value >= lowest - kSlack && value <= 1))
     refuse_budget(facts, budget, "takes a number from " + short_form(lowest) + ", the lowest level, to 1");
-  if (facts.rests && value < facts.levels.back().utilization - kSlack)
+  if (value >= rests_from(facts) - kSlack && value < facts.levels.back().utilization - kSlack)
     return {kRouter, static_cast<float>(value)};
   return {static_cast<std::int64_t>(highest_within(facts, value)), 0};
 }

@@ -54,6 +54,7 @@ def test_a_level(program: Command, model: str, level: int, speech: np.ndarray, t
         ("demucs-slim-small", "0.125", {0.125}),
         ("sese-1", "0.999", {0.42}),
         ("sese-2", "0.5", {0.0, 0.33}),
+        ("sese-2", "0.125", {0.06}),
     ],
 )
 def test_a_budget(

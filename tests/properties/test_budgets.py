@@ -78,6 +78,7 @@ def test_a_share_never_means_more(name: str, share: float) -> None:
 @example(name="sese-1", number=np.nextafter(0.42, 0))
 @example(name="sese-1", number=0.4199)
 @example(name="sese-2", number=0.99)
+@example(name="sese-2", number=0.125)
 def test_a_number_is_the_highest_level_within_it_or_refused(name: str, number: float) -> None:
     card = opened(name).card
     within = [index for index, level in enumerate(card.levels) if level.utilization <= number + 1e-6]
@@ -90,7 +91,7 @@ def test_a_number_is_the_highest_level_within_it_or_refused(name: str, number: f
             assert parse_budget(card, number) == Routed(0.0)
         return
     rule = parse_budget(card, number)
-    if card.rests and within[-1] < len(card.levels) - 1:
+    if card.rests and number >= 2 / 3 * card.levels[1].utilization and within[-1] < len(card.levels) - 1:
         assert rule == Routed(number)
     else:
         assert rule == Fixed(within[-1])

@@ -59,13 +59,17 @@ def test_with_a_router(routed: Card, budget: Any, rule: Rule) -> None:
     ("budget", "rule"),
     [
         (0.3, Routed(0.3)),
-        (0.125, Routed(0.125)),
+        (2 / 3 * 0.25, Routed(2 / 3 * 0.25)),
+        (0.16, Fixed(0)),
+        (0.125, Fixed(0)),
+        ("fastest", Fixed(0)),
         (1, Fixed(3)),
         ("auto", Routed(0.0)),
         ("fixed:0.5", Fixed(2)),
     ],
 )
 def test_a_model_that_rests_stays_within_a_number(routed: Card, budget: Any, rule: Rule) -> None:
+    """At the lowest level, detecting pauses takes longer than resting in them saves."""
     assert parse_budget(replace(routed, rests=True), budget) == rule
 
 

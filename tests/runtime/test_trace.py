@@ -145,7 +145,7 @@ def test_models_that_do_not_detect_speech(tiny: Path, capsys: pytest.CaptureFixt
 def test_files_from_before_the_probability_say_so(
     tiny_that_rests: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert Stream(open_artefact(tiny_that_rests), EnhanceOptions(0.125)).speech_probability is None
+    assert Stream(open_artefact(tiny_that_rests), EnhanceOptions(0.5)).speech_probability is None
     show(str(tiny_that_rests))
     assert "export the model again" in capsys.readouterr().out
 

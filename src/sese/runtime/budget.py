@@ -3,7 +3,7 @@
 | budget | who picks the level of a frame |
 | --- | --- |
 | a number in (0, 1] | nobody: the highest level within this share of compute always runs |
-| a number below 1, for a model that rests | its dial: it rests, or runs the highest level whose mean stays within the number |
+| a number below 1, for a model that rests | its dial: it rests, or runs the highest level whose mean stays within the number; below `rests_from`, nobody: the lowest level |
 | ``"fastest"``, ``"balanced"``, ``"best"`` | as the number of a level, see `sese.runtime.presets` |
 | ``"auto"`` | the router, freely; a dial rests where it can, and in doubt runs the level below the highest |
 | ``"fixed:U"`` | nobody: the level with the share of compute U always runs |
@@ -30,6 +30,9 @@ from sese.runtime.presets import PRESETS, preset_share
 Budget = float | str
 
 SLACK = 1e-6  # 1/3 as a decimal selects the level 1/3
+
+PAUSES = 1 / 3
+"""Share of the time at rest, at most, with which a number is to reach the second level; see `rests_from`."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +136,20 @@ def _share(card: Card, budget: Budget, value: float) -> Rule:
             + "'fixed:LEVEL' or 'threshold'"
             + f" (levels of {card.name}: {_levels(card)})"
         )
-    if card.rests and value < used[-1] - SLACK:
+    if rests_from(card) - SLACK <= value < used[-1] - SLACK:
         return Routed(value)
     return Fixed(max(i for i, level in enumerate(used) if level <= value + SLACK))
+
+
+def rests_from(card: Card) -> float:
+    """Return the lowest number at which a model rests; infinity where it never does.
+
+    At its lowest level a model saves less time at rest than the detection of speech takes, one frame a call.
+    Rests pay where they make room for the second level, with pauses of a third of the time or less.
+    """
+    if not card.rests or len(card.levels) < 2:
+        return math.inf
+    return (1 - PAUSES) * card.levels[1].utilization
 
 
 def _held(card: Card, budget: Budget, value: float) -> Rule:

@@ -29,7 +29,8 @@ class EnhanceOptions:
 
             - A number, from the share of compute of the model's lowest level to 1: the highest level within
               it always runs. A model that rests runs the highest level whose mean, rests included, stays
-              within it. 1 always runs everything.
+              within it, and below two thirds of the second level its lowest level alone, without rests. 1
+              always runs everything.
             - ``"fastest"``, ``"balanced"``, ``"best"``: the lowest level, a middle level that gives much
               quality for its time, or 1.
             - ``"auto"``: the router of the model decides freely.

@@ -1,6 +1,7 @@
 // What the controls mean for a model: the level and the budget that its graph is given.
 
 const SLACK = 1e-6;
+const PAUSES = 1 / 3; // share of the time at rest, at most, with which a number is to reach the second level
 
 /**
  * Inputs of the graph for a choice, as `sese enhance --budget` reads it.
@@ -11,8 +12,13 @@ export function toInputs(model, { mode, value }) {
   const used = model.levels.map((level) => level.utilization);
   if (mode === "auto") return { level: -1, budget: 0 };
   if (mode === "fixed") return { level: value, budget: 0 };
-  if (model.rests && value < used.at(-1) - SLACK) return { level: -1, budget: value };
+  if (value >= restsFrom(model) - SLACK && value < used.at(-1) - SLACK) return { level: -1, budget: value };
   return { level: used.findLastIndex((level) => level <= value + SLACK), budget: 0 };
+}
+
+/** The lowest share at which a model rests: below it, rests at the lowest level cost more time than they save. */
+function restsFrom({ rests, levels }) {
+  return rests && levels.length > 1 ? (1 - PAUSES) * levels[1].utilization : Infinity;
 }
 
 /** A choice in words: what the slider stands at, and a sentence about it. */
@@ -25,6 +31,8 @@ export function inWords(model, { mode, value }) {
         ? "The highest level where somebody surely speaks, the one below in doubt, nothing where nobody speaks or nothing disturbs."
         : `The model's router picks a level every ${frame} ms, as it sees fit.`,
     ];
+  if (mode === "share" && toInputs(model, { mode, value }).level === 0)
+    return [value.toFixed(3), `The lowest level, always: it takes less time than the detection of pauses.`];
   if (mode === "share")
     return [
       value.toFixed(3),
