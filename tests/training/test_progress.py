@@ -79,6 +79,17 @@ def test_the_time_limit_counts_where_it_is_sooner(clock: Clock) -> None:
     assert shown._share(clock.now) == pytest.approx(0.5)
 
 
+def test_a_pause_leaves_nothing_on_the_bar(clock: Clock) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100, height=20, legacy_windows=False)
+    with Progress(200, console=screen) as shown:
+        clock.run(shown, 100, 1.0)
+        assert shown._bar is not None
+        with pytest.raises(KeyboardInterrupt), shown.pause("validating"):
+            assert shown._bar.tasks[0].fields["facts"] == "validating"
+            raise KeyboardInterrupt
+        assert shown._bar.tasks[0].fields["facts"].startswith("loss ")
+
+
 def test_a_terminal_gets_a_bar_and_lines_above_it(clock: Clock) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=100, height=20, legacy_windows=False)
     shown = Progress(200, console=screen)

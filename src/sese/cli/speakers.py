@@ -60,6 +60,7 @@ def verify(
 
     require("train", "torch", "safetensors")
     from sese.core.errors import InputError
+    from sese.core.tables import table
     from sese.data.mix_config import MixConfig
     from sese.evaluation import report
     from sese.speakers.clips import speaker_clips, unseen
@@ -75,14 +76,13 @@ def verify(
     mix = MixConfig(seconds=seconds, sample_rate=net.config.sample_rate)
     made = speaker_clips(unseen(corpora, net.config.sample_rate), mix, net.config.sample_rate, seed=0)
     rows = verify(net, made, clips, snrs or [-5.0, 0.0, 5.0, 10.0, CLEAN_DB])
-    typer.echo("| SNR, dB | EER, % | 95% interval | within one source, % | pairs of one, of two | speakers |")
-    typer.echo("| --- | --- | --- | --- | --- | --- |")
+    header = ["SNR, dB", "EER, %", "95% interval", "within one source, %", "pairs of one, of two", "speakers"]
+    cells = []
     for row in rows:
         rate, low, high, alike = (f"{100 * row[name]:.1f}" for name in ("eer", "low", "high", "eer_alike"))
         pairs = f"{row['pairs_same']}, {row['pairs_other']}"
-        typer.echo(
-            f"| {row['snr_db']:g} | {rate} | {low} to {high} | {alike} | {pairs} | {row['speakers']} |"
-        )
+        cells.append([f"{row['snr_db']:g}", rate, f"{low} to {high}", alike, pairs, f"{row['speakers']}"])
+    typer.echo("\n".join(table(header, cells)))
     if out is not None:
         report.make_folder(out)
         for path in report.write_files(out, "verification", {"json": report.to_json({"rows": rows})}):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from sese.core.tables import table
 from sese.evaluation.headings import HEADINGS
 from sese.runtime.card import Card
 from sese.training.run_folder import RESOLVED
@@ -62,8 +63,7 @@ def _remarks(card: Card) -> str:
 def _levels(card: Card) -> str:
     quality = card.quality
     shown = [name for name in HEADINGS if any(name in row for row in quality.values())]
-    rows = [["level", "MMAC/s", "parameters", *(HEADINGS[name][0] for name in shown)]]
-    rows.append(["---"] * len(rows[0]))
+    rows: list[list[str]] = []
     if "noisy" in quality:
         rows.append(["noisy", "", "", *(_number(quality["noisy"], name) for name in shown)])
     listed = {"noisy"}
@@ -76,7 +76,7 @@ def _levels(card: Card) -> str:
     for key in quality:
         if key not in listed:
             rows.append([f"budget {key}", "", "", *(_number(quality[key], metric) for metric in shown)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(table(["level", "MMAC/s", "parameters", *(HEADINGS[name][0] for name in shown)], rows))
 
 
 def _number(scores: dict[str, float], name: str) -> str:
@@ -108,8 +108,7 @@ def _curve(run: Path) -> str:
             header = ["step", "audio-hours", "loss", *(f"SI-SDR {name.rsplit('/', 1)[1]}" for name in levels)]
     if not rows:
         return ""
-    table = [header, ["---"] * len(header), *rows]
     return (
         f"{hours:.1f} hours of mixtures. On the run's validation clips (SI-SDR by level, 0 the lowest):\n\n"
-        + "\n".join(f"| {' | '.join(row)} |" for row in table)
+        + "\n".join(table(header, rows))
     )

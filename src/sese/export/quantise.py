@@ -34,6 +34,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sese.bits import bitwise
 from sese.core.errors import InputError
 from sese.core.files import replacing
+from sese.core.tables import table
 from sese.export.folder import FILES, check_output, export_folder
 from sese.runtime.artefact import open_artefact, session_options
 from sese.runtime.budget import level_name
@@ -270,19 +271,11 @@ def as_table(levels: list[Compared], clips: int) -> str:
         >>> print(as_table([Compared("1", 0.98, 1.01, 0.002)], 20).splitlines()[-1])
         | 1 | 0.98 | 1.01 | +0.002 |  |
     """
-    lines = [
-        f"Against the float32 file, on {clips} clips:",
-        "",
-        "| level | time of a frame | time in files | PESQ-WB lost | |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    header = ["level", "time of a frame", "time in files", "PESQ-WB lost", ""]
+    rows = []
     for level in levels:
         verdict = "" if level.accepted else "refused"
-        cells = [
-            level.name,
-            f"{level.streaming:.2f}",
-            f"{level.files:.2f}",
-            f"{level.loss:+.3f}",
-        ]
-        lines.append(f"| {' | '.join([*cells, verdict])} |")
-    return "\n".join(lines)
+        rows.append(
+            [level.name, f"{level.streaming:.2f}", f"{level.files:.2f}", f"{level.loss:+.3f}", verdict]
+        )
+    return "\n".join([f"Against the float32 file, on {clips} clips:", "", *table(header, rows)])

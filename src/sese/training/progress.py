@@ -128,6 +128,8 @@ class Progress:
             yield
         finally:
             self._paused_s += time.monotonic() - begun
+            if self._bar is not None:
+                self._show(time.monotonic())
 
     @property
     def loss(self) -> float:
