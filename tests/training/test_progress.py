@@ -84,9 +84,8 @@ def test_a_pause_leaves_nothing_on_the_bar(clock: Clock) -> None:
     with Progress(200, console=screen) as shown:
         clock.run(shown, 100, 1.0)
         assert shown._bar is not None
-        with pytest.raises(KeyboardInterrupt), shown.pause("validating"):
+        with shown.pause("validating"):
             assert shown._bar.tasks[0].fields["facts"] == "validating"
-            raise KeyboardInterrupt
         assert shown._bar.tasks[0].fields["facts"].startswith("loss ")
 
 
