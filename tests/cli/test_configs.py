@@ -31,9 +31,9 @@ def test_run_names_are_unique():
 
 def test_a_name_stands_for_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    assert find_config(Path("sese_1/base")) == CONFIGS / "sese_1" / "base.yaml"
-    assert find_config(Path("sese_1/none")) == Path("sese_1/none")
-    assert read(Path("sese_1/base")) == read(CONFIGS / "sese_1" / "base.yaml")
+    assert find_config(Path("sese_2/base")) == CONFIGS / "sese_2" / "base.yaml"
+    assert find_config(Path("sese_2/none")) == Path("sese_2/none")
+    assert read(Path("sese_2/base")) == read(CONFIGS / "sese_2" / "base.yaml")
     Path("mine.yaml").write_text("base: nsnet2/small\nname: mine")
     assert read(Path("mine.yaml")).model == read(Path("nsnet2/small")).model
     Path("debug").mkdir()  # a folder is no configuration

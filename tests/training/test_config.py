@@ -204,9 +204,12 @@ def test_bases_that_should_be_refused(tmp_path: Path, base: str):
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        ("sese1/base", "give sese_1/base, "),
+        ("sese2/base", "give sese_2/base, "),
         ("sese_2/bsae", "give sese_2/base, "),
-        ("sese_1", "give sese_1/48k, sese_1/base, sese_1/level_switching, "),
+        ("sese_2", "give sese_2/activity, sese_2/base, sese_2/wild, a configuration file"),
+        ("sese_1/base", "^sese_1/base does not exist; give spectral_mixer/base, its new name, [^\\n]+$"),
+        ("here/sese_1/router.yaml", "give spectral_mixer/router, its new name, "),
+        ("sese_1", "give spectral_mixer/base, spectral_mixer/level_switching, "),
     ],
 )
 def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(given: str, wanted: str) -> None:

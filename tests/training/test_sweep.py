@@ -81,9 +81,8 @@ def test_a_run_of_other_values_is_not_taken_for_done(file: Path, tmp_path: Path)
 
 def test_a_run_may_build_on_a_configuration_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
-    path.write_text(
-        f"runs: {{one: {{config: {DEBUG}}}, other: {{config: {DEBUG.parent / 'sese_1' / 'base.yaml'}}}}}"
-    )
+    other = DEBUG.parent / "spectral_mixer" / "base.yaml"
+    path.write_text(f"runs: {{one: {{config: {DEBUG}}}, other: {{config: {other}}}}}")
     assert [run.resolve().system for run in plan(path, tmp_path / "out")] == ["demucs", "spectral_mixer"]
 
 

@@ -12,7 +12,7 @@ from sese.core.errors import InputError
 
 def configs(
     name: Annotated[
-        str | None, typer.Argument(help="A configuration, as sese_1/base: print its file.")
+        str | None, typer.Argument(help="A configuration, as sese_2/base: print its file.")
     ] = None,
 ) -> None:
     """List the configurations for `sese train NAME`, `sese sweep NAME` and others, or print one."""

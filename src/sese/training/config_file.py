@@ -29,7 +29,7 @@ LARGEST = 2**31 - 1
 
 
 def find_config(path: Path, folder: Path = Path()) -> Path:
-    """Return the file of a configuration that is given by its path or, as `sese_1/base`, by its name.
+    """Return the file of a configuration that is given by its path or, as `sese_2/base`, by its name.
 
     Args:
         path: Path of a file, or the name of a configuration that comes with the package. A file goes first.
@@ -146,12 +146,15 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _wanted(path: Path) -> str:
     """Return what to give in place of a configuration that is not there."""
-    name = path.stem if path.suffix else path.name
+    given = "/".join((*path.parts[-2:-1], path.stem))
+    asked = given.replace(*renamed.FAMILY)
+    name = asked.rpartition("/")[2]
     files = [file.relative_to(CONFIGS).with_suffix("") for file in CONFIGS.glob("*/*.yaml")]
     names = [file.as_posix() for file in files if file.name != "common"]  # which is no run of its own
     near = [known for known in names if known.split("/")[0] == name or known.replace("/", "_") == name]
-    near = near or difflib.get_close_matches(path.with_suffix("").as_posix(), names, n=1)
-    start = f"{', '.join(sorted(near))}, " if near else ""
+    near = near or difflib.get_close_matches(asked, names, n=1)
+    now = " its new name," if near == [asked] else ""
+    start = f"{', '.join(sorted(near))},{now} " if near else ""
     return f"{start}a configuration file, or a name that `sese configs` lists"
 
 

@@ -28,6 +28,9 @@ METHODS = {
 }
 """Old value of `training.method` -> new value."""
 
+FAMILY = ("sese_1", "spectral_mixer")
+"""Old and new name of a family of configurations; only errors know the old one."""
+
 _SHOWN: dict[str | tuple[str, type[Warning], int], int] = {}
 """Warnings that were shown, kept by `warnings`."""
 

@@ -7,7 +7,7 @@
       backbone: {set: {training.method: random_level}}
       joint: {grid: {training.routing.target: [0.1, 0.25]}}          # joint-0.1, joint-0.25
       finetune: {set: {training.initial: "{backbone}"}, seeds: [1]}  # starts from a run above, same seed
-      other: {config: sese_1/base}        # builds on a configuration of its own
+      other: {config: sese_2/base}        # builds on a configuration of its own
 
 Values of the command line apply to every run and replace those of the file. Runs lie in OUT/NAME/seed-N. A
 finished run is skipped, a stopped one continues, and one that another process trains is left to it. So the
