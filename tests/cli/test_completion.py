@@ -38,7 +38,7 @@ def test_bash(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [
         "quality",
         "--max-attenuation-db",
-        "sese-1 sese-2",
+        "sese-2",
         "threshold threshold:6",
         "demucs-slim-small",
     ], done.stderr

@@ -46,7 +46,7 @@ def test_demonstrations_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = CliRunner().invoke(app, ["models"]).stdout.splitlines()
     assert lines[1].startswith("sese-2 (default) ")
-    assert lines[2].startswith("sese-1 ")
+    assert lines[2].startswith("demucs-slim-small ")
     apart = lines.index("Demonstrations of published methods:")
     assert lines[apart + 1].startswith("bloom-net ")
     assert not any(line.endswith("...") for line in lines), "nothing is cut off in a file or a pipe"
@@ -116,7 +116,7 @@ def test_show_tells_of_a_router(sese: Run, tiny: Path, remembering: Path) -> Non
 def test_show_tells_what_a_number_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     for name, words in (
-        ("sese-1", "a number runs the highest level within it: 0.5 runs 0.42"),
+        ("demucs-slim-small", "a number runs the highest level within it: 0.6 runs 0.5"),
         ("sese-2", "a number runs the highest level whose mean, rests included, stays within it"),
         ("conv-fsenet-dyncp", "gates that choose channels: --budget 1 or auto"),
     ):

@@ -52,7 +52,7 @@ def test_a_level(program: Command, model: str, level: int, speech: np.ndarray, t
         ("demucs-slim-small", "auto", None),
         ("demucs-slim-small", "0.3", {0.25}),
         ("demucs-slim-small", "0.125", {0.125}),
-        ("sese-1", "0.999", {0.42}),
+        ("demucs-slim-small", "0.999", {0.5}),
         ("sese-2", "0.5", {0.0, 0.33}),
         ("sese-2", "0.125", {0.06}),
     ],
@@ -119,7 +119,7 @@ import {{ readFileSync }} from 'node:fs';
 const {{ Model }} = await import({JAVASCRIPT.joinpath("sese.js").as_uri()!r});
 const bytes = readFileSync({str(tmp_path / "in.f32")!r});
 const samples = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-const two = [{str(find_model("sese-2"))!r}, 'automatic'], one = [{str(find_model("sese-1"))!r}, 'within'];
+const two = [{str(find_model("sese-2"))!r}, 'automatic'], one = [{str(find_model("demucs-slim-small"))!r}, 'within'];
 for (const [path, rule] of [two, one]) {{
   const model = await Model.open(path);
   const stream = model.stream({{ rule: model[rule](1) }});

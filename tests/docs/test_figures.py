@@ -13,7 +13,7 @@ from sese.runtime.artefact import open_artefact
 
 TABLES = ["README.md", "docs/systems/gated_mixer.md", "docs/results/gated_mixer.md"]
 METRICS = {"PESQ": "pesq_wb", "STOI": "stoi", "ESTOI": "estoi", "SI-SDR": "si_sdr"}
-ROW = re.compile(r"^\| `(sese-2|sese-1|demucs-slim-small)`, `([\w:.]+)`(?: \(default\))? \|(.*)\|$")
+ROW = re.compile(r"^\| `(sese-2|demucs-slim-small)`, `([\w:.]+)`(?: \(default\))? \|(.*)\|$")
 
 
 def rows(page: Path) -> list[tuple[str, str, dict[str, str]]]:

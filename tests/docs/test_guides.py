@@ -96,7 +96,7 @@ def test_long_commands_run(page: Path, desk: Path, monkeypatch: pytest.MonkeyPat
         train = [
             "sese",
             "train",
-            "sese_1/base",
+            "sese_2/base",
             "data.train=[corpus/train]",
             "data.validation=[corpus/val]",
         ]

@@ -265,7 +265,7 @@ def test_surroundings(noisy: Path) -> None:
     commands = {
         "sese models | head -1": 0,
         "sese models | true": 0,
-        "sese models show sese-1 >&- <&-": 0,
+        "sese models show sese-2 >&- <&-": 0,
         "LANG=C LC_ALL=C PYTHONUTF8=0 COLUMNS=5 LINES=1 sese models </dev/null": 0,
         "HOME=/nonexistent sese enhance noisy.wav -o out.wav --model nsnet2-dynamic": 0,
         "sese models >/dev/full": 2,

@@ -94,7 +94,7 @@ def test_the_probability_of_speech(enhancer: sese.Enhancer) -> None:
     assert 0 <= auto.speech_probability < 0.5
     auto.enabled = False
     assert np.isnan(auto.speech_probability)
-    assert PcmStream(sese.load("sese-1"), 16000).speech_probability is None
+    assert PcmStream(sese.load("demucs-slim-small"), 16000).speech_probability is None
 
 
 def test_threads_take_turns(enhancer: sese.Enhancer) -> None:

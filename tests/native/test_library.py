@@ -45,8 +45,8 @@ def enhanced(
         ("sese-2", 44100, 2, "fixed:0.06", "441,64"),
         ("sese-2", 8000, 1, "balanced", "64"),
         ("sese-2", 192000, 1, "fastest", "5000"),
-        ("sese-1", 16000, 2, "0.5", "160,1,1000"),
-        ("sese-1", 22050, 1, "best", "1024"),
+        ("demucs-slim-small", 16000, 2, "0.6", "160,1,1000"),
+        ("nsnet2-dynamic", 22050, 1, "best", "1024"),
         ("demucs-slim-small", 48000, 1, "auto", "128"),
         ("bloom-net", 32000, 1, "0.8", "333"),
         ("conv-fsenet-dyncp", 16000, 1, "1", "1000"),
@@ -76,7 +76,7 @@ def test_as_python(
     assert np.abs(expected).max() > 0.01
 
 
-@pytest.mark.parametrize("model", ["sese-1", "sese-2", "nsnet2-dynamic", "bloom-net"])
+@pytest.mark.parametrize("model", ["demucs-slim-small", "sese-2", "nsnet2-dynamic", "bloom-net"])
 def test_the_compute_of_each_budget(built: Path, speech: np.ndarray, tmp_path: Path, model: str) -> None:
     """Numbers at, between and below levels, and presets, use the share of compute that they use in Python."""
     levels = [level.utilization for level in opened(model).card.levels]
@@ -96,7 +96,7 @@ def test_the_compute_of_each_budget(built: Path, speech: np.ndarray, tmp_path: P
 
 
 def test_refused(built: Path, speech: np.ndarray, tmp_path: Path) -> None:
-    model = find_model("sese-1")
+    model = find_model("demucs-slim-small")
     audio = speech[0, :4000].copy()
     audio.tofile(tmp_path / "in.f32")
     audio[3000] = np.nan
@@ -105,7 +105,7 @@ def test_refused(built: Path, speech: np.ndarray, tmp_path: Path) -> None:
         ([tmp_path / "none.onnx", "16000", "1", "1", "256", "in.f32"], "none.onnx"),
         ([model, "4000", "1", "1", "256", "in.f32"], "sample_rate is 4000"),
         ([model, "16000", "0", "1", "256", "in.f32"], "channels is 0"),
-        ([model, "16000", "1", "0.01", "256", "in.f32"], "from 0.07, the lowest level, to 1"),
+        ([model, "16000", "1", "0.01", "256", "in.f32"], "from 0.125, the lowest level, to 1"),
         ([model, "16000", "1", "fixed:0.3", "256", "in.f32"], "no such level"),
         ([model, "16000", "1", "threshold", "256", "in.f32"], "budget is 'threshold'"),
         ([find_model("bloom-net"), "16000", "1", "auto", "256", "in.f32"], "no router"),

@@ -114,5 +114,5 @@ def test_bad_places(tmp_path: Path):
     with pytest.raises(InputError, match="--limit: 0"):
         find_recordings(tmp_path, 0)
     soundfile.write(tmp_path / "a.wav", noise(100), 16_000)
-    result = CliRunner().invoke(app, ["evaluate", "sese-1", str(tmp_path), "--predict", "--metrics", "pesq"])
+    result = CliRunner().invoke(app, ["evaluate", "sese-2", str(tmp_path), "--predict", "--metrics", "pesq"])
     assert "pesq needs them" in str(result.exception)

@@ -35,11 +35,11 @@ values = texts | st.floats() | st.integers() | st.none() | st.booleans() | st.li
 
 @settings(max_examples=8 * settings().max_examples)
 @given(name=st.sampled_from(MODELS), alternatives=st.booleans(), budget=values)
-@example(name="sese-1", alternatives=False, budget="0,3")
-@example(name="sese-1", alternatives=False, budget="fixed:1\n")
-@example(name="sese-1", alternatives=False, budget="1\n2")
-@example(name="sese-1", alternatives=False, budget=10**400)
-@example(name="sese-1", alternatives=False, budget="threshold:1e999")
+@example(name="demucs-slim-small", alternatives=False, budget="0,3")
+@example(name="demucs-slim-small", alternatives=False, budget="fixed:1\n")
+@example(name="demucs-slim-small", alternatives=False, budget="1\n2")
+@example(name="demucs-slim-small", alternatives=False, budget=10**400)
+@example(name="demucs-slim-small", alternatives=False, budget="threshold:1e999")
 def test_anything_is_a_budget_or_refused(name: str, alternatives: bool, budget: object) -> None:
     card = opened(name).card
     if alternatives:
@@ -74,9 +74,9 @@ def test_a_share_never_means_more(name: str, share: float) -> None:
 
 
 @given(name=st.sampled_from(MODELS), number=st.floats(0, 1, exclude_min=True))
-@example(name="sese-1", number=0.07)
-@example(name="sese-1", number=np.nextafter(0.42, 0))
-@example(name="sese-1", number=0.4199)
+@example(name="demucs-slim-small", number=0.125)
+@example(name="demucs-slim-small", number=np.nextafter(0.5, 0))
+@example(name="demucs-slim-small", number=0.4999)
 @example(name="sese-2", number=0.99)
 @example(name="sese-2", number=0.125)
 def test_a_number_is_the_highest_level_within_it_or_refused(name: str, number: float) -> None:

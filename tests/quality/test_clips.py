@@ -22,7 +22,7 @@ from sese.quality.sources import ENHANCED, LIMITED, MIXTURE, Mixtures, split_ban
 
 def source(**chances: float) -> Mixtures:
     settings = config(Path("unused"), "network.seconds=2.0")
-    data = replace(settings.data, models=("sese-1",), **chances)
+    data = replace(settings.data, models=("sese-2",), **chances)
     return Mixtures(data, settings.mix, synthetic_banks(16000, 1), seed=3)
 
 
@@ -100,13 +100,13 @@ def test_pairs_are_scored_as_they_are_and_at_every_level(tmp_path: Path):
     from quality.pairs import write_pairs
 
     folder = write_pairs(tmp_path / "set")
-    clips = of_pairs(folder, 32000, ("sese-1",), cache_dir=str(tmp_path / "cache"), report=print)
-    assert len(clips) == 2 * 5  # the noisy side and four levels
+    clips = of_pairs(folder, 32000, ("sese-2",), cache_dir=str(tmp_path / "cache"), report=print)
+    assert len(clips) == 2 * 4  # the noisy side and three levels
     assert clips.speakers == ("ann", "bob")
-    assert clips.labels["made"].tolist() == [MIXTURE, *[ENHANCED] * 4] * 2
+    assert clips.labels["made"].tolist() == [MIXTURE, *[ENHANCED] * 3] * 2
     for number, name in enumerate(("0.wav", "1.wav")):
         clean, noisy = (soundfile.read(folder / side / name)[0] for side in ("clean", "noisy"))
-        row = clips.labels[5 * number]
+        row = clips.labels[4 * number]
         assert row["pesq"] == pytest.approx(pesq.pesq(16000, clean, noisy, "wb"), abs=1e-3)
         assert row["speaker"] == number
 

@@ -57,4 +57,4 @@ def test_source_has_what_builds_it(built: Path):
     assert source.stat().st_size < LARGEST
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE", "src/sese/pretrained/sese-1/model.onnx"} <= names
+    assert {"pyproject.toml", "README.md", "LICENSE", "src/sese/pretrained/sese-2/model.onnx"} <= names

@@ -79,6 +79,7 @@ def test_no_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_unknown_model() -> None:
     assert "unknown model 'no-such-model'" in refusal("no-such-model")
+    assert refusal("sese-1") == "sese-1 is no longer bundled; use sese-2, which takes its place"
 
 
 def test_folder_without_model(tmp_path: Path) -> None:

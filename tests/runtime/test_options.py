@@ -67,7 +67,11 @@ def test_presets_of_the_tiny_model(tiny: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "shares"),
-    [("sese-1", (0.07, 0.42, 1)), ("sese-2", (0.06, 0.33, 1)), ("conv-fsenet-dyncp", (1, 1, 1))],
+    [
+        ("demucs-slim-small", (0.125, 0.25, 1)),
+        ("sese-2", (0.06, 0.33, 1)),
+        ("conv-fsenet-dyncp", (1, 1, 1)),
+    ],
 )
 def test_presets_of_bundled_models(model: str, shares: tuple[float, ...]) -> None:
     card = open_artefact(model).card

@@ -57,7 +57,7 @@ def evaluate(
         Evaluate the default model at its lowest level and print the table::
 
             pairs = find_pairs("testset", limit=20)
-            result = evaluate("sese-1", pairs, [0.1], metrics=["pesq", "si_sdr"])
+            result = evaluate("sese-2", pairs, [0.1], metrics=["pesq", "si_sdr"])
             print(report.to_markdown(result))
     """
     names = check_metrics(metrics)

@@ -41,7 +41,7 @@ class ClipsConfig:
     clips: int = 4000
     validation_clips: int = 400
     held_out: float = 0.1
-    models: tuple[str, ...] = ("sese-1", "demucs-slim-small")
+    models: tuple[str, ...] = ("sese-2", "demucs-slim-small")
     enhanced: float = 0.5
     limited: float = 0.2
 

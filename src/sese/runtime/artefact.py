@@ -157,6 +157,8 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
         return path / "model.onnx"
     if os.path.isfile(path):  # which, unlike Path's, is false for names that no file can have
         return path
+    if str(model) == "sese-1":
+        raise InputError("sese-1 is no longer bundled; use sese-2, which takes its place")
     known = ", ".join(names) or "none"
     near = difflib.get_close_matches(str(model), names, n=1)
     raise InputError(

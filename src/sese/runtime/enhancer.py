@@ -45,8 +45,8 @@ class Enhancer:
 
     Example:
         >>> import sese
-        >>> sese.Enhancer("sese-1", budget="balanced")
-        Enhancer('sese-1', budget='balanced')
+        >>> sese.Enhancer("sese-2", budget="balanced")
+        Enhancer('sese-2', budget='balanced')
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Enhancer:
 
         Example:
             >>> import numpy as np, sese
-            >>> stream = sese.load("sese-1").stream(48000)
+            >>> stream = sese.load("sese-2").stream(48000)
             >>> chunk = np.zeros(480, np.float32)  # 10 ms from a microphone
             >>> ready = stream.feed(chunk)  # the samples that are ready, possibly none
             >>> rest = stream.flush()
@@ -191,7 +191,7 @@ class Enhancer:
 
         Example:
             >>> import numpy as np, sese
-            >>> enhancer = sese.load("sese-1")
+            >>> enhancer = sese.load("sese-2")
             >>> stereo = np.zeros((16000, 2), np.float32)  # as soundfile.read gives it
             >>> enhancer.enhance(stereo, 16000, channels_last=True).shape
             (16000, 2)

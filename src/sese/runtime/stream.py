@@ -53,9 +53,9 @@ class Stream:
         >>> import numpy as np
         >>> from sese.runtime.artefact import open_artefact
         >>> from sese.runtime.options import EnhanceOptions
-        >>> stream = Stream(open_artefact("sese-1"), EnhanceOptions("fastest"), channels=2)
+        >>> stream = Stream(open_artefact("sese-2"), EnhanceOptions("fastest"), channels=2)
         >>> stream
-        Stream('sese-1', budget='fastest', sample_rate=16000, channels=2, latency_samples=512)
+        Stream('sese-2', budget='fastest', sample_rate=16000, channels=2, latency_samples=512)
         >>> stream.feed(np.zeros((2, 1000), np.float32)).shape  # what is missing comes with flush
         (2, 512)
     """

@@ -1,4 +1,4 @@
-"""Our slimmable spectral network of `sese-1`: mixing along bands, time and channels in turn.
+"""Our first slimmable spectral network: mixing along bands, time and channels in turn.
 
 Strided convolutions along frequency turn a spectrum into bands of channels, a residual stream of full width.
 Blocks on that stream have three branches each: a map along the bands, a GRU along time that the bands share,
@@ -39,7 +39,7 @@ from sese.nn.state import State
 
 @dataclass(frozen=True)
 class SpectralMixerConfig(SystemConfig):
-    """Configuration of the spectral mixer; the defaults are those of `sese-1`.
+    """Configuration of the spectral mixer; the defaults are those of its report.
 
     Attributes:
         sample_rate: Sample rate in Hz.
