@@ -1,7 +1,7 @@
 r"""Compare students adapted to users with generalists of several sizes, on held-out pairs of each user.
 
-    python benchmarks/adaptation.py users --students runs/gru-mask-32 runs/gru-mask-64 --teacher sese-1 \
-        --larger runs/gru-mask-256 sese-1 -o report [--count 12] [--clips 4] [--max-minutes 6] [key=value ...]
+    python benchmarks/adaptation.py users --students runs/gru-mask-32 runs/gru-mask-64 --teacher sese-2 \
+        --larger runs/gru-mask-256 sese-2 -o report [--count 12] [--clips 4] [--max-minutes 6] [key=value ...]
 
 `users` is a folder written by `benchmarks/users.py`. Each student is adapted as by `sese adapt`, to the
 recordings alone: once completely, as published, and once as far as the guard permits. Clean speech is used

@@ -1,6 +1,6 @@
 """Measure the time of each budget of some models, beside that of a router that holds the same number.
 
-    python benchmarks/budget_times.py sese-1 demucs-slim-small sese-2
+    python benchmarks/budget_times.py demucs-slim-small sese-2
 
 Times are microseconds of CPU time of one thread for 16 ms of sound, in files (64 frames a call) and in
 streams (one frame a call). All budgets of a model are timed in turn in each round. The least time of each

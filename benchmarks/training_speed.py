@@ -1,7 +1,7 @@
 """Measure the speed of training on one core: seconds of audio per second, of whole steps.
 
-    python benchmarks/training_speed.py sese_1/base sese_2/base
-    python benchmarks/training_speed.py sese_1/base sese_2/base --set training.batch_size=8
+    python benchmarks/training_speed.py spectral_mixer/base sese_2/base
+    python benchmarks/training_speed.py spectral_mixer/base sese_2/base --set training.batch_size=8
     python benchmarks/training_speed.py sese_2/base --set "data.train=[CORPUS]"
 
 A step is that of a run: mix a batch, run the training method with its losses, compute gradients and clip

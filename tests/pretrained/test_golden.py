@@ -66,6 +66,6 @@ def changed(tmp_path: Path, artefact: Artefact, largest: int) -> Artefact:
 
 @pytest.mark.parametrize("largest", [0, 4, 9])
 def test_a_changed_weight_is_seen(golden: dict[str, np.ndarray], tmp_path: Path, largest: int) -> None:
-    model = changed(tmp_path, opened("sese-2"), largest)
+    model = changed(tmp_path, opened("demucs-slim-small"), largest)
     enhanced, _ = run(model, "fixed:1", sounds()["speech"])
-    assert off(golden, "sese-2 fixed:1 speech", enhanced).max() > 2 * TOLERANCE
+    assert off(golden, "demucs-slim-small fixed:1 speech", enhanced).max() > 2 * TOLERANCE
