@@ -46,7 +46,7 @@ def enhanced(
         ("sese-2", 8000, 1, "balanced", "64"),
         ("sese-2", 192000, 1, "fastest", "5000"),
         ("demucs-slim-small", 16000, 2, "0.6", "160,1,1000"),
-        ("nsnet2-dynamic", 22050, 1, "best", "1024"),
+        ("demucs-slim-small", 22050, 1, "best", "1024"),
         ("demucs-slim-small", 48000, 1, "auto", "128"),
         ("bloom-net", 32000, 1, "0.8", "333"),
         ("conv-fsenet-dyncp", 16000, 1, "1", "1000"),
