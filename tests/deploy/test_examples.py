@@ -119,7 +119,8 @@ import {{ readFileSync }} from 'node:fs';
 const {{ Model }} = await import({JAVASCRIPT.joinpath("sese.js").as_uri()!r});
 const bytes = readFileSync({str(tmp_path / "in.f32")!r});
 const samples = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-const two = [{str(find_model("sese-2"))!r}, 'automatic'], one = [{str(find_model("demucs-slim-small"))!r}, 'within'];
+const two = [{str(find_model("sese-2"))!r}, 'automatic'];
+const one = [{str(find_model("demucs-slim-small"))!r}, 'within'];
 for (const [path, rule] of [two, one]) {{
   const model = await Model.open(path);
   const stream = model.stream({{ rule: model[rule](1) }});
