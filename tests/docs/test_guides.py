@@ -109,7 +109,8 @@ def limits(words: list[str]) -> list[str]:
     """Return the options that make a command short."""
     verb = words[1]
     if verb == "data" and words[2] == "mix":
-        return ["--seconds", "1", "--cache", "cache"]
+        short = [] if "--activity" in words else ["--seconds", "1"]  # conversations need time for speech
+        return [*short, "--cache", "cache"]
     if verb == "train" and "--resume" in words:
         return ["training.steps=2"]
     return LIMITS.get(verb, [])
