@@ -5,8 +5,8 @@
 
 SPEECH and NOISE are folders of sound at 48 kHz. A clip is speech from one folder of files (one talker) with
 half a second of silence between the files. Clips without sibilants above 8.5 kHz are passed over. Noises are
-white hiss, babble of six other talkers, and each subfolder of NOISE. Rows: `steady` is the rule of the
-runtime, `model's gain` has the gain of the model below in all bands above, `drop` removes these bands.
+white hiss, babble of six other talkers, and each subfolder of NOISE. Rows: `head` is the network of
+the runtime, `model's gain` has the gain of the model below in all bands above, `drop` removes these bands.
 
 Noise is measured in pauses, and under speech: in frames of speech that has nothing above 8.5 kHz. Sibilants
 are the 5% of the frames with the most speech there. All levels are in dB of the input, so 0 is right for
@@ -38,6 +38,7 @@ from sese.core.errors import InputError
 from sese.core.walk import files_below
 from sese.evaluation import report
 from sese.runtime.enhancer import Enhancer
+from sese.runtime.model_gain import UPPER
 
 Audio = NDArray[np.float32]
 System = Callable[[Audio], Audio]
@@ -112,17 +113,19 @@ class Talkers:
 
 
 class ModelGain:
-    """The rule that gives each band above the gain of the model below, in place of `SteadyGains`."""
+    """The rule that gives each band above the gain of the model below, in place of `BandHead`."""
 
-    def __init__(self, seconds: float, window: float) -> None:
+    def __init__(self, seconds: float) -> None:
         pass
 
     def reset(self) -> None:
         """Do nothing."""
 
-    def __call__(self, power: Audio, gain: Audio) -> Audio:
-        """Return the gain of the model for each band."""
-        return np.broadcast_to(gain, power.shape)
+    def __call__(self, above: Audio, heard: Audio, left: Audio) -> Audio:
+        """Return the gain of the model in the upper part of its band for each band."""
+        power, had = (side[..., UPPER:].mean(axis=-1, keepdims=True) for side in (left, heard))
+        gain = np.sqrt(np.minimum(power / np.maximum(had, 1e-20), 1))
+        return np.broadcast_to(gain, above.shape)
 
 
 def audio_files(folder: Path) -> list[Path]:
@@ -213,7 +216,7 @@ def systems_of(models: Sequence[str], rnn: bool, deep: bool) -> dict[str, System
         enhancer = Enhancer(name)
         found[f"{name}, model's gain"] = _with_model_gain(enhancer)
         found[f"{name}, drop"] = lambda audio, one=enhancer: one.enhance(audio, RATE, band_above="drop")
-        found[f"{name}, steady"] = lambda audio, one=enhancer: one.enhance(audio, RATE)
+        found[f"{name}, head"] = lambda audio, one=enhancer: one.enhance(audio, RATE)
     if rnn:
         found["RNNoise"] = lambda audio: moved(rnnoise.denoise, audio, rnnoise.delay())
     if deep:
@@ -231,7 +234,7 @@ def moved(denoise: System, audio: Audio, delay: int | None = None) -> Audio:
 @contextmanager
 def model_gain_above() -> Iterator[None]:
     """Let streams that are opened inside give the bands above the gain of the model below."""
-    with patch("sese.runtime.band_above.SteadyGains", ModelGain):
+    with patch("sese.runtime.band_above.BandHead", ModelGain):
         yield
 
 
@@ -282,12 +285,12 @@ def times(model: str, clip: Audio) -> dict[str, float]:
             stream.feed(audio[at : at + CHUNK])
         return (process_time() - start) / TIMED_SECONDS
 
-    found: dict[str, list[float]] = {"drop": [], "model's gain": [], "steady": []}
+    found: dict[str, list[float]] = {"drop": [], "model's gain": [], "head": []}
     for _ in range(ROUNDS):
         found["drop"].append(run("drop"))
         with model_gain_above():
             found["model's gain"].append(run("follow"))
-        found["steady"].append(run("follow"))
+        found["head"].append(run("follow"))
     return {name: float(np.median(values)) for name, values in found.items()}
 
 

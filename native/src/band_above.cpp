@@ -8,7 +8,7 @@ BandAbove::BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t loo
     : points_(model_hz, rate_hz, hop, lookahead),
       parts_(hop / points_.part),
       gain_(model_hz, rate_hz, points_.part, lookahead),
-      rule_(points_.seconds, static_cast<double>(2 * points_.reach) / rate_hz) {
+      head_(points_.seconds) {
   const auto edges = band_edges(model_hz, rate_hz);
   if (!edges.empty() && points_.close) bands_.emplace(points_, edges, rate_hz, channels);
   reset();
@@ -16,7 +16,7 @@ BandAbove::BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t loo
 
 void BandAbove::reset() {
   gain_.reset();
-  rule_.reset();
+  head_.reset();
   if (bands_) bands_->reset();
   next_ = static_cast<std::int64_t>(gain_.skipped());
   given_ = 0;
@@ -30,21 +30,21 @@ void BandAbove::feed(const std::vector<const float*>& audio, std::size_t count) 
 void BandAbove::add(const std::vector<const float*>& enhanced, const std::vector<const float*>& heard) {
   measured_.clear();
   gain_.add(enhanced, heard, parts_, measured_);
-  for (const float gain : measured_) {
-    gains_.push_back({points_.at(next_), gain});
-    if (bands_) filter(points_.at(next_), gain);
+  for (const Measured& measured : measured_) {
+    gains_.push_back({points_.at(next_), measured.gain});
+    if (bands_) filter(points_.at(next_), measured);
     ++next_;
   }
 }
 
 // Filters the input around a point by the gains of its bands.
-void BandAbove::filter(std::int64_t at, float gain) {
+void BandAbove::filter(std::int64_t at, const Measured& measured) {
   const Values& power = bands_->take(at);
   more_.assign(power.size(), 0.0F);
   if (at >= points_.reach) {  // before the signal there was no noise
-    const Values& chosen = rule_(power, gain);
+    const Values& chosen = head_(power, measured);
     // The rest of the input has the model's gain already.
-    for (std::size_t band = 0; band < more_.size(); ++band) more_[band] = chosen[band] - gain;
+    for (std::size_t band = 0; band < more_.size(); ++band) more_[band] = chosen[band] - measured.gain;
   }
   bands_->apply(points_.at(next_ - 1), at, points_.at(next_ + 1), more_);
 }

@@ -7,9 +7,9 @@
 #include <optional>
 #include <vector>
 
+#include "band_head.h"
 #include "high_bands.h"
 #include "model_gain.h"
-#include "steady_gains.h"
 
 namespace sese {
 
@@ -33,14 +33,14 @@ class BandAbove {
     float value;
   };
 
-  void filter(std::int64_t at, float gain);
+  void filter(std::int64_t at, const Measured& measured);
 
   Points points_;
   std::size_t parts_;  // of a frame
   ModelGain gain_;
   std::optional<HighBands> bands_;
-  SteadyGains rule_;
-  std::vector<float> measured_;
+  BandHead head_;
+  std::vector<Measured> measured_;
   Values more_;
   std::int64_t next_ = 0;  // point
   std::int64_t given_ = 0;

@@ -6,10 +6,11 @@
 #include <vector>
 
 #include "fifo.h"
-#include "noise_floor.h"
 #include "transform.h"
 
 namespace sese {
+
+using Values = std::vector<float>;  // of each band at a point of time
 
 // The edges of the bands in Hz, one more than there are bands; none where the rate has no room.
 std::vector<double> band_edges(int model_hz, int rate_hz);

@@ -1,33 +1,48 @@
-// The gain of a model in the upper part of its band: src/sese/runtime/model_gain.py.
+// What a model leaves of its input, in six bands and in the upper part of its band:
+// src/sese/runtime/model_gain.py.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <vector>
 
 namespace sese {
 
-// Measures gains part by part, one for all channels.
+constexpr std::size_t kBelow = 6;  // bands in the model's band
+constexpr std::size_t kUpper = 4;  // first band of the upper part
+
+// What a model does at a point of time, over all channels.
+struct Measured {
+  float gain;                       // in the upper part of the band
+  std::array<float, kBelow> heard;  // mean power of the input in each band
+  std::array<float, kBelow> left;   // the same of the output
+};
+
+// Measures part by part.
 class ModelGain {
  public:
-  // `part`: samples that each gain is measured over, at the model's rate.
+  // `part`: samples that each value is measured over, at the model's rate.
   ModelGain(int model_hz, int rate_hz, std::size_t part, std::size_t lookahead);
 
   std::size_t skipped() const { return skipped_; }  // parts from before the signal
 
-  // Takes the next `count` parts of the model's output and input, of every channel, and appends the gain at
-  // the end of each part. The first part of the signal has one at its beginning as well; earlier ones have
+  // Takes the next `count` parts of the model's output and input, of every channel, and appends the values at
+  // the end of each part. The first part of the signal has some at its beginning as well; earlier ones have
   // none.
   void add(const std::vector<const float*>& enhanced, const std::vector<const float*>& heard,
-           std::size_t count, std::vector<float>& gains);
+           std::size_t count, std::vector<Measured>& measured);
   void reset();
 
  private:
-  double energy(const std::vector<const float*>& audio, std::size_t begin);
+  using Powers = std::array<double, kBelow>;
+
+  Powers power(const std::vector<const float*>& audio, std::size_t begin);
 
   std::size_t part_, skipped_, bins_, parts_ = 0;
-  double silent_ = 0, keep_, last_ = -1;  // none yet
-  std::vector<double> cosine_, sine_;     // [sample, bin], in a Hann window
-  std::vector<double> real_, imaginary_;  // [bin]
+  std::array<std::size_t, kBelow + 1> limits_;  // first bin of each band, and the one behind the last band
+  double energy_ = 0, keep_, last_ = -1;        // of the window; the last gain: none yet
+  std::vector<double> cosine_, sine_;           // [sample, bin], in a Hann window
+  std::vector<double> real_, imaginary_;        // [bin]
 };
 
 }  // namespace sese

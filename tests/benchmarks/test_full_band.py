@@ -62,7 +62,7 @@ def test_a_table_of_a_model(tmp_path: Path, tiny: Path) -> None:
     words = (tmp_path / "speech", tmp_path / "noise", "--model", tiny, "--clips", 1, "--seconds", 3)
     code, told, error = run(*words, "-o", tmp_path / "report")
     assert code == 0, error
-    assert f"| fan, 15 dB | {tiny}, steady | " in told
+    assert f"| fan, 15 dB | {tiny}, head | " in told
     assert (tmp_path / "report" / "full_band.md").read_text() == told
     code, _, error = run(*words, "--kind", "rain")
     assert (code, error) == (2, f"full_band: error: {tmp_path / 'noise'} has no rain; choose from fan\n")

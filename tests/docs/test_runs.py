@@ -10,7 +10,7 @@ from pages import PAGES, commands, name
 
 from sese.training.config_file import changed, find_config, flat, read_values
 
-TRAIN = {("train",): 2, ("speakers", "train"): 3, ("quality", "train"): 3}
+TRAIN = {("train",): 2, ("speakers", "train"): 3, ("quality", "train"): 3, ("above", "train"): 3}
 """Words of a command that trains -> number of its configuration among its words."""
 
 

@@ -1,4 +1,4 @@
-"""Frequencies above a model's band: speech stays, steady noise is equally low under it, or all is dropped."""
+"""Frequencies above a model's band: speech stays, noise goes down, or all is dropped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import sese
 from runtime.test_stream import through
@@ -19,6 +20,7 @@ from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 
 RATE = 48000
+ROOT = Path(__file__).parents[2]
 
 
 def noise(seconds: float, channels: int = 1, rate: int = RATE, seed: int = 0) -> np.ndarray:
@@ -41,12 +43,15 @@ def test_what_passes_passes_whole(tiny: Path, rate: int, latency: str) -> None:
 
 
 @pytest.mark.parametrize("level", range(len(GAINS)))
-def test_noise_gets_the_gain_of_noise_below(tiny: Path, level: int) -> None:
+def test_noise_goes_as_low_as_below_at_least(tiny: Path, level: int) -> None:
     audio = noise(1.0)
     stream = Stream(open_artefact(tiny), EnhanceOptions(f"fixed:{UTILIZATIONS[level]}"), RATE)
     out = through(stream, audio, [480])[:, RATE // 4 :]
     left = power_above(out, 9000) / power_above(audio[:, RATE // 4 :], 9000)
-    assert left == pytest.approx(GAINS[level] ** 2, rel=0.25)
+    if GAINS[level] == 1:
+        assert left == pytest.approx(1, rel=1e-3)
+    else:
+        assert left < 1.05 * GAINS[level] ** 2
 
 
 def test_drop(tiny: Path) -> None:
@@ -89,28 +94,34 @@ def level_db(audio: np.ndarray, where: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(np.square(audio[inside]))))
 
 
-def test_hiss_is_as_low_under_speech_as_in_pauses() -> None:
-    """Speech below 8 kHz opens the model's gain; the hiss above stays where it is."""
-    random = np.random.default_rng(0)
-    hiss, below_hiss = random.normal(0, 0.01, 4 * RATE), random.normal(0, 0.01, 4 * 16000)
-    speech = random.normal(0, 0.1, 4 * 16000) * bursts(4, 16000)
-    left = (speech + 0.03 * below_hiss).astype(np.float32)
-    out = added((speech + below_hiss).astype(np.float32), left, high(hiss))
-    on = bursts(4, RATE)
-    before = level_db(high(hiss), on)
-    assert level_db(out, on) < before - 18
-    assert level_db(out[RATE:], 1 - on[RATE:]) < before - 22
+@pytest.fixture(scope="module")
+def talk() -> tuple[np.ndarray, np.ndarray]:
+    """Clean speech at 16 kHz, and its mirror image above 8 kHz at 48 kHz, in place of its own upper band."""
+    below, rate = soundfile.read(ROOT / "tests" / "pretrained" / "playground_clean.flac", dtype="float32")
+    assert rate == 16000
+    image = np.zeros(3 * len(below), np.float32)
+    image[::3] = 3 * below
+    spectrum = np.fft.rfft(image)
+    spectrum[: len(below) // 2 + 1] = spectrum[len(below) :] = 0
+    return below, np.fft.irfft(spectrum, len(image)).astype(np.float32)
 
 
-def test_sibilants_over_hiss_stay() -> None:
-    random = np.random.default_rng(0)
-    hiss, below_hiss = random.normal(0, 0.01, 4 * RATE), random.normal(0, 0.01, 4 * 16000)
-    speech, sibilants = random.normal(0, 0.1, 4 * 16000), random.normal(0, 0.1, 4 * RATE)
-    speech, sibilants = speech * bursts(4, 16000), sibilants * bursts(4, RATE)
-    left = (speech + 0.03 * below_hiss).astype(np.float32)
-    out = added((speech + below_hiss).astype(np.float32), left, high(sibilants + hiss))
-    on = bursts(4, RATE)
-    assert level_db(out, on) == pytest.approx(level_db(high(sibilants), on), abs=1)
+def test_hiss_is_low_under_speech_and_in_pauses(talk: tuple[np.ndarray, np.ndarray]) -> None:
+    """Speech below 8 kHz opens the model's gain; hiss above goes down all the same."""
+    random, (speech, _) = np.random.default_rng(0), talk
+    below_hiss = random.normal(0, 0.003, len(speech)).astype(np.float32)
+    hiss = high(random.normal(0, 0.003, 3 * len(speech)))
+    out = added(speech + below_hiss, speech + np.float32(0.03) * below_hiss, hiss)
+    power, before = (np.square(audio[RATE : len(out)]) for audio in (out, hiss))
+    assert power.mean() < 0.05 * before.mean()
+
+
+def test_clean_speech_stays(talk: tuple[np.ndarray, np.ndarray]) -> None:
+    """Where a model takes a little from clean speech, most of the upper band stays, even of such an image."""
+    below, above = talk
+    out = added(below, np.float32(0.93) * below, above)
+    wanted = above[: len(out)]
+    assert 0.5 < np.mean(np.square(out)) / np.mean(np.square(wanted)) < 1
 
 
 def test_sudden_noise_goes_where_the_model_removes_it() -> None:
@@ -129,7 +140,7 @@ def test_gains_move_without_steps() -> None:
     passed[:, : 40 * part] *= 0.1
     passed[:, 80 * part :] *= 0.1
     measured = ModelGain(16000, 16000, part, 0, linked=True)
-    gain = measured.add(passed, heard)[:, 0]
+    gain = measured.add(passed, heard).gain[:, 0]
     np.testing.assert_allclose(gain[:41], 0.1, atol=0.02)
     np.testing.assert_allclose(gain[44:81], 1, atol=0.05)
     np.testing.assert_allclose(gain[86:], 0.1, atol=0.03)
@@ -216,8 +227,6 @@ def test_bands_cover_all_above(rate: int, count: int) -> None:
 
 
 def test_file_and_array_agree(tiny: Path, tmp_path: Path) -> None:
-    import soundfile
-
     audio = noise(0.5, 2)
     soundfile.write(tmp_path / "in.wav", audio.T, RATE, subtype="FLOAT")
     enhancer = sese.load(tiny, budget="fixed:0.25")

@@ -16,6 +16,7 @@ import typer
 
 from sese import __version__
 from sese.cli import (
+    above,
     adapt,
     cache,
     compress,
@@ -63,6 +64,7 @@ GROUPS: dict[str, tuple[typer.Typer, str, str]] = {
     "cache": (cache.app, MEASURE, "sese cache clear --dry-run"),
     "data": (data.app, TRAIN, "sese data mix corpus noisy-set --clips 100"),
     "quality": (quality.app, STUDY, "sese quality train predictor.yaml"),
+    "above": (above.app, STUDY, "sese above train above/band_head"),
     "speakers": (speakers.app, STUDY, "sese speakers verify runs/embedding corpus"),
 }
 

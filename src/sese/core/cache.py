@@ -29,6 +29,7 @@ KINDS = {
     "decoded recordings": r"[0-9a-f]{32}\.(?:i16|json)",
     "labels of mixtures": r"labels/[^/]+-[0-9a-f]{16}\.npy",
     "labelled clips": r"quality/[0-9a-f]{16}\.(?:i16|npy)",
+    "examples for the band above": r"above/[0-9a-f]{16}-\d+\.npz",
     "compiled kernels": r"kernel-[0-9a-f]{24}\.so",
     "ONNX Runtime for the browser": r"onnxruntime-web-[0-9.]+/ort[\w.-]+\.(?:mjs|wasm)",
 }

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, describe
+from sese.runtime.band_head import WEIGHTS
 
 PAGE = Path(__file__).with_name("page")
 EXAMPLE = Path(__file__).parents[1] / "export" / "noisy_speech.flac"
@@ -65,6 +66,7 @@ def documents(artefacts: Sequence[Artefact], assets: Mapping[str, Path]) -> dict
     site = {f"/{path.name}": _of_file(path) for path in sorted(PAGE.iterdir()) if path.suffix in KINDS}
     site["/"] = site["/index.html"]
     site["/example.flac"] = _of_file(EXAMPLE)
+    site["/band_head.safetensors"] = Document("application/octet-stream", WEIGHTS)
     site |= {f"/onnxruntime/{name}": _of_file(path) for name, path in assets.items()}
     table = []
     for index, artefact in enumerate(artefacts):

@@ -1,27 +1,39 @@
 """Add what lies above a model's band, which the model does not hear.
 
 What resampling loses just below the end of that band gets the gain of the model in its upper part, see
-`sese.runtime.model_gain`. Above that end, narrow bands have gains of their own: `sese.runtime.steady_gains`
-chooses them, and `sese.runtime.high_bands` applies them. A network that predicts gains for the same bands
-can take the place of the former. All gains move in straight lines between points of time.
+`sese.runtime.model_gain`. Above that end, narrow bands have gains of their own: a small network chooses them,
+see `sese.runtime.band_head`, and `sese.runtime.high_bands` applies them. All gains move in straight lines
+between points of time.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.runtime.band_head import BandHead
 from sese.runtime.high_bands import AT_ONCE, HighBands, Points, edges
 from sese.runtime.model_gain import ModelGain
-from sese.runtime.steady_gains import SteadyGains
 
 AboveChoice = Literal["follow", "drop"]
 """Treatment of the band above: attenuated as speech and noise in the band below, or removed."""
 
 CHOICES: tuple[str, ...] = get_args(AboveChoice)
 FOLLOW = "follow"
+
+
+class Head(Protocol):
+    """Choose the gains of the narrow bands at points of time, which are fed in order."""
+
+    def reset(self) -> None:
+        """Forget the signal."""
+
+    def __call__(
+        self, above: NDArray[np.float32], heard: NDArray[np.float32], left: NDArray[np.float32], /
+    ) -> NDArray[np.float32]:
+        """Return gains for the mean powers of the bands above, and of the model's input and output."""
 
 
 class BandAbove:
@@ -33,7 +45,11 @@ class BandAbove:
         hop: Number of samples in a frame, at the model's rate.
         lookahead: Number of samples, at the model's rate, by which its first frame begins before the signal.
         channels: Number of channels.
-        linked: True: all channels get the same gains, from the sum of their energies.
+        linked: True: all channels get the same gains, from the mean of their powers.
+
+    Attributes:
+        seconds: Time between two points.
+        head: Chooses the gains of the narrow bands from their powers and from the model's input and output.
     """
 
     def __init__(
@@ -46,13 +62,14 @@ class BandAbove:
         band_edges = edges(model_hz, rate_hz)
         if len(band_edges) and self._points.close:
             self._bands = HighBands(self._points, band_edges, rate_hz, channels)
-        self._rule = SteadyGains(self._points.seconds, 2 * self._points.reach / rate_hz)
+        self.seconds = self._points.seconds
+        self.head: Head = BandHead(self.seconds)
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal."""
         self._gain.reset()
-        self._rule.reset()
+        self.head.reset()
         if self._bands is not None:
             self._bands.reset()
         self._next: int | None = None  # next point
@@ -76,7 +93,8 @@ class BandAbove:
             enhanced: Output of the model, ``[channel, frames * hop]``.
             heard: Input of the model, the same shape, aligned with the output.
         """
-        gains = self._gain.add(enhanced, heard)
+        measured = self._gain.add(enhanced, heard)
+        gains = measured.gain
         if not len(gains):
             return
         number = self._gain.skipped if self._next is None else self._next
@@ -89,14 +107,14 @@ class BandAbove:
         for start in range(0, len(gains), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             power = self._bands.take(at[start : start + AT_ONCE + 2])
-            if self._linked:
+            if self._linked and self._channels > 1:
                 power = power.mean(axis=1, keepdims=True)
-            early = int(np.sum(at[1:-1][part] < self._points.reach))  # before the signal there was no noise
-            gain = gains[part, :, None]
-            chosen = self._rule(power[early:], gain[early:])
+            early = int(at[1:-1][part].searchsorted(self._points.reach))  # before the signal is no noise
             # The rest of the input has the model's gain already.
-            more = np.zeros(np.broadcast_shapes(power.shape, gain.shape), np.float32)
-            more[early:] = chosen - gain[early:]
+            more = np.zeros_like(power)
+            if early < len(power):
+                chosen = self.head(power[early:], measured.heard[part][early:], measured.left[part][early:])
+                more[early:] = chosen - gains[part, :, None][early:]
             self._bands.apply(more)
 
     def read(self, rest: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -109,8 +127,8 @@ class BandAbove:
         self._given += rest.shape[1]
         if not len(self._at):
             return rest
-        gains = np.stack([np.interp(at, self._at, gain) for gain in self._gains.T]).astype(np.float32)
-        done = int(np.searchsorted(self._at, self._given, side="right")) - 1
+        gains = np.array([np.interp(at, self._at, gain) for gain in self._gains.T], np.float32)
+        done = int(self._at.searchsorted(self._given, side="right")) - 1
         if done > 0:
             self._at, self._gains = self._at[done:], self._gains[done:]
         added = gains * rest

@@ -34,6 +34,9 @@ class Framing:
         channels: Number of channels, 1 to 64.
         latency: ``"low"``, short resampling filters, or ``"high"``, long ones.
 
+    Attributes:
+        above: Treatment of the band above the model's; None where there is none, or it is dropped.
+
     Raises:
         InputError: An argument cannot be used.
     """
@@ -52,13 +55,13 @@ class Framing:
             raise InputError(f"channels is {channels!r}; give a whole number from 1 to {HIGHEST_CHANNELS}")
         self.channels, self.wet, self.latency = int(channels), options.wet, latency
         self._flat = self.channels == 1  # whether to return [time], as the last chunk was
-        self._above: BandAbove | None = None
+        self.above: BandAbove | None = None
         if options.band_above == FOLLOW and self.sample_rate != card.sample_rate:
             rates = (card.sample_rate, self.sample_rate)
             frames = (card.hop_length, card.lookahead_samples)
-            self._above = BandAbove(*rates, *frames, self.channels, options.linked)
+            self.above = BandAbove(*rates, *frames, self.channels, options.linked)
         # The input of the model is brought back to the stream's rate beside the enhanced signal.
-        wide = self.channels * (1 if self._above is None else 2)
+        wide = self.channels * (1 if self.above is None else 2)
         self._to_model = resampler(latency, self.sample_rate, card.sample_rate, self.channels)
         self._from_model = resampler(latency, card.sample_rate, self.sample_rate, wide)
         self.reset()
@@ -70,8 +73,8 @@ class Framing:
                 each.reset()
         self._pending = self._nothing()  # less than a hop, at the model's rate
         self._dry = self._nothing()  # input that awaits its enhanced counterpart
-        if self._above is not None:
-            self._above.reset()
+        if self.above is not None:
+            self.above.reset()
             # Input of the model that awaits its enhanced counterpart, at the model's rate.
             self._heard = np.zeros((self.channels, self.card.lookahead_samples), np.float32)
         self._skip = self.card.lookahead_samples  # enhanced samples from before the signal
@@ -120,10 +123,10 @@ class Framing:
         audio = self.check(chunk)
         self._flat = chunk.ndim == 1 if isinstance(chunk, np.ndarray) else np.ndim(chunk) == 1
         self.fed += audio.shape[1]
-        if self._above is not None or self.wet != 1:
+        if self.above is not None or self.wet != 1:
             self._dry = np.concatenate([self._dry, audio], axis=1)
-        if self._above is not None:
-            self._above.feed(audio)
+        if self.above is not None:
+            self.above.feed(audio)
         low = audio if self._to_model is None else self._to_model.feed(audio.T).T
         self._entered += low.shape[1]
         return self._frames(low)
@@ -134,8 +137,8 @@ class Framing:
 
     def finish(self) -> NDArray[np.float32]:
         """End the signal and return its last frames ``[channel, frames * hop]``, followed by silence."""
-        if self._above is not None:
-            self._above.finish()
+        if self.above is not None:
+            self.above.finish()
         low = self._nothing() if self._to_model is None else self._to_model.flush().T
         self._entered += low.shape[1]
         hop = self.card.hop_length
@@ -157,7 +160,7 @@ class Framing:
         frames = audio[:, : audio.shape[1] - rest] if rest else audio
         if rest or self._pending.shape[1]:
             self._pending = audio[:, audio.shape[1] - rest :].copy()
-        if self._above is not None:
+        if self.above is not None:
             self._heard = np.concatenate([self._heard, frames], axis=1)
         return frames
 
@@ -165,10 +168,10 @@ class Framing:
         """Return enhanced frames at the stream's rate; with `total`, all that is missing of the signal."""
         length = enhanced.shape[1]
         both = enhanced
-        if self._above is not None:
+        if self.above is not None:
             heard, self._heard = self._heard[:, :length], self._heard[:, length:].copy()
             if length:
-                self._above.add(enhanced, heard)
+                self.above.add(enhanced, heard)
             both = np.concatenate([enhanced, heard])
         early = min(self._skip, length)
         self._skip -= early
@@ -184,12 +187,12 @@ class Framing:
 
     def _mixed(self, ready: NDArray[np.float32]) -> NDArray[np.float32]:
         """Add the input's share to the model's output: above the band, and in the mix."""
-        if self._above is None and self.wet == 1:
+        if self.above is None and self.wet == 1:
             return ready
         dry, self._dry = self._dry[:, : ready.shape[1]], self._dry[:, ready.shape[1] :].copy()
-        if self._above is not None:
-            ready, heard = np.split(ready, 2)
-            ready = ready + self._above.read(dry - heard)
+        if self.above is not None:
+            heard = ready[self.channels :]
+            ready = ready[: self.channels] + self.above.read(dry - heard)
         return ready if self.wet == 1 else self.wet * ready + (1 - self.wet) * dry
 
     def _returned(self, ready: NDArray[np.float32]) -> NDArray[np.float32]:

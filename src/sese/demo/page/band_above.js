@@ -1,18 +1,21 @@
 // What lies above a model's band, as in `sese.runtime.band_above`: narrow bands with gains of their own.
 
+import { BandHead } from "./band_head.js";
 import { edgesOf, HighBands } from "./high_bands.js";
 import { ModelGain } from "./model_gain.js";
 import { Points } from "./points.js";
-import { SteadyGains } from "./steady_gains.js";
 
-/** For a model described by `facts` and a signal at `rate` Hz; signals are a Float32Array for each channel. */
+/**
+ * For a model described by `facts`, a signal at `rate` Hz, and the weights of the network that chooses the gains.
+ * Signals are a Float32Array for each channel.
+ */
 export class BandAbove {
-  constructor(facts, rate, channels) {
+  constructor(facts, rate, channels, head) {
     this.points = new Points(facts, rate);
     this.gain = new ModelGain(facts.sample_rate, rate, this.points.part, facts.lookahead_samples);
     const edges = edgesOf(facts.sample_rate, rate);
     this.bands = edges.length && this.points.close ? new HighBands(this.points, edges, rate, channels) : null;
-    this.rule = new SteadyGains(this.points.seconds, (2 * this.points.reach) / rate);
+    this.head = new BandHead(head, this.points.seconds);
     this.channels = channels;
     this.number = this.gain.skipped; // of the next point
     this.at = []; // samples of the points
@@ -34,7 +37,7 @@ export class BandAbove {
 
   /** Take the model's next frames, and the input that they belong to. */
   add(enhanced, heard) {
-    for (const gain of this.gain.add(enhanced, heard)) {
+    for (const { gain, heard: input, left } of this.gain.add(enhanced, heard)) {
       const [before, at, after] = [-1, 0, 1].map((step) => this.points.at(this.number + step));
       this.number++;
       this.at.push(at);
@@ -42,7 +45,7 @@ export class BandAbove {
       if (!this.bands) continue;
       const power = this.bands.take(at);
       // Before the signal there was no noise. The rest of the input has the model's gain already.
-      const chosen = at < this.points.reach ? power.map(() => gain) : this.rule.next(power, gain);
+      const chosen = at < this.points.reach ? power.map(() => gain) : this.head.next(power, input, left);
       this.bands.apply(chosen.map((value) => value - gain), before, at, after);
     }
     this.bands?.forget(this.points.at(this.number));

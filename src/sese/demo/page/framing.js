@@ -4,15 +4,15 @@ import { BandAbove } from "./band_above.js";
 import { joined, Resampler } from "./resample.js";
 
 /**
- * For a model described by `facts` and a signal of `channels` channels at `rate` Hz. For each piece `take` its frames
- * and `give` them back enhanced; at the end `finish` and `conclude`. Signals are a Float32Array for each channel.
- * The output is as long as the input and aligned with it.
+ * For a model described by `facts` and a signal of `channels` channels at `rate` Hz; `head` are the weights of the
+ * network for the band above. For each piece `take` its frames and `give` them back enhanced; at the end `finish` and
+ * `conclude`. Signals are a Float32Array for each channel. The output is as long as the input and aligned with it.
  */
 export class Framing {
-  constructor(facts, rate, channels) {
+  constructor(facts, rate, channels, head) {
     const { sample_rate: modelRate, lookahead_samples: lookahead } = facts;
     this.facts = facts;
-    this.above = rate === modelRate ? null : new BandAbove(facts, rate, channels);
+    this.above = rate === modelRate ? null : new BandAbove(facts, rate, channels, head);
     this.toModel = each(channels, () => converter(rate, modelRate));
     this.fromModel = each(channels, () => converter(modelRate, rate));
     this.heardBack = each(channels, () => converter(modelRate, rate));

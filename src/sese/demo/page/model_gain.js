@@ -1,10 +1,11 @@
-// The gain of a model in the upper part of its band, as in `sese.runtime.model_gain`.
+// What a model leaves of its input, in six bands and in the upper part of its band, as in `sese.runtime.model_gain`.
 
 import { rint } from "./points.js";
 
-const BAND = [0.5, 0.85]; // the part that is measured, as shares of the common band
+const EDGES = [0.04, 0.1, 0.18, 0.3, 0.5, 0.67, 0.85]; // of the bands, as shares of the common band
+export const UPPER = 4; // first band of the upper part
 const SMOOTHING_SECONDS = 0.003;
-const SILENT = 1e-10; // mean square below which a part is not measured
+const SILENT = 1e-10; // mean square below which the upper part is not measured
 
 export class ModelGain {
   /** Measured over each `part` samples at the model's rate. */
@@ -13,44 +14,58 @@ export class ModelGain {
     this.skipped = Math.floor(lookahead / part); // parts from before the signal
     const window = Float64Array.from({ length: part }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * (i + 1)) / (part + 1)));
     const width = (part * Math.min(modelRate, rate)) / 2 / modelRate; // of the common band, in bins
-    const [low, high] = BAND.map((edge) => Math.max(1, rint(edge * width)));
-    this.waves = [];
-    for (let bin = low; bin <= Math.max(low, high); bin++)
-      for (const wave of [Math.cos, Math.sin])
-        this.waves.push(window.map((value, i) => value * wave((2 * Math.PI * bin * i) / part)));
-    this.silent = (SILENT * window.reduce((sum, value) => sum + value * value, 0) * this.waves.length) / 2;
+    const limits = EDGES.map((edge) => Math.max(1, rint(edge * width)));
+    limits[limits.length - 1]++; // the last band holds its upper limit
+    const waveOf = (wave, bin) => window.map((value, i) => value * wave((2 * Math.PI * bin * i) / part));
+    this.waves = limits.slice(1).map((end, band) => {
+      const bins = Array.from({ length: end - limits[band] }, (_, i) => limits[band] + i);
+      return bins.flatMap((bin) => [waveOf(Math.cos, bin), waveOf(Math.sin, bin)]);
+    });
+    this.energy = window.reduce((sum, value) => sum + value * value, 0);
     this.keep = Math.exp(-part / modelRate / SMOOTHING_SECONDS);
     this.parts = 0;
     this.last = null;
   }
 
   /**
-   * Gain at the end of each part of the model's output and input, a Float32Array for each channel. Parts from before
-   * the signal have none; the first part of the signal has one at its beginning as well.
+   * {gain, heard, left} at the end of each part of the model's output and input, a Float32Array for each channel: the
+   * gain in the upper part of the band, and the mean powers of input and output in the bands. Parts from before the
+   * signal have none; the first part of the signal has one at its beginning as well.
    */
   add(enhanced, heard) {
-    const gains = [];
+    const measured = [];
     for (let from = 0; from < enhanced[0].length; from += this.part) {
       if (this.parts++ < this.skipped) continue;
-      const had = this.energy(heard, from);
-      const silent = had <= this.silent * heard.length;
-      const share = silent ? 1 : Math.sqrt(Math.min(1, this.energy(enhanced, from) / had));
-      if (this.last === null) gains.push((this.last = share));
+      const [input, output] = [this.power(heard, from), this.power(enhanced, from)];
+      const had = this.upper(input);
+      const silent = had <= SILENT;
+      const share = silent ? 1 : Math.sqrt(Math.min(1, this.upper(output) / had));
+      const point = { heard: input, left: output };
+      if (this.last === null) measured.push({ gain: (this.last = share), ...point });
       if (!silent) this.last = this.keep * this.last + (1 - this.keep) * share;
-      gains.push(this.last);
+      measured.push({ gain: this.last, ...point });
     }
-    return gains;
+    return measured;
   }
 
-  /** Energy of the measured band of one part, over all channels. */
-  energy(channels, from) {
-    let energy = 0;
-    for (const channel of channels)
-      for (const wave of this.waves) {
-        let sum = 0;
-        for (let i = 0; i < wave.length; i++) sum += wave[i] * channel[from + i];
-        energy += sum * sum;
-      }
-    return energy;
+  /** Mean power in the upper part, of the powers in the bands. */
+  upper(powers) {
+    const counts = this.waves.slice(UPPER).map((waves) => waves.length);
+    const sum = counts.reduce((total, count, i) => total + count * powers[UPPER + i], 0);
+    return sum / counts.reduce((total, count) => total + count, 0);
+  }
+
+  /** Mean power in each band of one part, over all channels. */
+  power(channels, from) {
+    return this.waves.map((waves) => {
+      let energy = 0;
+      for (const channel of channels)
+        for (const wave of waves) {
+          let sum = 0;
+          for (let i = 0; i < wave.length; i++) sum += wave[i] * channel[from + i];
+          energy += sum * sum;
+        }
+      return energy / Math.max(1, waves.length / 2) / this.energy / channels.length;
+    });
   }
 }

@@ -4,6 +4,7 @@
 // out  loading {got, size}, loaded, before {columns}, part {channels, columns, used, busy}, done, live {...},
 //      failed {message}
 
+import { loadHead } from "./band_head.js";
 import { Framing } from "./framing.js";
 import { openModel, Stream } from "./model.js";
 import { joined } from "./resample.js";
@@ -12,7 +13,7 @@ import { Analyser, meanOf } from "./spectrum.js";
 const FRAMES = 16; // most of a call: more are hardly faster, and would tell of progress less often
 const BREATH_MS = 25; // longest time without looking for messages
 
-let loading; // promise of {session, facts}
+let loading; // promise of {session, facts, head}
 let current = 0; // number of the job that runs
 let inputs; // of the graph; may change between calls
 
@@ -23,7 +24,8 @@ async function handle(message) {
     current = 0;
     const started = performance.now();
     const tell = (got, size) => self.postMessage({ type: "loading", address: message.model.address, got, size });
-    loading = openModel(message.model, tell).then((session) => ({ session, facts: message.model }));
+    const opening = Promise.all([openModel(message.model, tell), loadHead("band_head.safetensors")]);
+    loading = opening.then(([session, head]) => ({ session, facts: message.model, head }));
     await loading;
     self.postMessage({ type: "loaded", address: message.model.address, ms: performance.now() - started });
   } else if (message.type === "enhance") {
@@ -47,14 +49,14 @@ function fail(job, error) {
 
 /** A whole signal at its own rate, aligned with the input and as long: parts of it as they become ready. */
 async function enhance({ job, channels, rate, analyse }) {
-  const { session, facts } = await loading;
+  const { session, facts, head } = await loading;
   if (analyse) {
     const columns = new Analyser(rate).feed(meanOf(channels), true);
     self.postMessage({ type: "before", job, columns }, [columns.buffer]);
   }
   const { hop_length: hop, sample_rate: modelRate } = facts;
   const piece = Math.round((FRAMES * hop * rate) / modelRate);
-  const framing = new Framing(facts, rate, channels.length);
+  const framing = new Framing(facts, rate, channels.length, head);
   const stream = new Stream(session, facts, channels.length);
   const analyser = new Analyser(rate);
   let rested = performance.now();

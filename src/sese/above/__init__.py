@@ -1,0 +1,1 @@
+"""Training of the network that chooses gains above a model's band."""

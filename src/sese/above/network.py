@@ -1,0 +1,81 @@
+"""The network above a model's band in PyTorch; `sese.runtime.band_head` runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sese.core.errors import InputError
+from sese.core.files import replacing
+from sese.runtime.band_evidence import BANDS, BELOW, WIDTH
+from sese.runtime.band_head import PASSING
+from sese.runtime.model_gain import UPPER
+
+COMPRESSION = 0.3
+"""Exponent of amplitudes in the loss."""
+
+
+LEAST = 1e-4
+"""Gain that the loss does not tell from lower ones, -80 dB."""
+
+
+class GainNetwork(nn.Module):
+    """A GRU and a linear layer.
+
+    Args:
+        units: Units of the recurrent layer.
+    """
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(WIDTH, units, batch_first=True)
+        self.gain = nn.Linear(units, BANDS)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return gains [clip, point, band] in [0, 1] for values [clip, point, value]."""
+        hidden, _ = self.gru(values)
+        below = values[..., BELOW : 2 * BELOW]
+        removed = (-PASSING * below.amin(-1, keepdim=True)).clamp(max=1)
+        followed = 10 ** below[..., UPPER:].mean(-1, keepdim=True)
+        return (1 - torch.sigmoid(-self.gain(hidden)) * removed) * followed
+
+
+def loss(gains: Tensor, values: Tensor, clean: Tensor, spare: float) -> Tensor:
+    """Return the mean squared error of compressed amplitudes, relative to the running mean of the signal.
+
+    Args:
+        gains: [clip, point, band], in [0, 1].
+        values: What the network heard, [clip, point, value].
+        clean: Power of the clean signal over that of the mixture as a power of ten, [clip, point, band].
+        spare: Weight of the error where the result is below the clean signal.
+    """
+    noisy = values[..., 2 * BELOW :]
+    wanted = 10 ** ((noisy + clean) * COMPRESSION / 2)
+    error = gains.clamp(min=LEAST) ** COMPRESSION * 10 ** (noisy * COMPRESSION / 2) - wanted
+    return (error.square() * torch.where(error < 0, spare, 1.0)).mean()
+
+
+def load(network: GainNetwork, path: Path) -> None:
+    """Give a network the weights of a file.
+
+    Raises:
+        InputError: The file cannot be read, or holds a network of another size.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path} holds no network of {network.gru.hidden_size} units ({reason:.200})"
+        ) from None
+
+
+def save(network: GainNetwork, path: Path) -> None:
+    """Write the weights of a network; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)

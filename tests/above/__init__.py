@@ -1,0 +1,1 @@
+"""Tests of the network above a model's band."""
