@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -12,10 +13,13 @@ namespace sese {
 namespace {
 
 constexpr std::size_t kBands = 10;  // above, at 48 kHz and more
-constexpr std::size_t kWidth = 2 * kBelow + kBands;
-constexpr double kReferenceSeconds = 1;  // time constant of the running mean
-constexpr float kSilent = 1e-13F;        // mean power that is added to all powers
-constexpr float kLowest = -6, kHighest = 3, kLowestGain = -2;
+constexpr std::size_t kFloor = 2 * kBelow + kBands;  // place of the first value over a floor
+constexpr std::size_t kWidth = kFloor + kBands;
+constexpr double kReferenceSeconds = 1;      // time constant of the running mean
+constexpr double kSmoothingSeconds = 0.025;  // of the power that a floor is the lowest of
+constexpr double kRise = 1;                  // of a floor in powers of ten per second
+constexpr float kSilent = 1e-13F;            // mean power that is added to all powers
+constexpr float kLowest = -6, kHighest = 3, kLowestGain = -2, kLowestOver = -1;
 constexpr float kPassing = 50;
 
 float log_power(float power) { return std::log10(power + kSilent); }
@@ -78,12 +82,17 @@ const BandHead::Weights& BandHead::weights() {
 }
 
 BandHead::BandHead(double seconds)
-    : keep_(static_cast<float>(std::exp(-seconds / kReferenceSeconds))), heard_(kWidth) {
+    : keep_(static_cast<float>(std::exp(-seconds / kReferenceSeconds))),
+      smooth_(static_cast<float>(std::exp(-seconds / kSmoothingSeconds))),
+      rise_(static_cast<float>(kRise * seconds)),
+      heard_(kWidth) {
   reset();
 }
 
 void BandHead::reset() {
   mean_ = -1;
+  levels_.clear();
+  floors_.assign(kBands, std::numeric_limits<float>::infinity());
   state_.assign(weights().units, 0.0F);
 }
 
@@ -96,7 +105,8 @@ float BandHead::hear(const Values& above, const Measured& measured) {
   const float total = below + high;
   mean_ = mean_ < 0 ? total : keep_ * mean_ + (1 - keep_) * total;
   const float reference = log_power(mean_);
-  std::fill(heard_.begin(), heard_.end(), kLowest);
+  std::fill(heard_.begin(), heard_.begin() + kFloor, kLowest);
+  std::fill(heard_.begin() + kFloor, heard_.end(), kLowestOver);
   for (std::size_t band = 0; band < kBelow; ++band) {
     const float had = log_power(measured.heard[band]);
     const float gain = std::clamp((log_power(measured.left[band]) - had) / 2, kLowestGain, 0.0F);
@@ -104,9 +114,21 @@ float BandHead::hear(const Values& above, const Measured& measured) {
     heard_[kBelow + band] = gain;
     lowest = std::min(lowest, gain);
   }
-  for (std::size_t band = 0; band < std::min(above.size(), kBands); ++band)
-    heard_[2 * kBelow + band] = std::clamp(log_power(above[band]) - reference, kLowest, kHighest);
+  if (levels_.empty()) levels_ = above;
+  for (std::size_t band = 0; band < std::min(above.size(), kBands); ++band) {
+    const float power = log_power(above[band]);
+    heard_[2 * kBelow + band] = std::clamp(power - reference, kLowest, kHighest);
+    heard_[kFloor + band] = std::clamp(power - follow(above[band], band), kLowestOver, kHighest);
+  }
   return lowest;
+}
+
+// Takes the next power of a band, and returns its floor, as a power of ten.
+float BandHead::follow(float power, std::size_t band) {
+  levels_[band] = smooth_ * levels_[band] + (1 - smooth_) * power;
+  floors_[band] += rise_;
+  if (power > kSilent) floors_[band] = std::min(floors_[band], log_power(levels_[band]));
+  return floors_[band];
 }
 
 const Values& BandHead::operator()(const Values& above, const Measured& measured) {

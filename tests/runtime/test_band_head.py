@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sese.runtime.band_evidence import BANDS, BELOW, LOWEST, WIDTH, BandEvidence
+from sese.runtime.band_evidence import BANDS, BELOW, FLOOR, LOWEST, LOWEST_OVER, RISE, WIDTH, BandEvidence
 from sese.runtime.band_head import BandHead, packaged
 
 SECONDS = 0.004
@@ -31,9 +31,37 @@ def test_values_are_the_same_at_any_level() -> None:
 def test_missing_bands_are_silent(bands: int) -> None:
     given = powers(50, bands=bands)
     values = BandEvidence(SECONDS)(*given)
-    np.testing.assert_array_equal(values[..., 2 * BELOW + bands :], LOWEST)
+    np.testing.assert_array_equal(values[..., 2 * BELOW + bands : FLOOR], LOWEST)
+    np.testing.assert_array_equal(values[..., FLOOR + bands :], LOWEST_OVER)
+    assert (values[..., FLOOR : FLOOR + bands] > LOWEST_OVER).any()
     assert (values[..., 2 * BELOW : 2 * BELOW + bands] > LOWEST).any()
     assert BandHead(SECONDS)(*given).shape == (50, 1, bands)
+
+
+def over_floor(above: np.ndarray) -> np.ndarray:
+    """Return the powers ``[point]`` of the first band over its floor, after one second."""
+    shape = (len(above), 1, BANDS)
+    given = (np.broadcast_to(np.float32(above)[:, None, None], shape), *powers(len(above))[1:])
+    return BandEvidence(SECONDS)(*given)[250:, 0, FLOOR]
+
+
+def test_floor_is_that_of_steady_noise_and_rises_slowly() -> None:
+    noise = np.random.default_rng(1).chisquare(16, 1000) / 16
+    steady = over_floor(1e-6 * noise)
+    assert abs(steady).mean() < 0.35
+    sound = noise.copy()
+    sound[500:625] *= 1000  # half a second, 30 dB louder
+    louder = over_floor(1e-6 * sound)
+    assert (louder[250:375] - steady[250:375] > 3 - 1.1 * 0.5 * RISE).all()
+    np.testing.assert_allclose(louder[:250], steady[:250])
+    np.testing.assert_allclose(louder[500:], steady[500:], atol=0.05)
+
+
+def test_silence_is_no_floor() -> None:
+    noise = 1e-6 * np.random.default_rng(1).chisquare(16, 1000) / 16
+    silent = noise.copy()
+    silent[:300] = 0
+    np.testing.assert_allclose(over_floor(silent)[250:], over_floor(noise)[250:], atol=0.1)
 
 
 def test_any_division_gives_the_same_gains() -> None:

@@ -27,7 +27,8 @@ class ExamplesConfig:
         cache_dir: folder for decoded corpora and examples; the user's cache folder when empty.
         mix: settings of the mixtures.
         clips, validation_clips: number of clips to train on, and to validate on.
-        hiss: chance that hiss of any colour is added, 0 to 45 dB below the speech.
+        hiss: chance that steady noise of any colour is added, 0 to 45 dB below the speech.
+        hiss_alone: chance that it takes the place of all other noise.
         models: names or folders of models for 16 kHz that run on the mixtures, each at random levels.
     """
 
@@ -38,12 +39,13 @@ class ExamplesConfig:
     mix: MixConfig = field(default_factory=MixConfig)
     clips: int = 1600
     validation_clips: int = 100
-    hiss: float = 0.4
+    hiss: float = 0.5
+    hiss_alone: float = 0.5
     models: tuple[str, ...] = ("sese-2",)
 
     def __post_init__(self) -> None:
         at_least(self, 1, "data", "clips", "validation_clips")
-        shares(self, "data", "hiss")
+        shares(self, "data", "hiss", "hiss_alone")
         if not self.models:
             raise InputError("data.models is empty; name a model")
 
@@ -60,6 +62,7 @@ class LearningConfig:
         learning_rate: peak learning rate.
         warmup_steps: number of steps of a linear rise.
         spare: weight of the error where a band of speech gets too low, relative to where too much is left.
+        depth: weight of the squared error of logarithms, for steady noise.
         silent_bands: chance that the highest bands of a clip are silent, as at lower sample rates.
         validate_steps: number of steps between two validations, each with a checkpoint.
         threads: CPU threads of PyTorch; 0 leaves its choice.
@@ -71,7 +74,8 @@ class LearningConfig:
     steps: int = 1500
     learning_rate: float = 3e-3
     warmup_steps: int = 50
-    spare: float = 3.0
+    spare: float = 1.0
+    depth: float = 0.05
     silent_bands: float = 0.15
     validate_steps: int = 100
     threads: int = 0
@@ -80,6 +84,7 @@ class LearningConfig:
         at_least(self, 1, "training", "batch_size", "points", "steps", "warmup_steps", "validate_steps")
         at_least(self, 0, "training", "threads")
         above_zero(self, "training", "learning_rate", "spare")
+        at_least(self, 0, "training", "depth")
         shares(self, "training", "silent_bands")
 
 

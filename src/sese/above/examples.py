@@ -1,7 +1,8 @@
 """Examples for the network above a model's band: what it hears in a mixture, and the clean powers there.
 
-The code of the runtime computes both. Blocks of examples are stored in the cache, named by a hash of what
-they are computed from, so a stopped command goes on where it was.
+The code of the runtime computes both. The cache has the powers in all bands, in blocks of examples named by
+a hash of what they are computed from. A stopped command goes on where it was, and a change of what the
+network hears needs no model to run again.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.untrusted import read_arrays
 from sese.data.corpora import check_disjoint
-from sese.data.corpus_banks import Banks, load_banks
+from sese.data.corpus_banks import Banks, decode_corpus, find_corpus
 from sese.data.labelled_pool import mixtures_hash
 from sese.data.mixing import Mixer
 from sese.data.synthetic import synthetic_banks
 from sese.evaluation.suite import default_budgets
 from sese.runtime.artefact import find_model
-from sese.runtime.band_evidence import LOWEST, SILENT, WIDTH, BandEvidence
+from sese.runtime.band_evidence import LOWEST, SILENT, BandEvidence
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.framing import Framing
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.pilot import Pilot
 
-_FORMAT = 1  # raise when the stored values change
+_FORMAT = 2  # raise when the stored values change
 _BLOCK = 50
 """Number of clips in a file of the cache."""
 
@@ -42,6 +43,15 @@ HISS_DB = (-45.0, 0.0)
 
 SLOPES_DB = (-6.0, 6.0)
 """Slope of the spectrum of hiss, in dB per octave."""
+
+TILT_DB, TILT_OCTAVES = 4.0, 12
+"""Standard deviation of the spectrum from its slope at each of this many octaves."""
+
+GRAIN = (1.0, 4.0)
+"""Exponent of the samples of hiss before it is filtered: 1 is hiss, more is like drops of rain."""
+
+SWELL_DB, SWELL_SECONDS = 3.0, 1.5
+"""Standard deviation of the level of hiss, at points of time with this distance."""
 
 AT_ONCE = 256
 """Number of points of time that one call gets at most."""
@@ -91,10 +101,10 @@ def powers(framing: Framing, model: Callable[[Audio], Audio], audio: Audio) -> t
 
 
 def evidence(above: Audio, heard: Audio, left: Audio, seconds: float) -> Audio:
-    """Return what the network hears at all points of a clip, ``[point, value]``."""
+    """Return what the network hears at all points of clips, ``[point, clip, value]``."""
     compute = BandEvidence(seconds)
     parts = (slice(start, start + AT_ONCE) for start in range(0, len(above), AT_ONCE))
-    return np.concatenate([compute(above[part], heard[part], left[part]) for part in parts])[:, 0]
+    return np.concatenate([compute(above[part], heard[part], left[part]) for part in parts])
 
 
 class _Maker:
@@ -112,39 +122,46 @@ class _Maker:
     def key(self) -> str:
         """Return a hash of everything that examples depend on."""
         data = self._data
-        digest = hashlib.sha256(f"{_FORMAT} {mixtures_hash(self._mixer)} {data.hiss}".encode())
+        digest = hashlib.sha256(f"{_FORMAT} {mixtures_hash(self._mixer)} {data.hiss} {data.hiss_alone}".encode())
         for model in data.models:
             digest.update(find_model(model).read_bytes())
         return digest.hexdigest()[:16]
 
-    def __call__(self, index: int) -> tuple[Audio, Audio]:
-        """Return the values and the clean powers of an example."""
+    def __call__(self, index: int) -> dict[str, Audio]:
+        """Return the powers ``[point, band]`` of an example, by name, and the time between two points."""
         mixture = self._mixer([index])
         noisy, clean = mixture.noisy[0, 0].numpy(), mixture.clean[0, 0].numpy()
         random = np.random.default_rng([self._seed, index])
-        chance, which = random.random(2)
+        chance, which, alone = random.random(3)
         if chance < self._data.hiss:
-            noisy = noisy + _hiss(random, clean)
+            noisy = (clean if alone < self._data.hiss_alone else noisy) + _hiss(random, clean)
         enhancer, budget = self._budgets[int(which * len(self._budgets))]
         options = EnhanceOptions(budget)
         framing = Framing(enhancer.card, options, RATE)
         if framing.above is None:
             raise InputError(f"model {enhancer.card.name} works at {RATE} Hz; name models for 16000 Hz")
         above, heard, left = powers(framing, Pilot(enhancer.artefact, 1, options), noisy)
-        target = powers(framing, lambda frames: frames, clean)[0]
-        values = evidence(above, heard, left, framing.above.seconds)
-        ratio = np.log10((target[:, 0] + SILENT) / (above[:, 0] + SILENT))
-        return values, np.clip(ratio, LOWEST, 1)
+        clean_above = powers(framing, lambda frames: frames, clean)[0]
+        made = {"above": above, "heard": heard, "left": left, "clean": clean_above}
+        return {name: power[:, 0] for name, power in made.items()} | {"seconds": np.float32(framing.above.seconds)}
 
 
 def _hiss(random: np.random.Generator, clean: Audio) -> Audio:
-    """Return hiss as long as a clip, of a random colour and level."""
-    spectrum = np.fft.rfft(random.normal(size=len(clean)))
-    frequency = np.maximum(np.arange(len(spectrum)) / len(spectrum), 1e-3)
-    hiss = np.fft.irfft(spectrum * frequency ** (random.uniform(*SLOPES_DB) / 6.02), len(clean))
+    """Return steady noise as long as a clip, of a random colour, grain and level, which varies slowly."""
+    count = len(clean)
+    samples = random.normal(size=count)
+    if random.random() < 0.5:
+        samples = np.sign(samples) * np.abs(samples) ** random.uniform(*GRAIN)
+    spectrum = np.fft.rfft(samples)
+    octaves = np.log2(np.maximum(np.arange(len(spectrum)) / len(spectrum), 1e-3))
+    knots = np.arange(-TILT_OCTAVES, 1)
+    tilt = np.interp(octaves, knots, random.normal(0, TILT_DB, len(knots))) + octaves * random.uniform(*SLOPES_DB)
+    hiss = np.fft.irfft(spectrum * 10 ** (tilt / 20), count)
+    swells = random.normal(0, SWELL_DB, 2 + int(count / RATE / SWELL_SECONDS))
+    hiss *= 10 ** (np.interp(np.arange(count) / RATE, np.arange(len(swells)) * SWELL_SECONDS, swells) / 20)
     speech = max(float(np.sqrt(np.mean(np.square(clean)))), 1e-3)
     level = speech * 10 ** (random.uniform(*HISS_DB) / 20)
-    return (hiss * level / np.sqrt(np.mean(np.square(hiss)))).astype(np.float32)
+    return np.asarray(hiss * level / np.sqrt(np.mean(np.square(hiss))), np.float32)
 
 
 def examples(
@@ -173,10 +190,19 @@ def examples(
             if block is None:
                 return None
             report(f"{done} of {count} {name} examples")
-            blocks.append(block)
+            blocks.append(_heard(block))
         values, clean = (np.concatenate(each)[:count] for each in zip(*blocks, strict=True))
         found.append(Examples(values, clean))
     return found[0], found[1]
+
+
+def _heard(block: dict[str, Audio]) -> Examples:
+    """Return examples for powers ``[clip, point, band]``."""
+    above, heard, left, clean = (block[name].swapaxes(0, 1) for name in ("above", "heard", "left", "clean"))
+    values = evidence(above, heard, left, float(block["seconds"][0]))
+    ratio = np.log10((clean + SILENT) / (above + SILENT))
+    both = (values, np.clip(ratio, LOWEST, 1))
+    return Examples(*(each.swapaxes(0, 1).astype(np.float16) for each in both))
 
 
 def _counts(config: AboveConfig) -> tuple[int, int]:
@@ -189,15 +215,14 @@ def _banks(config: AboveConfig) -> tuple[Banks, Banks]:
     if data.synthetic:
         return synthetic_banks(RATE, 1), synthetic_banks(RATE, 2)
     cache = data.cache_dir or None
-    train = load_banks(data.train, sample_rate=RATE, cache_dir=cache)
-    held = load_banks(data.validation, sample_rate=RATE, cache_dir=cache, split=None, use="validation")
-    check_disjoint(train.corpus, held.corpus)
-    return train, held
+    train, held = find_corpus(data.train), find_corpus(data.validation, split=None, use="validation")
+    check_disjoint(train, held)
+    return decode_corpus(train, RATE, cache), decode_corpus(held, RATE, cache)
 
 
 def _blocks(
     maker: _Maker, count: int, cache_dir: str, deadline: float | None
-) -> Iterator[tuple[int, Examples | None]]:
+) -> Iterator[tuple[int, dict[str, Audio] | None]]:
     """Yield the number of examples so far and each block; None for the block where the time is up."""
     folder = (Path(cache_dir) if cache_dir else cache_folder()) / "above"
     key = maker.key()
@@ -212,12 +237,10 @@ def _blocks(
                         yield start, None
                         return
                     made.append(maker(index))
-                values, clean = (np.stack(each).astype(np.float16) for each in zip(*made, strict=True))
                 with replacing(path) as part, part.open("wb") as file:
-                    np.savez(file, values=values, clean=clean)
-            stored = read_arrays(path)
-            block = Examples(stored["values"], stored["clean"])
-            if block.values.ndim != 3 or block.values.shape[2] != WIDTH:
+                    np.savez(file, **{name: np.stack([each[name] for each in made]) for name in made[0]})
+            block = read_arrays(path)
+            if any(block[name].ndim != 3 for name in ("above", "heard", "left", "clean")):
                 raise ValueError("other values")
             yield min(start + _BLOCK, count), block
     except (OSError, KeyError, ValueError) as error:

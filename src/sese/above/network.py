@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -11,16 +12,18 @@ from torch import Tensor, nn
 
 from sese.core.errors import InputError
 from sese.core.files import replacing
-from sese.runtime.band_evidence import BANDS, BELOW, WIDTH
+from sese.runtime.band_evidence import BANDS, BELOW, FLOOR, LOWEST, WIDTH
 from sese.runtime.band_head import PASSING
 from sese.runtime.model_gain import UPPER
 
 COMPRESSION = 0.3
 """Exponent of amplitudes in the loss."""
 
-
 LEAST = 1e-4
-"""Gain that the loss does not tell from lower ones, -80 dB."""
+"""Gain that the error of amplitudes does not tell from lower ones, -80 dB."""
+
+DEEPEST = 2e-3
+"""The same of the error of logarithms, -54 dB."""
 
 
 class GainNetwork(nn.Module):
@@ -44,19 +47,31 @@ class GainNetwork(nn.Module):
         return (1 - torch.sigmoid(-self.gain(hidden)) * removed) * followed
 
 
-def loss(gains: Tensor, values: Tensor, clean: Tensor, spare: float) -> Tensor:
-    """Return the mean squared error of compressed amplitudes, relative to the running mean of the signal.
+def loss(gains: Tensor, values: Tensor, clean: Tensor, spare: float, depth: float) -> Tensor:
+    """Return the mean squared error of compressed amplitudes, and of decibels where the signal is steady.
+
+    The amplitudes are relative to the running mean of the signal. They hardly tell -40 from -50 dB, but ears
+    do where steady noise is left.
 
     Args:
         gains: [clip, point, band], in [0, 1].
         values: What the network heard, [clip, point, value].
         clean: Power of the clean signal over that of the mixture as a power of ten, [clip, point, band].
         spare: Weight of the error where the result is below the clean signal.
+        depth: Weight of the squared error of logarithms, for a band that is at its floor.
     """
-    noisy = values[..., 2 * BELOW :]
+    noisy, over_floor = values[..., 2 * BELOW : FLOOR], values[..., FLOOR:]
     wanted = 10 ** ((noisy + clean) * COMPRESSION / 2)
     error = gains.clamp(min=LEAST) ** COMPRESSION * 10 ** (noisy * COMPRESSION / 2) - wanted
-    return (error.square() * torch.where(error < 0, spare, 1.0)).mean()
+    apart = gains.clamp(min=DEEPEST).log10() - (clean / 2).clamp(math.log10(DEEPEST), 0)
+    steady = (1 - over_floor).clamp(0, 1) * (noisy > LOWEST)
+    errors = _spared(error, spare) + depth * steady * _spared(apart, spare)
+    return errors.mean()
+
+
+def _spared(error: Tensor, spare: float) -> Tensor:
+    """Return the square of an error, times `spare` where it is below zero."""
+    return error.square() * torch.where(error < 0, spare, 1.0)
 
 
 def load(network: GainNetwork, path: Path) -> None:

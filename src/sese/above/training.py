@@ -15,7 +15,7 @@ from sese.above.config import AboveConfig
 from sese.above.examples import Examples, examples
 from sese.above.network import GainNetwork, loss
 from sese.core.errors import InputError
-from sese.runtime.band_evidence import BANDS, LOWEST, WIDTH
+from sese.runtime.band_evidence import BANDS, FLOOR, LOWEST, LOWEST_OVER
 from sese.training import run_folder
 from sese.training.config_file import dump
 from sese.training.loop import Training, descend, run_steps
@@ -102,21 +102,26 @@ class _Run(Training):
         clean = torch.from_numpy(self.train.clean[chosen, part].astype(np.float32))
         for row in np.flatnonzero(random.random(len(chosen)) < settings.silent_bands):
             kept = int(random.integers(FEWEST_BANDS, BANDS))
-            values[row, :, WIDTH - BANDS + kept :] = LOWEST
+            values[row, :, FLOOR - BANDS + kept : FLOOR] = LOWEST
+            values[row, :, FLOOR + kept :] = LOWEST_OVER
             clean[row, :, kept:] = 0
-        error = loss(self.network(values), values, clean, settings.spare)
+        error = self._loss(values, clean)
         rate = settings.learning_rate * warmed_cosine(number, settings.steps, settings.warmup_steps, FINAL)
         descend(error, self.optimiser, rate, CLIP_NORM)
         self.done = number + 1
         self.losses = [self.losses[0] + error.item(), self.losses[1] + 1]
         return error.detach()
 
+    def _loss(self, values: Tensor, clean: Tensor) -> Tensor:
+        settings = self.config.training
+        return loss(self.network(values), values, clean, settings.spare, settings.depth)
+
     @torch.no_grad()
     def validate(self) -> float:
         """Return the loss on the validation examples."""
         values, clean = (torch.from_numpy(each.astype(np.float32)) for each in self.held)
         errors = [
-            loss(self.network(some), some, target, self.config.training.spare) * len(some)
+            self._loss(some, target) * len(some)
             for some, target in zip(values.split(25), clean.split(25), strict=True)
         ]
         return float(sum(errors)) / len(values)

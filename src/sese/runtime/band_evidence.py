@@ -1,8 +1,10 @@
 """Compute what a network knows about the bands above a model's band, at any level of the signal.
 
 At each point of time these are, in this order: logarithms of the powers of the model's input in six bands,
-of the model's gain there, and of the powers of ten narrow bands above. Powers are relative to a running mean,
-so a louder signal has the same values. Bands that a sample rate has no room for are silent.
+of the model's gain there, of the powers of ten narrow bands above, and of these over their floor. Powers are
+relative to a running mean, so a louder signal has the same values. The floor of a band is the lowest of its
+smoothed power, and rises slowly: steady noise is near its floor. Bands that a sample rate has no room for are
+silent.
 """
 
 from __future__ import annotations
@@ -21,23 +23,36 @@ BANDS = 10
 BELOW = len(EDGES) - 1
 """Number of bands in the model's band."""
 
-WIDTH = 2 * BELOW + BANDS
+FLOOR = 2 * BELOW + BANDS
+"""Place of the first value over a floor."""
+
+WIDTH = FLOOR + BANDS
 """Number of values at a point of time."""
 
 REFERENCE_SECONDS = 1.0
 """Time constant of the running mean."""
 
+SMOOTHING_SECONDS = 0.025
+"""Time constant of the power that a floor is the lowest of."""
+
+RISE = 1.0
+"""Rise of a floor in powers of ten per second, 10 dB."""
+
 SILENT = np.float32(1e-13)
-"""Mean power that is added to all powers."""
+"""Mean power that is added to all powers. No floor is below it."""
 
 LOWEST, HIGHEST = -6.0, 3.0
 """Limits of the powers, as powers of ten of the running mean."""
 
+LOWEST_OVER = -1.0
+"""Lowest power over its floor, as a power of ten."""
+
 LOWEST_GAIN = -2.0
 """Lowest gain of the model, as a power of ten of the amplitude."""
 
-LOWESTS = np.repeat(np.array([LOWEST, LOWEST_GAIN, LOWEST], np.float32), [BELOW, BELOW, BANDS])
-HIGHESTS = np.repeat(np.array([HIGHEST, 0, HIGHEST], np.float32), [BELOW, BELOW, BANDS])
+_COUNTS = [BELOW, BELOW, BANDS, BANDS]
+LOWESTS = np.repeat(np.array([LOWEST, LOWEST_GAIN, LOWEST, LOWEST_OVER], np.float32), _COUNTS)
+HIGHESTS = np.repeat(np.array([HIGHEST, 0, HIGHEST, HIGHEST], np.float32), _COUNTS)
 
 
 class BandEvidence:
@@ -49,11 +64,15 @@ class BandEvidence:
 
     def __init__(self, seconds: float) -> None:
         self._keep = math.exp(-seconds / REFERENCE_SECONDS)
+        self._smooth = math.exp(-seconds / SMOOTHING_SECONDS)
+        self._rise = np.float32(RISE * seconds)
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal."""
         self._mean: NDArray[np.float32] | None = None  # [1, channel]
+        self._level: NDArray[np.float32] | None = None  # smoothed power [1, channel, band]
+        self._floor = np.float32(np.inf)  # [channel, band] later, a power of ten; infinity before any sound
 
     def __call__(
         self, above: NDArray[np.float32], heard: NDArray[np.float32], left: NDArray[np.float32]
@@ -70,12 +89,29 @@ class BandEvidence:
         before = total[:1] if self._mean is None else self._mean
         means = _smoothing(len(total), self._keep) @ np.concatenate([before, total])
         self._mean = means[-1:]
-        values = np.full((*total.shape, WIDTH), LOWEST, np.float32)
+        values = np.tile(LOWESTS, (*total.shape, 1))
         logs = np.log10(powers + SILENT)
         here = values[..., : powers.shape[-1]]
         np.subtract(logs, np.log10(means + SILENT)[..., np.newaxis], out=here)
         values[..., BELOW : 2 * BELOW] = (logs[..., BELOW : 2 * BELOW] - logs[..., :BELOW]) / 2
+        values[..., FLOOR : FLOOR + above.shape[-1]] = (
+            logs[..., 2 * BELOW :] - self._floors(above)
+        )
         return np.minimum(np.maximum(values, LOWESTS, out=values), HIGHESTS, out=values)
+
+    def _floors(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the floor of each band at the next points ``[point, channel, band]``, as a power of ten."""
+        count = len(power)
+        before = power[:1] if self._level is None else self._level
+        flat = np.concatenate([before, power]).reshape(count + 1, -1)
+        level = (_smoothing(count, self._smooth) @ flat).reshape(power.shape)
+        self._level = level[-1:]
+        risen = self._rise * np.arange(1, count + 1, dtype=np.float32)[:, None, None]
+        lowest = np.where(power > SILENT, np.log10(level + SILENT), np.float32(np.inf)) - risen
+        lowest[0] = np.minimum(lowest[0], self._floor)
+        floor = np.minimum.accumulate(lowest, axis=0) + risen
+        self._floor = floor[-1]
+        return np.asarray(floor)
 
 
 @lru_cache(maxsize=16)

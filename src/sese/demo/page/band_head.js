@@ -4,8 +4,10 @@ import { UPPER } from "./model_gain.js";
 
 const BANDS = 10; // above the model's band at 48 kHz
 const REFERENCE_SECONDS = 1; // time constant of the running mean
+const SMOOTHING_SECONDS = 0.025; // of the power that a floor is the lowest of
+const RISE = 1; // of a floor in powers of ten per second
 const SILENT = 1e-13; // mean power that is added to all powers
-const [LOWEST, HIGHEST, LOWEST_GAIN] = [-6, 3, -2];
+const [LOWEST, HIGHEST, LOWEST_GAIN, LOWEST_OVER] = [-6, 3, -2, -1];
 const PASSING = 50;
 
 /** Load the weights of the network, by name: {shape, values}. */
@@ -27,12 +29,16 @@ export class BandHead {
   /** With the `weights` that `loadHead` returns, and `seconds` between two points. */
   constructor(weights, seconds) {
     this.keep = Math.exp(-seconds / REFERENCE_SECONDS);
+    this.smooth = Math.exp(-seconds / SMOOTHING_SECONDS);
+    this.rise = RISE * seconds;
     this.ofInput = linear(weights["gru.weight_ih_l0"], weights["gru.bias_ih_l0"]);
     this.ofState = linear(weights["gru.weight_hh_l0"], weights["gru.bias_hh_l0"]);
     this.ofGain = linear(weights["gain.weight"], weights["gain.bias"]);
     this.units = weights["gru.weight_hh_l0"].shape[1];
     this.state = new Float64Array(this.units);
     this.mean = null;
+    this.levels = []; // smoothed powers
+    this.floors = Array(BANDS).fill(Infinity); // powers of ten
   }
 
   /** Gain of each band at the next point, for the power in each, and the powers that the model `heard` and `left`. */
@@ -42,12 +48,22 @@ export class BandHead {
     const reference = logOf(this.mean);
     const relative = (power) => clamp(logOf(power) - reference, LOWEST, HIGHEST);
     const gains = heard.map((power, band) => clamp((logOf(left[band]) - logOf(power)) / 2, LOWEST_GAIN, 0));
-    const silent = Array(BANDS - above.length).fill(LOWEST);
-    this.step([...heard.map(relative), ...gains, ...above.map(relative), ...silent]);
+    const over = above.map((power, band) => clamp(logOf(power) - this.floor(power, band), LOWEST_OVER, HIGHEST));
+    const padded = (values, silent) => [...values, ...Array(BANDS - values.length).fill(silent)];
+    const high = [...padded(above.map(relative), LOWEST), ...padded(over, LOWEST_OVER)];
+    this.step([...heard.map(relative), ...gains, ...high]);
     const removed = Math.min(-PASSING * Math.min(...gains), 1);
     const followed = 10 ** meanOf(gains.slice(UPPER));
     const logits = this.ofGain(this.state);
     return above.map((_, band) => (1 - sigmoid(-logits[band]) * removed) * followed);
+  }
+
+  /** Floor of a band, as a power of ten, for its next power. */
+  floor(power, band) {
+    this.levels[band] = this.smooth * (this.levels[band] ?? power) + (1 - this.smooth) * power;
+    this.floors[band] += this.rise;
+    if (power > SILENT) this.floors[band] = Math.min(this.floors[band], logOf(this.levels[band]));
+    return this.floors[band];
   }
 
   /** The gated recurrent unit. */
