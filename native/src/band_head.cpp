@@ -13,13 +13,14 @@ namespace sese {
 namespace {
 
 constexpr std::size_t kBands = 10;  // above, at 48 kHz and more
-constexpr std::size_t kFloor = 2 * kBelow + kBands;  // place of the first value over a floor
+constexpr std::size_t kFloor = 2 * kBelow + kBands;  // place of the first excess over steady noise
 constexpr std::size_t kWidth = kFloor + kBands;
 constexpr double kReferenceSeconds = 1;      // time constant of the running mean
 constexpr double kSmoothingSeconds = 0.025;  // of the power that a floor is the lowest of
 constexpr double kRise = 1;                  // of a floor in powers of ten per second
+constexpr float kBias = 1.6F;                // mean power of steady noise over its floor
 constexpr float kSilent = 1e-13F;            // mean power that is added to all powers
-constexpr float kLowest = -6, kHighest = 3, kLowestGain = -2, kLowestOver = -1;
+constexpr float kLowest = -6, kHighest = 3, kLowestGain = -3, kLowestExcess = -2;
 constexpr float kPassing = 50;
 
 float log_power(float power) { return std::log10(power + kSilent); }
@@ -106,7 +107,7 @@ float BandHead::hear(const Values& above, const Measured& measured) {
   mean_ = mean_ < 0 ? total : keep_ * mean_ + (1 - keep_) * total;
   const float reference = log_power(mean_);
   std::fill(heard_.begin(), heard_.begin() + kFloor, kLowest);
-  std::fill(heard_.begin() + kFloor, heard_.end(), kLowestOver);
+  std::fill(heard_.begin() + kFloor, heard_.end(), kLowestExcess);
   for (std::size_t band = 0; band < kBelow; ++band) {
     const float had = log_power(measured.heard[band]);
     const float gain = std::clamp((log_power(measured.left[band]) - had) / 2, kLowestGain, 0.0F);
@@ -118,17 +119,19 @@ float BandHead::hear(const Values& above, const Measured& measured) {
   for (std::size_t band = 0; band < std::min(above.size(), kBands); ++band) {
     const float power = log_power(above[band]);
     heard_[2 * kBelow + band] = std::clamp(power - reference, kLowest, kHighest);
-    heard_[kFloor + band] = std::clamp(power - follow(above[band], band), kLowestOver, kHighest);
+    const float over = (above[band] + kSilent) / steady_noise(above[band], band);
+    const float excess = std::max(over - 1, std::pow(10.0F, kLowestExcess));
+    heard_[kFloor + band] = std::clamp(std::log10(excess), kLowestExcess, kHighest);
   }
   return lowest;
 }
 
-// Takes the next power of a band, and returns its floor, as a power of ten.
-float BandHead::follow(float power, std::size_t band) {
+// Takes the next power of a band, and returns the power of its steady noise.
+float BandHead::steady_noise(float power, std::size_t band) {
   levels_[band] = smooth_ * levels_[band] + (1 - smooth_) * power;
   floors_[band] += rise_;
   if (power > kSilent) floors_[band] = std::min(floors_[band], log_power(levels_[band]));
-  return floors_[band];
+  return kBias * std::pow(10.0F, floors_[band]);
 }
 
 const Values& BandHead::operator()(const Values& above, const Measured& measured) {
@@ -146,7 +149,9 @@ const Values& BandHead::operator()(const Values& above, const Measured& measured
     state_[unit] = fresh + kept * (state_[unit] - fresh);
   }
   gains_ = known.gain_bias;
-  multiply(known.of_gain, state_, gains_);
+  output_.assign(state_.begin(), state_.end());  // the layer hears what bands exceed steady noise by as well
+  output_.insert(output_.end(), heard_.begin() + kFloor, heard_.end());
+  multiply(known.of_gain, output_, gains_);
   gains_.resize(above.size());
   const float removed = std::min(-kPassing * lowest, 1.0F);
   float upper = 0;

@@ -28,14 +28,14 @@ class BandHead {
 
   static const Weights& weights();
   float hear(const Values& above, const Measured& measured);
-  float follow(float power, std::size_t band);
+  float steady_noise(float power, std::size_t band);
 
   float keep_, mean_ = -1;   // of the running mean of the power: none yet
   float smooth_, rise_;      // of the power of a band, of its floor
   Values levels_, floors_;   // smoothed powers, and floors as powers of ten
   Values heard_, state_;     // values at this point, units
   Values input_, before_;    // of the gates
-  Values gains_;
+  Values output_, gains_;    // what the last layer hears and returns
 };
 
 }  // namespace sese

@@ -20,7 +20,7 @@ from sese.above.training import train
 from sese.cli.main import app
 from sese.core.errors import InputError
 from sese.data.mix_config import MixConfig
-from sese.runtime.band_evidence import BANDS, BELOW, FLOOR, WIDTH, BandEvidence
+from sese.runtime.band_evidence import BANDS, BELOW, FLOOR, LOWEST_EXCESS, WIDTH, BandEvidence
 from sese.runtime.band_head import Network
 from sese.runtime.band_head import read as read_weights
 from sese.runtime.enhancer import Enhancer
@@ -133,7 +133,7 @@ def test_loss_spares_speech() -> None:
     values = torch.zeros(1, 5, WIDTH)
     values[..., FLOOR:] = 1.0
     clean = torch.full((1, 5, BANDS), -0.2)
-    right = 10 ** (clean / 2)
+    right = 10**clean
     assert loss(right, values, clean, 3.0, 1.0) < 1e-10
     low, high = (loss(right * gain, values, clean, 3.0, 1.0) for gain in (0.9, 1.1))
     assert low > 2 * high > 0
@@ -142,10 +142,11 @@ def test_loss_spares_speech() -> None:
 def test_loss_hears_how_deep_steady_noise_is() -> None:
     values, clean = torch.zeros(1, 5, WIDTH), torch.full((1, 5, BANDS), -6.0)
     values[..., 2 * BELOW : FLOOR] = -4.0
+    values[..., FLOOR:] = LOWEST_EXCESS
     low, high = (torch.full((1, 5, BANDS), gain) for gain in (0.003, 0.03))
     apart = [loss(high, values, clean, 1.0, depth) - loss(low, values, clean, 1.0, depth) for depth in (0, 1)]
     assert apart[1] > 0.5 > 0.02 > apart[0]
-    values[..., FLOOR:] = 1.0  # louder than the floor
+    values[..., FLOOR:] = 1.0  # louder than steady noise
     assert loss(high, values, clean, 1.0, 1.0) == loss(high, values, clean, 1.0, 0.0)
 
 

@@ -28,7 +28,7 @@ from sese.data.mixing import Mixer
 from sese.data.synthetic import synthetic_banks
 from sese.evaluation.suite import default_budgets
 from sese.runtime.artefact import find_model
-from sese.runtime.band_evidence import LOWEST, SILENT, BandEvidence
+from sese.runtime.band_evidence import LOWEST, SILENT, BandEvidence, SteadyNoise
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.framing import Framing
 from sese.runtime.options import EnhanceOptions
@@ -64,8 +64,8 @@ class Examples(NamedTuple):
 
     Attributes:
         values: What the network hears, float16 [clip, point, value].
-        clean: Power of the clean signal over that of the mixture in each band above, as a power of ten,
-            float16 [clip, point, band].
+        clean: Power of the clean signal, but for its own steady noise, over that of the mixture in each band
+            above, as a power of ten, float16 [clip, point, band].
     """
 
     values: NDArray[np.float16]
@@ -199,8 +199,11 @@ def examples(
 def _heard(block: dict[str, Audio]) -> Examples:
     """Return examples for powers ``[clip, point, band]``."""
     above, heard, left, clean = (block[name].swapaxes(0, 1) for name in ("above", "heard", "left", "clean"))
-    values = evidence(above, heard, left, float(block["seconds"][0]))
-    ratio = np.log10((clean + SILENT) / (above + SILENT))
+    seconds = float(block["seconds"][0])
+    values, noise = evidence(above, heard, left, seconds), SteadyNoise(seconds)
+    # Recordings have noise of their own, which no one wants either.
+    own = np.concatenate([noise(clean[start : start + AT_ONCE]) for start in range(0, len(clean), AT_ONCE)])
+    ratio = np.log10((np.maximum(clean - own, 0) + SILENT) / (above + SILENT))
     both = (values, np.clip(ratio, LOWEST, 1))
     return Examples(*(each.swapaxes(0, 1).astype(np.float16) for each in both))
 

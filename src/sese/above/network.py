@@ -27,7 +27,7 @@ DEEPEST = 2e-3
 
 
 class GainNetwork(nn.Module):
-    """A GRU and a linear layer.
+    """A GRU, and a linear layer that hears what bands exceed steady noise by as well.
 
     Args:
         units: Units of the recurrent layer.
@@ -36,7 +36,9 @@ class GainNetwork(nn.Module):
     def __init__(self, units: int) -> None:
         super().__init__()
         self.gru = nn.GRU(WIDTH, units, batch_first=True)
-        self.gain = nn.Linear(units, BANDS)
+        self.gain = nn.Linear(units + BANDS, BANDS)
+        with torch.no_grad():  # begins as Wiener's gains
+            self.gain.weight[:, units:] = math.log(10) * torch.eye(BANDS)
 
     def forward(self, values: Tensor) -> Tensor:
         """Return gains [clip, point, band] in [0, 1] for values [clip, point, value]."""
@@ -44,27 +46,28 @@ class GainNetwork(nn.Module):
         below = values[..., BELOW : 2 * BELOW]
         removed = (-PASSING * below.amin(-1, keepdim=True)).clamp(max=1)
         followed = 10 ** below[..., UPPER:].mean(-1, keepdim=True)
-        return (1 - torch.sigmoid(-self.gain(hidden)) * removed) * followed
+        heard = torch.cat([hidden, values[..., FLOOR:]], -1)
+        return (1 - torch.sigmoid(-self.gain(heard)) * removed) * followed
 
 
 def loss(gains: Tensor, values: Tensor, clean: Tensor, spare: float, depth: float) -> Tensor:
     """Return the mean squared error of compressed amplitudes, and of decibels where the signal is steady.
 
-    The amplitudes are relative to the running mean of the signal. They hardly tell -40 from -50 dB, but ears
-    do where steady noise is left.
+    The gain that is wanted is Wiener's, the share of the clean signal in the power. Amplitudes are relative to
+    the running mean of the signal. They hardly tell -40 from -50 dB, but ears do where steady noise is left.
 
     Args:
         gains: [clip, point, band], in [0, 1].
         values: What the network heard, [clip, point, value].
         clean: Power of the clean signal over that of the mixture as a power of ten, [clip, point, band].
         spare: Weight of the error where the result is below the clean signal.
-        depth: Weight of the squared error of logarithms, for a band that is at its floor.
+        depth: Weight of the squared error of logarithms, for a band that has steady noise alone.
     """
-    noisy, over_floor = values[..., 2 * BELOW : FLOOR], values[..., FLOOR:]
-    wanted = 10 ** ((noisy + clean) * COMPRESSION / 2)
+    noisy, excess = values[..., 2 * BELOW : FLOOR], values[..., FLOOR:]
+    wanted = 10 ** ((noisy / 2 + clean) * COMPRESSION)
     error = gains.clamp(min=LEAST) ** COMPRESSION * 10 ** (noisy * COMPRESSION / 2) - wanted
-    apart = gains.clamp(min=DEEPEST).log10() - (clean / 2).clamp(math.log10(DEEPEST), 0)
-    steady = (1 - over_floor).clamp(0, 1) * (noisy > LOWEST)
+    apart = gains.clamp(min=DEEPEST).log10() - clean.clamp(math.log10(DEEPEST), 0)
+    steady = (0.5 - excess).clamp(0, 1) * (noisy > LOWEST)
     errors = _spared(error, spare) + depth * steady * _spared(apart, spare)
     return errors.mean()
 

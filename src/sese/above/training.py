@@ -15,7 +15,7 @@ from sese.above.config import AboveConfig
 from sese.above.examples import Examples, examples
 from sese.above.network import GainNetwork, loss
 from sese.core.errors import InputError
-from sese.runtime.band_evidence import BANDS, FLOOR, LOWEST, LOWEST_OVER
+from sese.runtime.band_evidence import BANDS, FLOOR, LOWEST, LOWEST_EXCESS
 from sese.training import run_folder
 from sese.training.config_file import dump
 from sese.training.loop import Training, descend, run_steps
@@ -103,7 +103,7 @@ class _Run(Training):
         for row in np.flatnonzero(random.random(len(chosen)) < settings.silent_bands):
             kept = int(random.integers(FEWEST_BANDS, BANDS))
             values[row, :, FLOOR - BANDS + kept : FLOOR] = LOWEST
-            values[row, :, FLOOR + kept :] = LOWEST_OVER
+            values[row, :, FLOOR + kept :] = LOWEST_EXCESS
             clean[row, :, kept:] = 0
         error = self._loss(values, clean)
         rate = settings.learning_rate * warmed_cosine(number, settings.steps, settings.warmup_steps, FINAL)

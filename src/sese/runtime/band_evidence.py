@@ -1,10 +1,10 @@
 """Compute what a network knows about the bands above a model's band, at any level of the signal.
 
 At each point of time these are, in this order: logarithms of the powers of the model's input in six bands,
-of the model's gain there, of the powers of ten narrow bands above, and of these over their floor. Powers are
-relative to a running mean, so a louder signal has the same values. The floor of a band is the lowest of its
-smoothed power, and rises slowly: steady noise is near its floor. Bands that a sample rate has no room for are
-silent.
+of the model's gain there, of the powers of ten narrow bands above, and of what these exceed steady noise by.
+Powers are relative to a running mean, so a louder signal has the same values. The steady noise of a band is
+its floor times a bias, and the floor is the lowest of the smoothed power, which rises slowly. Bands that a
+sample rate has no room for are silent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BELOW = len(EDGES) - 1
 """Number of bands in the model's band."""
 
 FLOOR = 2 * BELOW + BANDS
-"""Place of the first value over a floor."""
+"""Place of the first excess over steady noise."""
 
 WIDTH = FLOOR + BANDS
 """Number of values at a point of time."""
@@ -38,20 +38,23 @@ SMOOTHING_SECONDS = 0.025
 RISE = 1.0
 """Rise of a floor in powers of ten per second, 10 dB."""
 
+BIAS = np.float32(1.6)
+"""Mean power of steady noise over its floor."""
+
 SILENT = np.float32(1e-13)
 """Mean power that is added to all powers. No floor is below it."""
 
 LOWEST, HIGHEST = -6.0, 3.0
 """Limits of the powers, as powers of ten of the running mean."""
 
-LOWEST_OVER = -1.0
-"""Lowest power over its floor, as a power of ten."""
+LOWEST_EXCESS = -2.0
+"""Lowest excess of a power over steady noise, relative to that noise, as a power of ten."""
 
-LOWEST_GAIN = -2.0
+LOWEST_GAIN = -3.0
 """Lowest gain of the model, as a power of ten of the amplitude."""
 
 _COUNTS = [BELOW, BELOW, BANDS, BANDS]
-LOWESTS = np.repeat(np.array([LOWEST, LOWEST_GAIN, LOWEST, LOWEST_OVER], np.float32), _COUNTS)
+LOWESTS = np.repeat(np.array([LOWEST, LOWEST_GAIN, LOWEST, LOWEST_EXCESS], np.float32), _COUNTS)
 HIGHESTS = np.repeat(np.array([HIGHEST, 0, HIGHEST, HIGHEST], np.float32), _COUNTS)
 
 
@@ -64,15 +67,13 @@ class BandEvidence:
 
     def __init__(self, seconds: float) -> None:
         self._keep = math.exp(-seconds / REFERENCE_SECONDS)
-        self._smooth = math.exp(-seconds / SMOOTHING_SECONDS)
-        self._rise = np.float32(RISE * seconds)
+        self._noise = SteadyNoise(seconds)
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal."""
         self._mean: NDArray[np.float32] | None = None  # [1, channel]
-        self._level: NDArray[np.float32] | None = None  # smoothed power [1, channel, band]
-        self._floor = np.float32(np.inf)  # [channel, band] later, a power of ten; infinity before any sound
+        self._noise.reset()
 
     def __call__(
         self, above: NDArray[np.float32], heard: NDArray[np.float32], left: NDArray[np.float32]
@@ -94,24 +95,42 @@ class BandEvidence:
         here = values[..., : powers.shape[-1]]
         np.subtract(logs, np.log10(means + SILENT)[..., np.newaxis], out=here)
         values[..., BELOW : 2 * BELOW] = (logs[..., BELOW : 2 * BELOW] - logs[..., :BELOW]) / 2
-        values[..., FLOOR : FLOOR + above.shape[-1]] = (
-            logs[..., 2 * BELOW :] - self._floors(above)
-        )
+        over = (above + SILENT) / self._noise(above)
+        excess = np.maximum(over - 1, np.float32(10**LOWEST_EXCESS))
+        values[..., FLOOR : FLOOR + above.shape[-1]] = np.log10(excess)
         return np.minimum(np.maximum(values, LOWESTS, out=values), HIGHESTS, out=values)
 
-    def _floors(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the floor of each band at the next points ``[point, channel, band]``, as a power of ten."""
+
+class SteadyNoise:
+    """Estimate the power of steady noise point by point.
+
+    Args:
+        seconds: Time between two points.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._keep = math.exp(-seconds / SMOOTHING_SECONDS)
+        self._rise = np.float32(RISE * seconds)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the signal."""
+        self._level: NDArray[np.float32] | None = None  # smoothed power [1, channel, band]
+        self._floor = np.float32(np.inf)  # [channel, band] later, a power of ten; infinity before any sound
+
+    def __call__(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the power of steady noise in each band at the next points, ``[point, channel, band]``."""
         count = len(power)
         before = power[:1] if self._level is None else self._level
         flat = np.concatenate([before, power]).reshape(count + 1, -1)
-        level = (_smoothing(count, self._smooth) @ flat).reshape(power.shape)
+        level = (_smoothing(count, self._keep) @ flat).reshape(power.shape)
         self._level = level[-1:]
         risen = self._rise * np.arange(1, count + 1, dtype=np.float32)[:, None, None]
         lowest = np.where(power > SILENT, np.log10(level + SILENT), np.float32(np.inf)) - risen
         lowest[0] = np.minimum(lowest[0], self._floor)
         floor = np.minimum.accumulate(lowest, axis=0) + risen
         self._floor = floor[-1]
-        return np.asarray(floor)
+        return np.asarray(BIAS * 10**floor)
 
 
 @lru_cache(maxsize=16)

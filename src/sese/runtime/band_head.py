@@ -1,8 +1,8 @@
 """Choose gains for the bands above a model's band, by a small recurrent network.
 
-One gated recurrent unit (GRU) hears the values of `sese.runtime.band_evidence` at each point of time, and a
-sigmoid layer gives the gain of each band, which is multiplied by that of the model in the upper part of its
-band. Where the model passes all six bands below, the gain of every band is 1. The same network serves every
+One gated recurrent unit (GRU) hears the values of `sese.runtime.band_evidence` at each point of time. A
+sigmoid layer, which also hears what each band exceeds steady noise by, gives the gain of each band, which is
+multiplied by that of the model in the upper part of its band. Where the model passes all six bands below, the gain of every band is 1. The same network serves every
 model and every sample rate; `sese above train` makes it.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sese.runtime.band_evidence import BELOW, WIDTH, BandEvidence
+from sese.runtime.band_evidence import BELOW, FLOOR, WIDTH, BandEvidence
 from sese.runtime.model_gain import UPPER
 
 WEIGHTS = Path(__file__).parents[1] / "pretrained" / "band-head" / "model.safetensors"
@@ -92,7 +92,8 @@ class Network:
             state = new + gates[:, units:] * (state - new)
             states[number] = state
         self._state = state
-        removed = 1 / (1 + np.exp(states @ self._gain + self._gain_bias))
+        heard_too = np.concatenate([states, values[..., FLOOR:]], axis=-1)
+        removed = 1 / (1 + np.exp(heard_too @ self._gain + self._gain_bias))
         below = values[..., BELOW : 2 * BELOW]
         removed *= np.minimum(-PASSING * below.min(axis=-1, keepdims=True), 1)
         return np.asarray((1 - removed) * 10 ** below[..., UPPER:].mean(axis=-1, keepdims=True))

@@ -6,8 +6,9 @@ const BANDS = 10; // above the model's band at 48 kHz
 const REFERENCE_SECONDS = 1; // time constant of the running mean
 const SMOOTHING_SECONDS = 0.025; // of the power that a floor is the lowest of
 const RISE = 1; // of a floor in powers of ten per second
+const BIAS = 1.6; // mean power of steady noise over its floor
 const SILENT = 1e-13; // mean power that is added to all powers
-const [LOWEST, HIGHEST, LOWEST_GAIN, LOWEST_OVER] = [-6, 3, -2, -1];
+const [LOWEST, HIGHEST, LOWEST_GAIN, LOWEST_EXCESS] = [-6, 3, -3, -2];
 const PASSING = 50;
 
 /** Load the weights of the network, by name: {shape, values}. */
@@ -48,22 +49,28 @@ export class BandHead {
     const reference = logOf(this.mean);
     const relative = (power) => clamp(logOf(power) - reference, LOWEST, HIGHEST);
     const gains = heard.map((power, band) => clamp((logOf(left[band]) - logOf(power)) / 2, LOWEST_GAIN, 0));
-    const over = above.map((power, band) => clamp(logOf(power) - this.floor(power, band), LOWEST_OVER, HIGHEST));
+    const excess = above.map((power, band) => this.excess(power, band));
     const padded = (values, silent) => [...values, ...Array(BANDS - values.length).fill(silent)];
-    const high = [...padded(above.map(relative), LOWEST), ...padded(over, LOWEST_OVER)];
-    this.step([...heard.map(relative), ...gains, ...high]);
+    const over = padded(excess, LOWEST_EXCESS);
+    this.step([...heard.map(relative), ...gains, ...padded(above.map(relative), LOWEST), ...over]);
     const removed = Math.min(-PASSING * Math.min(...gains), 1);
     const followed = 10 ** meanOf(gains.slice(UPPER));
-    const logits = this.ofGain(this.state);
+    const logits = this.ofGain([...this.state, ...over]);
     return above.map((_, band) => (1 - sigmoid(-logits[band]) * removed) * followed);
   }
 
-  /** Floor of a band, as a power of ten, for its next power. */
-  floor(power, band) {
+  /** What the next power of a band exceeds steady noise by, relative to it, as a power of ten. */
+  excess(power, band) {
+    const over = (power + SILENT) / this.steadyNoise(power, band);
+    return clamp(Math.log10(Math.max(over - 1, 10 ** LOWEST_EXCESS)), LOWEST_EXCESS, HIGHEST);
+  }
+
+  /** Power of steady noise in a band, for its next power. */
+  steadyNoise(power, band) {
     this.levels[band] = this.smooth * (this.levels[band] ?? power) + (1 - this.smooth) * power;
     this.floors[band] += this.rise;
     if (power > SILENT) this.floors[band] = Math.min(this.floors[band], logOf(this.levels[band]));
-    return this.floors[band];
+    return BIAS * 10 ** this.floors[band];
   }
 
   /** The gated recurrent unit. */
