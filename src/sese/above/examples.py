@@ -56,6 +56,9 @@ SWELL_DB, SWELL_SECONDS = 3.0, 1.5
 AT_ONCE = 256
 """Number of points of time that one call gets at most."""
 
+POWERS = ("above", "heard", "left", "clean")
+"""Powers that are stored: above the model's band, of its input and output, and of the clean signal above."""
+
 Audio = NDArray[np.float32]
 
 
@@ -122,7 +125,8 @@ class _Maker:
     def key(self) -> str:
         """Return a hash of everything that examples depend on."""
         data = self._data
-        digest = hashlib.sha256(f"{_FORMAT} {mixtures_hash(self._mixer)} {data.hiss} {data.hiss_alone}".encode())
+        settings = f"{_FORMAT} {mixtures_hash(self._mixer)} {data.hiss} {data.hiss_alone}"
+        digest = hashlib.sha256(settings.encode())
         for model in data.models:
             digest.update(find_model(model).read_bytes())
         return digest.hexdigest()[:16]
@@ -142,8 +146,8 @@ class _Maker:
             raise InputError(f"model {enhancer.card.name} works at {RATE} Hz; name models for 16000 Hz")
         above, heard, left = powers(framing, Pilot(enhancer.artefact, 1, options), noisy)
         clean_above = powers(framing, lambda frames: frames, clean)[0]
-        made = {"above": above, "heard": heard, "left": left, "clean": clean_above}
-        return {name: power[:, 0] for name, power in made.items()} | {"seconds": np.float32(framing.above.seconds)}
+        mono = (each[:, 0] for each in (above, heard, left, clean_above))
+        return dict(zip(POWERS, mono, strict=True)) | {"seconds": np.float32(framing.above.seconds)}
 
 
 def _hiss(random: np.random.Generator, clean: Audio) -> Audio:
@@ -155,7 +159,8 @@ def _hiss(random: np.random.Generator, clean: Audio) -> Audio:
     spectrum = np.fft.rfft(samples)
     octaves = np.log2(np.maximum(np.arange(len(spectrum)) / len(spectrum), 1e-3))
     knots = np.arange(-TILT_OCTAVES, 1)
-    tilt = np.interp(octaves, knots, random.normal(0, TILT_DB, len(knots))) + octaves * random.uniform(*SLOPES_DB)
+    tilt = np.interp(octaves, knots, random.normal(0, TILT_DB, len(knots)))
+    tilt += octaves * random.uniform(*SLOPES_DB)
     hiss = np.fft.irfft(spectrum * 10 ** (tilt / 20), count)
     swells = random.normal(0, SWELL_DB, 2 + int(count / RATE / SWELL_SECONDS))
     hiss *= 10 ** (np.interp(np.arange(count) / RATE, np.arange(len(swells)) * SWELL_SECONDS, swells) / 20)
@@ -198,7 +203,7 @@ def examples(
 
 def _heard(block: dict[str, Audio]) -> Examples:
     """Return examples for powers ``[clip, point, band]``."""
-    above, heard, left, clean = (block[name].swapaxes(0, 1) for name in ("above", "heard", "left", "clean"))
+    above, heard, left, clean = (block[name].swapaxes(0, 1) for name in POWERS)
     seconds = float(block["seconds"][0])
     values, noise = evidence(above, heard, left, seconds), SteadyNoise(seconds)
     # Recordings have noise of their own, which no one wants either.
@@ -243,7 +248,7 @@ def _blocks(
                 with replacing(path) as part, part.open("wb") as file:
                     np.savez(file, **{name: np.stack([each[name] for each in made]) for name in made[0]})
             block = read_arrays(path)
-            if any(block[name].ndim != 3 for name in ("above", "heard", "left", "clean")):
+            if any(block[name].ndim != 3 for name in POWERS):
                 raise ValueError("other values")
             yield min(start + _BLOCK, count), block
     except (OSError, KeyError, ValueError) as error:

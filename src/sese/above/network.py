@@ -53,8 +53,8 @@ class GainNetwork(nn.Module):
 def loss(gains: Tensor, values: Tensor, clean: Tensor, spare: float, depth: float) -> Tensor:
     """Return the mean squared error of compressed amplitudes, and of decibels where the signal is steady.
 
-    The gain that is wanted is Wiener's, the share of the clean signal in the power. Amplitudes are relative to
-    the running mean of the signal. They hardly tell -40 from -50 dB, but ears do where steady noise is left.
+    The gain that is wanted is Wiener's, the share of the clean signal in the power. Amplitudes are relative
+    to the running mean of the signal. They hardly tell -40 from -50 dB, but ears do where steady noise is left.
 
     Args:
         gains: [clip, point, band], in [0, 1].

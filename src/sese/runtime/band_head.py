@@ -1,9 +1,10 @@
 """Choose gains for the bands above a model's band, by a small recurrent network.
 
 One gated recurrent unit (GRU) hears the values of `sese.runtime.band_evidence` at each point of time. A
-sigmoid layer, which also hears what each band exceeds steady noise by, gives the gain of each band, which is
-multiplied by that of the model in the upper part of its band. Where the model passes all six bands below, the gain of every band is 1. The same network serves every
-model and every sample rate; `sese above train` makes it.
+sigmoid layer hears the unit, and once more what each band exceeds steady noise by; it gives the gain of each
+band, which is multiplied by that of the model in the upper part of its band. Where the model passes all six
+bands below, the gain of every band is 1. The same network serves every model and every sample rate;
+`sese above train` makes it.
 """
 
 from __future__ import annotations
