@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -20,6 +19,7 @@ constexpr double kSmoothingSeconds = 0.025;  // of the power that a floor is the
 constexpr double kRise = 1;                  // of a floor in powers of ten per second
 constexpr float kBias = 1.6F;                // mean power of steady noise over its floor
 constexpr float kSilent = 1e-13F;            // mean power that is added to all powers
+constexpr float kLoudest = 1e20F;            // highest floor: silence counts as this much
 constexpr float kLowest = -6, kHighest = 3, kLowestGain = -3, kLowestExcess = -2;
 constexpr float kPassing = 50;
 
@@ -85,7 +85,7 @@ const BandHead::Weights& BandHead::weights() {
 BandHead::BandHead(double seconds)
     : keep_(static_cast<float>(std::exp(-seconds / kReferenceSeconds))),
       smooth_(static_cast<float>(std::exp(-seconds / kSmoothingSeconds))),
-      rise_(static_cast<float>(kRise * seconds)),
+      rise_(static_cast<float>(std::pow(10.0, kRise * seconds))),
       heard_(kWidth) {
   reset();
 }
@@ -93,7 +93,7 @@ BandHead::BandHead(double seconds)
 void BandHead::reset() {
   mean_ = -1;
   levels_.clear();
-  floors_.assign(kBands, std::numeric_limits<float>::infinity());
+  floors_.assign(kBands, kLoudest);
   state_.assign(weights().units, 0.0F);
 }
 
@@ -129,9 +129,9 @@ float BandHead::hear(const Values& above, const Measured& measured) {
 // Takes the next power of a band, and returns the power of its steady noise.
 float BandHead::steady_noise(float power, std::size_t band) {
   levels_[band] = smooth_ * levels_[band] + (1 - smooth_) * power;
-  floors_[band] += rise_;
-  if (power > kSilent) floors_[band] = std::min(floors_[band], log_power(levels_[band]));
-  return kBias * std::pow(10.0F, floors_[band]);
+  const float heard = power > kSilent ? levels_[band] + kSilent : kLoudest;
+  floors_[band] = std::min(floors_[band] * rise_, heard);
+  return kBias * floors_[band];
 }
 
 const Values& BandHead::operator()(const Values& above, const Measured& measured) {

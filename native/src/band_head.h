@@ -32,7 +32,7 @@ class BandHead {
 
   float keep_, mean_ = -1;   // of the running mean of the power: none yet
   float smooth_, rise_;      // of the power of a band, of its floor
-  Values levels_, floors_;   // smoothed powers, and floors as powers of ten
+  Values levels_, floors_;   // smoothed powers, and their floors
   Values heard_, state_;     // values at this point, units
   Values input_, before_;    // of the gates
   Values output_, gains_;    // what the last layer hears and returns

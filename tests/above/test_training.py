@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_clips_a_file() -> None:
+def few_clips_a_file() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(made, "_BLOCK", 4)
         yield
@@ -123,8 +124,8 @@ def test_examples_are_what_a_stream_hears() -> None:
     for start in range(0, RATE, 777):
         framing.give(pilot(framing.take(audio[start : start + 777])))
     framing.conclude(pilot(framing.finish()))
-    powers = made.powers(framing, Pilot(enhancer.artefact, 1, options), audio)
-    expected = made.evidence(*powers, framing.above.seconds)
+    above, heard, left = made.powers(framing, Pilot(enhancer.artefact, 1, options), audio)
+    expected = made.evidence(above, heard, left, framing.above.seconds)
     assert len(expected) > 100
     np.testing.assert_allclose(np.concatenate(hearing.values), expected, atol=1e-3)
 

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,8 +245,9 @@ def _blocks(
                         yield start, None
                         return
                     made.append(maker(index))
+                arrays: dict[str, Any] = {name: np.stack([each[name] for each in made]) for name in made[0]}
                 with replacing(path) as part, part.open("wb") as file:
-                    np.savez(file, **{name: np.stack([each[name] for each in made]) for name in made[0]})
+                    np.savez(file, **arrays)
             block = read_arrays(path)
             if any(block[name].ndim != 3 for name in POWERS):
                 raise ValueError("other values")

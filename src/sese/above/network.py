@@ -54,7 +54,7 @@ def loss(gains: Tensor, values: Tensor, clean: Tensor, spare: float, depth: floa
     """Return the mean squared error of compressed amplitudes, and of decibels where the signal is steady.
 
     The gain that is wanted is Wiener's, the share of the clean signal in the power. Amplitudes are relative
-    to the running mean of the signal. They hardly tell -40 from -50 dB, but ears do where steady noise is left.
+    to the running mean of the signal. They hardly tell -40 from -50 dB, but ears do in steady noise.
 
     Args:
         gains: [clip, point, band], in [0, 1].

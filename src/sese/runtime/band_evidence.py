@@ -44,6 +44,9 @@ BIAS = np.float32(1.6)
 SILENT = np.float32(1e-13)
 """Mean power that is added to all powers. No floor is below it."""
 
+LOUDEST = np.float32(1e20)
+"""Highest floor; silence counts as this much, as it tells nothing of noise."""
+
 LOWEST, HIGHEST = -6.0, 3.0
 """Limits of the powers, as powers of ten of the running mean."""
 
@@ -90,7 +93,8 @@ class BandEvidence:
         before = total[:1] if self._mean is None else self._mean
         means = _smoothing(len(total), self._keep) @ np.concatenate([before, total])
         self._mean = means[-1:]
-        values = np.tile(LOWESTS, (*total.shape, 1))
+        values = np.empty((*total.shape, WIDTH), np.float32)
+        values[:] = LOWESTS
         logs = np.log10(powers + SILENT)
         here = values[..., : powers.shape[-1]]
         np.subtract(logs, np.log10(means + SILENT)[..., np.newaxis], out=here)
@@ -110,13 +114,13 @@ class SteadyNoise:
 
     def __init__(self, seconds: float) -> None:
         self._keep = math.exp(-seconds / SMOOTHING_SECONDS)
-        self._rise = np.float32(RISE * seconds)
+        self._rise = 10 ** (RISE * seconds)
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal."""
         self._level: NDArray[np.float32] | None = None  # smoothed power [1, channel, band]
-        self._floor = np.float32(np.inf)  # [channel, band] later, a power of ten; infinity before any sound
+        self._floor = LOUDEST  # [channel, band] later
 
     def __call__(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the power of steady noise in each band at the next points, ``[point, channel, band]``."""
@@ -125,18 +129,24 @@ class SteadyNoise:
         flat = np.concatenate([before, power]).reshape(count + 1, -1)
         level = (_smoothing(count, self._keep) @ flat).reshape(power.shape)
         self._level = level[-1:]
-        risen = self._rise * np.arange(1, count + 1, dtype=np.float32)[:, None, None]
-        lowest = np.where(power > SILENT, np.log10(level + SILENT), np.float32(np.inf)) - risen
-        lowest[0] = np.minimum(lowest[0], self._floor)
-        floor = np.minimum.accumulate(lowest, axis=0) + risen
+        risen = _risen(count, self._rise)
+        lowest = np.where(power > SILENT, level + SILENT, LOUDEST) / risen
+        np.minimum(lowest[0], self._floor, out=lowest[0])
+        floor = np.minimum.accumulate(lowest, axis=0) * risen
         self._floor = floor[-1]
-        return np.asarray(BIAS * 10**floor)
+        return np.asarray(BIAS * floor)
 
 
 @lru_cache(maxsize=16)
 def _weights(bands: int) -> NDArray[np.float32]:
     """Return the share of each power in the sum of the means below and above."""
     return np.repeat(np.array([1 / BELOW, 0, 1 / bands], np.float32), [BELOW, BELOW, bands])
+
+
+@lru_cache(maxsize=64)
+def _risen(count: int, rise: float) -> NDArray[np.float32]:
+    """Return the factors ``[point, 1, 1]`` by which a floor has risen at the next points."""
+    return np.power(rise, np.arange(1, count + 1))[:, None, None].astype(np.float32)
 
 
 @lru_cache(maxsize=64)

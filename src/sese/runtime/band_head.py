@@ -83,21 +83,25 @@ class Network:
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return gains ``[point, channel, band]`` in [0, 1] for values ``[point, channel, value]``."""
         units = self._units
-        inputs = values @ self._of_input + self._of_input_bias
+        inputs = values @ self._of_input
+        inputs += self._of_input_bias
+        of_gates, of_new = inputs[..., : 2 * units], inputs[..., 2 * units :]
         states = np.empty((*values.shape[:2], units), np.float32)
         state = np.zeros_like(states[0]) if self._state is None else self._state
-        for number, heard in enumerate(inputs):
-            before = state @ self._of_state + self._of_state_bias
-            gates = 1 / (1 + np.exp(heard[:, : 2 * units] + before[:, : 2 * units]))
-            new = np.tanh(heard[:, 2 * units :] + gates[:, :units] * before[:, 2 * units :])
+        for number in range(len(inputs)):
+            before = np.dot(state, self._of_state)
+            before += self._of_state_bias
+            gates = 1 / (1 + np.exp(of_gates[number] + before[:, : 2 * units]))
+            new = np.tanh(of_new[number] + gates[:, :units] * before[:, 2 * units :])
             state = new + gates[:, units:] * (state - new)
             states[number] = state
         self._state = state
         heard_too = np.concatenate([states, values[..., FLOOR:]], axis=-1)
         removed = 1 / (1 + np.exp(heard_too @ self._gain + self._gain_bias))
         below = values[..., BELOW : 2 * BELOW]
-        removed *= np.minimum(-PASSING * below.min(axis=-1, keepdims=True), 1)
-        return np.asarray((1 - removed) * 10 ** below[..., UPPER:].mean(axis=-1, keepdims=True))
+        removed *= np.minimum(-PASSING * np.minimum.reduce(below, axis=-1, keepdims=True), 1)
+        upper = np.add.reduce(below[..., UPPER:], axis=-1, keepdims=True) / (BELOW - UPPER)
+        return np.asarray((1 - removed) * 10**upper)
 
 
 def read(path: Path) -> Weights:

@@ -8,6 +8,7 @@ const SMOOTHING_SECONDS = 0.025; // of the power that a floor is the lowest of
 const RISE = 1; // of a floor in powers of ten per second
 const BIAS = 1.6; // mean power of steady noise over its floor
 const SILENT = 1e-13; // mean power that is added to all powers
+const LOUDEST = 1e20; // highest floor: silence counts as this much
 const [LOWEST, HIGHEST, LOWEST_GAIN, LOWEST_EXCESS] = [-6, 3, -3, -2];
 const PASSING = 50;
 
@@ -31,7 +32,7 @@ export class BandHead {
   constructor(weights, seconds) {
     this.keep = Math.exp(-seconds / REFERENCE_SECONDS);
     this.smooth = Math.exp(-seconds / SMOOTHING_SECONDS);
-    this.rise = RISE * seconds;
+    this.rise = 10 ** (RISE * seconds);
     this.ofInput = linear(weights["gru.weight_ih_l0"], weights["gru.bias_ih_l0"]);
     this.ofState = linear(weights["gru.weight_hh_l0"], weights["gru.bias_hh_l0"]);
     this.ofGain = linear(weights["gain.weight"], weights["gain.bias"]);
@@ -39,7 +40,7 @@ export class BandHead {
     this.state = new Float64Array(this.units);
     this.mean = null;
     this.levels = []; // smoothed powers
-    this.floors = Array(BANDS).fill(Infinity); // powers of ten
+    this.floors = Array(BANDS).fill(LOUDEST);
   }
 
   /** Gain of each band at the next point, for the power in each, and the powers that the model `heard` and `left`. */
@@ -68,9 +69,9 @@ export class BandHead {
   /** Power of steady noise in a band, for its next power. */
   steadyNoise(power, band) {
     this.levels[band] = this.smooth * (this.levels[band] ?? power) + (1 - this.smooth) * power;
-    this.floors[band] += this.rise;
-    if (power > SILENT) this.floors[band] = Math.min(this.floors[band], logOf(this.levels[band]));
-    return BIAS * 10 ** this.floors[band];
+    const heard = power > SILENT ? this.levels[band] + SILENT : LOUDEST;
+    this.floors[band] = Math.min(this.floors[band] * this.rise, heard);
+    return BIAS * this.floors[band];
   }
 
   /** The gated recurrent unit. */
