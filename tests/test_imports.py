@@ -29,6 +29,7 @@ ROOMS = (  # from the lowest; a room may import itself and the rooms above it in
     "export",
     "adaptation",
     "quality",
+    "above",
     "compression",
     "cli",
     "__main__",
