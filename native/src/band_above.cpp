@@ -4,13 +4,13 @@
 
 namespace sese {
 
-BandAbove::BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t lookahead, std::size_t channels)
+BandAbove::BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t lookahead)
     : points_(model_hz, rate_hz, hop, lookahead),
       parts_(hop / points_.part),
       gain_(model_hz, rate_hz, points_.part, lookahead),
       head_(points_.seconds) {
   const auto edges = band_edges(model_hz, rate_hz);
-  if (!edges.empty() && points_.close) bands_.emplace(points_, edges, rate_hz, channels);
+  if (!edges.empty() && points_.close) bands_.emplace(points_, edges, rate_hz);
   reset();
 }
 
@@ -23,11 +23,11 @@ void BandAbove::reset() {
   gains_.clear();
 }
 
-void BandAbove::feed(const std::vector<const float*>& audio, std::size_t count) {
+void BandAbove::feed(const float* audio, std::size_t count) {
   if (bands_) bands_->feed(audio, count);
 }
 
-void BandAbove::add(const std::vector<const float*>& enhanced, const std::vector<const float*>& heard) {
+void BandAbove::add(const float* enhanced, const float* heard) {
   measured_.clear();
   gain_.add(enhanced, heard, parts_, measured_);
   for (const Measured& measured : measured_) {
@@ -49,7 +49,7 @@ void BandAbove::filter(std::int64_t at, const Measured& measured) {
   bands_->apply(points_.at(next_ - 1), at, points_.at(next_ + 1), more_);
 }
 
-void BandAbove::read(const std::vector<float*>& rest, std::size_t count) {
+void BandAbove::read(float* rest, std::size_t count) {
   if (gains_.empty()) {
     given_ += static_cast<std::int64_t>(count);
     return;
@@ -62,11 +62,9 @@ void BandAbove::read(const std::vector<float*>& rest, std::size_t count) {
       const double share = static_cast<double>(given_ - from.at) / static_cast<double>(to.at - from.at);
       gain = static_cast<float>(from.value + (to.value - from.value) * share);
     }
-    for (float* const channel : rest) channel[i] *= gain;
+    rest[i] *= gain;
   }
-  if (!bands_) return;
-  for (std::size_t channel = 0; channel < rest.size(); ++channel) bands_->read(channel, rest[channel], count);
-  bands_->drop(count);
+  if (bands_) bands_->read(rest, count);
 }
 
 }  // namespace sese

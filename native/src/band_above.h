@@ -13,18 +13,18 @@
 
 namespace sese {
 
-// For the channels of a stream, which share their gains.
+// For one channel of a stream.
 class BandAbove {
  public:
-  BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t lookahead, std::size_t channels);
+  BandAbove(int model_hz, int rate_hz, std::size_t hop, std::size_t lookahead);
 
   // Takes the next samples of the stream's input.
-  void feed(const std::vector<const float*>& audio, std::size_t count);
+  void feed(const float* audio, std::size_t count);
   // Takes the model's next output frame and the input frame that it belongs to.
-  void add(const std::vector<const float*>& enhanced, const std::vector<const float*>& heard);
+  void add(const float* enhanced, const float* heard);
   // Turns the next samples of what resampling loses of the input into what is to be added to the model's
   // output.
-  void read(const std::vector<float*>& rest, std::size_t count);
+  void read(float* rest, std::size_t count);
   void reset();
 
  private:

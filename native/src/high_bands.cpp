@@ -49,18 +49,17 @@ std::int64_t Points::at(std::int64_t number) const {
   return static_cast<std::int64_t>(std::nearbyint(first_ + static_cast<double>(number) * step_));
 }
 
-HighBands::HighBands(const Points& points, const std::vector<double>& edges, int rate_hz,
-                     std::size_t channels)
+HighBands::HighBands(const Points& points, const std::vector<double>& edges, int rate_hz)
     : points_(points),
       size_(static_cast<std::size_t>(2 * points.reach)),
       transform_(size_),
-      spectra_(channels, std::vector<Complex>(transform_.bins())),
+      spectrum_(transform_.bins()),
       filtered_(transform_.bins()),
       gain_(transform_.bins()),
       samples_(size_),
       power_(edges.size() - 1),
-      heard_(channels),
-      ready_(channels) {
+      heard_(1),
+      ready_(1) {
   for (const double edge : edges) {
     std::size_t bin = 0;
     while (bin < size_ / 2 && static_cast<double>(bin) * rate_hz / static_cast<double>(size_) < edge) ++bin;
@@ -113,23 +112,18 @@ void HighBands::reset() {
 }
 
 const Values& HighBands::take(std::int64_t at) {
-  std::fill(power_.begin(), power_.end(), 0.0F);
-  for (std::size_t channel = 0; channel < spectra_.size(); ++channel) {
-    auto& spectrum = spectra_[channel];
-    transform_.forward(heard_.at(channel) + (at - points_.reach - begin_), spectrum.data());
-    for (std::size_t band = 0; band < power_.size(); ++band) {
-      const std::size_t begin = bounds_[band], end = bounds_[band + 1];
-      float sum = 0;
-      for (std::size_t bin = begin; bin < std::min(end, size_ / 2); ++bin) {  // in a Hann window, twice
-        const Complex low = spectrum[bin - 1], middle = spectrum[bin], high = spectrum[bin + 1];
-        const float real = middle.real - 0.5F * (low.real + high.real);
-        const float imaginary = middle.imaginary - 0.5F * (low.imaginary + high.imaginary);
-        sum += real * real + imaginary * imaginary;
-      }
-      // The window has a mean square of 3/2.
-      const auto counted = 1.5F * static_cast<float>(std::max<std::size_t>(end - begin, 1) * size_);
-      power_[band] += sum / counted / static_cast<float>(spectra_.size());
+  transform_.forward(heard_.at(0) + (at - points_.reach - begin_), spectrum_.data());
+  for (std::size_t band = 0; band < power_.size(); ++band) {
+    const std::size_t begin = bounds_[band], end = bounds_[band + 1];
+    float sum = 0;
+    for (std::size_t bin = begin; bin < std::min(end, size_ / 2); ++bin) {  // in a Hann window, twice
+      const Complex low = spectrum_[bin - 1], middle = spectrum_[bin], high = spectrum_[bin + 1];
+      const float real = middle.real - 0.5F * (low.real + high.real);
+      const float imaginary = middle.imaginary - 0.5F * (low.imaginary + high.imaginary);
+      sum += real * real + imaginary * imaginary;
     }
+    // The window has a mean square of 3/2.
+    power_[band] = sum / (1.5F * static_cast<float>(std::max<std::size_t>(end - begin, 1) * size_));
   }
   return power_;
 }
@@ -141,30 +135,23 @@ void HighBands::apply(std::int64_t before, std::int64_t at, std::int64_t after, 
   const std::int64_t spacing = points_.spacing, start = at - spacing - given_;
   const std::int64_t missing = at + spacing - given_ - static_cast<std::int64_t>(ready_.size());
   ready_.extend(static_cast<std::size_t>(std::max<std::int64_t>(missing, 0)));
-  for (std::size_t channel = 0; channel < spectra_.size(); ++channel) {
-    for (std::size_t bin = 0; bin < gain_.size(); ++bin) {
-      const Complex value = spectra_[channel][bin];
-      filtered_[bin] = {value.real * gain_[bin], value.imaginary * gain_[bin]};
-    }
-    transform_.inverse(filtered_.data(), samples_.data());
-    // A triangle that is 1 at the point, and 0 at its neighbours. The first points lie before the signal.
-    for (std::int64_t i = std::max<std::int64_t>(0, -start); i < 2 * spacing; ++i) {
-      const auto offset = static_cast<float>(i - spacing);
-      const float weight = 1 - std::abs(offset) / static_cast<float>(offset < 0 ? at - before : after - at);
-      if (weight > 0) ready_.at(channel)[start + i] += weight * samples_[points_.reach - spacing + i];
-    }
+  for (std::size_t bin = 0; bin < gain_.size(); ++bin)
+    filtered_[bin] = {spectrum_[bin].real * gain_[bin], spectrum_[bin].imaginary * gain_[bin]};
+  transform_.inverse(filtered_.data(), samples_.data());
+  // A triangle that is 1 at the point, and 0 at its neighbours. The first points lie before the signal.
+  for (std::int64_t i = std::max<std::int64_t>(0, -start); i < 2 * spacing; ++i) {
+    const auto offset = static_cast<float>(i - spacing);
+    const float weight = 1 - std::abs(offset) / static_cast<float>(offset < 0 ? at - before : after - at);
+    if (weight > 0) ready_.at(0)[start + i] += weight * samples_[points_.reach - spacing + i];
   }
   const std::int64_t drop = std::max<std::int64_t>(0, after - points_.reach - begin_);
   heard_.drop(static_cast<std::size_t>(drop));
   begin_ += drop;
 }
 
-void HighBands::read(std::size_t channel, float* to, std::size_t count) {
-  const float* const ready = ready_.at(channel);
+void HighBands::read(float* to, std::size_t count) {
+  const float* const ready = ready_.at(0);
   for (std::size_t i = 0; i < count; ++i) to[i] += ready[i];
-}
-
-void HighBands::drop(std::size_t count) {
   ready_.drop(count);
   given_ += static_cast<std::int64_t>(count);
 }

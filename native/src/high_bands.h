@@ -33,20 +33,19 @@ struct Points {
   double first_, step_;
 };
 
-// Filters a signal by gains that change over time and frequency.
+// Filters one channel by gains that change over time and frequency.
 class HighBands {
  public:
-  HighBands(const Points& points, const std::vector<double>& edges, int rate_hz, std::size_t channels);
+  HighBands(const Points& points, const std::vector<double>& edges, int rate_hz);
 
   // Takes the next samples.
-  void feed(const std::vector<const float*>& audio, std::size_t count) { heard_.append(audio, count); }
-  // Returns the mean power in each band around a point, of all channels. Everything within `reach` was fed.
+  void feed(const float* audio, std::size_t count) { heard_.append({audio}, count); }
+  // Returns the mean power in each band around a point. Everything within `reach` was fed.
   const Values& take(std::int64_t at);
   // Sets the gains of the point taken, between one before and one after.
   void apply(std::int64_t before, std::int64_t at, std::int64_t after, const Values& gains);
-  // Adds the next samples of a channel to `to`; then drops those of all.
-  void read(std::size_t channel, float* to, std::size_t count);
-  void drop(std::size_t count);
+  // Adds the next samples to `to`.
+  void read(float* to, std::size_t count);
   void reset();
 
  private:
@@ -57,8 +56,7 @@ class HighBands {
   std::vector<std::size_t> bounds_;            // first bin of each band, and the one behind the last band
   std::vector<std::vector<float>> responses_;  // [band, bin]
   Transform transform_;
-  std::vector<std::vector<Complex>> spectra_;  // of each channel at the point taken
-  std::vector<Complex> filtered_;
+  std::vector<Complex> spectrum_, filtered_;  // at the point taken
   std::vector<float> gain_, samples_;
   Values power_;
   Fifo heard_, ready_;

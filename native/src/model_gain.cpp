@@ -44,11 +44,11 @@ void ModelGain::reset() {
   last_ = -1;
 }
 
-void ModelGain::add(const std::vector<const float*>& enhanced, const std::vector<const float*>& heard,
-                    std::size_t count, std::vector<Measured>& measured) {
+void ModelGain::add(const float* enhanced, const float* heard, std::size_t count,
+                    std::vector<Measured>& measured) {
   for (std::size_t i = 0; i < count; ++i, ++parts_) {
     if (parts_ < skipped_) continue;
-    const Powers output = power(enhanced, i * part_), input = power(heard, i * part_);
+    const Powers output = power(enhanced + i * part_), input = power(heard + i * part_);
     double left = 0, had = 0;
     for (std::size_t band = kUpper; band < kBelow; ++band) {
       const auto bins = static_cast<double>(limits_[band + 1] - limits_[band]);
@@ -72,30 +72,26 @@ void ModelGain::add(const std::vector<const float*>& enhanced, const std::vector
   }
 }
 
-// The mean power in each band, over all channels. In float, the loud band below would leave little of a quiet
-// one.
-ModelGain::Powers ModelGain::power(const std::vector<const float*>& audio, std::size_t begin) {
+// The mean power in each band. In float, the loud band below would leave little of a quiet one.
+ModelGain::Powers ModelGain::power(const float* samples) {
   Powers powers{};
-  for (const float* const samples : audio) {
-    std::fill(real_.begin(), real_.end(), 0.0);
-    std::fill(imaginary_.begin(), imaginary_.end(), 0.0);
-    for (std::size_t sample = 0; sample < part_; ++sample) {
-      const double value = samples[begin + sample];
-      const double *cosine = cosine_.data() + sample * bins_, *sine = sine_.data() + sample * bins_;
-      double *real = real_.data(), *imaginary = imaginary_.data();
-      for (std::size_t bin = 0; bin < bins_; ++bin) {
-        real[bin] += value * cosine[bin];
-        imaginary[bin] += value * sine[bin];
-      }
+  std::fill(real_.begin(), real_.end(), 0.0);
+  std::fill(imaginary_.begin(), imaginary_.end(), 0.0);
+  for (std::size_t sample = 0; sample < part_; ++sample) {
+    const double value = samples[sample];
+    const double *cosine = cosine_.data() + sample * bins_, *sine = sine_.data() + sample * bins_;
+    double *real = real_.data(), *imaginary = imaginary_.data();
+    for (std::size_t bin = 0; bin < bins_; ++bin) {
+      real[bin] += value * cosine[bin];
+      imaginary[bin] += value * sine[bin];
     }
-    for (std::size_t band = 0; band < kBelow; ++band) {
-      const std::size_t first = limits_[band] - limits_[0], end = limits_[band + 1] - limits_[0];
-      double sum = 0;
-      for (std::size_t bin = first; bin < end; ++bin)
-        sum += real_[bin] * real_[bin] + imaginary_[bin] * imaginary_[bin];
-      const auto bins = static_cast<double>(std::max<std::size_t>(end - first, 1));
-      powers[band] += sum / bins / energy_ / static_cast<double>(audio.size());
-    }
+  }
+  for (std::size_t band = 0; band < kBelow; ++band) {
+    const std::size_t first = limits_[band] - limits_[0], end = limits_[band + 1] - limits_[0];
+    double sum = 0;
+    for (std::size_t bin = first; bin < end; ++bin)
+      sum += real_[bin] * real_[bin] + imaginary_[bin] * imaginary_[bin];
+    powers[band] = sum / static_cast<double>(std::max<std::size_t>(end - first, 1)) / energy_;
   }
   return powers;
 }

@@ -11,7 +11,7 @@ namespace sese {
 constexpr std::size_t kBelow = 6;  // bands in the model's band
 constexpr std::size_t kUpper = 4;  // first band of the upper part
 
-// What a model does at a point of time, over all channels.
+// What a model does at a point of time.
 struct Measured {
   float gain;                       // in the upper part of the band
   std::array<float, kBelow> heard;  // mean power of the input in each band
@@ -26,17 +26,16 @@ class ModelGain {
 
   std::size_t skipped() const { return skipped_; }  // parts from before the signal
 
-  // Takes the next `count` parts of the model's output and input, of every channel, and appends the values at
-  // the end of each part. The first part of the signal has some at its beginning as well; earlier ones have
+  // Takes the next `count` parts of the model's output and input, and appends the values at the end of each
+  // part. The first part of the signal has some at its beginning as well; earlier ones have
   // none.
-  void add(const std::vector<const float*>& enhanced, const std::vector<const float*>& heard,
-           std::size_t count, std::vector<Measured>& measured);
+  void add(const float* enhanced, const float* heard, std::size_t count, std::vector<Measured>& measured);
   void reset();
 
  private:
   using Powers = std::array<double, kBelow>;
 
-  Powers power(const std::vector<const float*>& audio, std::size_t begin);
+  Powers power(const float* samples);
 
   std::size_t part_, skipped_, bins_, parts_ = 0;
   std::array<std::size_t, kBelow + 1> limits_;  // first bin of each band, and the one behind the last band

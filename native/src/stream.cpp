@@ -47,7 +47,7 @@ Stream::Stream(std::shared_ptr<Model> model, int sample_rate, int channels)
       wide_(2 * channels_),
       output_(channels_) {
   if (sample_rate != facts_.sample_rate)
-    above_.emplace(facts_.sample_rate, sample_rate, facts_.hop_length, facts_.lookahead_samples, channels_);
+    above_.assign(channels_, BandAbove(facts_.sample_rate, sample_rate, facts_.hop_length, facts_.lookahead_samples));
   reset();
 }
 
@@ -55,7 +55,7 @@ void Stream::reset() {
   step_.reset();
   to_model_.reset();
   from_model_.reset();
-  if (above_) above_->reset();
+  for (BandAbove& above : above_) above.reset();
   for (Fifo* const waiting : {&input_, &low_, &dry_, &both_, &wide_}) waiting->restart(0);
   heard_.restart(facts_.lookahead_samples);
   output_.restart(latency_);
@@ -87,11 +87,12 @@ void Stream::process(const float* in, float* out, std::size_t count) {
 
 // Brings the input as far as it goes.
 void Stream::enhance() {
-  if (above_) {
+  if (!above_.empty()) {
     std::vector<const float*> lines;
     for (std::size_t channel = 0; channel < channels_; ++channel) lines.push_back(input_.at(channel));
     dry_.append(lines, input_.size());
-    above_->feed(lines, input_.size());
+    for (std::size_t channel = 0; channel < channels_; ++channel)
+      above_[channel].feed(lines[channel], input_.size());
   }
   to_model_.feed(input_, low_);
   while (low_.size() >= facts_.hop_length) frame();
@@ -112,8 +113,10 @@ void Stream::frame() {
   low_.drop(hop);
   used_ += step_.run(rule_, ceiling_);
   ++frames_;
-  for (std::size_t channel = 0; channel < channels_; ++channel) lines[channel] = heard_.at(channel);
-  if (above_) above_->add(enhanced, lines);
+  for (std::size_t channel = 0; channel < channels_; ++channel) {
+    lines[channel] = heard_.at(channel);
+    if (!above_.empty()) above_[channel].add(enhanced[channel], lines[channel]);
+  }
   const std::size_t skipped = std::min(early_, hop);
   early_ -= skipped;
   enhanced.insert(enhanced.end(), lines.begin(), lines.end());
@@ -126,21 +129,16 @@ void Stream::frame() {
 void Stream::mix() {
   const std::size_t count = wide_.size(), before = output_.size();
   output_.extend(count);
-  std::vector<float*> rest;  // what resampling loses of the input
-  if (above_) {
-    for (std::size_t channel = 0; channel < channels_; ++channel) {
-      rest.push_back(wide_.at(channels_ + channel));
-      for (std::size_t i = 0; i < count; ++i) rest.back()[i] = dry_.at(channel)[i] - rest.back()[i];
-    }
-    above_->read(rest, count);
-    dry_.drop(count);
-  }
   for (std::size_t channel = 0; channel < channels_; ++channel) {
     float* out = output_.at(channel) + before;
     std::copy_n(wide_.at(channel), count, out);
-    if (above_)
-      for (std::size_t i = 0; i < count; ++i) out[i] += rest[channel][i];
+    if (above_.empty()) continue;
+    float* const rest = wide_.at(channels_ + channel);  // what resampling loses of the input
+    for (std::size_t i = 0; i < count; ++i) rest[i] = dry_.at(channel)[i] - rest[i];
+    above_[channel].read(rest, count);
+    for (std::size_t i = 0; i < count; ++i) out[i] += rest[i];
   }
+  if (!above_.empty()) dry_.drop(count);
   wide_.drop(count);
 }
 

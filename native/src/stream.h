@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "band_above.h"
@@ -42,7 +41,7 @@ class Stream {
   std::int64_t ceiling_;
   Step step_;
   Resampler to_model_, from_model_;
-  std::optional<BandAbove> above_;
+  std::vector<BandAbove> above_;  // of each channel; none at the model's rate
   // What waits: input, input at the model's rate, the same until its enhanced counterpart, input until its
   // own, enhanced and input of the model at its rate and at the stream's, output.
   Fifo input_, low_, heard_, dry_, both_, wide_, output_;

@@ -116,7 +116,11 @@ def test_show_tells_what_a_number_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     for name, words in (
         ("demucs-slim-small", "a number runs the highest level within it: 0.6 runs 0.5"),
-        ("sese-2", "a number runs the highest level whose mean, rests included, stays within it"),
+        (
+            "sese-2",
+            "a number runs the highest level whose mean, rests included, stays within it; "
+            "below 0.22, the lowest",
+        ),
         ("conv-fsenet-dyncp", "gates that choose channels: --budget 1 or auto"),
     ):
         assert words in CliRunner().invoke(app, ["models", "show", name]).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,9 @@ def configs(
             typer.echo(f"{each:{width}}  {line}")
         return
     if name not in found:
-        raise InputError(f"there is no configuration {name!r}; `sese configs` lists them")
+        near = difflib.get_close_matches(name, found, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"there is no configuration {name!r}; {meant}`sese configs` lists them")
     typer.echo((folder() / f"{name}.yaml").read_text(), nl=False)
 
 

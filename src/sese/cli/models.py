@@ -114,7 +114,7 @@ def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _about_budgets(card: Card) -> list[str]:
     """Return lines that say what a budget does with this model."""
-    from sese.runtime.budget import Fixed, level_name, parse_budget
+    from sese.runtime.budget import Fixed, level_name, parse_budget, rests_from
 
     if card.alternatives:
         gate = "a gate that chooses one of the experts" if card.router else "no gate"
@@ -123,12 +123,15 @@ def _about_budgets(card: Card) -> list[str]:
         return ["router      gates that choose channels: --budget 1 or auto; fixed:1 runs everything"]
     number = round((card.levels[0].utilization + 1) / 2, 1)  # within some level
     rule = parse_budget(card, number)
+    least = rests_from(card)
     if isinstance(rule, Fixed):
         router = "yes, --budget auto: it chooses a level for each frame" if card.router else "no"
         runs = f"the highest level within it: {number:g} runs {level_name(card, rule.level)}"
     else:
-        router = "rests where nobody speaks or nothing disturbs: --budget auto, or a number below 1"
-        runs = "the highest level whose mean, rests included, stays within it"
+        router = (
+            f"rests where nobody speaks or nothing disturbs: --budget auto, or from {least:.2g} to below 1"
+        )
+        runs = f"the highest level whose mean, rests included, stays within it; below {least:.2g}, the lowest"
     return [f"router      {router}", f"budget      a number runs {runs}"]
 
 

@@ -45,19 +45,16 @@ class BandAbove:
         hop: Number of samples in a frame, at the model's rate.
         lookahead: Number of samples, at the model's rate, by which its first frame begins before the signal.
         channels: Number of channels.
-        linked: True: all channels get the same gains, from the mean of their powers.
 
     Attributes:
         seconds: Time between two points.
         head: Chooses the gains of the narrow bands from their powers and from the model's input and output.
     """
 
-    def __init__(
-        self, model_hz: int, rate_hz: int, hop: int, lookahead: int, channels: int, linked: bool
-    ) -> None:
+    def __init__(self, model_hz: int, rate_hz: int, hop: int, lookahead: int, channels: int) -> None:
         self._points = Points(model_hz, rate_hz, hop, lookahead)
-        self._gain = ModelGain(model_hz, rate_hz, self._points.part, lookahead, linked)
-        self._channels, self._linked = channels, linked
+        self._gain = ModelGain(model_hz, rate_hz, self._points.part, lookahead)
+        self._channels = channels
         self._bands: HighBands | None = None
         band_edges = edges(model_hz, rate_hz)
         if len(band_edges) and self._points.close:
@@ -74,7 +71,7 @@ class BandAbove:
             self._bands.reset()
         self._next: int | None = None  # next point
         self._at: NDArray[np.int64] = np.zeros(0, np.int64)  # samples of the points that `read` needs
-        self._gains = np.zeros((0, 1), np.float32)  # model's gain there [point, channel or 1]
+        self._gains = np.zeros((0, self._channels), np.float32)  # model's gain there [point, channel]
         self._given = 0
 
     def feed(self, audio: NDArray[np.float32]) -> None:
@@ -101,14 +98,12 @@ class BandAbove:
         self._next = number + len(gains)
         at = self._points.at(np.arange(number - 1, self._next + 1))
         self._at = np.concatenate([self._at, at[1:-1]])
-        self._gains = np.concatenate([self._gains.reshape(-1, gains.shape[1]), gains])
+        self._gains = np.concatenate([self._gains, gains])
         if self._bands is None:
             return
         for start in range(0, len(gains), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             power = self._bands.take(at[start : start + AT_ONCE + 2])
-            if self._linked and self._channels > 1:
-                power = power.mean(axis=1, keepdims=True)
             early = int(at[1:-1][part].searchsorted(self._points.reach))  # before the signal is no noise
             # The rest of the input has the model's gain already.
             more = np.zeros_like(power)

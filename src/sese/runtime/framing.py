@@ -29,7 +29,7 @@ class Framing:
 
     Args:
         card: Facts about the model.
-        options: How to enhance; the mix, the band above and the linking of channels matter here.
+        options: How to enhance; the mix and the band above matter here.
         sample_rate: Sample rate of the signal in Hz, 8000 to 192000; None for the model's own.
         channels: Number of channels, 1 to 64.
         latency: ``"low"``, short resampling filters, or ``"high"``, long ones.
@@ -59,7 +59,7 @@ class Framing:
         if options.band_above == FOLLOW and self.sample_rate != card.sample_rate:
             rates = (card.sample_rate, self.sample_rate)
             frames = (card.hop_length, card.lookahead_samples)
-            self.above = BandAbove(*rates, *frames, self.channels, options.linked)
+            self.above = BandAbove(*rates, *frames, self.channels)
         # The input of the model is brought back to the stream's rate beside the enhanced signal.
         wide = self.channels * (1 if self.above is None else 2)
         self._to_model = resampler(latency, self.sample_rate, card.sample_rate, self.channels)

@@ -143,7 +143,7 @@ class HighBands:
         return np.asarray(np.square(windowed.view(np.float32)) @ self._means)
 
     def apply(self, gains: NDArray[np.float32]) -> None:
-        """Set the gains of the points taken, ``[point, channel or 1, band]``."""
+        """Set the gains of the points taken, ``[point, channel, band]``."""
         reach, spacing, at = self._points.reach, self._points.spacing, self._at
         filtered = np.fft.irfft(self._spectra * (gains @ self._response), self._size)
         filtered = filtered[..., reach - spacing : reach + spacing]

@@ -25,7 +25,7 @@ SILENT = 1e-10
 
 
 class Measured(NamedTuple):
-    """What a model does at points of time; one channel if linked.
+    """What a model does at points of time.
 
     Attributes:
         gain: Gain in the upper part of the band, float32 [point, channel], in [0, 1].
@@ -46,14 +46,13 @@ class ModelGain:
         rate_hz: Sample rate of the stream in Hz.
         part: Number of samples that each value is measured over, at the model's rate.
         lookahead: Number of samples, at the model's rate, by which its first frame begins before the signal.
-        linked: True: all channels get the same values, from the mean of their powers.
 
     Attributes:
         skipped: Number of parts from before the signal.
     """
 
-    def __init__(self, model_hz: int, rate_hz: int, part: int, lookahead: int, linked: bool) -> None:
-        self._part, self._linked = part, linked
+    def __init__(self, model_hz: int, rate_hz: int, part: int, lookahead: int) -> None:
+        self._part = part
         self.skipped = lookahead // part
         window = np.hanning(part + 2)[1:-1]
         width = part * min(model_hz, rate_hz) / 2 / model_hz  # of the common band, in bins
@@ -105,11 +104,10 @@ class ModelGain:
         return Measured(gains if first else gains[1:], bands[1], bands[0])
 
     def _power(self, audio: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the mean power in each band ``[signal, part, channel, band]``; one channel if linked."""
+        """Return the mean power in each band ``[signal, part, channel, band]``."""
         # In single precision a loud band below would leave too little of a quiet one.
         parts = audio.reshape(*audio.shape[:2], -1, self._part)
-        power = np.asarray(np.square(parts @ self._waves) @ self._means).swapaxes(1, 2)
-        return power.mean(axis=2, keepdims=True) if self._linked and power.shape[2] > 1 else power
+        return np.asarray(np.square(parts @ self._waves) @ self._means).swapaxes(1, 2)
 
 
 def _smoothed(start: float, shares: list[float], silent: list[bool], keep: float) -> list[float]:

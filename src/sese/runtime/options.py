@@ -47,8 +47,8 @@ class EnhanceOptions:
         max_attenuation_db: Strongest attenuation of anything, in dB, 0 or more. None for no limit.
         band_above: Treatment of frequencies above the model's band. ``"follow"`` keeps speech there and
             attenuates noise as the model does below; ``"drop"`` removes everything.
-        linked: True: all channels have one level in each frame and the same gains above the model's band,
-            which keeps the stereo image in place there. False: each channel is enhanced as if it were alone.
+        linked: True: all channels have one level in each frame, decided from all of them. False: each
+            channel is enhanced as if it were alone.
 
     Raises:
         InputError: A value is out of range.

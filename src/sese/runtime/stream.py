@@ -30,9 +30,8 @@ class Stream:
     fed by one thread at a time.
 
     Channels are enhanced side by side. Linked channels share the level of each frame, decided from all of
-    them, and the same gains above the model's band, which keeps the stereo image in place there. Below, the
-    model attenuates each channel by what is in it. Channels that are not linked are enhanced as if each were
-    alone.
+    them; what is attenuated in a channel depends on what is in it. Channels that are not linked are enhanced
+    as if each were alone.
 
     Args:
         artefact: The model.
@@ -188,9 +187,10 @@ class Stream:
 
         Frame i covers the input from sample i times the hop to the next hop, at the model's rate. Its value
         is known as soon as that frame is complete, one lookahead before its enhanced samples. It is NaN in
-        frames that the router does not decide on, as with a fixed level: use ``budget="auto"`` or a number
-        below 1. Channels have one value; where they are not linked, it is that of the likeliest. None in
-        models that do not detect speech, and in files that were exported before this output existed.
+        frames that the router does not decide on, as with a fixed level: use ``budget="auto"``, or a number
+        below 1 at which the model rests. Channels have one value; where they are not linked, it is that of
+        the likeliest. None in models that do not detect speech, and in files that were exported before this
+        output existed.
         """
         if not self.artefact.detects_speech:
             return None

@@ -6,17 +6,16 @@ import { ModelGain } from "./model_gain.js";
 import { Points } from "./points.js";
 
 /**
- * For a model described by `facts`, a signal at `rate` Hz, and the weights of the network that chooses the gains.
- * Signals are a Float32Array for each channel.
+ * For a model described by `facts`, one channel at `rate` Hz, and the weights of the network that chooses the gains.
+ * Signals are Float32Arrays.
  */
 export class BandAbove {
-  constructor(facts, rate, channels, head) {
+  constructor(facts, rate, head) {
     this.points = new Points(facts, rate);
     this.gain = new ModelGain(facts.sample_rate, rate, this.points.part, facts.lookahead_samples);
     const edges = edgesOf(facts.sample_rate, rate);
-    this.bands = edges.length && this.points.close ? new HighBands(this.points, edges, rate, channels) : null;
+    this.bands = edges.length && this.points.close ? new HighBands(this.points, edges, rate) : null;
     this.head = new BandHead(head, this.points.seconds);
-    this.channels = channels;
     this.number = this.gain.skipped; // of the next point
     this.at = []; // samples of the points
     this.gains = []; // the model's gain there
@@ -31,8 +30,7 @@ export class BandAbove {
 
   /** End the input: what follows is silence. */
   finish() {
-    const silence = new Float32Array(this.points.frame + this.points.reach + 1);
-    this.feed(Array.from({ length: this.channels }, () => silence));
+    this.feed(new Float32Array(this.points.frame + this.points.reach + 1));
   }
 
   /** Take the model's next frames, and the input that they belong to. */
@@ -55,17 +53,17 @@ export class BandAbove {
   read(rest) {
     if (!this.at.length) return rest;
     const { at, gains } = this;
-    const added = rest.map((samples) => new Float32Array(samples.length));
-    for (let i = 0; i < rest[0].length; i++) {
+    const added = new Float32Array(rest.length);
+    for (let i = 0; i < rest.length; i++) {
       const time = this.given + i;
       while (this.place + 1 < at.length && at[this.place + 1] <= time) this.place++;
       const [from, to] = [this.place, Math.min(this.place + 1, at.length - 1)];
       const part = to > from ? Math.max(0, time - at[from]) / (at[to] - at[from]) : 0;
       const gain = gains[from] + part * (gains[to] - gains[from]);
-      added.forEach((samples, c) => (samples[i] = gain * rest[c][i]));
+      added[i] = gain * rest[i];
     }
-    this.given += rest[0].length;
-    this.bands?.read(rest[0].length).forEach((samples, c) => samples.forEach((value, i) => (added[c][i] += value)));
+    this.given += rest.length;
+    this.bands?.read(rest.length).forEach((value, i) => (added[i] += value));
     return added;
   }
 }

@@ -12,7 +12,7 @@ export class Framing {
   constructor(facts, rate, channels, head) {
     const { sample_rate: modelRate, lookahead_samples: lookahead } = facts;
     this.facts = facts;
-    this.above = rate === modelRate ? null : new BandAbove(facts, rate, channels, head);
+    this.above = rate === modelRate ? null : each(channels, () => new BandAbove(facts, rate, head));
     this.toModel = each(channels, () => converter(rate, modelRate));
     this.fromModel = each(channels, () => converter(modelRate, rate));
     this.heardBack = each(channels, () => converter(modelRate, rate));
@@ -27,7 +27,7 @@ export class Framing {
   take(piece) {
     this.fed += piece[0].length;
     if (this.above) this.dry = this.dry.map((before, c) => joined([before, piece[c]]));
-    this.above?.feed(piece);
+    this.above?.forEach((above, c) => above.feed(piece[c]));
     const low = piece.map((samples, c) => this.toModel[c].feed(samples));
     this.entered += low[0].length;
     return this.frames(low);
@@ -36,7 +36,7 @@ export class Framing {
   /** The last frames, followed by silence. */
   finish() {
     const { hop_length: hop, lookahead_samples: lookahead } = this.facts;
-    this.above?.finish();
+    this.above?.forEach((above) => above.finish());
     const low = this.toModel.map((resampler) => resampler.flush());
     this.entered += low[0].length;
     const whole = this.entered ? Math.ceil((this.entered + lookahead) / hop) * hop : 0;
@@ -70,7 +70,7 @@ export class Framing {
     const heard = this.heard.map((samples) => samples.slice(0, length));
     if (this.above) {
       this.heard = this.heard.map((samples) => samples.slice(length));
-      this.above.add(enhanced, heard);
+      this.above.forEach((above, c) => above.add(enhanced[c], heard[c]));
     }
     const early = Math.min(this.skip, length);
     this.skip -= early;
@@ -83,7 +83,7 @@ export class Framing {
     const ready = enhanced.map((samples, c) => back(this.fromModel[c], samples));
     if (!this.above) return ready;
     const lost = heard.map((samples, c) => back(this.heardBack[c], samples)); // what resampling leaves of the input
-    const added = this.above.read(lost.map((samples, c) => samples.map((value, i) => this.dry[c][i] - value)));
+    const added = this.above.map((above, c) => above.read(lost[c].map((value, i) => this.dry[c][i] - value)));
     this.dry = this.dry.map((samples) => samples.slice(ready[0].length));
     return ready.map((samples, c) => samples.map((value, i) => value + added[c][i]));
   }

@@ -18,29 +18,27 @@ export function edgesOf(modelRate, rate) {
 }
 
 export class HighBands {
-  constructor(points, edges, rate, channels) {
-    Object.assign(this, { points, channels, size: 2 * points.reach });
+  constructor(points, edges, rate) {
+    Object.assign(this, { points, size: 2 * points.reach });
     this.fourier = new Fourier(this.size);
     this.responses = this.responsesFor(edges, rate, points.reach - points.spacing);
     this.bandOf = Array.from({ length: this.size / 2 }, (_, bin) => edges.findLastIndex((edge) => edge <= (bin * rate) / this.size));
     this.counts = edges.slice(1).map((_, number) => Math.max(1, this.bandOf.filter((of) => of === number).length));
     const silence = this.size + points.frame; // before the signal
     this.begin = -silence; // sample of the first of `heard`
-    this.heard = Array.from({ length: channels }, () => new Float32Array(silence));
+    this.heard = new Float32Array(silence);
     this.given = 0;
-    this.ready = Array.from({ length: channels }, () => new Float32Array()); // from sample `given` on
+    this.ready = new Float32Array(); // from sample `given` on
   }
 
   feed(audio) {
-    this.heard = this.heard.map((before, c) => joined([before, audio[c]]));
+    this.heard = joined([this.heard, audio]);
   }
 
-  /** Mean power in each band around a sample, over the channels, at most two; `apply` then sets its gains. */
+  /** Mean power in each band around a sample; `apply` then sets its gains. */
   take(at) {
     const from = at - this.points.reach - this.begin;
-    // Two channels are the real and the imaginary part of one signal; of the second, one channel has none.
-    const [first, second] = [0, 1].map((c) => this.heard[c]?.subarray(from, from + this.size) ?? new Float32Array(this.size));
-    this.spectrum = this.fourier.forward(first, second);
+    this.spectrum = this.fourier.forward(this.heard.subarray(from, from + this.size), new Float32Array(this.size));
     const power = this.counts.map(() => 0);
     const { size, bandOf } = this;
     for (const part of this.spectrum)
@@ -52,7 +50,7 @@ export class HighBands {
         power[bandOf[bin]] += (above * above + below * below) / 2;
       }
     // The window has a mean square of 3/2.
-    return power.map((sum, number) => sum / this.counts[number] / (1.5 * this.size * this.channels));
+    return power.map((sum, number) => sum / this.counts[number] / (1.5 * this.size));
   }
 
   /** Set the gain of each band at the point taken, of which the neighbours are at `before` and `after`. */
@@ -69,31 +67,29 @@ export class HighBands {
       real[bin] *= response[bin];
       imaginary[bin] *= response[bin];
     }
-    const filtered = this.fourier.inverse(real, imaginary);
-    for (let c = 0; c < this.channels; c++) {
-      const missing = start + 2 * spacing - this.ready[c].length;
-      if (missing > 0) this.ready[c] = joined([this.ready[c], new Float32Array(missing)]);
-      for (let i = Math.max(0, -start); i < 2 * spacing; i++) {
-        const offset = i - spacing;
-        const weight = 1 - Math.abs(offset) / (offset < 0 ? at - before : after - at);
-        if (weight > 0) this.ready[c][start + i] += weight * filtered[c][reach + offset];
-      }
+    const [filtered] = this.fourier.inverse(real, imaginary);
+    const missing = start + 2 * spacing - this.ready.length;
+    if (missing > 0) this.ready = joined([this.ready, new Float32Array(missing)]);
+    for (let i = Math.max(0, -start); i < 2 * spacing; i++) {
+      const offset = i - spacing;
+      const weight = 1 - Math.abs(offset) / (offset < 0 ? at - before : after - at);
+      if (weight > 0) this.ready[start + i] += weight * filtered[reach + offset];
     }
   }
 
   /** Forget the input that no point from `next` on needs. */
   forget(next) {
     const drop = Math.max(0, next - this.points.reach - this.begin);
-    this.heard = this.heard.map((samples) => samples.slice(drop));
+    this.heard = this.heard.slice(drop);
     this.begin += drop;
   }
 
   /** The next samples; they lie before the last point applied. */
   read(count) {
-    const ready = this.ready.map((samples) => joined([samples, new Float32Array(Math.max(0, count - samples.length))]));
-    this.ready = ready.map((samples) => samples.slice(count));
+    const ready = joined([this.ready, new Float32Array(Math.max(0, count - this.ready.length))]);
+    this.ready = ready.slice(count);
     this.given += count;
-    return ready.map((samples) => samples.subarray(0, count));
+    return ready.subarray(0, count);
   }
 
   /** Real frequency response of each band; the first begins above its edge. */

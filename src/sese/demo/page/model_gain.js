@@ -28,13 +28,13 @@ export class ModelGain {
   }
 
   /**
-   * {gain, heard, left} at the end of each part of the model's output and input, a Float32Array for each channel: the
-   * gain in the upper part of the band, and the mean powers of input and output in the bands. Parts from before the
-   * signal have none; the first part of the signal has one at its beginning as well.
+   * {gain, heard, left} at the end of each part of the model's output and input, Float32Arrays: the gain in the upper
+   * part of the band, and the mean powers of input and output in the bands. Parts from before the signal have none; the
+   * first part of the signal has one at its beginning as well.
    */
   add(enhanced, heard) {
     const measured = [];
-    for (let from = 0; from < enhanced[0].length; from += this.part) {
+    for (let from = 0; from < enhanced.length; from += this.part) {
       if (this.parts++ < this.skipped) continue;
       const [input, output] = [this.power(heard, from), this.power(enhanced, from)];
       const had = this.upper(input);
@@ -55,17 +55,16 @@ export class ModelGain {
     return sum / counts.reduce((total, count) => total + count, 0);
   }
 
-  /** Mean power in each band of one part, over all channels. */
-  power(channels, from) {
+  /** Mean power in each band of one part. */
+  power(samples, from) {
     return this.waves.map((waves) => {
       let energy = 0;
-      for (const channel of channels)
-        for (const wave of waves) {
-          let sum = 0;
-          for (let i = 0; i < wave.length; i++) sum += wave[i] * channel[from + i];
-          energy += sum * sum;
-        }
-      return energy / Math.max(1, waves.length / 2) / this.energy / channels.length;
+      for (const wave of waves) {
+        let sum = 0;
+        for (let i = 0; i < wave.length; i++) sum += wave[i] * samples[from + i];
+        energy += sum * sum;
+      }
+      return energy / Math.max(1, waves.length / 2) / this.energy;
     });
   }
 }
