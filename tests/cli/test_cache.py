@@ -16,6 +16,7 @@ OWN = {
     "labels/activity-0123456789abcdef.npy": 50_000,
     "quality/0123456789abcdef.i16": 300_000,
     "quality/0123456789abcdef.npy": 50_000,
+    "above/0123456789abcdef-0.npz": 1000,
     "onnxruntime-web-1.30.0/ort.wasm.bundle.min.mjs": 500_000,
 }
 FOREIGN = ("README.md", "labels/notes.npy", "src/sese/core/cache.py", "quality/talk.wav", "model.json")
@@ -47,11 +48,11 @@ def test_shows_path_and_size(sese: Run, folder: Path) -> None:
 
 def test_clears_what_is_its_own(sese: Run, folder: Path) -> None:
     ran = sese("cache", "clear", "--dry-run")
-    assert ran.out.endswith(f"would remove 3.0 MB in 7 files from {folder}\n")
+    assert ran.out.endswith(f"would remove 3.0 MB in 8 files from {folder}\n")
     assert all(str(folder / name) in ran.out for name in OWN)
     assert files(folder) == {*OWN, *FOREIGN}
     ran = sese("cache", "clear")
-    assert (ran.code, ran.out) == (0, f"removing 3.0 MB in 7 files from {folder}\ndone\n")
+    assert (ran.code, ran.out) == (0, f"removing 3.0 MB in 8 files from {folder}\ndone\n")
     assert files(folder) == set(FOREIGN)
     assert not (folder / "onnxruntime-web-1.30.0").exists()
     assert sese("cache", "clear").out.startswith("removing 0.0 MB in 0 files")
@@ -95,6 +96,6 @@ def test_says_what_is_in_use(sese: Run, folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Path, "unlink", refuse)
     ran = sese("cache", "clear")
     assert ran.code == 1
-    assert ran.err.startswith("sese: error: 1 of 7 files stay, such as ")
+    assert ran.err.startswith("sese: error: 1 of 8 files stay, such as ")
     assert "kernel-0123456789abcdef01234567.so" in ran.err
     assert files(folder) == {*FOREIGN, "kernel-0123456789abcdef01234567.so"}

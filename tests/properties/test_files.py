@@ -23,7 +23,7 @@ from sese.training.config import RunConfig, parse, read
 from sese.training.config_file import dump
 
 CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
-OTHERS = {"adaptation", "labels", "quality", "speakers", "sweeps"}
+OTHERS = {"above", "adaptation", "labels", "quality", "speakers", "sweeps"}
 """Families that other functions read."""
 
 TRAININGS = [

@@ -11,7 +11,7 @@ from sese.training.config import DataConfig, RunConfig, TrainingConfig, parse, r
 from sese.training.config_file import dump, read_values
 
 CONFIGS = Path(__file__).parents[2] / "src" / "sese" / "configs"
-OTHERS = {"adaptation", "labels", "quality", "speakers", "sweeps"}
+OTHERS = {"above", "adaptation", "labels", "quality", "speakers", "sweeps"}
 """Families that other functions read."""
 
 TRAININGS = [

@@ -16,7 +16,8 @@ from training.tiny_run import config
 RUNS = sorted(
     path.relative_to(CONFIGS).with_suffix("").as_posix()
     for path in CONFIGS.glob("*/*.yaml")
-    if "name: " in path.read_text() and path.parent.name not in ("adaptation", "labels", "quality", "sweeps")
+    if "name: " in path.read_text()
+    and path.parent.name not in ("above", "adaptation", "labels", "quality", "sweeps")
     if path.stem not in ("embedding", "autoencoder")  # which have other methods
 )
 
