@@ -11,7 +11,7 @@ namespace sese {
 constexpr std::size_t kBelow = 6;  // bands in the model's band
 constexpr std::size_t kUpper = 4;  // first band of the upper part
 
-// What a model does at a point of time.
+// The powers that a model gets and leaves in each band at a point of time, and its gain.
 struct Measured {
   float gain;                       // in the upper part of the band
   std::array<float, kBelow> heard;  // mean power of the input in each band

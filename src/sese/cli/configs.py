@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sese.core.errors import InputError
+from sese.core.errors import InputError, did_you_mean
 
 
 def configs(
@@ -24,8 +23,7 @@ def configs(
             typer.echo(f"{each:{width}}  {line}")
         return
     if name not in found:
-        near = difflib.get_close_matches(name, found, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
+        meant = did_you_mean(name, found)
         raise InputError(f"there is no configuration {name!r}; {meant}`sese configs` lists them")
     typer.echo((folder() / f"{name}.yaml").read_text(), nl=False)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
 import reprlib
+from collections.abc import Iterable
 
 LONGEST = 1000
 """Largest number of characters in a message; libraries may write megabytes about a damaged file."""
@@ -29,6 +31,22 @@ class InputError(ValueError):
         line = plain(" ".join(message.split()))
         half = (LONGEST - 5) // 2
         super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
+
+
+def did_you_mean(given: str, known: Iterable[str], quote: str = "") -> str:
+    """Return a question for the known name that is nearest to a given one; an empty text if none is near.
+
+    Args:
+        given: The name that is not known.
+        known: The names that are.
+        quote: What stands around the name in the question.
+
+    Example:
+        >>> did_you_mean("sese-3", ["sese-2", "bloom-net"])
+        'did you mean sese-2? '
+    """
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"did you mean {quote}{near[0]}{quote}? " if near else ""
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

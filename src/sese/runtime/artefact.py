@@ -22,7 +22,6 @@ as JSON under the metadata key ``sese``.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import threading
@@ -34,7 +33,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sese.core.errors import InputError
+from sese.core.errors import InputError, did_you_mean
 from sese.core.untrusted import from_json
 from sese.runtime.card import FORMAT, Card
 from sese.runtime.onnx_file import check_file
@@ -160,10 +159,8 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     if str(model) == "sese-1":
         raise InputError("sese-1 is no longer bundled; use sese-2, which takes its place")
     known = ", ".join(names) or "none"
-    near = difflib.get_close_matches(str(model), names, n=1)
     raise InputError(
-        f"unknown model {str(model)!r}; "
-        + (f"did you mean {near[0]}? " if near else "")
+        f"unknown model {str(model)!r}; {did_you_mean(str(model), names)}"
         + f"bundled are: {known}; or name a model folder or .onnx file"
     )
 

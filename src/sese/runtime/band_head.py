@@ -50,9 +50,7 @@ class BandHead:
         """Return the gains of the next points, ``[point, channel, band]``, in [0, 1].
 
         Args:
-            above: Mean power in each band above, ``[point, channel, band]``; one point or more.
-            heard: Mean power of the model's input in each band below, the same shape but for the bands.
-            left: Mean power of the model's output there.
+            above, heard, left: Powers, as for `BandEvidence`.
         """
         return self._network(self._evidence(above, heard, left))[..., : above.shape[-1]]
 

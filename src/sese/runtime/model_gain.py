@@ -25,7 +25,7 @@ SILENT = 1e-10
 
 
 class Measured(NamedTuple):
-    """What a model does at points of time.
+    """Powers that a model gets and leaves in each band at points of time, and its gain.
 
     Attributes:
         gain: Gain in the upper part of the band, float32 [point, channel], in [0, 1].

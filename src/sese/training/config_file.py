@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from sese.core.errors import InputError, brief
+from sese.core.errors import InputError, brief, did_you_mean
 from sese.training import renamed
 
 WHOLE = ("losses",)
@@ -209,8 +209,7 @@ def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     unknown = [key for key in values if key not in known]
     if unknown:
         name = ".".join((*filter(None, (where,)), str(unknown[0])[:200]))
-        near = difflib.get_close_matches(str(unknown[0]), known, 1)
-        meant = f"did you mean '{near[0]}'? " if near else ""
+        meant = did_you_mean(str(unknown[0]), known, quote="'")
         raise InputError(f"unknown key '{name}'; {meant}known here: {sorted(known)}")
     made = {
         key: _convert(hints[key], value, ".".join(filter(None, (where, key))))
