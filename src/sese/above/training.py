@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,8 @@ from sese.above.network import GainNetwork, loss
 from sese.core.errors import InputError
 from sese.runtime.band_evidence import BANDS, FLOOR, LOWEST, LOWEST_EXCESS
 from sese.training import run_folder
-from sese.training.config_file import dump
-from sese.training.loop import Training, descend, run_steps
-from sese.training.run_folder import LAST
+from sese.training.in_memory import InMemoryTraining, train_in_memory
+from sese.training.loop import descend
 from sese.training.schedule import warmed_cosine
 
 WEIGHTS = "model.safetensors"
@@ -47,46 +45,36 @@ def train(config: AboveConfig, folder: Path, resume: bool = False, max_minutes: 
         InputError: A run lies there and is not to be resumed, nothing lies there to resume, or the examples
             cannot be computed.
     """
-    run_folder.check(folder, config, resume)
-    started, settings = time.monotonic(), config.training
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    pair = examples(config, max_minutes)
-    if pair is None:
-        return False
-    run = _Run(config, folder, *pair, resume)
-    if resume:
-        run.restore(folder / LAST)
-    run_folder.write_config(folder, dump(config))
-    left = None if max_minutes is None else max_minutes - (time.monotonic() - started) / 60
-    return run_steps(run, run.done, settings.steps, settings.validate_steps, left) == settings.steps
+    return train_in_memory(
+        config,
+        folder,
+        resume,
+        max_minutes,
+        lambda: examples(config, max_minutes),
+        lambda pair: _Run(config, folder, *pair, resume),
+    )
 
 
-class _Run(Training):
+class _Run(InMemoryTraining):
     """A training at some step."""
+
+    network: GainNetwork
 
     def __init__(
         self, config: AboveConfig, folder: Path, train: Examples, held: Examples, resume: bool
     ) -> None:
-        self.config, self.folder, self.train, self.held = config, folder, train, held
+        self.config, self.train, self.held = config, train, held
         if len(train.values) < config.training.batch_size:
             raise InputError(
                 f"data.clips is {len(train.values)}, training.batch_size {config.training.batch_size}; "
                 "use as many clips or more"
             )
         torch.manual_seed(config.seed)
-        self.network = GainNetwork(config.units)
+        network = GainNetwork(config.units)
         if config.training.initial and not resume:
-            networks.load(self.network, Path(config.training.initial) / WEIGHTS)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), config.training.learning_rate)
-        self.done, self.best, self.losses, self.since = 0, math.inf, [0.0, 0.0], time.monotonic()
-
-    def restore(self, checkpoint: Path) -> None:
-        """Take up what `checkpoint` wrote."""
-        with run_folder.restoring(checkpoint) as saved:
-            self.network.load_state_dict(saved["network"])
-            self.optimiser.load_state_dict(saved["optimiser"])
-            self.done, self.best = saved["step"], saved["best"]
+            networks.load(network, Path(config.training.initial) / WEIGHTS)
+        optimiser = torch.optim.Adam(network.parameters(), config.training.learning_rate)
+        super().__init__(folder, network, optimiser, best=math.inf)
 
     def step(self, number: int) -> Tensor:
         """Update the weights; clips, their parts and silent bands depend on the seed and the step alone."""
@@ -108,8 +96,7 @@ class _Run(Training):
         error = self._loss(values, clean)
         rate = settings.learning_rate * warmed_cosine(number, settings.steps, settings.warmup_steps, FINAL)
         descend(error, self.optimiser, rate, CLIP_NORM)
-        self.done = number + 1
-        self.losses = [self.losses[0] + error.item(), self.losses[1] + 1]
+        self.count(error.item())
         return error.detach()
 
     def _loss(self, values: Tensor, clean: Tensor) -> Tensor:
@@ -130,21 +117,11 @@ class _Run(Training):
         """Validate, but not where only time is up, and write the weights and the checkpoint."""
         settings = self.config.training
         if done % settings.validate_steps == 0 or done == settings.steps:
-            seconds, self.since = time.monotonic() - self.since, time.monotonic()
-            values = {"loss": self.losses[0] / self.losses[1], "validation_loss": self.validate()}
-            self.losses = [0.0, 0.0]
-            text = "  ".join(f"{name} {value:.5f}" for name, value in values.items())
-            print(f"step {done}  {text}  ({seconds:.0f} s)", flush=True)
-            run_folder.note(self.folder, {"step": done, **values})
+            values = {"loss": self.mean_loss(), "validation_loss": self.validate()}
+            self.log(values, decimals=5)
             if values["validation_loss"] < self.best:
                 self.best = values["validation_loss"]
                 networks.save(self.network, self.folder / "best" / WEIGHTS)
                 run_folder.write_best(self.folder, {"step": done, **values})
         networks.save(self.network, self.folder / "last" / WEIGHTS)
-        state = {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.done,
-            "best": self.best,
-        }
-        run_folder.write_checkpoint(self.folder, state)
+        self.write_checkpoint()

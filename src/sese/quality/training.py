@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sese.core.errors import InputError
-from sese.core.files import replacing
 from sese.predictor.design import Design
 from sese.quality import network as networks
 from sese.quality.clips import Clips, labelled, spectrograms
@@ -22,9 +19,8 @@ from sese.quality.config import QualityConfig
 from sese.quality.network import QualityNetwork
 from sese.quality.scores import MEASURES
 from sese.training import run_folder
-from sese.training.config_file import dump
-from sese.training.loop import Training, descend, run_steps
-from sese.training.run_folder import LAST
+from sese.training.in_memory import InMemoryTraining, train_in_memory
+from sese.training.loop import descend
 from sese.training.schedule import warmed_cosine
 
 SETTLED = 64  # clips that the fresh weights are scaled on
@@ -57,20 +53,14 @@ def train(
         InputError: a run lies there and is not to be resumed, nothing lies there to resume, or the clips
             cannot be made.
     """
-    run_folder.check(folder, config, resume)
-    started, settings = time.monotonic(), config.training
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    pair = labelled(config, jobs, max_minutes)
-    if pair is None:
-        return False
-    train, validation = (_features(config, clips) for clips in pair)
-    run = _Run(config, folder, train, validation, initial=not resume)
-    if resume:
-        run.restore(folder / LAST)
-    run_folder.write_config(folder, dump(config))
-    left = None if max_minutes is None else max_minutes - (time.monotonic() - started) / 60
-    return run_steps(run, run.done, settings.steps, settings.validate_steps, left) == settings.steps
+
+    def begin(pair: tuple[Clips, Clips]) -> _Run:
+        train, validation = (_features(config, clips) for clips in pair)
+        return _Run(config, folder, train, validation, initial=not resume)
+
+    return train_in_memory(
+        config, folder, resume, max_minutes, lambda: labelled(config, jobs, max_minutes), begin
+    )
 
 
 def _features(config: QualityConfig, clips: Clips) -> tuple[Tensor, Tensor]:
@@ -98,8 +88,10 @@ def predict(network: QualityNetwork, mel: Tensor, at_once: int = 64) -> Tensor:
     return torch.cat([network(part.float()) for part in mel.split(at_once)])
 
 
-class _Run(Training):
+class _Run(InMemoryTraining):
     """A training at some step."""
+
+    network: QualityNetwork
 
     def __init__(
         self,
@@ -109,47 +101,30 @@ class _Run(Training):
         validation: tuple[Tensor, Tensor],
         initial: bool,
     ):
-        self.config, self.folder, self.clips, self.held = config, folder, train, validation
+        self.config, self.clips, self.held = config, train, validation
         torch.manual_seed(config.seed)
-        self.network = QualityNetwork(config.network, config.training.dropout)
+        network = QualityNetwork(config.network, config.training.dropout)
         some = train[0][:SETTLED].float()
         if config.training.initial and initial:
             trained = networks.load(Path(config.training.initial))
             if sizes(trained.design) != sizes(config.network):
                 raise InputError(f"training.initial: {config.training.initial} has a network of other sizes")
-            networks.take_over(self.network, trained, some)
+            networks.take_over(network, trained, some)
         else:
-            networks.settle(self.network, some)
+            networks.settle(network, some)
             with torch.no_grad():  # at the mean, which the last bias would take hundreds of steps to find
-                last = self.network.get_parameter(f"dense.{len(self.network.dense) - 1}.bias")
+                last = network.get_parameter(f"dense.{len(network.dense) - 1}.bias")
                 last.fill_(train[1].mean())
-        self.optimiser = torch.optim.Adam(self.network.parameters(), config.training.learning_rate)
-        self.done, self.best, self.losses, self.since = 0, -math.inf, [0.0, 0], time.monotonic()
-
-    def restore(self, checkpoint: Path) -> None:
-        """Take up what `save` wrote."""
-        with run_folder.restoring(checkpoint) as saved:
-            self.network.load_state_dict(saved["network"])
-            self.optimiser.load_state_dict(saved["optimiser"])
-            self.done, self.best = saved["step"], saved["best"]
-
-    def save(self) -> None:
-        """Write the checkpoint, and the network as it is."""
-        networks.save(self.folder / "last", self.config.network, self.network.state_dict())
-        state = {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.done,
-            "best": self.best,
-        }
-        run_folder.write_checkpoint(self.folder, state)
+        optimiser = torch.optim.Adam(network.parameters(), config.training.learning_rate)
+        super().__init__(folder, network, optimiser, best=-math.inf)
 
     def checkpoint(self, done: int, late: bool) -> None:
         """Validate, but not where only time is up, and write the checkpoint."""
         settings = self.config.training
         if done % settings.validate_steps == 0 or done == settings.steps:
             self.validate()
-        self.save()
+        networks.save(self.folder / "last", self.config.network, self.network.state_dict())
+        self.write_checkpoint()
 
     def step(self, number: int) -> None:
         """Update the weights; clips, their shifts and dropout depend on the seed and the step alone."""
@@ -169,30 +144,20 @@ class _Run(Training):
         loss = F.mse_loss(made.float(), pesq[rows])
         share = warmed_cosine(step, settings.steps, settings.warmup_steps, FINAL)
         descend(loss, self.optimiser, settings.learning_rate * share)
-        self.done = step + 1
-        self.losses = [self.losses[0] + loss.item(), self.losses[1] + 1]
+        self.count(loss.item())
         if self.done % settings.log_steps == 0:
-            self._log({"loss": self.losses[0] / self.losses[1]})
-            self.losses = [0.0, 0]
+            self.log({"loss": self.mean_loss()}, decimals=4)
 
     def validate(self) -> None:
         """Note the measures on the validation clips, and keep the best network."""
         mel, pesq = self.held
         made = predict(self.network, mel).double().numpy()
         values = {name: function(made, pesq.double().numpy()) for name, function in MEASURES.items()}
-        self._log(values)
+        self.log(values, decimals=4)
         if values["pearson"] > self.best:
             self.best = values["pearson"]
             networks.save(self.folder / "best", self.config.network, self.network.state_dict())
-            record = {"step": self.done, **values}
-            with replacing(self.folder / "best" / "score.json") as part:
-                part.write_text(json.dumps(record) + "\n")
-
-    def _log(self, values: dict[str, float]) -> None:
-        seconds, self.since = time.monotonic() - self.since, time.monotonic()
-        text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-        print(f"step {self.done}  {text}  ({seconds:.0f} s)", flush=True)
-        run_folder.note(self.folder, {"step": self.done, **values})
+            run_folder.write_best(self.folder, {"step": self.done, **values})
 
 
 def sizes(design: Design) -> Design:
