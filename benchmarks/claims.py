@@ -1,17 +1,18 @@
-"""Test the claims of Adaptive Slimming on the runs of sweeps/demucs_claims.
+"""Test the claims of Adaptive Slimming on the runs of sweeps/demucs_claims or sweeps/demucs_60h.
 
     python benchmarks/claims.py runs/demucs_claims noisy-set -o report
 
 Every finished run is scored, and its scores are stored beside it in scores.json. The results are written to
-claims.md and claims.json. Gains are paired by file. With several seeds, intervals are those of Student's t
-over the means of the seeds; with one seed, they are bootstrap intervals over the files.
+claims.md and claims.json. Gains are paired by file. With three or more seeds, intervals are those of
+Student's t over the means of the seeds. With one or two, they are bootstrap intervals over the files, of each
+file's mean over the seeds; with two, the means of the seeds follow.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import yaml
 from scipy import stats
 
 from markdown_tables import heading, interval, row
+from sese.evaluation.metrics import check_metrics
 from sese.evaluation.pairs import SAMPLE_RATE, Pair, find_pairs, read_pair
 from sese.evaluation.suite import score_pairs
 from sese.evaluation.summary import bootstrap_mean
@@ -32,7 +34,12 @@ from sese.nn.policies.fixed import level_plan
 from sese.training import renamed
 from sese.training.sweep import DONE
 
-METRICS = {"pesq_wb": 3, "estoi": 4, "si_sdr": 2}
+METRICS = ("pesq", "estoi", "si_sdr")
+"""Metrics unless others are named."""
+
+DIGITS = {"pesq_wb": 3, "stoi": 4, "estoi": 4, "si_sdr": 2, "dnsmos_p808": 3}
+"""Number of decimals of each column of scores."""
+
 ROUTER = "router"
 
 Row = dict[str, Any]
@@ -45,16 +52,18 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--out-dir", type=Path, required=True)
+    parser.add_argument("--metrics", default=",".join(METRICS), help="Of pesq, stoi, estoi, si_sdr, dnsmos.")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    pairs = find_pairs(options.data, None)
+    pairs, metrics = find_pairs(options.data, None), options.metrics.split(",")
+    check_metrics(metrics)
     runs: dict[str, list[dict[str, Row]]] = {}
     for folder in sorted(folder.parent for folder in options.runs.glob(f"*/*/{DONE}")):
-        runs.setdefault(folder.parent.name, []).append(scored(folder, pairs, options.jobs))
-    noisy = noisy_row(options.runs / "noisy.json", pairs, options.jobs)
+        runs.setdefault(folder.parent.name, []).append(scored(folder, pairs, options.jobs, metrics))
+    noisy = noisy_row(options.runs / "noisy.json", pairs, options.jobs, metrics)
     parts = compare(runs, noisy)
-    dynamic = sorted(options.runs.glob(f"joint-0.5/*/{DONE}"))
+    dynamic = sorted(options.runs.glob(f"joint-*/*/{DONE}"))
     parts["c, within a file"] = [drop(folder.parent, pairs) for folder in dynamic]
     options.out_dir.mkdir(parents=True, exist_ok=True)
     (options.out_dir / "claims.json").write_text(json.dumps(parts, indent=1) + "\n")
@@ -66,7 +75,9 @@ def main() -> None:
 # Scores
 
 
-def scored(folder: Path, pairs: Sequence[Pair], jobs: int) -> dict[str, Row]:
+def scored(
+    folder: Path, pairs: Sequence[Pair], jobs: int, metrics: Sequence[str] = METRICS
+) -> dict[str, Row]:
     """Return the scores of a run by level or ``router``, from its file of scores where it exists."""
     path = folder / "scores.json"
     if path.exists():
@@ -78,14 +89,16 @@ def scored(folder: Path, pairs: Sequence[Pair], jobs: int) -> dict[str, Row]:
     else:
         shares = settings["random_level"]["shares"] or [1] * max(site.units for site in model.sites)
         names = [str(level) for level, share in enumerate(shares) if share]
-    rows = {name: score_row(model, name, pairs, jobs) for name in names}
+    rows = {name: score_row(model, name, pairs, jobs, metrics) for name in names}
     path.write_text(json.dumps(rows) + "\n")
     print(f"scored {folder}", flush=True)
     return rows
 
 
 @torch.inference_mode()
-def score_row(model: Enhancer, name: str, pairs: Sequence[Pair], jobs: int) -> Row:
+def score_row(
+    model: Enhancer, name: str, pairs: Sequence[Pair], jobs: int, metrics: Sequence[str] = METRICS
+) -> Row:
     """Return scores, utilization and MACs per second of each file."""
     plan: Plan | None = None if name == ROUTER else level_plan(model.sites, int(name))
     clean, estimates, used, macs, shares = [], [], [], [], []
@@ -100,26 +113,32 @@ def score_row(model: Enhancer, name: str, pairs: Sequence[Pair], jobs: int) -> R
         macs.append(float(frame_macs.mean()) * model.sample_rate / model.hop_length)
         shares.append([float((frames.round(decimals=4) == level).float().mean()) for level in _levels(model)])
     return {
-        **_metrics(clean, estimates, jobs),
+        **_scores(clean, estimates, jobs, metrics),
         "utilization": used,
         "macs_per_second": macs,
         "shares": np.mean(shares, axis=0).tolist(),
     }
 
 
-def noisy_row(path: Path, pairs: Sequence[Pair], jobs: int) -> Row:
+def noisy_row(path: Path, pairs: Sequence[Pair], jobs: int, metrics: Sequence[str] = METRICS) -> Row:
     """Return scores of the noisy input."""
     if not path.exists():
         clean, noisy = zip(*(read_pair(pair) for pair in pairs), strict=True)
-        path.write_text(json.dumps(_metrics(clean, noisy, jobs)) + "\n")
+        path.write_text(json.dumps(_scores(clean, noisy, jobs, metrics)) + "\n")
     return json.loads(path.read_text())
 
 
-def _metrics(clean: Sequence[np.ndarray], estimates: Sequence[np.ndarray], jobs: int) -> Row:
-    """Return the scores of enhanced files by metric."""
-    names = ("pesq", "estoi", "si_sdr")
-    files = score_pairs(clean, estimates, SAMPLE_RATE, metrics=names, jobs=jobs)["files"]
-    return {name: [file[name] for file in files] for name in METRICS}
+def _scores(
+    clean: Sequence[np.ndarray], estimates: Sequence[np.ndarray], jobs: int, metrics: Sequence[str]
+) -> Row:
+    """Return the scores of enhanced files by column."""
+    files = score_pairs(clean, estimates, SAMPLE_RATE, metrics=metrics, jobs=jobs)["files"]
+    return {name: [file[name] for file in files] for name in columns(files[0])}
+
+
+def columns(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of scores that a row has."""
+    return [name for name in DIGITS if name in row]
 
 
 def _levels(model: Enhancer) -> list[float]:
@@ -148,13 +167,15 @@ def compare(runs: dict[str, list[dict[str, Row]]], noisy: Row) -> dict[str, list
     ]
     models = [{"model": name, **summary(rows, noisy)} for name, rows in routed.items()]
     unprocessed = {"model": "noisy"} | {
-        metric: f"{np.nanmean(noisy[metric]):.{digits}f}" for metric, digits in METRICS.items()
+        name: f"{np.nanmean(noisy[name]):.{DIGITS[name]}f}" for name in columns(noisy)
     }
+    quarter = [rows["1"] for rows in runs.get("static-0.25", [])]
     return {
         "All models": [unprocessed, *levels, *models],
         "a, against the slimmable model's levels": above(routed, backbone),
         "a, against levels trained alone": above(routed, alone),
         "b": cheaper(routed.get("joint-0.1", []), [rows["1"] for rows in backbone if "1" in rows]),
+        "b, against a level trained alone": cheaper(routed.get("joint-0.1", []), quarter),
         "c, over files": [
             {"model": name, **correlation(rows, noisy)} for name, rows in routed.items() if "joint" in name
         ],
@@ -165,7 +186,7 @@ def summary(rows: Sequence[Row], noisy: Row) -> dict[str, str]:
     """Return a table of means over seeds and files."""
     cells = {"seeds": str(len(rows)), "utilization": f"{_mean(rows, 'utilization'):.3f}"}
     cells["MMAC/s"] = f"{_mean(rows, 'macs_per_second') / 1e6:.2f}"
-    cells |= {metric: f"{_mean(rows, metric):.{digits}f}" for metric, digits in METRICS.items()}
+    cells |= {name: f"{_mean(rows, name):.{DIGITS[name]}f}" for name in columns(rows[0])}
     cells["shares"] = "/".join(
         f"{share:.2f}".lstrip("0") or "0" for share in np.mean([row["shares"] for row in rows], axis=0)
     )
@@ -179,14 +200,14 @@ def above(routed: dict[str, list[Row]], static: Sequence[dict[str, Row]]) -> lis
         if not name.startswith(("joint", "finetune", "router", "measured")):
             continue
         cells: dict[str, str] = {"model": name, "utilization": f"{_mean(rows, 'utilization'):.3f}"}
-        for metric, digits in METRICS.items():
+        for metric in columns(rows[0]):
             gains = [
                 np.subtract(row[metric], on_line(levels, metric, float(np.mean(row["macs_per_second"]))))
                 for row, levels in zip(rows, static, strict=False)
                 if len(levels) > 1
             ]
-            cells[metric] = gain(gains, digits)
-        if any(cells[metric] for metric in METRICS):
+            cells[metric] = gain(gains, DIGITS[metric])
+        if any(cells[metric] for metric in columns(rows[0])):
             lines.append(cells)
     return lines
 
@@ -207,8 +228,9 @@ def cheaper(dynamic: Sequence[Row], static: Sequence[Row]) -> list[dict[str, str
         return []
     both = list(zip(dynamic, static, strict=False))
     cells = {"seeds": str(len(both))}
-    for metric, digits in METRICS.items():
-        cells[f"{metric}, gain"] = gain([np.subtract(a[metric], b[metric]) for a, b in both], digits)
+    for metric in columns(dynamic[0]):
+        gains = [np.subtract(a[metric], b[metric]) for a, b in both]
+        cells[f"{metric}, gain"] = gain(gains, DIGITS[metric])
     for name, key in (("slimmable MACs saved", "utilization"), ("all MACs saved", "macs_per_second")):
         saved = [100 * (1 - np.mean(a[key]) / np.mean(b[key])) for a, b in both]
         cells[name] = "%, ".join(f"{value:.0f}" for value in saved) + "%"
@@ -250,18 +272,21 @@ def drop(folder: Path, pairs: Sequence[Pair], drop_db: float = 10.0) -> dict[str
 
 
 def gain(by_seed: Sequence[np.ndarray], digits: int) -> str:
-    """Return a mean with its 95% interval as text."""
+    """Return a mean with its 95% interval as text.
+
+    Args:
+        by_seed: Differences of the files, one array (file,) for each seed.
+        digits: Number of decimals.
+    """
     if not by_seed:
         return ""
-    if len(by_seed) == 1:
-        found = bootstrap_mean(by_seed[0])
-        mean, low, high = found["mean"], found["low"], found["high"]
-    else:
-        means = [float(np.nanmean(values)) for values in by_seed]
-        mean = float(np.mean(means))
-        half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
-        low, high = mean - half, mean + half
-    return interval({"mean": mean, "low": low, "high": high}, digits)
+    means = [float(np.nanmean(values)) for values in by_seed]
+    if len(means) < 3:
+        text = interval(bootstrap_mean(np.mean(by_seed, axis=0)), digits)
+        return text if len(means) == 1 else f"{text}; {', '.join(f'{mean:+.{digits}f}' for mean in means)}"
+    mean = float(np.mean(means))
+    half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
+    return interval({"mean": mean, "low": mean - half, "high": mean + half}, digits)
 
 
 def _mean(rows: Sequence[Row], key: str) -> float:
@@ -271,8 +296,8 @@ def _mean(rows: Sequence[Row], key: str) -> float:
 
 def table(rows: Sequence[dict[str, str]]) -> str:
     """Return a Markdown table with the columns of all rows."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    return "\n".join([*heading(columns), *(row(each.get(name, "") for name in columns) for each in rows)])
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return "\n".join([*heading(names), *(row(each.get(name, "") for name in names) for each in rows)])
 
 
 if __name__ == "__main__":

@@ -54,6 +54,16 @@ def test_plan_lists_grid_and_seeds_in_order(file: Path, tmp_path: Path) -> None:
     assert runs[4].resolve().training.initial == str(tmp_path / "out" / "backbone" / "seed-2" / "last")
 
 
+def test_plan_goes_seed_by_seed_where_the_file_says_so(file: Path, tmp_path: Path) -> None:
+    text = file.read_text().replace("    seeds: [1]\n", "").replace("    seeds: [2]\n", "")
+    file.write_text(text.replace("seeds: [1, 2]", "seeds: [2, 10]\norder: seeds"))
+    runs = plan(file, tmp_path / "out")
+    names = ["backbone", "joint-0.25", "joint-0.5", "finetune"]
+    expected = [tmp_path / "out" / name / f"seed-{seed}" for seed in (2, 10) for name in names]
+    assert [run.folder for run in runs] == expected
+    assert runs[7].after == runs[4].folder  # finetune of seed 10 comes after the backbone that it starts from
+
+
 def test_any_value_of_the_file_reaches_the_runs(file: Path, tmp_path: Path) -> None:
     text = file.read_text().replace("training.steps: 2", "data.cache_dir: 'a\U0001f600 \"é'")
     file.write_text(text, encoding="utf-8")
@@ -140,6 +150,7 @@ def test_sweep_leaves_a_run_that_another_process_holds(file: Path, tmp_path: Pat
         ("[0.25, 0.5]", "0.25", "needs a list"),
         ("[0.25, 0.5]", "[0.25, 5]", "routing.target is 5.0"),
         ("[0.25, 0.5]", "[0.25, '0.25']", r"two runs would lie in .*joint-0\.25"),
+        ("seeds: [1, 2]", "order: seed", r"order is 'seed'; choose from \['runs', 'seeds'\]"),
         ("seeds: [1, 2]", "seeds: [1, 1]", "two runs would lie in .*backbone"),
         ("training.steps: 2,", "data.cache_dir: 2024-01-01,", "data.cache_dir is datetime"),
     ],

@@ -2,6 +2,7 @@
 
     config: demucs/joint                  # what every run builds on: a file beside this one, or a name
     seeds: [1, 2, 3]
+    order: seeds                          # every run with the lowest seed, then the next; default: runs
     set: {training.steps: 1000}           # for every run
     runs:
       backbone: {set: {training.method: random_level}}
@@ -41,6 +42,9 @@ from sese.training.run_folder import FREE, RESOLVED, check_same
 MOST_RUNS = 10_000
 
 DONE = "done.json"
+
+ORDERS = ("runs", "seeds")
+"""What the outer loop over a sweep's runs goes through."""
 
 INITIAL = frozenset({"training.initial"})
 """Values that may name another run of the sweep in different ways."""
@@ -90,7 +94,9 @@ class Run:
 
 
 def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
-    """Return the runs of a sweep file in the order in which they are done: run by run, each over its seeds.
+    """Return the runs of a sweep file in the order in which they are done.
+
+    They are done run by run, each over its seeds. With ``order: seeds`` all runs with the lowest seed come first.
 
     Args:
         path: Sweep file.
@@ -129,6 +135,8 @@ def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
             texts = [f"{key}={_text(value)}" for key, value in settings.items()]
             config = find_config(Path(base), path.parent).resolve()
             runs.append(Run(folder, config, (*texts, *overrides), after))
+    if values.get("order") == "seeds":  # a run starts from a run above of the same seed, which stays above
+        runs.sort(key=lambda run: int(run.folder.name.removeprefix("seed-")))
     for run in runs:
         run.check()
     return runs
@@ -234,7 +242,9 @@ def _read(path: Path) -> dict[str, Any]:
     values = read_sections(path, "a sweep file, or a name such as sweeps/comparison")
     if not isinstance(values.get("runs"), dict):
         raise InputError(f"{path} is no sweep: it needs `config: FILE` and `runs: {{NAME: ...}}`")
-    _known(path, "the sweep", values, {"config", "seeds", "set", "runs"})
+    _known(path, "the sweep", values, {"config", "seeds", "order", "set", "runs"})
+    if values.get("order", ORDERS[0]) not in ORDERS:
+        raise InputError(f"{path}: order is {brief(values['order'])}; choose from {list(ORDERS)}")
     return values
 
 
