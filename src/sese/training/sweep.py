@@ -96,7 +96,8 @@ class Run:
 def plan(path: Path, output: Path, overrides: Sequence[str] = ()) -> list[Run]:
     """Return the runs of a sweep file in the order in which they are done.
 
-    They are done run by run, each over its seeds. With ``order: seeds`` all runs with the lowest seed come first.
+    They are done run by run, each over its seeds. With ``order: seeds`` all runs of the lowest seed are
+    first.
 
     Args:
         path: Sweep file.
