@@ -79,7 +79,7 @@ def added(below: np.ndarray, below_left: np.ndarray, above: np.ndarray) -> np.nd
     band.finish()
     whole = len(below) // 256 * 256
     band.add(*(np.pad(audio[:whole], (256, 0))[np.newaxis] for audio in (below_left, below)))
-    return band.read(above[np.newaxis, : 3 * whole])[0]
+    return band.read(3 * whole)[0]
 
 
 def high(audio: np.ndarray) -> np.ndarray:
@@ -133,38 +133,38 @@ def test_sudden_noise_goes_where_the_model_removes_it() -> None:
     assert level_db(out, on) < level_db(above, on) - 20
 
 
+def followed(passed: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """Return the model's gain ``[channel, time]`` at a stream of the model's rate."""
+    band = BandAbove(16000, 16000, HOP, 0, len(heard))
+    band.feed(np.ones_like(heard))
+    band.add(passed, heard)
+    return band.read(heard.shape[1])
+
+
 def test_gains_move_without_steps() -> None:
-    frames, part = 160, 64
-    heard = np.random.default_rng(0).normal(0, 0.1, (1, frames * part)).astype(np.float32)
+    frames = 160
+    heard = np.random.default_rng(0).normal(0, 0.1, (1, frames * HOP)).astype(np.float32)
     passed = heard.copy()
-    passed[:, : 40 * part] *= 0.1
-    passed[:, 80 * part :] *= 0.1
-    measured = ModelGain(16000, 16000, part, 0)
-    gain = measured.add(passed, heard).gain[:, 0]
-    np.testing.assert_allclose(gain[:41], 0.1, atol=0.02)
-    np.testing.assert_allclose(gain[44:81], 1, atol=0.05)
-    np.testing.assert_allclose(gain[86:], 0.1, atol=0.03)
-    above = BandAbove(16000, 16000, 256, 0, 1)
-    above.add(passed, heard)
-    assert np.abs(np.diff(above.read(np.ones((1, frames * part), np.float32)))).max() < 1 / 32
+    passed[:, : 40 * HOP] *= 0.1
+    passed[:, 80 * HOP :] *= 0.1
+    gain = ModelGain(16000, 16000, HOP)(passed, heard).gain[:, 0]
+    np.testing.assert_allclose(gain[:40], 0.1, atol=0.01)
+    np.testing.assert_allclose(gain[44:80], 1, atol=0.01)
+    np.testing.assert_allclose(gain[84:], 0.1, atol=0.01)
+    assert np.abs(np.diff(followed(passed, heard)[0])).max() < 1 / 32
 
 
 def test_silence_holds_the_gain() -> None:
-    heard = np.random.default_rng(0).normal(0, 0.1, (1, 10 * HOP)).astype(np.float32)
-    above = BandAbove(16000, 16000, HOP, 0, 1)
-    above.add(0.3 * heard, heard)
-    above.add(0 * heard, 0 * heard)
-    np.testing.assert_allclose(above.read(np.ones((1, 20 * HOP), np.float32)), 0.3, atol=1e-6)
+    heard = np.random.default_rng(0).normal(0, 0.1, (1, 20 * HOP)).astype(np.float32)
+    heard[:, 10 * HOP :] = 0
+    np.testing.assert_allclose(followed(0.3 * heard, heard), 0.3, atol=1e-6)
 
 
 def test_each_channel_has_gains_of_its_own() -> None:
     """A noisy channel takes nothing from a clean one beside it, linked or not."""
     heard = noise(0.2, 2, 16000)[:, : 40 * HOP]
-    made = heard * np.array([[1.0], [0.1]], np.float32)
-    both = BandAbove(16000, 16000, HOP, 0, 2)
-    both.add(made, heard)
-    gains = both.read(np.ones((2, 1000), np.float32))
-    np.testing.assert_allclose(gains[:, 500:].mean(axis=1), [1, 0.1], atol=0.01)
+    gains = followed(heard * np.array([[1.0], [0.1]], np.float32), heard)
+    np.testing.assert_allclose(gains.mean(axis=1), [1, 0.1], atol=0.01)
 
 
 @pytest.mark.parametrize("linked", [True, False])
@@ -215,9 +215,9 @@ def test_filters_wait_for_nothing(hop: int, lookahead: int, rate: int) -> None:
     """Gains of a model's frame need no more input than the short filters had to have for that frame."""
     points = Points(16000, rate, hop, lookahead)
     for frame in (1, 2, 7, 1001):
-        last = int(points.at(np.array([frame * hop // points.part]))[0])
+        (last,) = points.at(frame * hop // points.part, 1)
         had = np.ceil((frame * hop - 1) * rate / 16000) + np.ceil(0.002 * rate)
-        assert not points.close or last + points.reach <= had
+        assert not points.close or last + points.spacing <= had
     assert points.close or hop == 257
 
 

@@ -1,20 +1,20 @@
-"""Add what lies above a model's band, which the model does not hear.
+"""Treat what lies above a model's band, which the model does not hear.
 
 What resampling loses just below the end of that band gets the gain of the model in its upper part, see
 `sese.runtime.model_gain`. Above that end, narrow bands have gains of their own: a small network chooses them,
-see `sese.runtime.band_head`, and `sese.runtime.high_bands` applies them. All gains move in straight lines
-between points of time.
+see `sese.runtime.band_head`, and `sese.runtime.high_bands` applies them.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sese.runtime.band_head import BandHead
-from sese.runtime.high_bands import AT_ONCE, HighBands, Points, edges
+from sese.runtime.high_bands import HighBands, Points, edges
 from sese.runtime.model_gain import ModelGain
 
 AboveChoice = Literal["follow", "drop"]
@@ -22,6 +22,9 @@ AboveChoice = Literal["follow", "drop"]
 
 CHOICES: tuple[str, ...] = get_args(AboveChoice)
 FOLLOW = "follow"
+
+AT_ONCE = 256
+"""Number of points of time that are computed together, to need little memory."""
 
 
 class Head(Protocol):
@@ -37,7 +40,14 @@ class Head(Protocol):
 
 
 class BandAbove:
-    """Compute what to add to a model's output at the rate of a stream.
+    """Compute what a stream has above a model's band.
+
+    `feed` the stream's input and `add` the model's frames. The result is the sum of what `add` returns, once
+    it is resampled to the stream's rate, and of what `read` returns. Let g be the model's gain: that sum is
+    the model's output, less g times what the model heard, and g times the stream's input. So a model that
+    passes everything passes every frequency. The narrow bands add what their gains differ from g.
+
+    All gains move in straight lines between points of time.
 
     Args:
         model_hz: Sample rate of the model in Hz.
@@ -53,12 +63,12 @@ class BandAbove:
 
     def __init__(self, model_hz: int, rate_hz: int, hop: int, lookahead: int, channels: int) -> None:
         self._points = Points(model_hz, rate_hz, hop, lookahead)
-        self._gain = ModelGain(model_hz, rate_hz, self._points.part, lookahead)
+        self._gain = ModelGain(model_hz, rate_hz, self._points.part)
         self._channels = channels
         self._bands: HighBands | None = None
         band_edges = edges(model_hz, rate_hz)
         if len(band_edges) and self._points.close:
-            self._bands = HighBands(self._points, band_edges, rate_hz, channels)
+            self._bands = HighBands(self._points.spacing, band_edges, rate_hz)
         self.seconds = self._points.seconds
         self.head: Head = BandHead(self.seconds)
         self.reset()
@@ -67,64 +77,90 @@ class BandAbove:
         """Forget the signal."""
         self._gain.reset()
         self.head.reset()
-        if self._bands is not None:
-            self._bands.reset()
-        self._next: int | None = None  # next point
-        self._at: NDArray[np.int64] = np.zeros(0, np.int64)  # samples of the points that `read` needs
-        self._gains = np.zeros((0, self._channels), np.float32)  # model's gain there [point, channel]
-        self._given = 0
+        self._parts = 0  # of the model's frames so far
+        spacing = self._points.spacing
+        self._begin = -2 * spacing  # sample of the first column of `_input`
+        self._input = np.zeros((self._channels, 2 * spacing), np.float32)
+        self._last: NDArray[np.float32] | None = None  # model's gain at the last point [1, channel]
+        self._tail = np.zeros((self._channels, spacing), np.float32)  # of the bands, after the last point
+        self._ready = np.zeros((self._channels, 0), np.float32)
 
     def feed(self, audio: NDArray[np.float32]) -> None:
         """Take the next samples of the stream's input ``[channel, time]``."""
-        if self._bands is not None:
-            self._bands.feed(audio)
+        self._input = np.concatenate([self._input, audio], axis=1)
 
     def finish(self) -> None:
         """End the input: what follows is silence."""
-        self.feed(np.zeros((self._channels, self._points.frame + self._points.reach + 1), np.float32))
+        self.feed(np.zeros((self._channels, self._points.frame + self._points.spacing + 1), np.float32))
 
-    def add(self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]) -> None:
+    def add(self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take the model's next output frames and the input frames that they belong to.
 
         Args:
             enhanced: Output of the model, ``[channel, frames * hop]``.
             heard: Input of the model, the same shape, aligned with the output.
-        """
-        measured = self._gain.add(enhanced, heard)
-        gains = measured.gain
-        if not len(gains):
-            return
-        number = self._gain.skipped if self._next is None else self._next
-        self._next = number + len(gains)
-        at = self._points.at(np.arange(number - 1, self._next + 1))
-        self._at = np.concatenate([self._at, at[1:-1]])
-        self._gains = np.concatenate([self._gains, gains])
-        if self._bands is None:
-            return
-        for start in range(0, len(gains), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            power = self._bands.take(at[start : start + AT_ONCE + 2])
-            early = int(at[1:-1][part].searchsorted(self._points.reach))  # before the signal is no noise
-            # The rest of the input has the model's gain already.
-            more = np.zeros_like(power)
-            if early < len(power):
-                chosen = self.head(power[early:], measured.heard[part][early:], measured.left[part][early:])
-                more[early:] = chosen - gains[part, :, None][early:]
-            self._bands.apply(more)
 
-    def read(self, rest: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what to add to the model's output.
-
-        Args:
-            rest: The next samples of what resampling loses of the input, ``[channel, time]``.
+        Returns:
+            The model's output less its gain times its input, the same shape.
         """
-        at = np.arange(self._given, self._given + rest.shape[1])
-        self._given += rest.shape[1]
-        if not len(self._at):
-            return rest
-        gains = np.array([np.interp(at, self._at, gain) for gain in self._gains.T], np.float32)
-        done = int(self._at.searchsorted(self._given, side="right")) - 1
-        if done > 0:
-            self._at, self._gains = self._at[done:], self._gains[done:]
-        added = gains * rest
-        return added if self._bands is None else added + self._bands.read(rest.shape[1])
+        part, parts = self._points.part, heard.shape[1] // self._points.part
+        early = min(max(0, self._points.skipped - self._parts), parts)  # before the signal
+        first, self._parts = self._parts + early, self._parts + parts
+        if early == parts:
+            return enhanced
+        heard = heard[:, early * part :]
+        measured = self._gain(enhanced[:, early * part :], heard)
+        gain = measured.gain
+        before = np.concatenate([gain[:1] if self._last is None else self._last, gain[:-1]])
+        self._last = gain[-1:]
+        at = self._points.at(first, len(gain) + 2)
+        for start in range(0, len(gain), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            self._treat(at[start : start + AT_ONCE + 2], before[some], *(each[some] for each in measured))
+        followed = _moving(before.T[..., None], gain.T[..., None], part).reshape(heard.shape)
+        followed *= heard
+        if not early:
+            return enhanced - followed
+        return np.concatenate([enhanced[:, : early * part], enhanced[:, early * part :] - followed], axis=1)
+
+    def read(self, count: int) -> NDArray[np.float32]:
+        """Return what to add to the next `count` samples, ``[channel, count]``; all of them have been added."""
+        ready, self._ready = self._ready[:, :count], self._ready[:, count:]
+        return ready
+
+    def _treat(
+        self,
+        at: list[int],
+        before: NDArray[np.float32],
+        gain: NDArray[np.float32],
+        heard: NDArray[np.float32],
+        left: NDArray[np.float32],
+    ) -> None:
+        """Compute the samples up to the last point but one of `at`, which begins with the last one treated."""
+        bands, spacing, begin = self._bands, self._points.spacing, self._begin
+        if bands is not None:
+            power = bands.take(self._input, [place - begin for place in at])
+            filtered = bands.apply(self.head(power, heard, left) - gain[..., None])
+        parts = [self._ready]
+        for number, (start, end) in enumerate(zip(at, at[1:-1], strict=False)):
+            moving = _moving(before[number, :, None], gain[number, :, None], end - start)
+            moving *= self._input[:, start - begin : end - begin]
+            if bands is not None:
+                moving += self._tail[:, : end - start]
+                moving += filtered[number, :, spacing - (end - start) : spacing]
+                self._tail = filtered[number, :, spacing:]
+            parts.append(moving[:, max(0, -start) :])
+        self._ready = np.concatenate(parts, axis=1)
+        drop = max(0, at[-1] - spacing - begin)
+        self._input, self._begin = self._input[:, drop:], begin + drop
+
+
+def _moving(begin: NDArray[np.float32], end: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return values on the straight lines from one gain to the next, with a last axis of so many samples."""
+    return begin + (end - begin) * _ramp(count)
+
+
+@lru_cache(maxsize=16)
+def _ramp(count: int) -> NDArray[np.float32]:
+    """Return the places of samples between two points, from 0 on."""
+    return (np.arange(count) / count).astype(np.float32)

@@ -23,9 +23,8 @@ class Framing:
     `finish` instead of `take` and `conclude` instead of `give`. The output is as long as the input, aligned
     with it to the sample, and the same for any division into chunks.
 
-    With the band above kept, the output is the sum of the enhanced signal at the stream's rate and of what
-    resampling to the model's rate and back loses of the input, with the gains of `sese.runtime.band_above`.
-    A model that passes everything thus passes every frequency.
+    With the band above kept, `sese.runtime.band_above` adds what resampling to the model's rate and back loses
+    of the input, with gains of its own. A model that passes everything thus passes every frequency.
 
     Args:
         card: Facts about the model.
@@ -60,10 +59,8 @@ class Framing:
             rates = (card.sample_rate, self.sample_rate)
             frames = (card.hop_length, card.lookahead_samples)
             self.above = BandAbove(*rates, *frames, self.channels)
-        # The input of the model is brought back to the stream's rate beside the enhanced signal.
-        wide = self.channels * (1 if self.above is None else 2)
         self._to_model = resampler(latency, self.sample_rate, card.sample_rate, self.channels)
-        self._from_model = resampler(latency, card.sample_rate, self.sample_rate, wide)
+        self._from_model = resampler(latency, card.sample_rate, self.sample_rate, self.channels)
         self.reset()
 
     def reset(self) -> None:
@@ -123,7 +120,7 @@ class Framing:
         audio = self.check(chunk)
         self._flat = chunk.ndim == 1 if isinstance(chunk, np.ndarray) else np.ndim(chunk) == 1
         self.fed += audio.shape[1]
-        if self.above is not None or self.wet != 1:
+        if self.wet != 1:
             self._dry = np.concatenate([self._dry, audio], axis=1)
         if self.above is not None:
             self.above.feed(audio)
@@ -167,33 +164,29 @@ class Framing:
     def _out(self, enhanced: NDArray[np.float32], total: int | None) -> NDArray[np.float32]:
         """Return enhanced frames at the stream's rate; with `total`, all that is missing of the signal."""
         length = enhanced.shape[1]
-        both = enhanced
-        if self.above is not None:
-            heard, self._heard = self._heard[:, :length], self._heard[:, length:].copy()
-            if length:
-                self.above.add(enhanced, heard)
-            both = np.concatenate([enhanced, heard])
+        if self.above is not None and length:
+            heard, self._heard = self._heard[:, :length], self._heard[:, length:]
+            enhanced = self.above.add(enhanced, heard)
         early = min(self._skip, length)
         self._skip -= early
         if early or total is not None:
-            both = both[:, early : None if total is None else early + self._entered - self._left]
-        self._left += both.shape[1]
+            enhanced = enhanced[:, early : None if total is None else early + self._entered - self._left]
+        self._left += enhanced.shape[1]
         if self._from_model is None:
-            return self._mixed(both)
-        ready = self._from_model.feed(both.T).T
+            return self._mixed(enhanced)
+        ready = self._from_model.feed(enhanced.T).T
         if total is not None:
             ready = np.concatenate([ready, self._from_model.flush(total).T], axis=1)
+        if self.above is not None:
+            ready = ready + self.above.read(ready.shape[1])
         return self._mixed(ready)
 
     def _mixed(self, ready: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Add the input's share to the model's output: above the band, and in the mix."""
-        if self.above is None and self.wet == 1:
+        """Mix the input into the output."""
+        if self.wet == 1:
             return ready
         dry, self._dry = self._dry[:, : ready.shape[1]], self._dry[:, ready.shape[1] :].copy()
-        if self.above is not None:
-            heard = ready[self.channels :]
-            ready = ready[: self.channels] + self.above.read(dry - heard)
-        return ready if self.wet == 1 else self.wet * ready + (1 - self.wet) * dry
+        return self.wet * ready + (1 - self.wet) * dry
 
     def _returned(self, ready: NDArray[np.float32]) -> NDArray[np.float32]:
         return ready[0] if self._flat else ready

@@ -1,10 +1,11 @@
 """Split the input above a model's band into narrow bands, and apply a gain to each.
 
 The bands are a sixth of an octave wide, from half the model's sample rate to three times as much. The last
-one ends at half the stream's rate. Their filters have linear phase and add up to one high-pass filter.
+one ends at half the stream's rate.
 
-Gains are given at points of time, about 4 ms apart, and move in straight lines between them. Nothing waits
-for the filters: they reach only as far ahead as the input is ahead of the model's output.
+Gains are given at points of time, at most 16 ms apart. At each the signal around it is transformed, from one
+neighbour to the other, under the root of a Hann window. The filtered signals overlap under the same window.
+Nothing waits for them: they reach only as far ahead as the input is ahead of the model's output.
 """
 
 from __future__ import annotations
@@ -21,15 +22,13 @@ BANDS_PER_OCTAVE = 6
 HIGHEST = 3.0
 """Begin of the last band at most, as a multiple of the end of the model's band."""
 
-LONGEST_SECONDS = 0.008
-"""Input before and after a point of time that decides on its gains, at most."""
+LONGEST_SECONDS = 0.016
+"""Distance of two points at most."""
 
 FEWEST_SAMPLES = 8
 """Number of samples, at the model's rate, that two points are apart at least."""
 
 STOP_DB = 70.0
-AT_ONCE = 256
-"""Number of points of time that are computed together, to need little memory."""
 
 
 def edges(model_hz: int, rate_hz: int) -> NDArray[np.float64]:
@@ -59,115 +58,105 @@ class Points:
     Attributes:
         part: Number of samples between two points, at the model's rate.
         seconds: The same in seconds.
-        reach: Number of samples before and after a point that decide on its gains, at the stream's rate.
-        spacing: Largest distance of two points in samples.
+        spacing: Largest distance of two points in samples of the stream. As many samples before and after a
+            point decide on its gains.
         frame: Length of a frame in samples, rounded up.
         close: Whether the points are close enough for filters. A hop without such a divisor has no parts.
+        skipped: Number of the first point; the signal begins at this point or later, before the next one.
     """
 
     def __init__(self, model_hz: int, rate_hz: int, hop: int, lookahead: int) -> None:
         ratio = rate_hz / model_hz
         # Resampling to the model's rate waits for the second term.
         ahead = (lookahead - 1) * ratio + math.ceil(REACH_SECONDS * rate_hz)
-        self.reach = max(1, math.floor(min(ahead, LONGEST_SECONDS * rate_hz)))
-        fewest = math.ceil(2 * hop * ratio / self.reach)
+        longest = max(1, math.floor(min(ahead, math.ceil(LONGEST_SECONDS * rate_hz))))
+        fewest = math.ceil(hop * ratio / longest)
         divisors = (n for n in range(fewest, hop // FEWEST_SAMPLES + 1) if hop % n == 0)
         parts = next(divisors, 0)
         self.close = parts > 0
         self.part = hop // max(parts, 1)
         self.seconds = self.part / model_hz
         self._first, self._step = -lookahead * ratio, self.part * ratio
-        self.spacing = math.ceil(self._step) + 1
+        self.spacing = math.ceil(self._step)
         self.frame = math.ceil(hop * ratio)
+        self.skipped = lookahead // self.part
 
-    def at(self, number: NDArray[np.int64]) -> NDArray[np.int64]:
+    def at(self, first: int, count: int) -> list[int]:
         """Return the samples, counted in the signal, of points counted from the model's first frame on."""
-        return np.rint(self._first + number * self._step).astype(np.int64)
+        return [round(self._first + number * self._step) for number in range(first, first + count)]
 
 
 class HighBands:
     """Filter a signal by gains that change over time and frequency.
 
-    `feed` the signal. For the next points of time, `take` the power of each band and `apply` gains to them;
-    all input within `Points.reach` must have been fed. `read` returns the result.
+    For the next points of time, `take` the power of each band and `apply` gains to them.
 
     Args:
-        points: Points of time of the gains.
+        spacing: Largest distance of two points in samples.
         edges_hz: Edges of the bands, see `edges`.
         rate_hz: Sample rate of the signal in Hz.
-        channels: Number of channels.
     """
 
-    def __init__(self, points: Points, edges_hz: NDArray[np.float64], rate_hz: int, channels: int) -> None:
-        self._points, self._channels = points, channels
-        self._size = 2 * points.reach
-        self._response = _responses(edges_hz, rate_hz, points.reach - points.spacing, self._size)
+    def __init__(self, spacing: int, edges_hz: NDArray[np.float64], rate_hz: int) -> None:
+        self._spacing, self._size = spacing, _quick_size(2 * spacing)
+        response = _responses(edges_hz, rate_hz, max(1, spacing // 4), self._size)
         frequency = np.arange(self._size // 2 + 1) * rate_hz / self._size
-        self._first = int(np.searchsorted(frequency, edges_hz[0])) - 1  # bin; lower ones are in no band
+        self._first = int(np.argmax(np.abs(response).max(axis=0) > 10 ** (-STOP_DB / 20)))
+        self._response = response[:, self._first :]
         inside = (frequency >= edges_hz[:-1, None]) & (frequency < edges_hz[1:, None])
         counts = np.maximum(inside.sum(axis=1, keepdims=True), 1)
-        # The window in `take` has a mean square of 3/2.
-        means = (inside / counts / (1.5 * self._size)).astype(np.float32).T
-        self._means = np.repeat(means[self._first + 1 : -1], 2, axis=0)  # for real and imaginary parts
-        self._weights = lru_cache(maxsize=16)(self._weights_of)
-        self.reset()
+        means = (inside / counts).astype(np.float32).T
+        self._means = np.repeat(means[self._first :], 2, axis=0)  # for real and imaginary parts
+        self._window = lru_cache(maxsize=16)(self._window_of)
 
-    def reset(self) -> None:
-        """Forget the signal."""
-        silence = self._size + self._points.frame  # before the signal
-        self._begin = -silence  # sample of the first column of `_heard`
-        self._heard = np.zeros((self._channels, silence), np.float32)
-        self._given = 0
-        self._ready = np.zeros((self._channels, 0), np.float32)  # from sample `_given` on
-        self._at: list[int] = []  # samples of the points taken, of the one before and of the one after
-        self._spectra: NDArray[np.complex64] = np.zeros(0, np.complex64)
-
-    def feed(self, audio: NDArray[np.float32]) -> None:
-        """Take the next samples ``[channel, time]``."""
-        self._heard = np.concatenate([self._heard, audio], axis=1)
-
-    def take(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
+    def take(self, audio: NDArray[np.float32], at: list[int]) -> NDArray[np.float32]:
         """Return the mean power in each band around points of time, ``[point, channel, band]``.
 
         Args:
-            at: Samples of the next points, and of the one before and the one after them, see `Points.at`.
+            audio: The signal ``[channel, time]``, from one sample `Points.spacing` before a point to one after.
+            at: Samples in `audio` of the next points, of the one before and of the one after them.
         """
-        self._at = at.tolist()
-        starts = [place - self._points.reach - self._begin for place in self._at[1:-1]]
-        blocks = np.empty((len(starts), self._channels, self._size), np.float32)
-        for block, start in zip(blocks, starts, strict=True):
-            block[:] = self._heard[:, start : start + self._size]
-        self._spectra = np.fft.rfft(blocks).astype(np.complex64, copy=False)
-        high = self._spectra[..., self._first :]
-        windowed = high[..., 1:-1] - 0.5 * (high[..., 2:] + high[..., :-2])  # by a Hann window, twice
-        return np.asarray(np.square(windowed.view(np.float32)) @ self._means)
+        spacing = self._spacing
+        windows = [self._window(here - before, after - here) for before, here, after in zip(at, at[1:], at[2:], strict=False)]
+        self._windows = np.array(windows)[:, None]
+        blocks = np.array([audio[:, here - spacing : here + spacing] for here in at[1:-1]])
+        blocks *= self._windows
+        spectra = np.fft.rfft(blocks, self._size)[..., self._first :]
+        self._spectra = spectra.astype(np.complex64, copy=False)
+        power = np.square(self._spectra.view(np.float32)) @ self._means
+        power /= np.float32(spacing)  # energy of the window
+        return power
 
-    def apply(self, gains: NDArray[np.float32]) -> None:
-        """Set the gains of the points taken, ``[point, channel, band]``."""
-        reach, spacing, at = self._points.reach, self._points.spacing, self._at
-        filtered = np.fft.irfft(self._spectra * (gains @ self._response), self._size)
-        filtered = filtered[..., reach - spacing : reach + spacing]
-        missing = at[-2] + spacing - self._given - self._ready.shape[1]
-        room = np.zeros((self._channels, max(0, missing)), np.float32)
-        self._ready = np.concatenate([self._ready, room], axis=1)
-        for before, point, after, part in zip(at, at[1:], at[2:], filtered, strict=False):
-            start = point - spacing - self._given
-            first = max(0, -start)  # the first points lie before the signal
-            weighted = part * self._weights(point - before, after - point)
-            self._ready[:, start + first : max(0, start + 2 * spacing)] += weighted[:, first:]
-        drop = max(0, at[-1] - reach - self._begin)
-        self._heard, self._begin = self._heard[:, drop:].copy(), self._begin + drop
+    def apply(self, gains: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the filtered signal around the points taken, to be added up, ``[point, channel, time]``.
 
-    def read(self, count: int) -> NDArray[np.float32]:
-        """Return the next `count` samples ``[channel, count]``; they lie before the last point applied."""
-        ready, self._ready = self._ready[:, :count], self._ready[:, count:].copy()
-        self._given += count
-        return ready
+        Args:
+            gains: Gains at the points, ``[point, channel, band]``.
+        """
+        whole = np.zeros((*gains.shape[:2], self._size // 2 + 1), np.complex64)
+        np.multiply(self._spectra, gains @ self._response, out=whole[..., self._first :])
+        filtered = np.fft.irfft(whole, self._size)[..., : 2 * self._spacing]
+        filtered *= self._windows
+        return filtered.astype(np.float32, copy=False)
 
-    def _weights_of(self, before: int, after: int) -> NDArray[np.float32]:
-        """Return a triangle that is 1 at a point, and 0 this many samples before and after it."""
-        offset = np.arange(-self._points.spacing, self._points.spacing)
-        return np.maximum(1 - np.abs(offset) / np.where(offset < 0, before, after), 0).astype(np.float32)
+    def _window_of(self, before: int, after: int) -> NDArray[np.float32]:
+        """Return the root of a Hann window from one neighbour of a point to the other, and 0 beyond."""
+        offset = np.arange(-self._spacing, self._spacing)
+        part = np.abs(offset) / np.where(offset < 0, before, after)
+        return np.cos(np.pi / 2 * np.minimum(part, 1)).astype(np.float32)
+
+
+def _quick_size(least: int) -> int:
+    """Return the lowest even number from `least` on without prime factors above 5."""
+    size = least + least % 2
+    while True:
+        rest = size
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return size
+        size += 2
 
 
 def _responses(edges_hz: NDArray[np.float64], rate_hz: int, reach: int, size: int) -> NDArray[np.float32]:
