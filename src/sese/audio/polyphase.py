@@ -24,6 +24,9 @@ AT_ONCE = 2048
 LARGEST_MATRIX = 1 << 19
 """Number of weights of a whole period up to which it is computed as one product of matrices."""
 
+FEWEST_AT_ONCE = 16
+"""Number of samples that a row of such a product makes at least: so few rows hold the same input twice."""
+
 
 class ShortResampler:
     """Change the sample rate of a signal that is fed block by block; equal rates pass through.
@@ -45,6 +48,9 @@ class ShortResampler:
         self._up, self._down = target_hz // common, source_hz // common
         self.reach = reach(source_hz, target_hz)
         self._small = self._up * (2 * self.reach + self._down) <= LARGEST_MATRIX
+        if self._small:
+            times = -(-FEWEST_AT_ONCE // min(self._up, self._down))
+            self._up, self._down = times * self._up, times * self._down
         self.reset()
 
     def reset(self) -> None:
@@ -165,13 +171,14 @@ def _kernels(up: int, down: int, reach: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def _period(up: int, down: int, reach: int) -> NDArray[np.float32]:
-    """Return the matrix ``[tap, sample]`` that turns input into a period of `up` output samples.
+    """Return the matrix ``[tap, sample]`` that turns input into one or more periods, `up` output samples.
 
     The first tap lies ``reach - 1`` input samples before the first output sample.
     """
-    kernels = _kernels(up, down, reach)
-    before = np.arange(up) * down // up
+    common = math.gcd(up, down)
+    kernels = _kernels(up // common, down // common, reach)
+    before, phase = np.divmod(np.arange(up) * (down // common), up // common)
     matrix = np.zeros((2 * reach + int(before[-1]), up), np.float32)
     for sample, start in enumerate(before):
-        matrix[start : start + 2 * reach, sample] = kernels[sample * down % up]
+        matrix[start : start + 2 * reach, sample] = kernels[phase[sample]]
     return matrix

@@ -56,6 +56,9 @@ LOWEST_EXCESS = -2.0
 LOWEST_GAIN = -3.0
 """Lowest gain of the model, as a power of ten of the amplitude."""
 
+LEAST_EXCESS = np.float32(10**LOWEST_EXCESS)
+ONE, HALF = np.float32(1), np.float32(0.5)
+
 _COUNTS = [BELOW, BELOW, BANDS, BANDS]
 LOWESTS = np.repeat(np.array([LOWEST, LOWEST_GAIN, LOWEST, LOWEST_EXCESS], np.float32), _COUNTS)
 HIGHESTS = np.repeat(np.array([HIGHEST, 0, HIGHEST, HIGHEST], np.float32), _COUNTS)
@@ -89,19 +92,22 @@ class BandEvidence:
             left: Mean power of the model's output there.
         """
         powers = np.concatenate([heard, left, above], axis=-1)
-        total = powers @ _weights(above.shape[-1])
+        count, total = powers.shape[-1], powers @ _weights(above.shape[-1])
         before = total[:1] if self._mean is None else self._mean
         means = _smoothing(len(total), self._keep) @ np.concatenate([before, total])
         self._mean = means[-1:]
         values = np.empty((*total.shape, WIDTH), np.float32)
-        values[:] = LOWESTS
-        logs = np.log10(powers + SILENT)
-        here = values[..., : powers.shape[-1]]
-        np.subtract(logs, np.log10(means + SILENT)[..., np.newaxis], out=here)
-        values[..., BELOW : 2 * BELOW] = (logs[..., BELOW : 2 * BELOW] - logs[..., :BELOW]) / 2
-        over = (above + SILENT) / self._noise(above)
-        excess = np.maximum(over - 1, np.float32(10**LOWEST_EXCESS))
-        values[..., FLOOR : FLOOR + above.shape[-1]] = np.log10(excess)
+        if count < FLOOR:
+            values[:] = LOWESTS
+        # The excess over steady noise needs no mean.
+        over = (above + SILENT) / self._noise(above) - ONE
+        np.maximum(over, LEAST_EXCESS, out=over)
+        logs = np.log10(np.concatenate([powers + SILENT, means[..., None] + SILENT, over], axis=-1))
+        np.subtract(logs[..., :count], logs[..., count : count + 1], out=values[..., :count])
+        gains = values[..., BELOW : 2 * BELOW]
+        np.subtract(gains, values[..., :BELOW], out=gains)
+        gains *= HALF
+        values[..., FLOOR : FLOOR + above.shape[-1]] = logs[..., count + 1 :]
         return np.minimum(np.maximum(values, LOWESTS, out=values), HIGHESTS, out=values)
 
 

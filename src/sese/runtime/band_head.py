@@ -24,6 +24,8 @@ WEIGHTS = Path(__file__).parents[1] / "pretrained" / "band-head" / "model.safete
 PASSING = 50.0
 """Where the model's lowest gain is below 10 ** (-1 / PASSING), -0.4 dB, the network decides alone."""
 
+_MEAN = np.full((BELOW - UPPER, 1), 1 / (BELOW - UPPER), np.float32)  # of the gains in the upper part
+
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -63,15 +65,21 @@ class Network:
     """
 
     def __init__(self, weights: Weights) -> None:
-        self._units = weights["gru.weight_hh_l0"].shape[1]
-        # Reset and update gates are negated, for 1 / (1 + exp(-x)); the layout is [input, gate and unit].
-        sign = np.repeat(np.array([-1, -1, 1], np.float32), self._units)
-        self._of_input = np.ascontiguousarray((weights["gru.weight_ih_l0"] * sign[:, None]).T)
-        self._of_input_bias = weights["gru.bias_ih_l0"] * sign
-        self._of_state = np.ascontiguousarray((weights["gru.weight_hh_l0"] * sign[:, None]).T)
-        self._of_state_bias = weights["gru.bias_hh_l0"] * sign
-        self._gain = np.ascontiguousarray(weights["gain.weight"].T)
-        self._gain_bias = weights["gain.bias"]
+        units = self._units = weights["gru.weight_hh_l0"].shape[1]
+        # One product serves the whole unit: from [values, state, 1] to both gates, negated for
+        # 1 / (1 + exp(-x)), and to the shares of the values and of the state in the new state.
+        of_values, of_state = weights["gru.weight_ih_l0"].T, weights["gru.weight_hh_l0"].T
+        value_bias, state_bias = weights["gru.bias_ih_l0"], weights["gru.bias_hh_l0"]
+        gates, new = slice(2 * units), slice(2 * units, None)
+        by_values = [-of_values[:, gates], of_values[:, new], np.zeros((WIDTH, units))]
+        by_state = [-of_state[:, gates], np.zeros((units, units)), of_state[:, new]]
+        by_one = [-(value_bias + state_bias)[gates], value_bias[new], state_bias[new]]
+        rows = [np.concatenate(each, axis=-1) for each in (by_values, by_state, by_one)]
+        self._unit = np.vstack(rows).astype(np.float32)
+        # The last layer reads the same [values, state, 1].
+        gain = weights["gain.weight"].T
+        none = np.zeros((FLOOR, gain.shape[1]))
+        self._gain = np.vstack([none, gain[units:], gain[:units], weights["gain.bias"]]).astype(np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -81,25 +89,21 @@ class Network:
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return gains ``[point, channel, band]`` in [0, 1] for values ``[point, channel, value]``."""
         units = self._units
-        inputs = values @ self._of_input
-        inputs += self._of_input_bias
-        of_gates, of_new = inputs[..., : 2 * units], inputs[..., 2 * units :]
-        states = np.empty((*values.shape[:2], units), np.float32)
-        state = np.zeros_like(states[0]) if self._state is None else self._state
-        for number in range(len(inputs)):
-            before = np.dot(state, self._of_state)
-            before += self._of_state_bias
-            gates = 1 / (1 + np.exp(of_gates[number] + before[:, : 2 * units]))
-            new = np.tanh(of_new[number] + gates[:, :units] * before[:, 2 * units :])
-            state = new + gates[:, units:] * (state - new)
-            states[number] = state
+        rows = np.ones((*values.shape[:2], len(self._unit)), np.float32)
+        rows[..., :WIDTH] = values
+        state = np.zeros((values.shape[1], units), np.float32) if self._state is None else self._state
+        for row in rows:
+            row[:, WIDTH:-1] = state
+            sums = row.dot(self._unit)
+            gates = 1 / (1 + np.exp(sums[:, : 2 * units]))
+            new = np.tanh(sums[:, 2 * units : 3 * units] + gates[:, :units] * sums[:, 3 * units :])
+            state = row[:, WIDTH:-1] = new + gates[:, units:] * (state - new)
         self._state = state
-        heard_too = np.concatenate([states, values[..., FLOOR:]], axis=-1)
-        removed = 1 / (1 + np.exp(heard_too @ self._gain + self._gain_bias))
         below = values[..., BELOW : 2 * BELOW]
-        removed *= np.minimum(-PASSING * np.minimum.reduce(below, axis=-1, keepdims=True), 1)
-        upper = np.add.reduce(below[..., UPPER:], axis=-1, keepdims=True) / (BELOW - UPPER)
-        return np.asarray((1 - removed) * 10**upper)
+        removed = np.minimum(-PASSING * below.min(axis=-1, keepdims=True), 1)
+        removed = removed / (1 + np.exp(rows @ self._gain))
+        followed = 10 ** (below[..., UPPER:] @ _MEAN)
+        return np.asarray((1 - removed) * followed)
 
 
 def read(path: Path) -> Weights:
