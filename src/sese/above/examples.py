@@ -34,7 +34,7 @@ from sese.runtime.framing import Framing
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.pilot import Pilot
 
-_FORMAT = 3  # raise when the stored values change
+_FORMAT = 4  # raise when the stored values change
 _BLOCK = 50
 """Number of clips in a file of the cache."""
 

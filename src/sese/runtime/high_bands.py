@@ -3,7 +3,7 @@
 The bands are a sixth of an octave wide, from half the model's sample rate to three times as much. The last
 one ends at half the stream's rate.
 
-Gains are given at points of time, at most 16 ms apart. At each the signal around it is transformed, from one
+Gains are given at points of time, at most 8 ms apart. At each the signal around it is transformed, from one
 neighbour to the other, under the root of a Hann window. The filtered signals overlap under the same window.
 Nothing waits for them: they reach only as far ahead as the input is ahead of the model's output.
 """
@@ -22,7 +22,7 @@ BANDS_PER_OCTAVE = 6
 HIGHEST = 3.0
 """Begin of the last band at most, as a multiple of the end of the model's band."""
 
-LONGEST_SECONDS = 0.016
+LONGEST_SECONDS = 0.008
 """Distance of two points at most."""
 
 FEWEST_SAMPLES = 8
@@ -99,7 +99,7 @@ class HighBands:
 
     def __init__(self, spacing: int, edges_hz: NDArray[np.float64], rate_hz: int) -> None:
         self._spacing, self._size = spacing, _quick_size(2 * spacing)
-        response = _responses(edges_hz, rate_hz, max(1, spacing // 4), self._size)
+        response = _responses(edges_hz, rate_hz, max(1, spacing // 2), self._size)
         frequency = np.arange(self._size // 2 + 1) * rate_hz / self._size
         self._first = int(np.argmax(np.abs(response).max(axis=0) > 10 ** (-STOP_DB / 20)))
         self._response = response[:, self._first :]
