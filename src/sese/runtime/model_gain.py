@@ -20,7 +20,7 @@ UPPER = 4
 """Number of the first band of the upper part."""
 
 SMOOTHING_SECONDS = 0.003
-"""Time constant of the gain in parts of up to four times as long; longer ones need no smoothing."""
+"""Time constant of the gain in parts of less than twice as long; longer ones need no smoothing."""
 
 SILENT = np.float32(1e-10)
 """Mean square below which the upper part is not measured, and the gain stays as it is."""
@@ -65,7 +65,7 @@ class ModelGain:
         means = np.column_stack([means, means[:, UPPER:] @ shares])
         self._means = np.concatenate([means, means]).astype(np.float32)
         times = part / model_hz / SMOOTHING_SECONDS
-        self._keep = math.exp(-times) if times < 4 else 0.0
+        self._keep = math.exp(-times) if times < 2 else 0.0
         self.reset()
 
     def reset(self) -> None:
