@@ -8,6 +8,7 @@ see `sese.runtime.band_head`, and `sese.runtime.high_bands` applies them.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -124,7 +125,7 @@ class BandAbove:
         return np.concatenate([enhanced[:, : early * part], enhanced[:, early * part :] - followed], axis=1)
 
     def read(self, count: int) -> NDArray[np.float32]:
-        """Return what to add to the next `count` samples, ``[channel, count]``; all of them have been added."""
+        """Return what to add to the next `count` samples, ``[channel, count]``, which must have been added."""
         ready, self._ready = self._ready[:, :count], self._ready[:, count:]
         return ready
 
@@ -136,13 +137,13 @@ class BandAbove:
         heard: NDArray[np.float32],
         left: NDArray[np.float32],
     ) -> None:
-        """Compute the samples up to the last point but one of `at`, which begins with the last one treated."""
+        """Compute the samples from the first point of `at`, where the last call ended, to the last but one."""
         bands, spacing, begin = self._bands, self._points.spacing, self._begin
         if bands is not None:
             power = bands.take(self._input, [place - begin for place in at])
             filtered = bands.apply(self.head(power, heard, left) - gain[..., None])
         parts = [self._ready]
-        for number, (start, end) in enumerate(zip(at, at[1:-1], strict=False)):
+        for number, (start, end) in enumerate(pairwise(at[:-1])):
             moving = _moving(before[number, :, None], gain[number, :, None], end - start)
             moving *= self._input[:, start - begin : end - begin]
             if bands is not None:

@@ -23,8 +23,8 @@ class Framing:
     `finish` instead of `take` and `conclude` instead of `give`. The output is as long as the input, aligned
     with it to the sample, and the same for any division into chunks.
 
-    With the band above kept, `sese.runtime.band_above` adds what resampling to the model's rate and back loses
-    of the input, with gains of its own. A model that passes everything thus passes every frequency.
+    With the band above kept, `sese.runtime.band_above` adds what resampling to the model's rate and back
+    loses of the input, with gains of its own. A model that passes everything passes every frequency.
 
     Args:
         card: Facts about the model.

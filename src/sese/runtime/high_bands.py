@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,17 +109,22 @@ class HighBands:
         means = (inside / counts).astype(np.float32).T
         self._means = np.repeat(means[self._first :], 2, axis=0)  # for real and imaginary parts
         self._window = lru_cache(maxsize=16)(self._window_of)
+        self._filtered = np.zeros((0, 0, 0), np.complex64)
 
     def take(self, audio: NDArray[np.float32], at: list[int]) -> NDArray[np.float32]:
         """Return the mean power in each band around points of time, ``[point, channel, band]``.
 
         Args:
-            audio: The signal ``[channel, time]``, from one sample `Points.spacing` before a point to one after.
+            audio: The signal ``[channel, time]``; it reaches `spacing` samples beyond each point.
             at: Samples in `audio` of the next points, of the one before and of the one after them.
         """
         spacing = self._spacing
-        windows = [self._window(here - before, after - here) for before, here, after in zip(at, at[1:], at[2:], strict=False)]
-        self._windows = np.array(windows)[:, None]
+        distances = [after - before for before, after in pairwise(at)]
+        if len(set(distances)) == 1:
+            self._windows = self._window(distances[0], distances[0])
+        else:
+            windows = [self._window(before, after) for before, after in pairwise(distances)]
+            self._windows = np.array(windows)[:, None]
         blocks = np.array([audio[:, here - spacing : here + spacing] for here in at[1:-1]])
         blocks *= self._windows
         spectra = np.fft.rfft(blocks, self._size)[..., self._first :]
@@ -133,11 +139,13 @@ class HighBands:
         Args:
             gains: Gains at the points, ``[point, channel, band]``.
         """
-        whole = np.zeros((*gains.shape[:2], self._size // 2 + 1), np.complex64)
-        np.multiply(self._spectra, gains @ self._response, out=whole[..., self._first :])
-        filtered = np.fft.irfft(whole, self._size)[..., : 2 * self._spacing]
-        filtered *= self._windows
-        return filtered.astype(np.float32, copy=False)
+        shape = (*gains.shape[:2], self._size // 2 + 1)
+        if self._filtered.shape != shape:
+            self._filtered = np.zeros(shape, np.complex64)
+        np.multiply(self._spectra, gains @ self._response, out=self._filtered[..., self._first :])
+        made = np.fft.irfft(self._filtered, self._size)[..., : 2 * self._spacing]
+        made *= self._windows
+        return made.astype(np.float32, copy=False)
 
     def _window_of(self, before: int, after: int) -> NDArray[np.float32]:
         """Return the root of a Hann window from one neighbour of a point to the other, and 0 beyond."""
