@@ -125,7 +125,7 @@ class BandAbove:
         return np.concatenate([enhanced[:, : early * part], enhanced[:, early * part :] - followed], axis=1)
 
     def read(self, count: int) -> NDArray[np.float32]:
-        """Return what to add to the next `count` samples, ``[channel, count]``, which must have been added."""
+        """Return what to add to the next `count` samples ``[channel, count]``, which must have been added."""
         ready, self._ready = self._ready[:, :count], self._ready[:, count:]
         return ready
 
@@ -137,7 +137,7 @@ class BandAbove:
         heard: NDArray[np.float32],
         left: NDArray[np.float32],
     ) -> None:
-        """Compute the samples from the first point of `at`, where the last call ended, to the last but one."""
+        """Compute the samples from the first point of `at`, where the last call ended, to the second last."""
         bands, spacing, begin = self._bands, self._points.spacing, self._begin
         if bands is not None:
             power = bands.take(self._input, [place - begin for place in at])
