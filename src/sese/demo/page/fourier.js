@@ -1,4 +1,6 @@
-// Fourier transforms of any size that has small factors, by halves where it is even.
+// Fourier transforms, quick for sizes without prime factors above 5.
+
+const FACTORS = [5, 3, 2]; // odd ones first: these take longer, and so are taken for the fewest parts
 
 export class Fourier {
   constructor(size) {
@@ -23,15 +25,23 @@ export class Fourier {
 
   /** Transform `count` values, `stride` apart from `from` on, to the output from `to` on. */
   part(count, real, imaginary, from, stride, to) {
-    const radix = count % 2 ? count : 2;
-    if (radix === count) return this.plain(count, real, imaginary, from, stride, to);
-    const length = count / 2;
-    this.part(length, real, imaginary, from, 2 * stride, to);
-    this.part(length, real, imaginary, from + stride, 2 * stride, to + length);
+    if (count === 1) {
+      this.out[0][to] = real[from];
+      this.out[1][to] = imaginary[from];
+      return;
+    }
+    const radix = FACTORS.find((factor) => count % factor === 0) ?? count;
+    const length = count / radix;
+    for (let i = 0; i < radix; i++) this.part(length, real, imaginary, from + i * stride, radix * stride, to + i * length);
+    if (radix === 2) this.pairs(length, stride, to);
+    else this.sums(radix, length, stride, to);
+  }
+
+  /** Join the spectra of two halves. */
+  pairs(length, stride, to) {
     const { cosines, sines } = this;
     const [re, im] = this.out;
-    for (let k = 0, turn = 0; k < length; k++, turn += stride) {
-      const [a, b] = [to + k, to + k + length];
+    for (let a = to, b = to + length, turn = 0; a < to + length; a++, b++, turn += stride) {
       const x = re[b] * cosines[turn] + im[b] * sines[turn];
       const y = im[b] * cosines[turn] - re[b] * sines[turn];
       re[b] = re[a] - x;
@@ -41,20 +51,19 @@ export class Fourier {
     }
   }
 
-  /** The sum as it is written, for an odd or small number of values. */
-  plain(count, real, imaginary, from, stride, to) {
+  /** Join the spectra of any number of parts, by sums as they are written. */
+  sums(radix, length, stride, to) {
     const { size, cosines, sines } = this;
-    const [re, im] = this.out;
-    for (let k = 0; k < count; k++) {
+    const [re, im] = this.out.map((values) => values.slice(to, to + radix * length));
+    for (let k = 0; k < radix * length; k++) {
       let [sum, other] = [0, 0];
-      for (let i = 0, turn = 0; i < count; i++) {
-        const [a, b] = [real[from + i * stride], imaginary[from + i * stride]];
-        sum += a * cosines[turn] + b * sines[turn];
-        other += b * cosines[turn] - a * sines[turn];
+      for (let at = k % length, turn = 0; at < re.length; at += length) {
+        sum += re[at] * cosines[turn] + im[at] * sines[turn];
+        other += im[at] * cosines[turn] - re[at] * sines[turn];
         turn = (turn + k * stride) % size;
       }
-      re[to + k] = sum;
-      im[to + k] = other;
+      this.out[0][to + k] = sum;
+      this.out[1][to + k] = other;
     }
   }
 }

@@ -1,7 +1,7 @@
 // The input above a model's band in narrow bands, each with a gain, as in `sese.runtime.high_bands`.
 
 import { Fourier } from "./fourier.js";
-import { joined, kaiser, sinc } from "./resample.js";
+import { kaiser, sinc } from "./resample.js";
 
 const BANDS_PER_OCTAVE = 6;
 const HIGHEST = 3; // begin of the last band at most, as a multiple of the end of the model's band
@@ -17,79 +17,50 @@ export function edgesOf(modelRate, rate) {
   return inside.length ? [...inside, end] : [];
 }
 
+/** At each point of time `take` the power of each band, and `apply` gains to them. */
 export class HighBands {
-  constructor(points, edges, rate) {
-    Object.assign(this, { points, size: 2 * points.reach });
+  /** Two points are at most `spacing` samples apart. */
+  constructor(spacing, edges, rate) {
+    Object.assign(this, { spacing, size: quickSize(2 * spacing) });
     this.fourier = new Fourier(this.size);
-    this.responses = this.responsesFor(edges, rate, points.reach - points.spacing);
-    this.bandOf = Array.from({ length: this.size / 2 }, (_, bin) => edges.findLastIndex((edge) => edge <= (bin * rate) / this.size));
+    this.responses = this.responsesFor(edges, rate, Math.max(1, Math.floor(spacing / 2)));
+    const bins = Array.from({ length: this.size / 2 }, (_, bin) => bin);
+    this.first = bins.find((bin) => this.responses.some((values) => Math.abs(values[bin]) > 10 ** (-STOP_DB / 20)));
+    this.bandOf = bins.map((bin) => edges.findLastIndex((edge) => edge <= (bin * rate) / this.size));
     this.counts = edges.slice(1).map((_, number) => Math.max(1, this.bandOf.filter((of) => of === number).length));
-    const silence = this.size + points.frame; // before the signal
-    this.begin = -silence; // sample of the first of `heard`
-    this.heard = new Float32Array(silence);
-    this.given = 0;
-    this.ready = new Float32Array(); // from sample `given` on
   }
 
-  feed(audio) {
-    this.heard = joined([this.heard, audio]);
-  }
-
-  /** Mean power in each band around a sample; `apply` then sets its gains. */
-  take(at) {
-    const from = at - this.points.reach - this.begin;
-    this.spectrum = this.fourier.forward(this.heard.subarray(from, from + this.size), new Float32Array(this.size));
-    const power = this.counts.map(() => 0);
-    const { size, bandOf } = this;
-    for (const part of this.spectrum)
-      for (let bin = 1; bin < size / 2; bin++) {
-        if (bandOf[bin] < 0) continue; // below all bands
-        const mirror = size - bin;
-        const above = part[bin] - 0.5 * (part[bin - 1] + part[bin + 1]); // a Hann window, twice
-        const below = part[mirror] - 0.5 * (part[mirror - 1] + part[(mirror + 1) % size]);
-        power[bandOf[bin]] += (above * above + below * below) / 2;
-      }
-    // The window has a mean square of 3/2.
-    return power.map((sum, number) => sum / this.counts[number] / (1.5 * this.size));
-  }
-
-  /** Set the gain of each band at the point taken, of which the neighbours are at `before` and `after`. */
-  apply(gains, before, at, after) {
-    const { size, points } = this;
-    const { reach, spacing } = points;
-    const response = new Float64Array(size);
-    this.responses.forEach((values, number) => {
-      for (let bin = 0; bin < size; bin++) response[bin] += gains[number] * values[bin];
+  /** Mean power in each band of a signal around `here`, from one neighbour of this point to the other. */
+  take(signal, before, here, after) {
+    const { size, spacing, first, bandOf } = this;
+    this.window = Float64Array.from({ length: 2 * spacing }, (_, i) => {
+      const offset = i - spacing;
+      const part = Math.abs(offset) / (offset < 0 ? here - before : after - here);
+      return Math.cos((Math.PI / 2) * Math.min(part, 1)); // the root of a Hann window
     });
-    const start = at - spacing - this.given;
+    const block = new Float64Array(size);
+    this.window.forEach((weight, i) => (block[i] = weight * signal[here - spacing + i]));
+    this.spectrum = this.fourier.forward(block, new Float64Array(size));
     const [real, imaginary] = this.spectrum;
-    for (let bin = 0; bin < size; bin++) {
-      real[bin] *= response[bin];
-      imaginary[bin] *= response[bin];
+    const power = this.counts.map(() => 0);
+    for (let bin = first; bin < size / 2; bin++)
+      if (bandOf[bin] >= 0) power[bandOf[bin]] += real[bin] ** 2 + imaginary[bin] ** 2;
+    // The spacing is the energy of the window.
+    return power.map((sum, number) => sum / this.counts[number] / spacing);
+  }
+
+  /** The signal around the point taken, from `spacing` samples before it on, by the gain of each band. */
+  apply(gains) {
+    const { size, first, responses } = this;
+    const [real, imaginary] = this.spectrum.map(() => new Float64Array(size));
+    for (let bin = first; bin <= size / 2; bin++) {
+      const response = gains.reduce((sum, gain, number) => sum + gain * responses[number][bin], 0);
+      const both = bin < size / 2 ? 2 : 1; // the other half of the spectrum mirrors this one
+      real[bin] = both * response * this.spectrum[0][bin];
+      imaginary[bin] = both * response * this.spectrum[1][bin];
     }
     const [filtered] = this.fourier.inverse(real, imaginary);
-    const missing = start + 2 * spacing - this.ready.length;
-    if (missing > 0) this.ready = joined([this.ready, new Float32Array(missing)]);
-    for (let i = Math.max(0, -start); i < 2 * spacing; i++) {
-      const offset = i - spacing;
-      const weight = 1 - Math.abs(offset) / (offset < 0 ? at - before : after - at);
-      if (weight > 0) this.ready[start + i] += weight * filtered[reach + offset];
-    }
-  }
-
-  /** Forget the input that no point from `next` on needs. */
-  forget(next) {
-    const drop = Math.max(0, next - this.points.reach - this.begin);
-    this.heard = this.heard.slice(drop);
-    this.begin += drop;
-  }
-
-  /** The next samples; they lie before the last point applied. */
-  read(count) {
-    const ready = joined([this.ready, new Float32Array(Math.max(0, count - this.ready.length))]);
-    this.ready = ready.slice(count);
-    this.given += count;
-    return ready.subarray(0, count);
+    return Float32Array.from(this.window, (weight, i) => weight * filtered[i]);
   }
 
   /** Real frequency response of each band; the first begins above its edge. */
@@ -109,5 +80,14 @@ export class HighBands {
       taps.forEach((tap, i) => (placed[(tap + size) % size] = lows[number + 1][i] - lows[number][i]));
       return this.fourier.forward(placed, new Float64Array(size))[0];
     });
+  }
+}
+
+/** The lowest even number from `least` on without prime factors above 5. */
+function quickSize(least) {
+  for (let size = least + (least % 2); ; size += 2) {
+    let rest = size;
+    for (const factor of [2, 3, 5]) while (rest % factor === 0) rest /= factor;
+    if (rest === 1) return size;
   }
 }

@@ -9,9 +9,7 @@ const SILENT = 1e-10; // mean square below which the upper part is not measured
 
 export class ModelGain {
   /** Measured over each `part` samples at the model's rate. */
-  constructor(modelRate, rate, part, lookahead) {
-    this.part = part;
-    this.skipped = Math.floor(lookahead / part); // parts from before the signal
+  constructor(modelRate, rate, part) {
     const window = Float64Array.from({ length: part }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * (i + 1)) / (part + 1)));
     const width = (part * Math.min(modelRate, rate)) / 2 / modelRate; // of the common band, in bins
     const limits = EDGES.map((edge) => Math.max(1, rint(edge * width)));
@@ -22,30 +20,23 @@ export class ModelGain {
       return bins.flatMap((bin) => [waveOf(Math.cos, bin), waveOf(Math.sin, bin)]);
     });
     this.energy = window.reduce((sum, value) => sum + value * value, 0);
-    this.keep = Math.exp(-part / modelRate / SMOOTHING_SECONDS);
-    this.parts = 0;
+    const times = part / modelRate / SMOOTHING_SECONDS;
+    this.keep = times < 4 ? Math.exp(-times) : 0; // longer parts need no smoothing
     this.last = null;
   }
 
   /**
-   * {gain, heard, left} at the end of each part of the model's output and input, Float32Arrays: the gain in the upper
-   * part of the band, and the mean powers of input and output in the bands. Parts from before the signal have none; the
-   * first part of the signal has one at its beginning as well.
+   * {gain, heard, left} for the next part of the model's output and input: the gain in the upper part of the band, and
+   * the mean powers of input and output in the bands.
    */
-  add(enhanced, heard) {
-    const measured = [];
-    for (let from = 0; from < enhanced.length; from += this.part) {
-      if (this.parts++ < this.skipped) continue;
-      const [input, output] = [this.power(heard, from), this.power(enhanced, from)];
-      const had = this.upper(input);
-      const silent = had <= SILENT;
-      const share = silent ? 1 : Math.sqrt(Math.min(1, this.upper(output) / had));
-      const point = { heard: input, left: output };
-      if (this.last === null) measured.push({ gain: (this.last = share), ...point });
-      if (!silent) this.last = this.keep * this.last + (1 - this.keep) * share;
-      measured.push({ gain: this.last, ...point });
-    }
-    return measured;
+  next(enhanced, heard) {
+    const [left, input] = [this.power(enhanced), this.power(heard)];
+    const had = this.upper(input);
+    const silent = had <= SILENT;
+    const share = silent ? 1 : Math.sqrt(Math.min(this.upper(left) / had, 1));
+    if (this.last === null) this.last = share;
+    else if (!silent) this.last = this.keep * this.last + (1 - this.keep) * share;
+    return { gain: this.last, heard: input, left };
   }
 
   /** Mean power in the upper part, of the powers in the bands. */
@@ -56,12 +47,12 @@ export class ModelGain {
   }
 
   /** Mean power in each band of one part. */
-  power(samples, from) {
+  power(samples) {
     return this.waves.map((waves) => {
       let energy = 0;
       for (const wave of waves) {
         let sum = 0;
-        for (let i = 0; i < wave.length; i++) sum += wave[i] * samples[from + i];
+        for (let i = 0; i < wave.length; i++) sum += wave[i] * samples[i];
         energy += sum * sum;
       }
       return energy / Math.max(1, waves.length / 2) / this.energy;

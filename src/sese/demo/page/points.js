@@ -1,22 +1,23 @@
 // Points of time at which gains are given, as in `sese.runtime.high_bands`: each frame of a model in equal parts.
 
 const REACH_SECONDS = 0.002; // resampling to the model's rate waits as long
-const LONGEST_SECONDS = 0.008; // input before and after a point that decides on its gains, at most
-const FEWEST_SAMPLES = 8; // between two points, at the model's rate
+const LONGEST_SECONDS = 0.008; // between two points, at most
+const FEWEST_SAMPLES = 8; // between two points, at the model's rate, at least
 
 export class Points {
   constructor({ sample_rate: modelRate, hop_length: hop, lookahead_samples: lookahead }, rate) {
     const ratio = rate / modelRate;
     const ahead = (lookahead - 1) * ratio + Math.ceil(REACH_SECONDS * rate);
-    this.reach = Math.max(1, Math.floor(Math.min(ahead, LONGEST_SECONDS * rate)));
-    let parts = Math.ceil((2 * hop * ratio) / this.reach);
+    const longest = Math.max(1, Math.floor(Math.min(ahead, Math.ceil(LONGEST_SECONDS * rate))));
+    let parts = Math.ceil((hop * ratio) / longest);
     while (parts <= hop / FEWEST_SAMPLES && hop % parts) parts++;
     this.close = parts <= hop / FEWEST_SAMPLES; // close enough for filters
     this.part = this.close ? hop / parts : hop; // samples between two points, at the model's rate
     this.seconds = this.part / modelRate;
     [this.first, this.step] = [-lookahead * ratio, this.part * ratio];
-    this.spacing = Math.ceil(this.step) + 1;
+    this.spacing = Math.ceil(this.step); // as many samples before and after a point decide on its gains
     this.frame = Math.ceil(hop * ratio);
+    this.skipped = Math.floor(lookahead / this.part); // number of the first point: the signal begins before the next
   }
 
   /** Sample of a point, counted in the signal; points are counted from the model's first frame on. */
