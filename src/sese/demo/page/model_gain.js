@@ -21,7 +21,7 @@ export class ModelGain {
     });
     this.energy = window.reduce((sum, value) => sum + value * value, 0);
     const times = part / modelRate / SMOOTHING_SECONDS;
-    this.keep = times < 4 ? Math.exp(-times) : 0; // longer parts need no smoothing
+    this.keep = times < 2 ? Math.exp(-times) : 0; // longer parts need no smoothing
     this.last = null;
   }
 
