@@ -36,10 +36,11 @@ function run({ facts, rate, input, heard, enhanced }) {
   const above = new BandAbove(facts, rate, weights);
   above.feed(samples(input));
   above.finish();
-  const frames = (values, at, count) => samples(values.slice(at * facts.hop_length, (at + count) * facts.hop_length));
   const lower = [];
-  for (let at = 0, count = 1; at * facts.hop_length < heard.length; at += count, count = (count % 5) + 1)
-    lower.push(...above.add(frames(enhanced, at, count), frames(heard, at, count)));
+  for (let at = 0, frames = 1, end; at < heard.length; at = end, frames = (frames % 5) + 1) {
+    end = at + frames * facts.hop_length;
+    lower.push(...above.add(samples(enhanced.slice(at, end)), samples(heard.slice(at, end))));
+  }
   return [lower, Array.from(above.read(input.length))];
 }
 console.log(JSON.stringify(cases.map(run)));

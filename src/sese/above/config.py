@@ -57,7 +57,7 @@ class LearningConfig:
     Attributes:
         initial: folder of a network of the same size to start from, as a run's ``best``.
         batch_size: clips in a step.
-        points: number of points of time that a step takes of each clip, about 250 a second.
+        points: number of points of time that a step takes of each clip, about 125 a second.
         steps: number of steps of the whole schedule.
         learning_rate: peak learning rate.
         warmup_steps: number of steps of a linear rise.
