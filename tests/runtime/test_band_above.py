@@ -221,6 +221,12 @@ def test_filters_wait_for_nothing(hop: int, lookahead: int, rate: int) -> None:
     assert points.close or hop == 257
 
 
+def test_points_lie_no_further_apart_than_said() -> None:
+    """Also where each of them lies halfway between two samples."""
+    points = Points(16000, 24000, 126, 127)
+    assert set(np.diff(points.at(0, 9))) == {points.spacing}
+
+
 @pytest.mark.parametrize(
     ("rate", "count"), [(8000, 0), (16000, 0), (16400, 0), (22050, 3), (44100, 9), (48000, 10), (192000, 10)]
 )

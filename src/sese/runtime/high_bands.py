@@ -77,14 +77,17 @@ class Points:
         self.close = parts > 0
         self.part = hop // max(parts, 1)
         self.seconds = self.part / model_hz
-        self._first, self._step = -lookahead * ratio, self.part * ratio
-        self.spacing = math.ceil(self._step)
+        self._model_hz, self._rate_hz, self._lookahead = model_hz, rate_hz, lookahead
+        self.spacing = math.ceil(self.part * ratio)
         self.frame = math.ceil(hop * ratio)
         self.skipped = lookahead // self.part
 
     def at(self, first: int, count: int) -> list[int]:
         """Return the samples, counted in the signal, of points counted from the model's first frame on."""
-        return [round(self._first + number * self._step) for number in range(first, first + count)]
+        # Halves go up. `round` sends them to either side, so two points lie further apart than `spacing`.
+        begin, end = (number * self.part - self._lookahead for number in (first, first + count))
+        places = range(begin, end, self.part)
+        return [(2 * place * self._rate_hz + self._model_hz) // (2 * self._model_hz) for place in places]
 
 
 class HighBands:
