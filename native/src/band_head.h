@@ -30,12 +30,12 @@ class BandHead {
   float hear(const Values& above, const Measured& measured);
   float steady_noise(float power, std::size_t band);
 
-  float keep_, mean_ = -1;   // of the running mean of the power: none yet
-  float smooth_, rise_;      // of the power of a band, of its floor
-  Values levels_, floors_;   // smoothed powers, and their floors
-  Values heard_, state_;     // values at this point, units
-  Values input_, before_;    // of the gates
-  Values output_, gains_;    // what the last layer hears and returns
+  float keep_, mean_ = -1;  // of the running mean of the power: none yet
+  float smooth_, rise_;     // of the power of a band, of its floor
+  Values levels_, floors_;  // smoothed powers, and their floors
+  Values heard_;            // values at this point, 1, state
+  Values input_, before_;   // of the gates, from the values and from the state
+  Values gains_;
 };
 
 }  // namespace sese

@@ -39,6 +39,12 @@ class Fifo {
       std::copy_n(channels[channel], count, at(channel) + before);
   }
 
+  // Adds samples where there is one channel.
+  void append(const float* samples, std::size_t count) {
+    extend(count);
+    std::copy_n(samples, count, at(0) + size_ - count);
+  }
+
   void drop(std::size_t count) {
     start_ += count;
     size_ -= count;

@@ -1,11 +1,12 @@
 // The input above a model's band in narrow bands, with a gain for each: src/sese/runtime/high_bands.py.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "fifo.h"
+#include "product.h"
 #include "transform.h"
 
 namespace sese {
@@ -25,42 +26,37 @@ struct Points {
   bool close;            // whether the points are close enough for filters
   std::size_t part;      // samples between two points, at the model's rate
   double seconds;        // the same in seconds
-  std::int64_t reach;    // samples before and after a point that decide on its gains, at the stream's rate
-  std::int64_t spacing;  // largest distance of two points
-  std::int64_t frame;    // length of a frame, rounded up
+  std::size_t spacing;   // largest distance of two points; as many samples before and after decide on gains
+  std::int64_t skipped;  // the first point: the signal begins there or later, before the next one
 
  private:
-  double first_, step_;
+  std::int64_t model_hz_, rate_hz_, lookahead_;
 };
 
 // Filters one channel by gains that change over time and frequency.
 class HighBands {
  public:
-  HighBands(const Points& points, const std::vector<double>& edges, int rate_hz);
+  // `spacing`: largest distance of two points in samples.
+  HighBands(std::size_t spacing, const std::vector<double>& edges, int rate_hz);
 
-  // Takes the next samples.
-  void feed(const float* audio, std::size_t count) { heard_.append({audio}, count); }
-  // Returns the mean power in each band around a point. Everything within `reach` was fed.
-  const Values& take(std::int64_t at);
-  // Sets the gains of the point taken, between one before and one after.
-  void apply(std::int64_t before, std::int64_t at, std::int64_t after, const Values& gains);
-  // Adds the next samples to `to`.
-  void read(float* to, std::size_t count);
-  void reset();
+  // Returns the mean power in each band around a point of time, so many samples behind the one before and
+  // before the one after. `audio` begins `spacing` samples before the point, and ends as many behind it.
+  const Values& take(const float* audio, std::size_t before, std::size_t after);
+  // Returns the same samples, filtered by gains at the point, to be added up.
+  const Values& apply(const Values& gains);
 
  private:
   void respond(const std::vector<double>& edges, int rate_hz);
+  void window();
 
-  Points points_;
-  std::size_t size_;
-  std::vector<std::size_t> bounds_;            // first bin of each band, and the one behind the last band
-  std::vector<std::vector<float>> responses_;  // [band, bin]
+  std::size_t spacing_, first_ = 0;  // first bin that a band lets through
+  std::vector<std::size_t> bounds_;  // first bin of each band, and the one behind the last band
   Transform transform_;
-  std::vector<Complex> spectrum_, filtered_;  // at the point taken
-  std::vector<float> gain_, samples_;
-  Values power_;
-  Fifo heard_, ready_;
-  std::int64_t begin_ = 0, given_ = 0;  // samples at which these begin
+  Product response_;               // [band, bin from the first on]
+  std::array<Values, 2> windows_;  // falling half, for distances of `spacing` and one less
+  std::size_t before_ = 0, after_ = 0;  // distances of the neighbours of the point taken
+  Complexes spectrum_;
+  Values samples_, gain_, power_;
 };
 
 }  // namespace sese

@@ -43,7 +43,7 @@ class Step {
   Step& operator=(const Step&) = delete;
 
   float* audio(std::size_t channel) { return audio_.data() + channel * hop_; }  // to be filled with a frame
-  const float* enhanced(std::size_t channel) const { return enhanced_.data() + channel * hop_; }
+  float* enhanced(std::size_t channel) { return enhanced_.data() + channel * hop_; }
 
   // Enhances the frame in `audio`; returns the share of compute that it used. Throws std::runtime_error where
   // the model gives NaN or infinity.

@@ -10,88 +10,67 @@ namespace {
 
 // Limits of the bands, as shares of the band that signal and model have in common.
 constexpr std::array<double, kBelow + 1> kEdges = {0.04, 0.1, 0.18, 0.3, 0.5, 0.67, 0.85};
-constexpr double kSmoothingSeconds = 0.003;
-constexpr double kSilent = 1e-10;  // mean square below which the upper part is not measured
+constexpr double kSmoothingSeconds = 0.003;  // in parts of less than twice as long
+constexpr float kSilent = 1e-10F;            // mean square below which the upper part is not measured
+
+std::array<std::size_t, kBelow + 1> limits(double width) {
+  std::array<std::size_t, kBelow + 1> bins{};
+  for (std::size_t band = 0; band <= kBelow; ++band)
+    bins[band] = static_cast<std::size_t>(std::max(1.0, std::nearbyint(kEdges[band] * width)));
+  ++bins[kBelow];  // the last band holds its upper limit
+  return bins;
+}
 
 }  // namespace
 
-ModelGain::ModelGain(int model_hz, int rate_hz, std::size_t part, std::size_t lookahead)
-    : part_(part),
-      skipped_(lookahead / part),
-      keep_(std::exp(-static_cast<double>(part) / model_hz / kSmoothingSeconds)) {
-  const auto length = static_cast<double>(part);
-  const double width = length * std::min(model_hz, rate_hz) / 2 / model_hz;  // of the common band, in bins
-  for (std::size_t band = 0; band <= kBelow; ++band)
-    limits_[band] = static_cast<std::size_t>(std::max(1.0, std::nearbyint(kEdges[band] * width)));
-  const auto low = static_cast<double>(limits_[0]);
-  ++limits_[kBelow];  // the last band holds its upper limit
-  bins_ = limits_[kBelow] - limits_[0];
-  real_.resize(bins_), imaginary_.resize(bins_);
-  for (std::size_t sample = 0; sample < part; ++sample) {
-    const auto time = static_cast<double>(sample);
-    const double window = 0.5 - 0.5 * std::cos(2 * kPi * (time + 1) / (length + 1));
-    energy_ += window * window;
-    for (std::size_t bin = 0; bin < bins_; ++bin) {
-      const double turns = std::fmod(time * (low + static_cast<double>(bin)), length) / length;
-      cosine_.push_back(window * std::cos(2 * kPi * turns));
-      sine_.push_back(window * std::sin(2 * kPi * turns));
-    }
+ModelGain::ModelGain(int model_hz, int rate_hz, std::size_t part)
+    : limits_(limits(static_cast<double>(part) * std::min(model_hz, rate_hz) / 2 / model_hz)),
+      window_(part),
+      samples_(part * (1 + part % 2)),
+      step_(samples_.size() / part),
+      transform_(samples_.size()),
+      spectrum_(transform_.bins()) {
+  const double times = static_cast<double>(part) / model_hz / kSmoothingSeconds;
+  if (times < 2) keep_ = static_cast<float>(std::exp(-times));
+  for (std::size_t i = 0; i < part; ++i) {
+    const double place = static_cast<double>(i + 1) / static_cast<double>(part + 1);
+    window_[i] = static_cast<float>(0.5 - 0.5 * std::cos(2 * kPi * place));
+    energy_ += window_[i] * window_[i];
   }
 }
 
-void ModelGain::reset() {
-  parts_ = 0;
-  last_ = -1;
+Measured ModelGain::operator()(const float* enhanced, const float* heard) {
+  Measured measured{};
+  measured.left = power(enhanced), measured.heard = power(heard);
+  float left = 0, had = 0;
+  for (std::size_t band = kUpper; band < kBelow; ++band) {
+    const auto bins = static_cast<float>(limits_[band + 1] - limits_[band]);
+    const float share = bins / static_cast<float>(limits_[kBelow] - limits_[kUpper]);
+    left += share * measured.left[band];
+    had += share * measured.heard[band];
+  }
+  const bool silent = had <= kSilent;
+  const float gain = silent ? 1.0F : std::sqrt(std::min(left / had, 1.0F));
+  if (last_ < 0) last_ = gain;
+  measured.before = last_;
+  if (!silent) last_ = keep_ * last_ + (1 - keep_) * gain;
+  measured.gain = last_;
+  return measured;
 }
 
-void ModelGain::add(const float* enhanced, const float* heard, std::size_t count,
-                    std::vector<Measured>& measured) {
-  for (std::size_t i = 0; i < count; ++i, ++parts_) {
-    if (parts_ < skipped_) continue;
-    const Powers output = power(enhanced + i * part_), input = power(heard + i * part_);
-    double left = 0, had = 0;
-    for (std::size_t band = kUpper; band < kBelow; ++band) {
-      const auto bins = static_cast<double>(limits_[band + 1] - limits_[band]);
-      const double share = bins / static_cast<double>(limits_[kBelow] - limits_[kUpper]);
-      left += share * output[band];
-      had += share * input[band];
-    }
-    const bool silent = had <= kSilent;
-    const double share = silent ? 1.0 : std::sqrt(std::min(left / had, 1.0));
-    Measured point{};
-    std::copy(input.begin(), input.end(), point.heard.begin());
-    std::copy(output.begin(), output.end(), point.left.begin());
-    if (last_ < 0) {
-      last_ = share;
-      point.gain = static_cast<float>(last_);
-      measured.push_back(point);
-    }
-    if (!silent) last_ = keep_ * last_ + (1 - keep_) * share;
-    point.gain = static_cast<float>(last_);
-    measured.push_back(point);
-  }
-}
-
-// The mean power in each band. In float, the loud band below would leave little of a quiet one.
-ModelGain::Powers ModelGain::power(const float* samples) {
-  Powers powers{};
-  std::fill(real_.begin(), real_.end(), 0.0);
-  std::fill(imaginary_.begin(), imaginary_.end(), 0.0);
-  for (std::size_t sample = 0; sample < part_; ++sample) {
-    const double value = samples[sample];
-    const double *cosine = cosine_.data() + sample * bins_, *sine = sine_.data() + sample * bins_;
-    double *real = real_.data(), *imaginary = imaginary_.data();
-    for (std::size_t bin = 0; bin < bins_; ++bin) {
-      real[bin] += value * cosine[bin];
-      imaginary[bin] += value * sine[bin];
-    }
-  }
+// The mean power in each band.
+std::array<float, kBelow> ModelGain::power(const float* samples) {
+  std::array<float, kBelow> powers{};
+  for (std::size_t i = 0; i < window_.size(); ++i) samples_[i] = window_[i] * samples[i];
+  transform_.forward(samples_.data(), spectrum_);
   for (std::size_t band = 0; band < kBelow; ++band) {
-    const std::size_t first = limits_[band] - limits_[0], end = limits_[band + 1] - limits_[0];
-    double sum = 0;
-    for (std::size_t bin = first; bin < end; ++bin)
-      sum += real_[bin] * real_[bin] + imaginary_[bin] * imaginary_[bin];
-    powers[band] = sum / static_cast<double>(std::max<std::size_t>(end - first, 1)) / energy_;
+    float energy = 0;
+    for (std::size_t bin = limits_[band]; bin < limits_[band + 1]; ++bin) {
+      const float real = spectrum_.real[bin * step_], imaginary = spectrum_.imaginary[bin * step_];
+      energy += real * real + imaginary * imaginary;
+    }
+    const std::size_t bins = std::max<std::size_t>(limits_[band + 1] - limits_[band], 1);
+    powers[band] = energy / (energy_ * static_cast<float>(bins));
   }
   return powers;
 }

@@ -6,14 +6,16 @@
 #include <cstddef>
 #include <vector>
 
+#include "transform.h"
+
 namespace sese {
 
 constexpr std::size_t kBelow = 6;  // bands in the model's band
 constexpr std::size_t kUpper = 4;  // first band of the upper part
 
-// The powers that a model gets and leaves in each band at a point of time, and its gain.
+// The powers that a model gets and leaves in each band in a part of time, and its gain.
 struct Measured {
-  float gain;                       // in the upper part of the band
+  float before, gain;               // in the upper part of the band, at the begin and at the end
   std::array<float, kBelow> heard;  // mean power of the input in each band
   std::array<float, kBelow> left;   // the same of the output
 };
@@ -22,26 +24,21 @@ struct Measured {
 class ModelGain {
  public:
   // `part`: samples that each value is measured over, at the model's rate.
-  ModelGain(int model_hz, int rate_hz, std::size_t part, std::size_t lookahead);
+  ModelGain(int model_hz, int rate_hz, std::size_t part);
 
-  std::size_t skipped() const { return skipped_; }  // parts from before the signal
-
-  // Takes the next `count` parts of the model's output and input, and appends the values at the end of each
-  // part. The first part of the signal has some at its beginning as well; earlier ones have
-  // none.
-  void add(const float* enhanced, const float* heard, std::size_t count, std::vector<Measured>& measured);
-  void reset();
+  // Measures the next part of the model's output and input.
+  Measured operator()(const float* enhanced, const float* heard);
+  void reset() { last_ = -1; }
 
  private:
-  using Powers = std::array<double, kBelow>;
+  std::array<float, kBelow> power(const float* samples);
 
-  Powers power(const float* samples);
-
-  std::size_t part_, skipped_, bins_, parts_ = 0;
   std::array<std::size_t, kBelow + 1> limits_;  // first bin of each band, and the one behind the last band
-  double energy_ = 0, keep_, last_ = -1;        // of the window; the last gain: none yet
-  std::vector<double> cosine_, sine_;           // [sample, bin], in a Hann window
-  std::vector<double> real_, imaginary_;        // [bin]
+  std::vector<float> window_, samples_;
+  std::size_t step_;  // between two bins of the transform, whose length is even
+  Transform transform_;
+  Complexes spectrum_;
+  float energy_ = 0, keep_ = 0, last_ = -1;  // of the window; of the last gain: none yet
 };
 
 }  // namespace sese

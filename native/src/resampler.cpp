@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "kaiser.h"
+#include "product.h"
 
 namespace sese {
 namespace {
@@ -34,18 +35,6 @@ std::vector<float> kernels(std::int64_t up, std::int64_t down, std::int64_t reac
     for (const double tap : taps) made.push_back(static_cast<float>(tap / sum));
   }
   return made;
-}
-
-// Eight sums side by side, so that the compiler may use vectors.
-float dot(const float* a, const float* b, std::size_t count) {
-  float sums[8] = {};
-  std::size_t i = 0;
-  for (; i + 8 <= count; i += 8)
-    for (std::size_t lane = 0; lane < 8; ++lane) sums[lane] += a[i + lane] * b[i + lane];
-  float sum = 0;
-  for (; i < count; ++i) sum += a[i] * b[i];
-  for (const float lane : sums) sum += lane;
-  return sum;
 }
 
 }  // namespace

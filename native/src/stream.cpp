@@ -38,13 +38,11 @@ Stream::Stream(std::shared_ptr<Model> model, int sample_rate, int channels)
       ceiling_(static_cast<std::int64_t>(facts_.levels.size()) - 1),
       step_(std::move(model), channels_),
       to_model_(sample_rate, facts_.sample_rate, channels_),
-      from_model_(facts_.sample_rate, sample_rate, 2 * channels_),
+      from_model_(facts_.sample_rate, sample_rate, channels_),
       input_(channels_),
       low_(channels_),
       heard_(channels_),
-      dry_(channels_),
-      both_(2 * channels_),
-      wide_(2 * channels_),
+      enhanced_(channels_),
       output_(channels_) {
   if (sample_rate != facts_.sample_rate)
     above_.assign(channels_, BandAbove(facts_.sample_rate, sample_rate, facts_.hop_length, facts_.lookahead_samples));
@@ -56,7 +54,7 @@ void Stream::reset() {
   to_model_.reset();
   from_model_.reset();
   for (BandAbove& above : above_) above.reset();
-  for (Fifo* const waiting : {&input_, &low_, &dry_, &both_, &wide_}) waiting->restart(0);
+  for (Fifo* const waiting : {&input_, &low_, &enhanced_}) waiting->restart(0);
   heard_.restart(facts_.lookahead_samples);
   output_.restart(latency_);
   early_ = facts_.lookahead_samples;
@@ -87,59 +85,34 @@ void Stream::process(const float* in, float* out, std::size_t count) {
 
 // Brings the input as far as it goes.
 void Stream::enhance() {
-  if (!above_.empty()) {
-    std::vector<const float*> lines;
-    for (std::size_t channel = 0; channel < channels_; ++channel) lines.push_back(input_.at(channel));
-    dry_.append(lines, input_.size());
-    for (std::size_t channel = 0; channel < channels_; ++channel)
-      above_[channel].feed(lines[channel], input_.size());
-  }
+  for (std::size_t channel = 0; channel < above_.size(); ++channel)
+    above_[channel].feed(input_.at(channel), input_.size());
   to_model_.feed(input_, low_);
   while (low_.size() >= facts_.hop_length) frame();
-  from_model_.feed(both_, wide_);
-  mix();
+  const std::size_t before = output_.size();
+  from_model_.feed(enhanced_, output_);
+  for (std::size_t channel = 0; channel < above_.size(); ++channel)
+    above_[channel].read(output_.at(channel) + before, output_.size() - before);
 }
 
-// Sends a frame through the model, and adds it and the input that it belongs to to `both_`.
+// Sends a frame through the model, and adds it to `enhanced_`, less what is added to the output in its stead.
 void Stream::frame() {
-  const std::size_t hop = facts_.hop_length;
+  const std::size_t hop = facts_.hop_length, skipped = std::min(early_, hop);
   std::vector<const float*> lines, enhanced;
   for (std::size_t channel = 0; channel < channels_; ++channel) {
     std::copy_n(low_.at(channel), hop, step_.audio(channel));
     lines.push_back(low_.at(channel));
-    enhanced.push_back(step_.enhanced(channel));
+    enhanced.push_back(step_.enhanced(channel) + skipped);
   }
   heard_.append(lines, hop);
   low_.drop(hop);
   used_ += step_.run(rule_, ceiling_);
   ++frames_;
-  for (std::size_t channel = 0; channel < channels_; ++channel) {
-    lines[channel] = heard_.at(channel);
-    if (!above_.empty()) above_[channel].add(enhanced[channel], lines[channel]);
-  }
-  const std::size_t skipped = std::min(early_, hop);
+  for (std::size_t channel = 0; channel < above_.size(); ++channel)
+    above_[channel].add(step_.enhanced(channel), heard_.at(channel));
+  enhanced_.append(enhanced, hop - skipped);
   early_ -= skipped;
-  enhanced.insert(enhanced.end(), lines.begin(), lines.end());
-  for (const float*& line : enhanced) line += skipped;
-  both_.append(enhanced, hop - skipped);
   heard_.drop(hop);
-}
-
-// Adds the input's share above the model's band, and puts the result behind the output.
-void Stream::mix() {
-  const std::size_t count = wide_.size(), before = output_.size();
-  output_.extend(count);
-  for (std::size_t channel = 0; channel < channels_; ++channel) {
-    float* out = output_.at(channel) + before;
-    std::copy_n(wide_.at(channel), count, out);
-    if (above_.empty()) continue;
-    float* const rest = wide_.at(channels_ + channel);  // what resampling loses of the input
-    for (std::size_t i = 0; i < count; ++i) rest[i] = dry_.at(channel)[i] - rest[i];
-    above_[channel].read(rest, count);
-    for (std::size_t i = 0; i < count; ++i) out[i] += rest[i];
-  }
-  if (!above_.empty()) dry_.drop(count);
-  wide_.drop(count);
 }
 
 }  // namespace sese

@@ -33,7 +33,6 @@ class Stream {
  private:
   void enhance();
   void frame();
-  void mix();
 
   const Facts& facts_;
   std::size_t channels_, latency_;
@@ -42,9 +41,9 @@ class Stream {
   Step step_;
   Resampler to_model_, from_model_;
   std::vector<BandAbove> above_;  // of each channel; none at the model's rate
-  // What waits: input, input at the model's rate, the same until its enhanced counterpart, input until its
-  // own, enhanced and input of the model at its rate and at the stream's, output.
-  Fifo input_, low_, heard_, dry_, both_, wide_, output_;
+  // What waits: input, input at the model's rate, the same until its enhanced counterpart, enhanced samples
+  // at that rate, output.
+  Fifo input_, low_, heard_, enhanced_, output_;
   std::size_t early_ = 0;  // enhanced samples from before the signal, still to be dropped
   double used_ = 0;
   std::size_t frames_ = 0;

@@ -76,6 +76,11 @@ def test_as_python(
     assert np.abs(expected).max() > 0.01
 
 
+def test_transforms(built: Path) -> None:
+    """Also of lengths that no bundled model needs."""
+    assert 0 < float(run([built / "transforms"])) < 1e-4
+
+
 @pytest.mark.parametrize("model", ["demucs-slim-small", "sese-2", "nsnet2-dynamic", "bloom-net"])
 def test_the_compute_of_each_budget(built: Path, speech: np.ndarray, tmp_path: Path, model: str) -> None:
     """Numbers at, between and below levels, and presets, use the share of compute that they use in Python."""
