@@ -18,8 +18,8 @@ from sese.runtime.band_head import WEIGHTS
 
 MODEL_HZ = 16000
 FRAMES = 40
-RATES = [8000, 22050, 32000, 44100, 48000]
-FRAMINGS = [(256, 256), (256, 340), (256, 64), (160, 0), (480, 480), (257, 100)]  # hop, lookahead
+RATES = [8000, 22050, 24000, 32000, 44100, 48000]
+FRAMINGS = [(256, 256), (256, 340), (256, 64), (160, 0), (480, 480), (257, 100), (126, 127)]  # hop, lookahead
 
 BEGIN = """
 import { readFileSync } from "node:fs";

@@ -14,19 +14,20 @@ export class Points {
     this.close = parts <= hop / FEWEST_SAMPLES; // close enough for filters
     this.part = this.close ? hop / parts : hop; // samples between two points, at the model's rate
     this.seconds = this.part / modelRate;
-    [this.first, this.step] = [-lookahead * ratio, this.part * ratio];
-    this.spacing = Math.ceil(this.step); // as many samples before and after a point decide on its gains
+    [this.modelRate, this.rate, this.lookahead] = [modelRate, rate, lookahead];
+    this.spacing = Math.ceil(this.part * ratio); // as many samples before and after a point decide on its gains
     this.frame = Math.ceil(hop * ratio);
     this.skipped = Math.floor(lookahead / this.part); // number of the first point: the signal begins before the next
   }
 
   /** Sample of a point, counted in the signal; points are counted from the model's first frame on. */
   at(number) {
-    return rint(this.first + number * this.step);
+    const place = number * this.part - this.lookahead;
+    return Math.floor((2 * place * this.rate + this.modelRate) / (2 * this.modelRate)); // halves go up
   }
 }
 
-/** The nearest whole number, of two that are as near the even one. */
+/** The nearest whole number, of two that are as near the even one, as NumPy and Python round. */
 export function rint(value) {
   const floor = Math.floor(value);
   if (value - floor === 0.5) return floor + (floor % 2 === 0 ? 0 : 1);
