@@ -60,8 +60,8 @@ SESE_API void sese_close(sese_stream* stream);
 /* Enhances the next `count` samples of each channel, interleaved, in [-1, 1] and finite.
  *
  * `out` receives as many, late by sese_latency() samples: silence at first. It may be `in`. `count` may be
- * any number, and another one in each call. A block with NaN or infinity is refused, and not taken. After any
- * other failure, call sese_reset. */
+ * any number, and another one in each call. A block with NaN or infinity is refused, and not taken, and at
+ * other rates than the model's one with samples above 1e15. After any other failure, call sese_reset. */
 SESE_API int sese_process(sese_stream* stream, const float* in, float* out, size_t count);
 
 /* Returns the delay in samples of the stream. It never changes. */

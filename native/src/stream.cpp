@@ -8,6 +8,7 @@
 namespace sese {
 namespace {
 
+constexpr float kLoudest = 1e15F;  // with bands above the model's: float32 holds the powers up to here
 constexpr int kLowestRate = 8000, kHighestRate = 192000, kMostChannels = 64;
 constexpr std::size_t kAtOnce =
     4096;  // samples of a long block that are taken at a time, to need little memory
@@ -68,6 +69,9 @@ void Stream::process(const float* in, float* out, std::size_t count) {
   if (bad != in + count * channels_)
     throw std::invalid_argument("sample " + std::to_string(static_cast<std::size_t>(bad - in) / channels_) +
                                 " of the block is NaN or infinity");
+  const auto loud = [](float x) { return std::abs(x) > kLoudest; };
+  if (!above_.empty() && std::any_of(in, in + count * channels_, loud))
+    throw std::invalid_argument("the block has samples above 1e15; scale the audio to [-1, 1]");
   while (count > 0) {
     const std::size_t taken = std::min(count, kAtOnce);
     input_.extend(taken);

@@ -106,6 +106,8 @@ def test_refused(built: Path, speech: np.ndarray, tmp_path: Path) -> None:
     audio.tofile(tmp_path / "in.f32")
     audio[3000] = np.nan
     audio.tofile(tmp_path / "nan.f32")
+    audio[3000] = 1e25
+    audio.tofile(tmp_path / "loud.f32")
     for words, said in [
         ([tmp_path / "none.onnx", "16000", "1", "1", "256", "in.f32"], "none.onnx"),
         ([model, "4000", "1", "1", "256", "in.f32"], "sample_rate is 4000"),
@@ -119,6 +121,7 @@ def test_refused(built: Path, speech: np.ndarray, tmp_path: Path) -> None:
             "at no other budget than 1",
         ),
         ([model, "16000", "1", "1", "1000", "nan.f32"], "sample 0 of the block is NaN"),
+        ([model, "48000", "1", "1", "1000", "loud.f32"], "samples above 1e15; scale the audio"),
     ]:
         command = [str(word) for word in [built / "library", *words, "out.f32"]]
         ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

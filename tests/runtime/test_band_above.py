@@ -253,6 +253,20 @@ def test_file_and_array_agree(tiny: Path, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("latency", ["low", "high"])
+def test_too_loud_for_powers(tiny: Path, latency: str) -> None:
+    """A sample whose power is infinite in float32 is refused, not taken: all that follows would be NaN."""
+    audio = noise(0.2)
+    stream = sese.load(tiny).stream(RATE, latency=latency)  # type: ignore[arg-type]
+    first = stream.feed(audio[:, :4000])
+    with pytest.raises(InputError, match=r"audio has peak 1e\+25; scale it"):
+        stream.feed(np.array([[0.1, -1e25]], np.float32))
+    rest = through(stream, audio[:, 4000:], [480])
+    np.testing.assert_allclose(np.concatenate([first, rest], axis=1), audio, atol=1e-5)
+    stream.feed(np.full((1, 9600), 1e15, np.float32))
+    assert np.isfinite(stream.flush()).all()
+
+
 def test_bad_choices(tiny: Path) -> None:
     enhancer = sese.load(tiny)
     with pytest.raises(InputError, match="band_above is 'keep'"):

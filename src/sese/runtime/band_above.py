@@ -14,6 +14,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from sese.core.errors import InputError
 from sese.runtime.band_head import BandHead
 from sese.runtime.high_bands import HighBands, Points, edges
 from sese.runtime.model_gain import ModelGain
@@ -23,6 +24,9 @@ AboveChoice = Literal["follow", "drop"]
 
 CHOICES: tuple[str, ...] = get_args(AboveChoice)
 FOLLOW = "follow"
+
+LOUDEST = 1e15
+"""Highest sample: float32 holds the powers of signals up to here."""
 
 AT_ONCE = 256
 """Number of points of time that are computed together, to need little memory."""
@@ -85,6 +89,12 @@ class BandAbove:
         self._last: NDArray[np.float32] | None = None  # model's gain at the last point [1, channel]
         self._tail = np.zeros((self._channels, spacing), np.float32)  # of the bands, after the last point
         self._ready = np.zeros((self._channels, 0), np.float32)
+
+    def check(self, audio: NDArray[np.float32]) -> None:
+        """Raise InputError where the stream's input is too loud for powers in float32."""
+        peak = np.abs(audio).max(initial=0)
+        if peak > LOUDEST:
+            raise InputError(f"audio has peak {peak:.3g}; scale it to [-1, 1]")
 
     def feed(self, audio: NDArray[np.float32]) -> None:
         """Take the next samples of the stream's input ``[channel, time]``."""

@@ -91,7 +91,7 @@ class Framing:
         """Return the chunk as ``[channel, time]``.
 
         Raises:
-            InputError: It has another shape or type, or holds NaN or infinity.
+            InputError: It has another shape or type, holds NaN or infinity, or is too loud.
         """
         audio = np.asarray(chunk)
         if audio.dtype.kind != "f":
@@ -109,6 +109,8 @@ class Framing:
             )
         audio = audio.astype(np.float32, copy=False)
         require_finite(audio.T, "audio", self.fed, self.sample_rate)
+        if self.above is not None:
+            self.above.check(audio)
         return audio
 
     def take(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
