@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--out-dir", type=Path, required=True)
-    parser.add_argument("--metrics", default=",".join(METRICS), help="Of pesq, stoi, estoi, si_sdr, dnsmos.")
+    parser.add_argument("--metrics", default=",".join(METRICS), help="Names of metrics, with commas.")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
-def claims() -> Any:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        yield importlib.import_module("claims")
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+def claims(program: Callable[[str], ModuleType]) -> Any:
+    return program("claims")
 
 
 def scores(si_sdr: tuple[float, ...], used: float, macs: float) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import math
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Any:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        yield importlib.import_module("comparison")
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+def comparison(program: Callable[[str], ModuleType]) -> Any:
+    return program("comparison")
 
 
 def point(comparison: Any, model: str, budget: str, kind: str, mmacs: float, ms: float, pesq: tuple) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,14 +17,8 @@ RATE = 48000
 
 
 @pytest.fixture(scope="module")
-def measured() -> ModuleType:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import full_band_scores
-
-        return full_band_scores
-    finally:
-        sys.path.pop(0)
+def measured(program: Callable[[str], ModuleType]) -> ModuleType:
+    return program("full_band_scores")
 
 
 def test_levels_and_distances(measured: ModuleType) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -27,12 +26,8 @@ LIMITS: dict[str, tuple[float, float, float]] = {
 
 
 @pytest.fixture(scope="module")
-def steady() -> ModuleType:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        return importlib.import_module("steady")
-    finally:
-        sys.path.pop(0)
+def steady(program: Callable[[str], ModuleType]) -> ModuleType:
+    return program("steady")
 
 
 @pytest.mark.parametrize("recording", ["dryer", "playground"])

@@ -1,4 +1,4 @@
-"""What the demo page does above a model's band, run by Node.js, against Python's."""
+"""Compare the samples above a model's band from the demo page's JavaScript with those from Python."""
 
 from __future__ import annotations
 

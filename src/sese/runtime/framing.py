@@ -117,7 +117,7 @@ class Framing:
         """Take a chunk and return the frames that are ready, ``[channel, frames * hop]`` at the model's rate.
 
         Raises:
-            InputError: The chunk has another shape or type, or holds NaN or infinity; it is not taken then.
+            InputError: `check` refuses the chunk; it is not taken then.
         """
         audio = self.check(chunk)
         self._flat = chunk.ndim == 1 if isinstance(chunk, np.ndarray) else np.ndim(chunk) == 1

@@ -44,7 +44,7 @@ MOST_RUNS = 10_000
 DONE = "done.json"
 
 ORDERS = ("runs", "seeds")
-"""What the outer loop over a sweep's runs goes through."""
+"""Orders of a sweep's runs: every run over its seeds, or every seed over its runs."""
 
 INITIAL = frozenset({"training.initial"})
 """Values that may name another run of the sweep in different ways."""
