@@ -374,7 +374,10 @@ $("file").addEventListener("change", (event) => {
   if (file) openFile(file).catch(complain);
 });
 for (const button of [$("example"), $("first")])
-  button.addEventListener("click", () => fetchExample().then(openFile).catch(complain));
+  button.addEventListener("click", () => {
+    busy(true); // from the click on, as for a file
+    fetchExample().then(openFile).catch(complain);
+  });
 $("microphone").addEventListener("click", () => (microphone ? stopMicrophone() : startMicrophone()).catch(complain));
 $("monitor").addEventListener("change", monitor);
 $("play").addEventListener("click", () => (player.playing ? player.pause() : player.play()));
