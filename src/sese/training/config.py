@@ -13,7 +13,7 @@ from sese.core.errors import InputError, brief
 from sese.data.mix_config import MixConfig
 from sese.nn.backbones.registry import SYSTEMS
 from sese.nn.bounded import bounded
-from sese.training import pmsqe, renamed
+from sese.training import pesq, renamed
 from sese.training.config_file import build, read_values
 from sese.training.losses import LOSSES, Level, require_length
 from sese.training.methods import METHODS, SETTINGS
@@ -203,10 +203,10 @@ class RunConfig:
         """
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; use a whole number from 0")
-        rate = getattr(self.model, "sample_rate", pmsqe.SAMPLE_RATE)
-        if "pmsqe" in self.training.losses and rate != pmsqe.SAMPLE_RATE:
+        rate = getattr(self.model, "sample_rate", pesq.SAMPLE_RATE)
+        if "pesq" in self.training.losses and rate != pesq.SAMPLE_RATE:
             raise InputError(
-                f"the model runs at {rate} Hz and training.losses names pmsqe, which hears at 16000"
+                f"the model runs at {rate} Hz and training.losses names pesq, which hears at 16000"
             )
 
 
@@ -273,8 +273,8 @@ def _check_clips(config: RunConfig) -> None:
     rate, data = config.model.sample_rate, config.data
     require_length("data.mix.seconds", data.mix.seconds, rate)
     require_length("data.validation_seconds", data.validation_seconds, rate)
-    if data.pesq_clips and rate != pmsqe.SAMPLE_RATE:
+    if data.pesq_clips and rate != pesq.SAMPLE_RATE:
         raise InputError(
             f"data.pesq_clips is {data.pesq_clips} and the model runs at {rate} Hz; "
-            f"PESQ hears at {pmsqe.SAMPLE_RATE}"
+            f"PESQ hears at {pesq.SAMPLE_RATE}"
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sese.core.errors import InputError
-from sese.training.pmsqe import pmsqe
+from sese.training.pesq import disturbance
 
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 """(n_fft, hop_length, win_length) of the multi-resolution STFT loss of DEMUCS (arXiv 2006.12847)."""
@@ -164,7 +164,7 @@ LOSSES = {
     "active_compressed": active_compressed,
     "si_sdr": negative_si_sdr,
     "sdr": negative_sdr,
-    "pmsqe": pmsqe,
+    "pesq": disturbance,
 }
 """Name of a loss in a configuration -> function."""
 
