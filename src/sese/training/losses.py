@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sese.core.errors import InputError
+from sese.training.estoi import unintelligibility
 from sese.training.pesq import disturbance
 
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
@@ -165,6 +166,7 @@ LOSSES = {
     "si_sdr": negative_si_sdr,
     "sdr": negative_sdr,
     "pesq": disturbance,
+    "estoi": unintelligibility,
 }
 """Name of a loss in a configuration -> function."""
 
