@@ -206,7 +206,7 @@ def test_bases_that_should_be_refused(tmp_path: Path, base: str):
     [
         ("sese2/base", "give sese_2/base, "),
         ("sese_2/bsae", "give sese_2/base, "),
-        ("sese_2", "give sese_2/activity, sese_2/base, sese_2/wild, a configuration file"),
+        ("sese_2", "give sese_2/activity, sese_2/base, sese_2/perceptual, sese_2/wild, a configuration file"),
         ("sese_1/base", "^sese_1/base does not exist; give spectral_mixer/base, its new name, [^\\n]+$"),
         ("here/sese_1/router.yaml", "give spectral_mixer/router, its new name, "),
         ("sese_1", "give spectral_mixer/base, spectral_mixer/level_switching, "),
