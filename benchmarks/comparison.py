@@ -27,8 +27,9 @@ import numpy as np
 import yaml
 
 import comparison_report
-from comparison_report import COLUMNS, FRAME_MS
+from comparison_report import COLUMNS
 from exit_codes import exit_code
+from model_times import exported, frame_ms
 from sese.core.errors import InputError
 from sese.evaluation import front, plots, report, summary, timing
 from sese.evaluation import pairs as corpus
@@ -119,7 +120,9 @@ def compare(options: argparse.Namespace) -> None:
     systems, claims = read_plan(PLAN)
     found = finished(options.runs)
     models = {
-        name: exported(found[name], options.out_dir / "models" / name)
+        name: exported(
+            found[name], options.out_dir / "models" / name
+        )  # the sweep validates once: best is last
         for system in systems
         for name in (*system.adaptive, *system.static)
         if name in found
@@ -158,19 +161,6 @@ def finished(runs: Path) -> dict[str, Path]:
     return {
         folder.parent.parent.name: folder.parent for folder in sorted(runs.glob(f"*/*/{DONE}"), reverse=True)
     }
-
-
-def exported(run: Path, output: Path) -> Path:
-    """Export a run to a model folder.
-
-    The sweep validates once, at the end, so the best weights of a run are its last.
-    """
-    from sese.export.folder import export_folder
-
-    if not output.exists():
-        output.parent.mkdir(parents=True, exist_ok=True)
-        export_folder(run, output)
-    return output
 
 
 def scored(
@@ -240,8 +230,7 @@ def timed(streams: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], float
     taken = {}
     for place, (card, stream) in streams.items():
         speech = timing.noisy_speech(card.sample_rate)
-        seconds = np.median(timing.time_frames([stream], speech, card.hop_length, FRAMES))
-        taken[place] = float(seconds * FRAME_MS * card.sample_rate / card.hop_length)
+        taken[place] = float(np.median(frame_ms(card, stream, speech, FRAMES)))
     return taken
 
 

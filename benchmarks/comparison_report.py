@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markdown_tables import interval
+from model_times import FRAME_MS
 from sese.evaluation import report
 
 COLUMNS = ("pesq_wb", "estoi", "si_sdr")
 DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}
 DRAWN = ("pesq_wb", "si_sdr")
 GAINS = ("mmacs", "ms", "levels")  # what a point is held against
-FRAME_MS = 16  # that times of a frame are given for
 BUDGETS = {"mmacs": (10, 20, 40, 80, 160, 320), "ms": (0.1, 0.15, 0.2, 0.3, 0.4, 0.6)}
 UNITS = {"mmacs": "MMAC/s", "ms": f"ms for {FRAME_MS} ms, one frame a call"}
 NOTE = (
