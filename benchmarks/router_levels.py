@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from claims import ROUTER, correlation, drop, noisy_row, score_row, table
+from claims import noisy_row, score_row
+from claims_drop import drop, drop_cells
+from claims_tables import ROUTER, correlation, table
 from sese.evaluation.pairs import Pair, find_pairs
 from sese.nn import checkpoint
 from sese.training.sweep import DONE
@@ -50,7 +52,7 @@ def measured(folder: Path, pairs: Sequence[Pair], noisy: Path) -> dict[str, str]
         noisy: File that keeps the scores of the input.
     """
     row = score_row(checkpoint.load(folder / "last"), ROUTER, pairs, jobs=1)
-    halves = drop(folder, pairs)
+    halves = drop_cells(drop(folder, pairs))
     return {
         "run": f"{folder.parent.name}, {folder.name}",
         "utilization": f"{np.mean(row['utilization']):.3f}",
