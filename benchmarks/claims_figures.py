@@ -246,7 +246,9 @@ def _grid(count: int, heights: Sequence[float]) -> tuple[Figure, list[list[Axes]
 
 def _legend(sheet: Figure, panel: Axes, title: str | None = None) -> None:
     handles, labels = panel.get_legend_handles_labels()
-    sheet.legend(handles, labels, loc="outside lower center", ncols=4, title=title, markerscale=2)
+    sheet.legend(
+        handles, labels, loc="outside lower center", ncols=4, title=title, markerscale=2, columnspacing=1.2
+    )
 
 
 def _style() -> Any:
