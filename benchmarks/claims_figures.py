@@ -67,9 +67,6 @@ def draw(runs: Runs, noisy: Row, drops: Sequence[Drop]) -> dict[str, Figure]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-# Fronts
-
-
 def fronts(runs: Runs) -> Figure | None:
     """Plot scores over MACs and over time: a panel for each column, a row for each cost.
 
@@ -137,9 +134,6 @@ def _series(panel: Axes, points: Iterable[Point], cost: str, column: str, style:
         panel.scatter(across, up, s=7, alpha=0.4, linewidths=0, color=style["color"])
 
 
-# Files
-
-
 def utilization_by_file(joint: Mapping[str, Sequence[Row]], noisy: Row) -> Figure | None:
     """Plot the gain of each file over its utilization, by ranges of the input's SI-SDR, for each target.
 
@@ -185,9 +179,6 @@ def density(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     return kernels.mean(axis=1) / (width * math.sqrt(2 * math.pi))
 
 
-# Time
-
-
 def utilization_over_time(drops: Sequence[Drop]) -> Figure | None:
     """Plot the mean utilization over the time of a clip that is said twice, for each target."""
     if not drops:
@@ -216,9 +207,6 @@ def smoothed(values: np.ndarray, length: int) -> np.ndarray:
     """Return the moving average over `length` values; at the ends over those that are there."""
     ones = np.ones(length)
     return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
-
-
-# Sheets
 
 
 def _target(name: str) -> str:
