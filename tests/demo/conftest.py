@@ -150,10 +150,19 @@ class Page:
         before = set(self.folder.glob("*.wav"))
         self.element("download").click()
         end = time.monotonic() + PATIENCE_SECONDS
-        while not (new := set(self.folder.glob("*.wav")) - before):
+        # Chromium reserves the name with an empty file before the whole one takes its place.
+        while not (
+            new := [path for path in self.folder.glob("*.wav") if path not in before and is_whole(path)]
+        ):
             assert time.monotonic() < end, "nothing was downloaded"
             time.sleep(0.05)
-        return new.pop()
+        return new[0]
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a WAV file is as long as its header says."""
+    head = path.read_bytes()[:8]
+    return len(head) == 8 and path.stat().st_size >= 8 + int.from_bytes(head[4:], "little")
 
 
 @pytest.fixture(scope="module")
