@@ -119,10 +119,8 @@ def compare(options: argparse.Namespace) -> None:
     """Export and score the missing models, time all, and write the table and the plot."""
     systems, claims = read_plan(PLAN)
     found = finished(options.runs)
-    models = {
-        name: exported(
-            found[name], options.out_dir / "models" / name
-        )  # the sweep validates once: best is last
+    models = {  # the sweep validates once, so that a run's best weights are its last
+        name: exported(found[name], options.out_dir / "models" / name)
         for system in systems
         for name in (*system.adaptive, *system.static)
         if name in found

@@ -151,9 +151,7 @@ class Page:
         self.element("download").click()
         end = time.monotonic() + PATIENCE_SECONDS
         # Chromium reserves the name with an empty file before the whole one takes its place.
-        while not (
-            new := [path for path in self.folder.glob("*.wav") if path not in before and is_whole(path)]
-        ):
+        while not (new := [path for path in set(self.folder.glob("*.wav")) - before if is_whole(path)]):
             assert time.monotonic() < end, "nothing was downloaded"
             time.sleep(0.05)
         return new[0]

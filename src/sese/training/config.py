@@ -204,8 +204,8 @@ class RunConfig:
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; use a whole number from 0")
         rate = getattr(self.model, "sample_rate", pesq.SAMPLE_RATE)
-        for name in {"pesq", "estoi"} & set(self.training.losses):
-            if rate != pesq.SAMPLE_RATE:
+        for name in ("pesq", "estoi"):
+            if name in self.training.losses and rate != pesq.SAMPLE_RATE:
                 raise InputError(
                     f"the model runs at {rate} Hz and training.losses names {name}, which hears at 16000"
                 )

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sese.training.with_speech import with_speech
+
 SAMPLE_RATE = 16_000
 WIN_LENGTH, HOP_LENGTH, N_FFT = 410, 205, 820  # 25.6 ms and 12.8 ms, as 256 and 128 samples at 10 kHz
 BANDS, LOWEST_HZ = 15, 150.0  # third octaves, and the centre of the lowest
@@ -35,7 +37,7 @@ def unintelligibility(estimate: Tensor, clean: Tensor) -> Tensor:
     bands = torch.from_numpy(_bands()).to(clean)
     level = meant.sum(1)
     speech = level > level.amax(1, keepdim=True) * 10 ** (-RANGE_DB / 10)
-    active = (clean.square().mean(-1) > 1e-7) & (speech.sum(1) >= SEGMENT)
+    active = with_speech(clean) & (speech.sum(1) >= SEGMENT)
     clips = [
         _correlation(*((bands @ power[clip][:, speech[clip]] + FLOOR).sqrt() for power in (tested, meant)))
         for clip in active.nonzero().flatten().tolist()

@@ -15,6 +15,7 @@ from torch import Tensor
 from sese.core.errors import InputError
 from sese.training.estoi import unintelligibility
 from sese.training.pesq import disturbance
+from sese.training.with_speech import mean_with_speech
 
 RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
 """(n_fft, hop_length, win_length) of the multi-resolution STFT loss of DEMUCS (arXiv 2006.12847)."""
@@ -122,8 +123,7 @@ def active_compressed(
 def negative_si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
     """Return minus the scale-invariant SDR in units of 10 dB, of clips with speech (arXiv 1811.02508)."""
     ratio = si_sdr(estimate, clean)
-    active = clean.square().mean(-1) > 1e-7
-    return -(ratio.clamp(max=30.0) * active).sum() / active.sum().clamp_min(1) / 10
+    return -mean_with_speech(ratio.clamp(max=30.0), clean) / 10
 
 
 def negative_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
@@ -134,8 +134,7 @@ def negative_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
     """
     energy = clean.square().sum(-1)
     ratio = 10 * torch.log10((energy + FLOOR) / ((clean - estimate).square().sum(-1) + FLOOR))
-    active = clean.square().mean(-1) > 1e-7
-    return -(ratio.clamp(max=30.0) * active).sum() / active.sum().clamp_min(1) / 10
+    return -mean_with_speech(ratio.clamp(max=30.0), clean) / 10
 
 
 def si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:

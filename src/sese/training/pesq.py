@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sese.training.with_speech import mean_with_speech
+
 SAMPLE_RATE = 16_000
 N_FFT, HOP_LENGTH = 512, 256
 ALIGNED_HZ = (325, 3250)
@@ -79,8 +81,7 @@ def disturbance(estimate: Tensor, clean: Tensor) -> Tensor:
     asymmetric = (difference * added * width).sum(-1)
     weight = ((heard[0] + 1e5) / 1e7) ** -0.04
     total = SYMMETRIC * _over_time(symmetric * weight) + ASYMMETRIC * _over_time(asymmetric * weight)
-    active = clean.square().mean(-1) > 1e-7
-    return (total * active).sum() / active.sum().clamp_min(1)
+    return mean_with_speech(total, clean)
 
 
 def _powers(signal: Tensor, matrix: Tensor) -> Tensor:
