@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from claims_tables import gain
+from claims_tables import spread
 from sese.evaluation.pairs import Pair, read_pair
-from sese.evaluation.report import write_files
 from sese.nn import checkpoint
 from sese.nn.plan import utilization
 
@@ -41,18 +39,6 @@ class Drop:
     frame_s: float
     changes: list[list[float]]
     courses: list[list[float]]
-
-
-def stored_drop(folder: Path, pairs: Sequence[Pair]) -> Drop:
-    """Return `drop` of a run, from drop.json beside it where that is of the same clips."""
-    path = folder / "drop.json"
-    if path.exists():
-        stored = Drop(**json.loads(path.read_text()))
-        if stored.files == [pair.name for pair in pairs]:
-            return stored
-    measured = drop(folder, pairs)
-    write_files(folder, path.stem, {"json": json.dumps(asdict(measured)) + "\n"})
-    return measured
 
 
 @torch.inference_mode()
@@ -84,15 +70,20 @@ def mean_course(clips: Sequence[np.ndarray]) -> list[float]:
     """Return the mean over clips [frame], aligned at their middles, of the frames that all have."""
     half = min(len(clip) // 2 for clip in clips)
     middles = [clip[len(clip) // 2 - half : len(clip) // 2 + half] for clip in clips]
-    return np.mean(middles, axis=0).round(5).tolist()
+    return np.mean(middles, axis=0, dtype=float).round(4).tolist()
 
 
-def drop_cells(measured: Drop) -> dict[str, str]:
-    """Return the row of a run for a table."""
-    same, lower = (np.array(changes) for changes in measured.changes)
-    return {
-        "model": f"{measured.model}, {measured.seed}",
-        "second half, same noise": gain([same], 4),
-        f"second half, noise {DROP_DB:g} dB lower": gain([lower], 4),
-        "difference": gain([lower - same], 4),
+def drop_rows(name: str, measured: Sequence[Drop]) -> list[dict[str, str]]:
+    """Return the rows of a run for a table: mean over the seeds, and each seed.
+
+    Args:
+        name: Name of the run.
+        measured: Results of its seeds.
+    """
+    same, lower = ({each.seed: np.array(each.changes[n]) for each in measured} for n in range(2))
+    differences = {
+        "second half, same noise": same,
+        f"second half, noise {DROP_DB:g} dB lower": lower,
+        "difference": {seed: lower[seed] - same[seed] for seed in same},
     }
+    return [{"model": name, **cells} for cells in spread(differences, dict.fromkeys(differences, 4))]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from claims_drop import DROP_DB, Drop
-from claims_tables import MACS, MS, Row, Runs, levels_alone, routers
-from model_times import FRAME_MS
+from claims_tables import BACKBONE, INPUT, MACS, TIME, USED, Row, Runs, level_rows, levels_alone, routers
 from sese.evaluation import plots
 from sese.evaluation.headings import HEADINGS
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 DRAWN = ("pesq_wb", "stoi", "si_sdr", "dnsmos_p808")
 """Columns of scores that have a panel."""
 
-COSTS = {MACS: ("MMAC/s", 1e-6), MS: (f"ms for {FRAME_MS} ms of audio", 1.0)}
+COSTS = {MACS: ("MMAC/s", 1e-6), TIME: ("time of a frame (highest level: 1)", 1.0)}
 """Column of a cost -> label of its axis, and unit."""
 
 BRACKETS = (2.5, 7.5, 12.5)
@@ -55,24 +54,32 @@ Series = tuple[str, Mapping[str, Any], list[Point]]
 """Name, style and points."""
 
 
-def draw(runs: Runs, noisy: Row, drops: Sequence[Drop]) -> dict[str, Figure]:
-    """Return figures by the name of their file, those for which there is something to draw."""
-    joint = {name: rows for name, rows in sorted(routers(runs).items()) if name.startswith("joint-")}
+def draw(runs: Runs, drops: Sequence[Drop], names: Collection[str] = ()) -> dict[str, Figure]:
+    """Return figures by the name of their file, those for which there is something to draw.
+
+    Args:
+        runs: Rows of the runs.
+        drops: Utilization within a clip, of each run of joint training.
+        names: Names of all runs of the sweep; by default of those that are there.
+    """
+    joint = {
+        name: list(rows.values()) for name, rows in sorted(routers(runs).items()) if name.startswith("joint-")
+    }
     with _style():
         figures = {
-            "fronts": fronts(runs),
-            "utilization_by_file": utilization_by_file(joint, noisy),
+            "fronts": fronts(runs, names),
+            "utilization_by_file": utilization_by_file(joint),
             "utilization_over_time": utilization_over_time(drops),
         }
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def fronts(runs: Runs) -> Figure | None:
+def fronts(runs: Runs, names: Collection[str] = ()) -> Figure | None:
     """Plot scores over MACs and over time: a panel for each column, a row for each cost.
 
     Marks are means over seeds and files, dots are means of single seeds.
     """
-    drawn = series(runs)
+    drawn = series(runs, names)
     rows = [row for _, _, points in drawn for point in points for row in point]
     columns = [column for column in DRAWN if any(column in row for row in rows)]
     costs = [cost for cost in COSTS if any(cost in row for row in rows)]
@@ -92,29 +99,31 @@ def fronts(runs: Runs) -> Figure | None:
     return plots.legend_below(sheet, panels, [*panels[0].get_lines(), *([seed] if several else [])])
 
 
-def series(runs: Runs) -> list[Series]:
+def series(runs: Runs, names: Collection[str] = ()) -> list[Series]:
     """Return the series that have points."""
     found: list[Series] = [
         (
             "slimmable network, fixed levels",
             {"color": "#1f5fa8", "marker": "o", "markersize": 4, "linestyle": "-"},
-            _levels(runs.get("backbone", [])),
+            _levels(runs.get(BACKBONE, {})),
         ),
         (
             "levels trained alone",
             {"color": "#7c7c7c", "marker": "X", "markersize": 4.5, "linestyle": "--"},
-            _levels(levels_alone(runs)),
+            _levels(levels_alone(runs, names)),
         ),
     ]
     for beginning, (label, style) in KINDS.items():
-        points: list[Point] = [rows for name, rows in routers(runs).items() if name.startswith(beginning)]
+        points: list[Point] = [
+            list(rows.values()) for name, rows in routers(runs).items() if name.startswith(beginning)
+        ]
         found.append((label, {"linestyle": "", **style}, points))
     return [(label, style, points) for label, style, points in found if points]
 
 
-def _levels(seeds: Sequence[Mapping[str, Row]]) -> list[Point]:
+def _levels(seeds: Mapping[str, Mapping[str, Row]]) -> list[Point]:
     """Return a point for each level."""
-    return [[rows[level] for rows in seeds] for level in (seeds[0] if seeds else ())]
+    return [list(level_rows(seeds, level).values()) for level in next(iter(seeds.values()), {})]
 
 
 def _series(panel: Axes, points: Iterable[Point], cost: str, column: str, style: dict[str, Any]) -> None:
@@ -134,7 +143,7 @@ def _series(panel: Axes, points: Iterable[Point], cost: str, column: str, style:
         panel.scatter(across, up, s=7, alpha=0.4, linewidths=0, color=style["color"])
 
 
-def utilization_by_file(joint: Mapping[str, Sequence[Row]], noisy: Row) -> Figure | None:
+def utilization_by_file(joint: Mapping[str, Sequence[Row]]) -> Figure | None:
     """Plot the gain of each file over its utilization, by ranges of the input's SI-SDR, for each target.
 
     A file's values are means over the seeds. Above, the distribution of utilization in each range.
@@ -144,14 +153,14 @@ def utilization_by_file(joint: Mapping[str, Sequence[Row]], noisy: Row) -> Figur
     from matplotlib import colormaps
 
     sheet, grid = _grid(len(joint), heights=(1, 3.2))
-    before = np.array(noisy["si_sdr"], float)
+    before = np.array(next(iter(joint.values()))[0][INPUT], float)
     bracket = np.digitize(before, BRACKETS, right=True)
     colors = colormaps["viridis"](np.linspace(0.05, 0.88, len(BRACKETS) + 1))
     labels = [f"up to {BRACKETS[0]:g} dB"]
     labels += [f"{low:g} to {high:g} dB" for low, high in pairwise(BRACKETS)]
     labels += [f"above {BRACKETS[-1]:g} dB"]
     for (top, panel), (name, rows) in zip(grid, joint.items(), strict=True):
-        used = np.mean([row["utilization"] for row in rows], axis=0)
+        used = np.mean([row[USED] for row in rows], axis=0)
         gained = np.mean([np.subtract(row["si_sdr"], before) for row in rows], axis=0)
         grain = np.linspace(used.min() - 0.02, used.max() + 0.02, 200)
         for number, (color, label) in enumerate(zip(colors, labels, strict=True)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,103 +15,180 @@ from sese.evaluation.summary import bootstrap_mean
 DIGITS = {"pesq_wb": 3, "stoi": 4, "estoi": 4, "si_sdr": 2, "dnsmos_p808": 3}
 """Number of decimals of each column of scores."""
 
-ROUTER = "router"
-MACS, MS = "macs_per_second", "ms"
-"""Columns of costs: MACs a second of each file; milliseconds of a frame of 16 ms, one value, if measured."""
+BACKBONE, ALONE = "backbone", "static-"
+"""Name of the run that trains all levels, and beginning of the names of runs that train one."""
+
+METRICS = ("pesq", "estoi", "si_sdr")
+"""Metrics unless others are named."""
+
+ROUTER, NOISY = "router", "noisy"
+"""What stands for a level where a router decides, and for the input."""
+
+INPUT, USED, SHARES, CHANGES = "input_si_sdr", "utilization", "shares", "changes"
+"""Columns: SI-SDR of the input in dB; mean utilization; share of frames by level, a list for each file; and
+of joint training the change of utilization in a second half with the same, and with less noise, a list for
+each file (`claims_drop`)."""
+
+MACS, TIME, LEVEL_TIMES = "macs_per_second", "time", "level_times"
+"""Columns of costs: MACs a second of each file; time of a frame, one value, if measured, as a share of that
+of the highest level in the same rounds; and for a router these shares of all levels."""
 
 Row = dict[str, Any]
-"""Scores of one model at one level or under its router: arrays over files, and each level's share."""
+"""Scores of one model at one level or under its router: columns over files."""
 
-Runs = Mapping[str, Sequence[dict[str, Row]]]
-"""Rows by level or ``router`` of each seed, by name of the run."""
+Runs = Mapping[str, Mapping[str, Mapping[str, Row]]]
+"""Rows by level or ``router``, by seed, by name of the run."""
+
+BySeed = Mapping[str, np.ndarray]
+"""Differences of the files (file,) by seed."""
 
 
-def columns(row: Mapping[str, Any]) -> list[str]:
+def columns(row: Collection[str]) -> list[str]:
     """Return the columns of scores that a row has."""
     return [name for name in DIGITS if name in row]
 
 
-def compare(runs: Runs, noisy: Row) -> dict[str, list[dict[str, str]]]:
-    """Return all tables by name."""
-    backbone, alone = runs.get("backbone", []), levels_alone(runs)
+def compare(runs: Runs, noisy: Row, names: Collection[str] = ()) -> dict[str, list[dict[str, str]]]:
+    """Return all tables by name.
+
+    Args:
+        runs: Rows of the runs.
+        noisy: Scores of the input.
+        names: Names of all runs of the sweep; by default of those that are there.
+    """
+    backbone, alone = runs.get(BACKBONE, {}), levels_alone(runs, names)
     routed = routers(runs)
-    levels = [
-        {"model": f"{name} {level}", **summary([rows[level] for rows in seeds])}
-        for name, seeds in runs.items()
-        if name not in routed and seeds
-        for level in seeds[0]
-    ]
-    models = [{"model": name, **summary(rows)} for name, rows in routed.items()]
-    unprocessed = {"model": "noisy"} | {
+    quarter = level_rows(runs.get("static-0.25", {}), "1")
+    lowest = routed.get("joint-0.1", {})
+    models = models_by_name(runs)
+    unprocessed = {"model": NOISY} | {
         name: f"{np.nanmean(noisy[name]):.{DIGITS[name]}f}" for name in columns(noisy)
     }
-    quarter = [rows["1"] for rows in runs.get("static-0.25", [])]
     return {
-        "All models": [unprocessed, *levels, *models],
+        "All models": [unprocessed, *({"model": name, **summary(rows)} for name, rows in models.items())],
+        "All models, each seed": [line for name, rows in models.items() for line in seeds_apart(name, rows)],
         "a, against the slimmable model's levels": above(routed, backbone),
-        "a, against the slimmable model's levels, at equal time": above(routed, backbone, MS),
+        "a, against the slimmable model's levels, at equal time": above(routed, backbone, TIME),
         "a, against levels trained alone": above(routed, alone),
-        "a, against levels trained alone, at equal time": above(routed, alone, MS),
-        "b": cheaper(routed.get("joint-0.1", []), [rows["1"] for rows in backbone if "1" in rows]),
-        "b, against a level trained alone": cheaper(routed.get("joint-0.1", []), quarter),
+        "a, against levels trained alone, at equal time": above(routed, alone, TIME),
+        "b": cheaper(lowest, level_rows(backbone, "1")),
+        "b, against a level trained alone": cheaper(lowest, quarter),
         "c, over files": [
-            {"model": name, **correlation(rows, noisy)} for name, rows in routed.items() if "joint" in name
+            {"model": name, **correlation(rows)} for name, rows in routed.items() if "joint" in name
         ],
     }
 
 
-def routers(runs: Runs) -> dict[str, list[Row]]:
-    """Return the rows of each seed of the runs that have a router."""
-    return {
-        name: [rows[ROUTER] for rows in seeds] for name, seeds in runs.items() if seeds and ROUTER in seeds[0]
+def routers(runs: Runs) -> dict[str, dict[str, Row]]:
+    """Return the row of each seed of the runs that have a router, by name."""
+    found = {name: level_rows(seeds, ROUTER) for name, seeds in runs.items()}
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def level_rows(seeds: Mapping[str, Mapping[str, Row]], level: str) -> dict[str, Row]:
+    """Return the rows of a level by seed, of the seeds that have it."""
+    return {seed: rows[level] for seed, rows in seeds.items() if level in rows}
+
+
+def levels_alone(runs: Runs, names: Collection[str] = ()) -> dict[str, dict[str, Row]]:
+    """Return the rows by level of runs that train one level, of each seed for which all of these are there.
+
+    Args:
+        runs: Rows.
+        names: Names of these runs; by default all that are there.
+    """
+    statics = [runs.get(name, {}) for name in sorted(names or runs) if name.startswith(ALONE)]
+    seeds = [seed for seed in (statics[0] if statics else ()) if all(seed in each for each in statics)]
+    return {seed: {level: row for each in statics for level, row in each[seed].items()} for seed in seeds}
+
+
+def models_by_name(runs: Runs) -> dict[str, dict[str, Row]]:
+    """Return rows by seed: those of fixed levels, as ``backbone 0``, before those of routers."""
+    routed = routers(runs)
+    levels = {
+        f"{name} {level}": level_rows(seeds, level)
+        for name, seeds in runs.items()
+        if name not in routed
+        for level in next(iter(seeds.values()))
     }
+    return levels | routed
 
 
-def levels_alone(runs: Runs) -> list[dict[str, Row]]:
-    """Return the rows by level of each seed, of the runs that train one level."""
-    statics = [runs[name] for name in sorted(runs) if name.startswith("static-")]
-    return [{level: rows[level] for rows in seeds for level in rows} for seeds in zip(*statics, strict=False)]
-
-
-def summary(rows: Sequence[Row]) -> dict[str, str]:
-    """Return a table of means over seeds and files."""
-    cells = {"seeds": str(len(rows)), "utilization": f"{_mean(rows, 'utilization'):.3f}"}
-    cells["MMAC/s"] = f"{_mean(rows, MACS) / 1e6:.2f}"
-    if all(MS in row for row in rows):
-        cells["ms"] = f"{_mean(rows, MS):.3f}"
-    cells |= {name: f"{_mean(rows, name):.{DIGITS[name]}f}" for name in columns(rows[0])}
+def summary(rows: Mapping[str, Row]) -> dict[str, str]:
+    """Return a line of means over seeds and files."""
+    each = list(rows.values())
+    cells = {"seeds": str(len(each)), "utilization": f"{_mean(each, USED):.3f}"}
+    cells["MMAC/s"] = f"{_mean(each, MACS) / 1e6:.2f}"
+    if all(TIME in row for row in each):
+        cells["time"] = f"{_mean(each, TIME):.3f}"
+    cells |= {name: f"{_mean(each, name):.{DIGITS[name]}f}" for name in columns(each[0])}
     cells["shares"] = "/".join(
-        f"{share:.2f}".lstrip("0") or "0" for share in np.mean([row["shares"] for row in rows], axis=0)
+        f"{share:.2f}".lstrip("0") or "0" for share in np.mean([row[SHARES] for row in each], axis=(0, 1))
     )
     return cells
 
 
+def seeds_apart(name: str, rows: Mapping[str, Row]) -> list[dict[str, str]]:
+    """Return a line of means over files with their intervals for each seed; none for a single seed."""
+    if len(rows) < 2:
+        return []
+    scores = columns(next(iter(rows.values())))
+    return [
+        {"model": name, "seed": seed, "utilization": f"{_mean([row], USED):.3f}"}
+        | {each: interval(bootstrap_mean(row[each]), DIGITS[each], "") for each in scores}
+        for seed, row in rows.items()
+    ]
+
+
 def above(
-    routed: Mapping[str, Sequence[Row]], static: Sequence[dict[str, Row]], cost: str = MACS
+    routed: Mapping[str, Mapping[str, Row]], static: Mapping[str, Mapping[str, Row]], cost: str = MACS
 ) -> list[dict[str, str]]:
     """Return a table of gains of dynamic models over static levels at equal mean cost, paired by file.
 
-    Models and levels whose cost is missing are left out.
+    Models whose cost is missing are left out.
     """
-    known = [{level: row for level, row in levels.items() if cost in row} for levels in static]
     lines = []
-    for name, rows in routed.items():
-        dynamic = name.startswith(("joint", "finetune", "router", "measured"))
-        if not dynamic or not all(cost in row for row in rows):
+    for name, seeds in routed.items():
+        if not name.startswith(("joint", "finetune", "router", "measured")):
             continue
-        cells = {"model": name, "utilization": f"{_mean(rows, 'utilization'):.3f}"}
-        if cost == MS:
-            cells["ms"] = f"{_mean(rows, MS):.3f}"
-        for metric in columns(rows[0]):
-            gains = [
-                np.subtract(row[metric], on_line(levels, metric, float(np.mean(row[cost])), cost))
-                for row, levels in zip(rows, known, strict=False)
-                if len(levels) > 1
-            ]
-            cells[metric] = gain(gains, DIGITS[metric])
-        if any(cells[metric] for metric in columns(rows[0])):
-            lines.append(cells)
+        rows = {
+            seed: row
+            for seed, row in seeds.items()
+            if cost in row and len(lines_of(static, seed, row, cost)) > 1
+        }
+        scores = columns(next(iter(rows.values()))) if rows else []
+        gains = {metric: gains_above(rows, static, metric, cost) for metric in scores}
+
+        def costs(seeds: Sequence[str], rows: Mapping[str, Row] = rows) -> dict[str, str]:
+            names = (USED, TIME) if cost == TIME else (USED,)
+            return {each: f"{_mean([rows[seed] for seed in seeds], each):.3f}" for each in names}
+
+        lines += [{"model": name, **cells} for cells in spread(gains, DIGITS, costs)]
     return lines
+
+
+def gains_above(
+    routed: Mapping[str, Row], static: Mapping[str, Mapping[str, Row]], metric: str, cost: str = MACS
+) -> dict[str, np.ndarray]:
+    """Return the gains of files by seed over the line through the static levels of the same seed."""
+    return {
+        seed: np.subtract(
+            row[metric], on_line(lines_of(static, seed, row, cost), metric, float(np.mean(row[cost])), cost)
+        )
+        for seed, row in routed.items()
+        if seed in static
+    }
+
+
+def lines_of(
+    static: Mapping[str, Mapping[str, Row]], seed: str, routed: Row, cost: str = MACS
+) -> dict[str, Row]:
+    """Return the static levels of a seed; at equal time with the times of the router's rounds."""
+    levels = static.get(seed, {})
+    if cost != TIME:
+        return dict(levels)
+    times = routed.get(LEVEL_TIMES, {})
+    return {level: {**row, TIME: [times[level]]} for level, row in levels.items() if level in times}
 
 
 def on_line(levels: Mapping[str, Row], metric: str, at: float, cost: str = MACS) -> np.ndarray:
@@ -123,7 +200,7 @@ def on_line(levels: Mapping[str, Row], metric: str, at: float, cost: str = MACS)
         levels: Rows by level.
         metric: Column of scores.
         at: Cost to look at.
-        cost: `MACS` or `MS`.
+        cost: `MACS` or `TIME`.
     """
     ordered = sorted(levels.values(), key=lambda row: row[MACS][0])
     costs = [float(row[cost][0]) for row in ordered]
@@ -136,49 +213,85 @@ def on_line(levels: Mapping[str, Row], metric: str, at: float, cost: str = MACS)
     return (1 - share) * scores[above - 1] + share * scores[above]
 
 
-def cheaper(dynamic: Sequence[Row], static: Sequence[Row]) -> list[dict[str, str]]:
+def cheaper(dynamic: Mapping[str, Row], static: Mapping[str, Row]) -> list[dict[str, str]]:
     """Return a table of the quality and savings of the dynamic model against a static level."""
-    if not dynamic or not static:
+    both = [seed for seed in dynamic if seed in static]
+    if not both:
         return []
-    both = list(zip(dynamic, static, strict=False))
-    cells = {"seeds": str(len(both))}
-    for metric in columns(dynamic[0]):
-        gains = [np.subtract(a[metric], b[metric]) for a, b in both]
-        cells[f"{metric}, gain"] = gain(gains, DIGITS[metric])
-    for name, key in (("slimmable MACs saved", "utilization"), ("all MACs saved", "macs_per_second")):
-        saved = [100 * (1 - np.mean(a[key]) / np.mean(b[key])) for a, b in both]
-        cells[name] = "%, ".join(f"{value:.0f}" for value in saved) + "%"
-    return [cells]
+    scores = columns(dynamic[both[0]])
+    gains = {f"{name}, gain": differences(dynamic, static, name) for name in scores}
+
+    def saved(seeds: Sequence[str]) -> dict[str, str]:
+        shares = {
+            name: [1 - np.mean(dynamic[seed][key]) / np.mean(static[seed][key]) for seed in seeds]
+            for name, key in (("slimmable MACs saved", USED), ("all MACs saved", MACS))
+        }
+        return {name: f"{100 * np.mean(each):.0f}%" for name, each in shares.items()}
+
+    return spread(gains, {f"{name}, gain": DIGITS[name] for name in scores}, saved)
 
 
-def correlation(rows: Sequence[Row], noisy: Row) -> dict[str, str]:
+def differences(one: Mapping[str, Row], other: Mapping[str, Row], column: str) -> dict[str, np.ndarray]:
+    """Return the differences of files by seed, of the seeds that both have."""
+    return {
+        seed: np.subtract(one[seed][column], other[seed][column]).astype(float)
+        for seed in one
+        if seed in other
+    }
+
+
+def correlation(rows: Mapping[str, Row]) -> dict[str, str]:
     """Return the correlation over files of the SI-SDR of the input with the utilization, for each seed."""
     cells = {}
     for name, function in (("Pearson", stats.pearsonr), ("Spearman", stats.spearmanr)):
-        values = [function(noisy["si_sdr"], row["utilization"]) for row in rows]
+        values = [function(row[INPUT], row[USED]) for row in rows.values()]
         cells[name] = ", ".join(f"{value.statistic:.2f}" for value in values)
         cells[f"p, {name}"] = ", ".join(f"{value.pvalue:.1g}" for value in values)
-    spread = [np.percentile(row["utilization"], (5, 95)) for row in rows]
-    cells["5% to 95% of files"] = ", ".join(f"{low:.2f} to {high:.2f}" for low, high in spread)
+    spans = [np.percentile(row[USED], (5, 95)) for row in rows.values()]
+    cells["5% to 95% of files"] = ", ".join(f"{low:.2f} to {high:.2f}" for low, high in spans)
     return cells
 
 
-def gain(by_seed: Sequence[np.ndarray], digits: int) -> str:
-    """Return a mean with its 95% interval as text.
+def spread(
+    gains: Mapping[str, BySeed],
+    digits: Mapping[str, int],
+    more: Callable[[Sequence[str]], dict[str, str]] = lambda seeds: {},
+) -> list[dict[str, str]]:
+    """Return lines of means with 95% intervals: over the seeds, and of each seed where there are several.
+
+    Intervals are bootstrap intervals over the files; over seeds, of each file's mean over the seeds. With
+    three or more seeds a line has Student's interval over the means of the seeds.
 
     Args:
-        by_seed: Differences of the files, one array (file,) for each seed.
-        digits: Number of decimals.
+        gains: Differences by column.
+        digits: Number of decimals by column.
+        more: Function from the seeds of a line to further cells, which come first.
     """
-    if not by_seed:
-        return ""
-    means = [float(np.nanmean(values)) for values in by_seed]
-    if len(means) < 3:
-        text = interval(bootstrap_mean(np.mean(by_seed, axis=0)), digits)
-        return text if len(means) == 1 else f"{text}; {', '.join(f'{mean:+.{digits}f}' for mean in means)}"
+    seeds = list(next(iter(gains.values()), {}))
+    groups = {f"mean of {len(seeds)}": seeds} if len(seeds) > 1 else {}
+    groups |= {seed: [seed] for seed in seeds}
+    lines = [
+        {"seed": name, **more(group)}
+        | {key: interval(over_files(each, group), digits[key]) for key, each in gains.items()}
+        for name, group in groups.items()
+    ]
+    if len(seeds) > 2:
+        cells = {key: interval(students(each), digits[key]) for key, each in gains.items()}
+        lines.append({"seed": f"mean of {len(seeds)}, Student's t", **more(seeds), **cells})
+    return lines
+
+
+def over_files(by_seed: BySeed, seeds: Sequence[str] = ()) -> Mapping[str, float]:
+    """Return the mean of each file's mean over the seeds (default: all), with its interval over the files."""
+    return bootstrap_mean(np.mean([by_seed[seed] for seed in seeds or by_seed], axis=0))
+
+
+def students(by_seed: BySeed) -> dict[str, float]:
+    """Return the mean over seeds with Student's 95% interval."""
+    means = [float(np.nanmean(values)) for values in by_seed.values()]
     mean = float(np.mean(means))
     half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
-    return interval({"mean": mean, "low": mean - half, "high": mean + half}, digits)
+    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def _mean(rows: Sequence[Row], key: str) -> float:

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from claims import noisy_row, score_row
-from claims_drop import drop, drop_cells
+from claims_drop import drop, drop_rows
+from claims_scores import score_row
 from claims_tables import ROUTER, correlation, table
 from sese.evaluation.pairs import Pair, find_pairs
 from sese.nn import checkpoint
@@ -37,26 +37,20 @@ def main() -> None:
     options.out_dir.mkdir(parents=True, exist_ok=True)
     pairs = find_pairs(options.data, options.limit)
     done = sorted(folder.parent for folder in options.runs.glob(f"*/*/{DONE}"))
-    rows = [measured(folder, pairs, options.out_dir / "noisy.json") for folder in done]
+    rows = [measured(folder, pairs) for folder in done]
     (options.out_dir / "router_levels.json").write_text(json.dumps(rows, indent=1) + "\n")
     (options.out_dir / "router_levels.md").write_text(table(rows) + "\n")
     print(table(rows))
 
 
-def measured(folder: Path, pairs: Sequence[Pair], noisy: Path) -> dict[str, str]:
-    """Return the row of a run.
-
-    Args:
-        folder: Folder of the run.
-        pairs: Clips.
-        noisy: File that keeps the scores of the input.
-    """
+def measured(folder: Path, pairs: Sequence[Pair]) -> dict[str, str]:
+    """Return the row of a run."""
     row = score_row(checkpoint.load(folder / "last"), ROUTER, pairs, jobs=1)
-    halves = drop_cells(drop(folder, pairs))
+    (halves,) = drop_rows(folder.parent.name, [drop(folder, pairs)])
     return {
         "run": f"{folder.parent.name}, {folder.name}",
         "utilization": f"{np.mean(row['utilization']):.3f}",
-        **correlation([row], noisy_row(noisy, pairs, jobs=1)),
+        **correlation({folder.name: row}),
         "10 dB less noise": halves["difference"],
         "PESQ": f"{np.nanmean(row['pesq_wb']):.3f}",
         "SI-SDR": f"{np.nanmean(row['si_sdr']):.2f}",
