@@ -13,7 +13,7 @@ import claims_files
 from claims_drop import Drop, drop_rows
 from claims_evidence import Evidence
 from claims_files import Stored
-from claims_tables import CHANGES, LEVEL_TIMES, NOISY, ROUTER, TIME, Row, compare, table
+from claims_tables import CHANGES, LEVEL_TIMES, NOISY, ROUTER, TIME, USED, Row, compare, table
 from claims_verdicts import SWEEP, decide
 from sese.core.errors import InputError
 from sese.evaluation import plots, report
@@ -58,6 +58,7 @@ def write_report(scores: Path, output: Path, sweep: str) -> None:
     parts["c, within a file"] = [
         row for name in stored for row in drop_rows(name, [each for each in drops if each.model == name])
     ]
+    parts["SI-SDR on the validation set"] = validations(stored)
     parts["Times"] = times(stored)
     text = f"Runs without scores: {', '.join(missing) or 'none'}.\n"
     text += "".join(f"\n### {name}\n\n{table(rows)}\n" for name, rows in parts.items() if rows)
@@ -139,6 +140,22 @@ def falling_noise(stored: Loaded) -> list[Drop]:
         for seed, each in seeds.items()
         if "drop" in each.about
     ]
+
+
+def validations(stored: Loaded) -> list[dict[str, str]]:
+    """Return a table of SI-SDR in dB by audio-hours: of each level, or of the router and its utilization."""
+    lines = []
+    for name, seeds in stored.items():
+        for seed, each in seeds.items():
+            cells = {"model": name, "seed": seed}
+            for values in each.about["validation"]:
+                if ROUTER in each.rows:
+                    found = f"{values['si_sdr/routed']:.2f} at {values[USED]:.3f}"
+                else:
+                    found = "/".join(f"{values[f'si_sdr/{level}']:.2f}" for level in each.rows)
+                cells[f"{values['hours']:.3g} h"] = found
+            lines.append(cells)
+    return lines
 
 
 def times(stored: Loaded) -> list[dict[str, str]]:

@@ -190,6 +190,21 @@ def test_a_time_is_the_mean_over_frames_of_medians_over_rounds(
     assert times.in_rounds(Card, {"router": None}, np.zeros(3), 3) == {"router": 2.0}
 
 
+def test_another_stream_is_timed_first_in_each_round(times: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = []
+
+    def frame_ms(card: Any, stream: str, *_: Any) -> np.ndarray:
+        turns.append(stream)
+        return np.array([1.0])
+
+    class Card:
+        hop_length = 1
+
+    monkeypatch.setattr(times, "frame_ms", frame_ms)
+    times.in_rounds(Card, {"0": "a", "1": "b", "router": "c"}, np.zeros(1), 3)
+    assert "".join(turns) == "abcbcacab"
+
+
 def test_figures_have_what_there_is_to_draw(figures: Any, timed_runs: Any) -> None:
     drop = sys.modules["claims_drop"].Drop
     courses = [[0.2] * 60, [0.2] * 30 + [0.1] * 30]

@@ -203,6 +203,12 @@ def test_runs_are_scored_once_and_reported_without_them(
     found = json.loads((report / "claims.json").read_text())
     assert found["missing"] == ["static-0.25/seed-1"]
     assert "Verdicts" not in found
+    validated = {each["model"]: each for each in found["SI-SDR on the validation set"]}
+    levels = first["validation"][-1]
+    assert validated["backbone"]["0.0011 h"].split("/") == [f"{levels[f'si_sdr/{n}']:.2f}" for n in range(4)]
+    assert validated["joint-0.25"]["0.0011 h"].startswith(
+        f"{joint['validation'][-1]['si_sdr/routed']:.2f} at "
+    )
     names = [each["model"] for each in found["All models"]]
     assert names == ["noisy", *(f"backbone {level}" for level in range(4)), "joint-0.25"]
     assert claims("report", scored, "-o", report) == 0  # these runs are in the sweep of the claims, too
