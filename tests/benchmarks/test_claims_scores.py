@@ -215,6 +215,8 @@ def test_runs_are_scored_once_and_reported_without_them(
     found = json.loads((report / "claims.json").read_text())
     assert "joint-0.25/seed-2" in found["missing"]
     assert "joint-0.25/seed-1" not in found["missing"]
+    last = ["beta-0.0", "beta-5.0", "gamma-0.0", "gamma-1.0"]
+    assert found["missing"][-4:] == [f"{name}/seed-2" for name in last]
     assert all(each["verdict"].startswith("waiting for ") for each in found["Verdicts"])
 
 
