@@ -87,8 +87,8 @@ def test_recurrences_are_loops_and_weights_are_stored_once(exported: Path) -> No
     assert "Scan" in kinds
     assert RECUR not in kinds
     stored = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
-    # Besides the weights: the windows' look-ups, and the frames of both transforms.
-    assert stored < 3 * sum(p.numel() for p in build(CONFIG).parameters())
+    # Besides the weights: the windows' look-ups, the frames of both transforms, and the averages of the level.
+    assert stored < 3.5 * sum(p.numel() for p in build(CONFIG).parameters())
 
 
 def graphs(graph: onnx.GraphProto) -> list[onnx.GraphProto]:

@@ -161,7 +161,7 @@ class SteadySpectrumInput(SpectrumInput):
 
     def state_shapes(self) -> Shapes:
         """Return the shapes of the state behind the batch axis."""
-        return {"offsets": (2,), "level": (2, 2)}
+        return {"offsets": (2,), "level": (4,)}
 
     def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Subtract the offset, compress and normalise.

@@ -6,10 +6,29 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 Form = Callable[[Any, bool], Mapping[str, Callable[..., Any]]]
 """(layer, whether for any number of frames) -> the methods that replace the layer's own, by name."""
+
+STEEP = 1e14
+"""Slope at which `hard_sigmoid` is a step."""
+
+
+def hard_sigmoid(x: Tensor, slope: float, offset: float) -> Tensor:
+    """Compute slope * x + offset, limited to [0, 1], as one operator.
+
+    A steep one takes the place of a comparison with a conversion to numbers. Behind a product, ONNX Runtime
+    runs both as one operator.
+    """
+    if not torch.compiler.is_exporting():
+        return (slope * x + offset).clamp(0.0, 1.0)
+    attributes = {"alpha": slope, "beta": offset}
+    made: Tensor = torch.onnx.ops.symbolic(
+        "HardSigmoid", (x,), attributes, dtype=x.dtype, shape=x.shape
+    )
+    return made
 
 
 def replaced_by(**functions: Callable[..., Any]) -> Form:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sese.export.forms.form import Form, own_methods, replaced_by
+from sese.export.forms.form import STEEP, Form, hard_sigmoid, own_methods, replaced_by
 from sese.export.forms.fourier import product_to_frame, to_frames, to_spectra
 from sese.nn.features.level import SILENCE
 from sese.nn.features.short_time import ShortTimeFeatures
@@ -59,31 +59,39 @@ def _centred(layer: SteadyFeatures, audio: Tensor, before: Tensor) -> tuple[Tens
 def _steadied(layer: SteadyFeatures, spectrum: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """Compute `SteadyFeatures.steadied` for one frame: one factor compresses and divides by the level."""
     spectrum = spectrum.flatten(1, 2)  # (batch, 2, bin)
-    size = torch.linalg.vector_norm(spectrum, dim=1, keepdim=True).clamp_min(POWER_FLOOR**0.5)
+    size = torch.linalg.vector_norm(spectrum, dim=1).clamp_min(POWER_FLOOR**0.5)
     shrunk = size ** (1 - COMPRESSION)  # with a third, it is the square of the compressed magnitude too
-    level, after = _level(layer, shrunk.mean(2, keepdim=True), audio, state)
-    return (torch.cat([size, spectrum], dim=1) / (shrunk * level)).unsqueeze(1), after
+    level, after = _level(layer, shrunk, audio, state)
+    scale = shrunk * level
+    signal = torch.cat([size / scale, (spectrum / scale.unsqueeze(1)).flatten(1)], dim=1)
+    return signal.view(-1, 1, 3, layer.bins), after
 
 
-def _level(layer: SteadyFeatures, size: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute `SteadyFeatures._level` for one frame: all four averages in one product.
+def _level(layer: SteadyFeatures, shrunk: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute `SteadyFeatures._level` for one frame: all averages and limits are one product.
 
     Args:
         layer: for its time constant.
-        size: (batch, 1, 1) mean squares of compressed magnitudes.
+        shrunk: (batch, bin) squares of compressed magnitudes.
         audio, state: as there.
 
     Returns:
-        Level (batch, 1, 1), and the next averages.
+        Level (batch, 1), and the next averages.
     """
-    weight = (audio.unsqueeze(1).abs().amax(2, keepdim=True) > SILENCE).to(audio.dtype)
-    shares = torch.tensor([1 - layer.decay, 1 / RECENT_FRAMES])
-    sums = torch.cat([torch.diag(1 - shares), shares.unsqueeze(0)])
-    new = torch.cat([weight * size, weight], dim=1)
-    after = torch.matmul(torch.cat([state, new], dim=2), sums)
-    of_sizes, of_weights = after.split(1, dim=1)
-    slow, recent = (of_sizes / (of_weights + FORGOTTEN)).split(1, dim=2)
-    steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
+    bins = shrunk.shape[1]
+    weight = hard_sigmoid(audio.abs().amax(1, keepdim=True), STEEP, -STEEP * SILENCE)
+    decays = torch.tensor([layer.decay, 1 - 1 / RECENT_FRAMES])
+    # Rows: the mean of the squares, the weight, the averages before. Columns: the averages after.
+    sums = torch.cat([torch.zeros(bins + 1, 4), torch.diag(decays.repeat(2))])
+    sums[:bins, :2], sums[bins, 2:] = (1 - decays) / bins, 1 - decays
+    # More columns: the slow average, the highest and the lowest level near the recent one, as quotients.
+    sizes = sums[:, [0, 1, 1]] * torch.tensor([1.0, MOST, 1 / MOST])
+    matrix = torch.cat([sums, sizes, sums[:, [2, 3, 3]]], dim=1)
+    offset = torch.tensor([0.0] * 7 + [FORGOTTEN] * 3)
+    values = torch.addmm(offset, torch.cat([weight * shrunk, weight, state], dim=1), matrix)
+    after, of_sizes, of_weights = values.split([4, 3, 3], dim=1)
+    slow, highest, lowest = (of_sizes / of_weights).split(1, dim=1)
+    steady = torch.maximum(torch.minimum(slow, highest), lowest)
     return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after
 
 

@@ -50,7 +50,7 @@ class SteadyFeatures(ShortTimeFeatures):
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the state behind the batch axis."""
-        return {"past": (self.n_fft - self.hop_length,), "offset": (1,), "level": (2, 2)}
+        return {"past": (self.n_fft - self.hop_length,), "offset": (1,), "level": (4,)}
 
     def forward(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Transform, compress and normalise.
@@ -99,8 +99,9 @@ class SteadyFeatures(ShortTimeFeatures):
         Args:
             size: (batch, frame) mean squares of compressed magnitudes.
             audio: (batch, time) before the offset is subtracted, since a rest of it is no silence.
-            state: (batch, 2, 2) averages of the sizes and of their weights, over a long and a short time.
+            state: (batch, 4) averages of the sizes over a long and a short time, then of their weights.
         """
+        state = state.unflatten(1, (2, 2))
         weight = audible(audio.unflatten(1, (-1, self.hop_length)))
         both = (weight * size, weight)
         averages = []
@@ -110,7 +111,7 @@ class SteadyFeatures(ShortTimeFeatures):
             averages.append(torch.stack(smoothed, dim=1))
         slow, recent = (average[:, 0] / (average[:, 1] + FORGOTTEN) for average in averages)
         steady = torch.maximum(torch.minimum(slow, recent * MOST), recent / MOST)
-        after = torch.stack([average[:, :, -1] for average in averages], dim=2)
+        after = torch.stack([average[:, :, -1] for average in averages], dim=2).flatten(1)
         return steady.clamp_min(LEAST).sqrt() + LEVEL_FLOOR, after
 
     def evidence(self, audio: Tensor, signal: Tensor, context: Tensor) -> Tensor:
