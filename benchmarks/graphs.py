@@ -16,7 +16,8 @@ from sese.export.graph import Initializers, Scope, embed
 from sese.export.level_graphs import LevelGraphs
 from sese.export.levels import Levels
 from sese.export.onnx import values_of
-from sese.export.parts import OPSET, Parts
+from sese.export.parts import Parts
+from sese.export.traced import OPSET
 from sese.nn.enhancer import Enhancer
 from sese.runtime.artefact import session_options
 

@@ -11,13 +11,14 @@ import torch
 
 from contract import audio, build
 from sese.export.folder import export_folder
-from sese.export.forms.activity import decide_frame
+from sese.export.forms.activity import decide_frame, level_of_frame
 from sese.export.forms.gated_mixer import RECUR
+from sese.export.forms.spectra import rest_frame
 from sese.export.forms.tracing import for_tracing
 from sese.export.loops import with_loops
 from sese.nn import checkpoint
 from sese.nn.backbones.gated_mixer import GatedMixerConfig
-from sese.nn.policies.activity import MEMORY, decide, speech_probability
+from sese.nn.policies.activity import MEMORY, Activity, decide, speech_probability
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
 from sese.runtime.artefact import ROUTER, open_artefact
@@ -87,7 +88,7 @@ def test_recurrences_are_loops_and_weights_are_stored_once(exported: Path) -> No
     assert "Scan" in kinds
     assert RECUR not in kinds
     stored = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
-    # Besides the weights: the windows' look-ups, the frames of both transforms, and the averages of the level.
+    # Besides the weights: the windows' look-ups, frames of both transforms, and averages of the level.
     assert stored < 3.5 * sum(p.numel() for p in build(CONFIG).parameters())
 
 
@@ -158,22 +159,49 @@ def test_the_head_for_one_frame_equals_the_general_one() -> None:
         torch.testing.assert_close(got[1]["overlap"], expected[1]["overlap"], atol=1e-5, rtol=1e-5)
 
 
+def test_a_frame_at_rest_needs_no_transform() -> None:
+    """The Nyquist frequency, which transforms leave out, is strong here."""
+    network = build(CONFIG)
+    features, head = network.features, network.head
+    generator = torch.Generator().manual_seed(0)
+    before, latest = torch.randn(2, 2, CONFIG.hop_length, generator=generator).unbind(0)
+    latest[:, ::2] += 1
+    overlap = torch.randn(2, 1, CONFIG.hop_length, generator=generator)
+    gain = torch.tensor([0.3])
+    spectrum, _ = features.analyse(latest, before)
+    expected = head.scaled(spectrum.flatten(1), gain[None], {"overlap": overlap})
+    got = rest_frame(features, head, before, latest, gain, {"overlap": overlap})
+    torch.testing.assert_close(got[0][:, 0], expected[0], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(got[1]["overlap"], expected[1]["overlap"], atol=1e-6, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("target", "ceiling"), [(0.0, 2), (0.0, 0), (0.3, 2)])
 def test_the_dial_for_one_frame_equals_the_general_one(target: float, ceiling: int) -> None:
+    """Two channels, of which the higher scores count."""
     generator = torch.Generator().manual_seed(0)
-    utilizations = torch.tensor([0.1, 0.4, 1.0])
-    memories = [torch.zeros(1, MEMORY), torch.zeros(1, MEMORY)]
+    utilizations, window = torch.tensor([0.1, 0.4, 1.0]), 50
+    policy = Activity(4, 2).requires_grad_(False)
+    policy.outward.weight.copy_(torch.eye(2))
+    policy.outward.bias.copy_(torch.tensor([0.3, -0.2]))
+    memories = [torch.zeros(1, MEMORY), torch.zeros(2, MEMORY)]
     levels = set()
     for frame in range(400):
         likely = torch.tensor([[0.0, 0.0], [-4.0, 0.0], [-4.0, -6.0]][frame // 100 % 3])
-        scores = likely + torch.randn(1, 2, generator=generator)
-        limits = torch.tensor(target), utilizations, 50, torch.tensor(ceiling)
-        level, gain, memories[0] = decide(scores[None], memories[0], *limits)
-        made = decide_frame(scores, memories[1], *limits)
-        assert made[0].tolist() == level[0].tolist()
-        torch.testing.assert_close(made[1], gain[0])
-        memories[1] = made[2]
-        torch.testing.assert_close(memories[1], memories[0])
+        hidden = likely + torch.randn(2, 2, generator=generator)
+        scores = policy.outward(hidden).amax(0, keepdim=True)
+        limits = torch.tensor(target), utilizations
+        made = decide(scores[None], memories[0], *limits, window, torch.tensor(ceiling))
+        level, expected, memories[0] = made[0][0], made[1][0], made[2]
+        awake, sure, gain, probability, memories[1] = decide_frame(policy, hidden, memories[1], window)
+        assert awake.tolist() == [float(level >= 0)]
+        if awake:
+            assert (
+                level_of_frame(sure, memories[1], *limits, torch.tensor(ceiling)).tolist() == level.tolist()
+            )
+        else:
+            torch.testing.assert_close(gain, expected)
+        torch.testing.assert_close(probability, speech_probability(scores))
+        torch.testing.assert_close(memories[1].amax(0, keepdim=True), memories[0])
         levels.add(int(level))
     assert levels >= {-1, ceiling}
 

@@ -8,7 +8,7 @@ import onnx.reference
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from sese.export.views import with_short_views
+from sese.export.views import with_direct_parts, with_short_views
 
 
 def graph(nodes: list[onnx.NodeProto], **constants: list[int]) -> onnx.GraphProto:
@@ -83,3 +83,23 @@ def test_chains_are_shortened(
     short = with_short_views(traced)
     assert [node.op_type for node in short.node] == left
     np.testing.assert_array_equal(run(short, X), expected)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "direct"), [(0, 6, True), (6, 12, True), (0, 5, False), (1, 6, False), (4, 8, False)]
+)
+def test_a_part_of_a_concatenation_is_read_directly(start: int, end: int, direct: bool) -> None:
+    nodes = [
+        helper.make_node("Neg", ["x"], ["a"]),
+        helper.make_node("Abs", ["x"], ["b"]),
+        helper.make_node("Concat", ["a", "b"], ["both"], axis=1),
+        helper.make_node("Slice", ["both", "start", "end", "axis"], ["part"]),
+        helper.make_node("Exp", ["part"], ["y"]),
+    ]
+    traced = graph(nodes, start=[start], end=[end], axis=[1])
+    shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 6]) for name in "ab"]
+    traced.value_info.extend(shapes)
+    expected = run(traced, X)
+    made = with_direct_parts(traced)
+    np.testing.assert_array_equal(run(made, X), expected)
+    assert ("Slice" not in [node.op_type for node in made.node]) == direct

@@ -44,9 +44,10 @@ from sese.export.level_graphs import LevelGraphs
 from sese.export.levels import MODULE, Levels
 from sese.export.on_spectra import on_spectra
 from sese.export.onnx import network_of, values_of
-from sese.export.parts import OPSET, Parts
+from sese.export.parts import Parts
 from sese.export.resting import RestingCalls
 from sese.export.routing import Routing
+from sese.export.traced import OPSET
 from sese.nn import checkpoint
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
@@ -259,7 +260,7 @@ def _chosen(
     if parts.rests:
         calls = RestingCalls(parts)
         known |= calls.begin(scope)
-        return known | scope.pick(known["branch"], calls.at_levels(known))
+        return known | calls.at_one(scope, known)
     network = network_of(parts, [prefixes(model, level + 1) for level in range(len(parts.utilizations))])
     known |= embed(scope, parts.features, known)
     known |= Routing(parts).levels(scope, known)

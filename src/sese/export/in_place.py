@@ -66,26 +66,26 @@ def _last(nodes: Sequence[onnx.NodeProto], state: set[str], written: str) -> boo
 
 def _ancestors(nodes: Sequence[onnx.NodeProto], last: onnx.NodeProto) -> set[str]:
     """Return the first output of every node that must run before a node."""
-    needed, found = set(_inputs(last)), set()
+    needed, found = set(inputs_of(last)), set()
     for node in reversed(nodes):
         if node is not last and needed.intersection(node.output):
             found.add(node.output[0])
-            needed.update(_inputs(node))
+            needed.update(inputs_of(node))
     return found
 
 
 def _reads(node: onnx.NodeProto, state: set[str]) -> bool:
     """Return whether a node reads the state; a view alone does not."""
     is_view = node.op_type in (*VIEWS, PASSED) and node.output[0] in state
-    return not is_view and not state.isdisjoint(_inputs(node))
+    return not is_view and not state.isdisjoint(inputs_of(node))
 
 
-def _inputs(node: onnx.NodeProto) -> Iterable[str]:
+def inputs_of(node: onnx.NodeProto) -> Iterable[str]:
     """Yield the values that a node and the graphs in it read."""
     yield from node.input
     for graph in _graphs(node):
         for inner in graph.node:
-            yield from _inputs(inner)
+            yield from inputs_of(inner)
         yield from (value.name for value in graph.output)
 
 

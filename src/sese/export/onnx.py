@@ -20,9 +20,11 @@ from sese.export.graph import Initializers, Scope, Value, embed
 from sese.export.in_place import replaced_in_place
 from sese.export.level_graphs import LevelGraphs, frame_by_frame
 from sese.export.levels import Levels
-from sese.export.parts import OPSET, Parts
+from sese.export.parts import Parts
 from sese.export.resting import RestingCalls
 from sese.export.routing import Routing
+from sese.export.sinking import sink
+from sese.export.traced import OPSET
 from sese.nn.cost import prefixes
 from sese.nn.enhancer import Enhancer
 from sese.nn.policies.budget import MEMORY
@@ -60,6 +62,7 @@ def to_onnx(model: Enhancer, card: Card, utilizations: list[float]) -> onnx.Mode
     for name, calls in (("one", one), ("many", many)):
         inner = scope.inner(name)
         made = calls.whole(inner, known, utilizations)
+        sink(inner, [made[output] for output in outputs])
         branches.append((inner, {output: made[output] for output in outputs}))
     scope.choose(single, *branches)
     card = replace(card, in_place=replaced_in_place(branches[0][0].nodes, known, branches[0][1]))

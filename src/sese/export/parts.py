@@ -1,72 +1,33 @@
 """The parts of a network as functions of tensors, traced into ONNX graphs.
 
-Each runs the network's own code, except for the layers that have a form in `forms/`. All parts are traced in
-one call, since each call takes seconds, and then cut apart.
+Each runs the network's own code, except for the layers that have a form in `forms/`.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-import onnx
 import torch
-from onnx import helper
-from torch import Tensor, nn
+from torch import Tensor
 
-from sese.export.forms.activity import decide_frame
+from sese.export.forms.activity import activity_step, decide_frame, level_of_frame
+from sese.export.forms.spectra import rest_frame
 from sese.export.forms.tracing import for_tracing
 from sese.export.gates import Way, gather, joint_gate, open_gates
 from sese.export.loops import with_loops
-from sese.export.views import with_short_views
+from sese.export.traced import Input, Part, trace
 from sese.nn.enhancer import Enhancer
+from sese.nn.features.short_time import ShortTimeFeatures
+from sese.nn.heads.overlap_add import OverlapAddHead
 from sese.nn.plan import Plan, full
 from sese.nn.policies.activity import MEMORY as ACTIVITY_MEMORY
-from sese.nn.policies.activity import decide, speech_probability
+from sese.nn.policies.activity import Activity, decide, speech_probability
 from sese.nn.policies.budget import MEMORY, WINDOW_SECONDS, step
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import SPEECH_PROBABILITY
 
-OPSET = 18
 BATCH, FRAMES = 2, 3
 """Sizes of the examples for tracing. They are not 1, which the tracer would treat as a constant."""
-
-
-Input = tuple[Tensor, int]
-"""An example, and the samples a frame if its last axis is any number of frames, else 0."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A function of tensors to trace.
-
-    Attributes:
-        run: the function.
-        inputs: name of an input -> example.
-        outputs: names of the outputs.
-        batched: whether the first axis of inputs with several axes is the batch.
-        by_frame: names of inputs whose first axis is the frame.
-    """
-
-    run: Callable[..., tuple[Tensor, ...]]
-    inputs: Mapping[str, Input]
-    outputs: Sequence[str]
-    batched: bool = True
-    by_frame: tuple[str, ...] = ()
-
-    def axes(self, name: str) -> list[dict[int, Any]]:
-        """Return for each input the axes that may have any size; parts share none, so that each is alone."""
-        batch = torch.export.Dim(f"{name}_batch", min=1)
-        frames = torch.export.Dim(f"{name}_frames", min=2, max=256)
-        return [
-            ({0: batch} if self.batched and example.ndim > 1 else {})
-            | ({example.ndim - 1: samples * frames} if samples else {})
-            | ({0: frames} if named in self.by_frame and len(example) > 1 else {})
-            for named, (example, samples) in self.inputs.items()
-        ]
 
 
 class Parts:
@@ -80,7 +41,7 @@ class Parts:
         only: the one level to trace; None for all.
 
     Attributes:
-        features: audio -> signal, context, next state.
+        features: audio -> signal, context, next state; in a model that rests the evidence too.
         networks: signal, context, state -> enhanced, next state, of backbone and head. With `frames_apart`
             there is one that keeps everything, in which the rows that enter and leave a slimmable product
             are marked; else there is one for each level. A model with gates has one that keeps everything,
@@ -89,12 +50,16 @@ class Parts:
             backbones alone: signal, state -> hidden, next state.
         head: hidden, context, state -> enhanced, next state, in a model that rests; for any number of frames
             it takes the gain at rest too.
-        rest: context, gain, state -> enhanced, next state, of a frame at rest, in such a model.
+        rest: gain, state -> enhanced, next state, of a frame at rest, in such a model, from both halves of
+            the frame, or from the context where features and head do not work on samples.
         scores: audio, signal, context, state -> scores (frame, level), mean over the batch, next state of
-            the GRU, in a model with a policy before the backbone.
+            the GRU, in a model with a policy before the backbone. In a model that rests it takes the evidence
+            in place of the first three. For one frame it also decides on rest there: evidence, state ->
+            awake, sure, gain at rest, probability of speech, next state of the policy.
         choice: score (level,) of a frame, memory, budget, ceiling -> picked, next_memory, for a batch of one,
             in such a model. In a model that rests it decides on all frames at once, and returns the gain at
-            rest and the probability of speech of each as well.
+            rest and the probability of speech of each as well; for one frame it is the level of a frame that
+            is awake: sure, memory, budget, ceiling -> picked.
     """
 
     def __init__(
@@ -121,12 +86,17 @@ class Parts:
         networks = {f"network{number}": make(plan) for number, plan in enumerate(plans)}
         parts = {"features": self._features(), **networks}
         if self.routed:
-            parts |= {"scores": self._scores(), "choice": self._dial() if self.rests else self._choice()}
+            if not self.rests:
+                parts |= {"scores": self._scores(), "choice": self._choice()}
+            elif many:
+                parts |= {"scores": self._detected(), "choice": self._dial()}
+            else:
+                parts |= {"scores": self._detected_frame(), "choice": self._level_of_frame()}
         if self.rests:
             parts["head"] = self._mixed_head() if many else self._head()
             if not many:
                 parts["rest"] = self._rest()
-        graphs = _trace(self.model, parts)
+        graphs = trace(self.model, parts)
         self.features, self.networks = graphs["features"], [with_loops(graphs[name]) for name in networks]
         if self.gated and way is not None:
             self.networks[-1] = open_gates(self.networks[-1], way)
@@ -141,10 +111,14 @@ class Parts:
         def run(audio: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             given = dict(zip(names, state, strict=True))
             signal, context, after = self.model.features(audio.squeeze(1), given)
-            return signal, context, *(after[name] for name in names)
+            made = [signal, context]
+            if self.rests:
+                made.append(self.model.features.evidence(audio.squeeze(1), signal, context))
+            return *made, *(after[name] for name in names)
 
         inputs = {"audio": self._time(self.model.hop_length, 1)} | self._state("features")
-        return Part(run, inputs, ["signal", "context", *self._next("features")])
+        outputs = ["signal", "context", *["evidence"] * self.rests]
+        return Part(run, inputs, [*outputs, *self._next("features")])
 
     def _network(self, plan: Plan | None) -> Part:
         """Return the part of backbone and head under a plan, or under the gates where it is None."""
@@ -211,41 +185,85 @@ class Parts:
         return Part(run, inputs, self._enhanced())
 
     def _rest(self) -> Part:
-        """Return the part of the head for a frame at rest: context, gain, state -> enhanced, next state."""
-        names = list(self.model.head.state_shapes())
+        """Return the part of the head for a frame at rest, see `Parts.rest`."""
+        features, head = self.model.features, self.model.head
+        names = list(head.state_shapes())
+        if isinstance(features, ShortTimeFeatures) and isinstance(head, OverlapAddHead):
+            halves = {
+                f"{when}state.features.past": self._time(self.model.hop_length) for when in ("", "next_")
+            }
 
-        def run(context: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-            given = dict(zip(names, state, strict=True))
-            audio, after = self.model.head.scaled(context, gain.unsqueeze(0), given)
+            def run(before: Tensor, latest: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+                given = dict(zip(names, state, strict=True))
+                audio, after = rest_frame(features, head, before, latest, gain, given)
+                return audio, *(after[name] for name in names)
+
+            return Part(run, halves | {"gain": self._frames()} | self._state("head"), self._enhanced())
+
+        def run_on_context(context: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            audio, after = head.scaled(context, gain.unsqueeze(0), dict(zip(names, state, strict=True)))
             return audio.unsqueeze(1), *(after[name] for name in names)
 
         inputs = {"context": self._analysed()["context"], "gain": self._frames()} | self._state("head")
-        return Part(run, inputs, self._enhanced())
+        return Part(run_on_context, inputs, self._enhanced())
 
     def _enhanced(self) -> list[str]:
         return ["enhanced", *self._next("head")]
 
+    def _detected(self) -> Part:
+        """Return the part of the scores of any number of frames, in a model that rests."""
+
+        def run(evidence: Tensor, gru: Tensor) -> tuple[Tensor, ...]:
+            assert self.model.policy is not None
+            scores, gru = self.model.policy(evidence, {"gru": gru})
+            return scores.amax(0), gru
+
+        inputs = {"evidence": self._time(self.model.features.evidence_size)} | self._state("policy")
+        del inputs["state.policy.memory"]
+        return Part(run, inputs, ["scores", "next_state.policy.gru"])
+
     def _dial(self) -> Part:
-        window = round(WINDOW_SECONDS * self.model.sample_rate / self.model.hop_length)
+        """Return the part of the choice for any number of frames, in a model that rests."""
 
         def run(score: Tensor, memory: Tensor, budget: Tensor, ceiling: Tensor) -> tuple[Tensor, ...]:
-            if not self.many:
-                made = decide_frame(score, memory, budget, self.utilizations, window, ceiling)
-            else:
-                made = decide(score.unsqueeze(0), memory, budget, self.utilizations, window, ceiling)
-                made = made[0].squeeze(0), made[1].squeeze(0), made[2]
-            level, gain, memory = made
-            return level, gain, speech_probability(score), memory
+            made = decide(score.unsqueeze(0), memory, budget, self.utilizations, self._window(), ceiling)
+            return made[0].squeeze(0), made[1].squeeze(0), speech_probability(score), made[2]
 
         score = (self._frames()[0].unsqueeze(1).expand(-1, 2), 0)
-        examples = {
-            "score": score,
-            "memory": (torch.zeros(1, ACTIVITY_MEMORY), 0),
-            "budget": (torch.tensor(0.5), 0),
-            "ceiling": (torch.tensor(0), 0),
-        }
+        inputs = {"score": score, "memory": (torch.zeros(1, ACTIVITY_MEMORY), 0)} | self._limits()
         outputs = ["picked", "gain", SPEECH_PROBABILITY, "next_memory"]
-        return Part(run, examples, outputs, batched=False, by_frame=("score",))
+        return Part(run, inputs, outputs, batched=False, by_frame=("score",))
+
+    def _detected_frame(self) -> Part:
+        """Return the part of all decisions on one frame but its level, in a model that rests."""
+
+        def run(evidence: Tensor, gru: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
+            policy = self.model.policy
+            assert isinstance(policy, Activity)
+            gru = activity_step(policy, evidence, gru)
+            *decided, memory = decide_frame(policy, gru, memory, self._window())
+            return *decided, gru, memory
+
+        inputs = {"evidence": self._time(self.model.features.evidence_size)} | self._state("policy")
+        outputs = ["awake", "sure", "gain", SPEECH_PROBABILITY, *self._next("policy")]
+        return Part(run, inputs, outputs)
+
+    def _level_of_frame(self) -> Part:
+        """Return the part of the level of a frame that is awake."""
+
+        def run(sure: Tensor, memory: Tensor, budget: Tensor, ceiling: Tensor) -> tuple[Tensor, ...]:
+            return (level_of_frame(sure, memory, budget, self.utilizations, ceiling),)
+
+        memory = {"memory": (torch.zeros(BATCH, ACTIVITY_MEMORY), 0)}
+        return Part(run, {"sure": self._frames()} | memory | self._limits(), ["picked"])
+
+    def _limits(self) -> dict[str, Input]:
+        """Return examples of what a policy must keep to."""
+        return {"budget": (torch.tensor(0.5), 0), "ceiling": (torch.tensor(0), 0)}
+
+    def _window(self) -> int:
+        """Return the number of frames over which a policy averages."""
+        return round(WINDOW_SECONDS * self.model.sample_rate / self.model.hop_length)
 
     def _frames(self) -> Input:
         """Return an example with one value a frame."""
@@ -256,7 +274,7 @@ class Parts:
             assert self.model.policy is not None
             evidence = self.model.features.evidence(audio.squeeze(1), signal, context)
             scores, gru = self.model.policy(evidence, {"gru": gru})
-            return scores.amax(0) if self.rests else scores.mean(0), gru
+            return scores.mean(0), gru
 
         state = self._state("policy")
         del state["state.policy.memory"]
@@ -264,17 +282,13 @@ class Parts:
         return Part(run, inputs, ["scores", "next_state.policy.gru"])
 
     def _choice(self) -> Part:
-        window = round(WINDOW_SECONDS * self.model.sample_rate / self.model.hop_length)
-
         def run(score: Tensor, memory: Tensor, budget: Tensor, ceiling: Tensor) -> tuple[Tensor, ...]:
-            level, memory = step(score.unsqueeze(0), memory, budget, self.utilizations, window, ceiling)
+            limits = budget, self.utilizations, self._window(), ceiling
+            level, memory = step(score.unsqueeze(0), memory, *limits)
             return level.squeeze(0), memory
 
-        examples = [torch.zeros(len(self.utilizations)), torch.zeros(1, MEMORY), torch.tensor(0.5)]
-        names = ["score", "memory", "budget", "ceiling"]
-        inputs = {
-            name: (example, 0) for name, example in zip(names, [*examples, torch.tensor(0)], strict=True)
-        }
+        score, memory = torch.zeros(len(self.utilizations)), torch.zeros(1, MEMORY)
+        inputs = {"score": (score, 0), "memory": (memory, 0)} | self._limits()
         return Part(run, inputs, ["picked", "next_memory"], batched=False)
 
     def _analysed(self) -> dict[str, Input]:
@@ -292,60 +306,3 @@ class Parts:
 
     def _next(self, part: str) -> list[str]:
         return [f"next_{name}" for name in self._state(part)]
-
-
-class _Together(nn.Module):
-    """Run parts side by side in a module that holds their network, so that the trace names the weights."""
-
-    def __init__(self, model: Enhancer, parts: Mapping[str, Part]):
-        super().__init__()
-        self.model, self.parts = model, parts
-
-    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
-        given = iter(values)
-        results: list[Tensor] = []
-        for part in self.parts.values():
-            results += part.run(*(next(given) for _ in part.inputs))
-        return tuple(results)
-
-
-def _trace(model: Enhancer, parts: Mapping[str, Part]) -> dict[str, onnx.GraphProto]:
-    """Trace parts of a network, and return a graph for each."""
-    inputs = {f"{at}/{name}": value for at, part in parts.items() for name, value in part.inputs.items()}
-    logging.disable(logging.WARNING)  # the exporter warns about packages that this model does not use
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                _Together(model, parts).eval(),
-                tuple(example for example, _ in inputs.values()),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(inputs),
-                output_names=[f"{at}/{name}" for at, part in parts.items() for name in part.outputs],
-                dynamic_shapes=(tuple(axes for at, part in parts.items() for axes in part.axes(at)),),
-                verbose=False,
-            )
-    finally:
-        logging.disable(logging.NOTSET)
-    assert program is not None
-    return {at: _cut(program.model_proto.graph, at, part) for at, part in parts.items()}
-
-
-def _cut(traced: onnx.GraphProto, at: str, part: Part) -> onnx.GraphProto:
-    """Return the graph of one part, from a graph of several side by side."""
-    needed, nodes = {f"{at}/{name}" for name in part.outputs}, []
-    for node in reversed(traced.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            copy.input[:] = [name.removeprefix(f"{at}/") for name in node.input]
-            copy.output[:] = [name.removeprefix(f"{at}/") for name in node.output]
-            nodes.append(copy)
-    inputs, outputs = (
-        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
-        for names in (part.inputs, part.outputs)
-    )
-    weights = [tensor for tensor in traced.initializer if tensor.name in needed]
-    return with_short_views(helper.make_graph(nodes[::-1], at, inputs, outputs, weights))

@@ -7,7 +7,7 @@ it gets the gain in place of a mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -50,35 +50,25 @@ class RestingCalls:
             (asked, self._ask(asked, made)),
             (given, {"chosen": "level", "gain": awake, SPEECH_PROBABILITY: unknown} | kept),
         )
-        return made | {"branch": scope.add("Add", made["chosen"], scope.constant(1))}  # 0 is rest
+        return made
 
     def whole(self, scope: Scope, inputs: Mapping[str, str], utilizations: Sequence[float]) -> dict[str, str]:
         """Add everything, and return the file's outputs by name; `inputs` are those of the file."""
         values = {**inputs, **self.begin(scope)}
-        if self.many:
-            values |= self.at_any(scope, values)
-        else:
-            values |= scope.pick(values["branch"], self.at_levels(values))
-        used = scope.constant([0.0, *utilizations], np.float32)
-        return values | {"utilization": scope.add("Gather", used, values["branch"])}
+        values |= self.at_any(scope, values) if self.many else self.at_one(scope, values)
+        used = scope.constant([*utilizations, 0.0], np.float32)  # the last for -1
+        return values | {"utilization": scope.add("Gather", used, values["chosen"])}
 
     def _ask(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         """Decide on the frames that have no level; the policy sees them as if they followed each other."""
-        given = {"audio": "audio", **values}
         if not self.many:
-            return self._decide(scope, given)
+            return self._decide_frame(scope, values)
         where = scope.add("NonZero", scope.add("Less", "level", scope.constant(0)))
         where = scope.add("Reshape", where, scope.constant([-1]))
-        model = self.parts.model
-        sizes = (model.hop_length, model.backbone.frame_samples, model.features.context_size)
-        used = {name for node in self.parts.scores.node for name in node.input}
-        for name, size in zip(("audio", "signal", "context"), sizes, strict=True):
-            if name in used:
-                frames = scope.add("Reshape", given[name], scope.constant([0, -1, size]))
-                frames = scope.add("Gather", frames, where, axis=1)
-                back = [0, 1, -1] if name == "audio" else [0, -1]
-                given[name] = scope.add("Reshape", frames, scope.constant(back))
-        results = self._decide(scope, given)
+        size = self.parts.model.features.evidence_size
+        frames = scope.add("Reshape", values["evidence"], scope.constant([0, -1, size]))
+        frames = scope.add("Gather", frames, where, axis=1)
+        results = self._decide(scope, scope.add("Reshape", frames, scope.constant([0, -1])))
         wholes = {"chosen": "level", "gain": self._every(scope, 0)}
         wholes[SPEECH_PROBABILITY] = self._every(scope, np.nan)
         for name, whole in wholes.items():
@@ -90,10 +80,11 @@ class RestingCalls:
         zeros = scope.add("Cast", scope.add("Mul", "level", scope.constant(0)), to=1)
         return scope.add("Add", zeros, scope.constant(value, np.float32))
 
-    def _decide(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
-        made = embed(scope, self.parts.scores, {f"state.{GRU}": f"state.{GRU}", **values})
-        # One decision, and one memory, holds for the whole batch.
-        memory = scope.add("Slice", f"state.{MEMORY}", scope.constant([0]), scope.constant([1]))
+    def _decide(self, scope: Scope, evidence: str) -> dict[str, str]:
+        """Decide on any number of frames."""
+        made = embed(scope, self.parts.scores, {f"state.{GRU}": f"state.{GRU}", "evidence": evidence})
+        # One decision, and one memory, holds for the whole batch: what was heard in any of its rows.
+        memory = scope.add("ReduceMax", f"state.{MEMORY}", scope.constant([0]), keepdims=1)
         done = embed(scope, self.parts.choice, CONTROLS | {"score": made["scores"], "memory": memory})
         shape = scope.add("Shape", f"state.{MEMORY}")
         return {
@@ -104,14 +95,31 @@ class RestingCalls:
             f"next_state.{MEMORY}": scope.add("Expand", done["next_memory"], shape),
         }
 
-    def at_levels(self, values: Mapping[str, str]) -> list[Callable[[Scope], dict[str, str]]]:
-        """Return functions that fill a branch for rest and for each level, with everything at it."""
-        return [partial(self._whole, level=level, values=values) for level in range(-1, self.count)]
+    def _decide_frame(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
+        """Decide on one frame, and on its level only where the network is awake."""
+        states = {f"state.{name}": f"state.{name}" for name in (GRU, MEMORY)}
+        made = embed(scope, self.parts.scores, states | {"evidence": values["evidence"]})
+        run, rest = scope.inner("awake"), scope.inner("asleep")
+        given = CONTROLS | {"sure": made["sure"], "memory": made[f"next_state.{MEMORY}"]}
+        level = embed(run, self.parts.choice, given)["picked"]
+        awake = scope.add("Cast", made["awake"], to=9)
+        chosen = scope.choose(awake, (run, {"chosen": level}), (rest, {"chosen": rest.constant([-1])}))
+        states = {name: made[name] for name in (f"next_state.{GRU}", f"next_state.{MEMORY}")}
+        return chosen | {name: made[name] for name in ("gain", SPEECH_PROBABILITY)} | states
+
+    def at_one(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
+        """Add the network for one frame: at rest, which has the shortest way, or at a level."""
+        assert self.parts.rest is not None
+        rest, run = scope.inner("rest"), scope.inner("run")
+        levels = [partial(self._whole, level=level, values=values) for level in range(self.count)]
+        return scope.choose(
+            scope.add("Less", values["chosen"], scope.constant(0)),
+            (rest, self._held(values) | embed(rest, self.parts.rest, values)),
+            (run, run.pick(values["chosen"], levels)),
+        )
 
     def _whole(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
-        if level < 0:
-            assert self.parts.rest is not None
-            return self._held(values) | embed(scope, self.parts.rest, values)
+        """Add everything at a level."""
         hidden = self._at(scope, level, values)
         return hidden | self._head(scope, hidden.pop("hidden"), values)
 

@@ -44,6 +44,40 @@ def with_short_views(graph: onnx.GraphProto) -> onnx.GraphProto:
     return graph
 
 
+def with_direct_parts(graph: onnx.GraphProto) -> onnx.GraphProto:
+    """Read a part of a concatenation from where it came, in place, and return the graph.
+
+    The graph must know the sizes of values. A slice that is one of the joined values needs no operator, and
+    does not wait for the others.
+    """
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    shapes = {
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in graph.value_info
+    }
+    joined: dict[str, onnx.NodeProto] = {}
+    direct: dict[str, str] = {}
+    for node in graph.node:
+        node.input[:] = [direct.get(name, name) for name in node.input]
+        if node.op_type == "Concat":
+            joined[node.output[0]] = node
+        if node.op_type == "Slice" and node.input[0] in joined and constants.keys() >= set(node.input[1:]):
+            concat, cuts = joined[node.input[0]], [constants[name].tolist() for name in node.input[1:]]
+            axis, at = helper.get_node_attr_value(concat, "axis"), 0
+            for part in concat.input:
+                size = shapes[part][axis] if part in shapes else 0
+                if size and cuts == [[at], [at + size], [axis], [1]][: len(cuts)] and len(cuts) > 2:
+                    direct[node.output[0]] = part
+                at += size
+                if not size:
+                    break
+    kept = [node for node in graph.node if node.output[0] not in direct]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return graph
+
+
 def _kept_in_order(shape: list[int], order: list[int]) -> list[int] | None:
     """Return the shape after an exchange of axes, or None where it changes the order of the values.
 

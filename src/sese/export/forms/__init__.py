@@ -12,9 +12,9 @@ traced and compute the same numbers. `tracing.for_tracing` puts the forms into a
 | `products.py` | branches and slimmable blocks that are matrix products |
 | `convolutions.py` | convolutions along time, and their activation |
 | `attention.py` | attention |
-| `activity.py` | the policy that lets a network rest |
 | `spectra.py` | features and heads of spectra; `fourier.py` has their transforms |
 
-Each file ends with `FORMS`: for each class a function of a layer, and of whether it is traced for any number
-of frames, that returns the replaced methods by name.
+`activity.py` has the policy that lets a network rest, as functions of one frame. Each other file ends with
+`FORMS`: for each class a function of a layer, and of whether it is traced for any number of frames, that
+returns the replaced methods by name.
 """

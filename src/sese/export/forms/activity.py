@@ -2,66 +2,70 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from sese.export.forms.form import Form
+from sese.export.forms.form import STEEP, hard_sigmoid
 from sese.export.forms.recurrent import diagonal_step
-from sese.nn.policies.activity import (
-    MEMORY,
-    PARTS,
-    QUIET_GAIN,
-    Activity,
-    detected,
-)
-from sese.nn.state import State
+from sese.nn.policies.activity import HOLDS, MISS, NOISE, QUIET_GAIN, SPEECH, SURE, THRESHOLDS, Activity
 
 
-def decide_frame(
-    scores: Tensor, memory: Tensor, target: Tensor, utilizations: Tensor, window: int, ceiling: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute `decide` for one frame: what was heard lately is one product with the memory.
+def activity_step(policy: Activity, evidence: Tensor, hidden: Tensor) -> Tensor:
+    """Compute the policy's next hidden state (batch, unit) from the evidence (batch, size) of a frame."""
+    return diagonal_step(policy.gru, F.relu(policy.inward(evidence)), hidden)
+
+
+def decide_frame(policy: Activity, hidden: Tensor, memory: Tensor, window: int) -> tuple[Tensor, ...]:
+    """Compute the scores of `Activity`, and what `decide` decides but the level, for a frame of a stream.
+
+    The rows of a batch are the channels of the stream; what is detected in any of them counts. Each row of
+    the memory has the detections of its own channel.
 
     Args:
-        scores: (1, 2).
-        memory: (1, MEMORY).
-        target, utilizations, window, ceiling: as there.
+        policy: the policy.
+        hidden: (batch, unit) of this frame.
+        memory: (batch, MEMORY).
+        window: as for `decide`.
 
     Returns:
-        Level (1,), gain (1,), next memory.
+        Whether the network is awake, whether speech is sure (each 1 or 0), the gain at rest, the probability
+        of speech, (1,) each; then the next memory.
     """
-    joined, kinds = torch.cat([memory, detected(scores)], dim=1), len(PARTS) - 1
-    lately, kept, begin = torch.zeros(MEMORY + kinds, kinds), [], 0
-    for kind, size in enumerate(PARTS[:-1]):
-        lately[begin : begin + size, kind] = lately[MEMORY + kind, kind] = 1.0
-        kept += [*range(begin + 1, begin + size), MEMORY + kind]
-        begin += size
-    speech, sure, disturbed = (torch.matmul(joined, lately) > 0.5).to(scores.dtype).split(1, dim=1)
+    weight, bias = policy.outward.weight, policy.outward.bias
+    kinds, none = [SPEECH, SPEECH, NOISE], torch.zeros_like(weight[:1])
+    thresholds = torch.tensor([THRESHOLDS[SPEECH], SURE, THRESHOLDS[NOISE]])
+    beyond = torch.cat([bias[kinds] - thresholds, -torch.ones(1)])  # the share of rest is never detected
+    heard = hard_sigmoid(torch.addmm(beyond, hidden, torch.cat([weight[kinds], none]).t()), STEEP, 0.0)
+    # A frame takes its part of what is left. The share of rest is one of a frame at rest at first.
+    steps = torch.tensor([-1 / hold for hold in HOLDS] + [1 / window])
+    kept = torch.diag(torch.tensor([1.0] * len(HOLDS) + [1 - 1 / window]))
+    memory = torch.maximum(torch.addmm(steps, memory, kept), heard)
+    present = hard_sigmoid(memory, 8.0 * max(HOLDS), -2.0).amax(0)  # 1 from half the smallest step on
+    speech, sure, disturbed, _ = present.split(1)
     awake = speech * disturbed
-    asleep = 1 - awake
-    rest = memory[:, begin:] * (1 - 1 / window) + asleep / window
-    within = (utilizations[1:] * (1 - rest) <= target).to(scores.dtype).sum(1)
+    memory = memory - awake * torch.tensor([0.0] * len(HOLDS) + [1 / window])
+    gain = hard_sigmoid(disturbed, QUIET_GAIN - 1, 1.0)
+    scores = torch.addmm(bias[[SPEECH]] - math.log(MISS), hidden, weight[[SPEECH]].t())
+    return awake, sure, gain, torch.sigmoid(scores).amax(0), memory
+
+
+def level_of_frame(
+    sure: Tensor, memory: Tensor, target: Tensor, utilizations: Tensor, ceiling: Tensor
+) -> Tensor:
+    """Compute the level that `decide` chooses for a frame in which the network is awake.
+
+    Args:
+        sure: (1,) 1 where speech is sure, else 0.
+        memory: (batch, MEMORY) after the frame.
+        target, utilizations, ceiling: as for `decide`.
+
+    Returns:
+        Level (1,).
+    """
+    rest = memory[0, -1:]
+    within = (utilizations[1:] * (1 - rest) <= target).to(sure.dtype).sum(0, keepdim=True)
     wide = torch.where(target > 0, within, float(len(utilizations) - 1)).clamp_max(ceiling)
-    wide = (wide - torch.where(target > 0, 0.0, 1 - sure.flatten())).clamp_min(0)
-    level = (awake.flatten() * (wide + 1) - 1).long()
-    gain = asleep * (1 - disturbed * (1 - QUIET_GAIN))
-    after = torch.cat([joined.index_select(1, torch.tensor(kept)), rest], dim=1)
-    return level, gain.flatten(), after
-
-
-def _activity(layer: Activity, evidence: Tensor, state: State) -> tuple[Tensor, Tensor]:
-    """Compute `Activity.forward` for one frame."""
-    hidden = diagonal_step(layer.gru, F.relu(layer.inward(evidence)), state["gru"])
-    return layer.outward(hidden).unsqueeze(1), hidden
-
-
-def _activity_form(layer: Activity, many: bool) -> dict[str, Any]:
-    return {} if many else {"forward": partial(_activity, layer)}
-
-
-FORMS: dict[type[nn.Module], Form] = {Activity: _activity_form}
-"""Where a network is traced for many frames, the policy is traced as it is."""
+    return (wide - torch.where(target > 0, 0.0, 1 - sure)).clamp_min(0).long()

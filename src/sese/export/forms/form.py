@@ -24,10 +24,8 @@ def hard_sigmoid(x: Tensor, slope: float, offset: float) -> Tensor:
     """
     if not torch.compiler.is_exporting():
         return (slope * x + offset).clamp(0.0, 1.0)
-    attributes = {"alpha": slope, "beta": offset}
-    made: Tensor = torch.onnx.ops.symbolic(
-        "HardSigmoid", (x,), attributes, dtype=x.dtype, shape=x.shape
-    )
+    attributes: dict[str, Any] = {"alpha": slope, "beta": offset}
+    made: Tensor = torch.onnx.ops.symbolic("HardSigmoid", (x,), attributes, dtype=x.dtype, shape=x.shape)
     return made
 
 

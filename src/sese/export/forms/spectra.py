@@ -46,6 +46,34 @@ def _mask(head: MaskHead, mask: Tensor, spectrum: Tensor, state: State) -> tuple
     return head.overlapped(frames, state)
 
 
+def rest_frame(
+    features: ShortTimeFeatures,
+    head: OverlapAddHead,
+    before: Tensor,
+    latest: Tensor,
+    gain: Tensor,
+    state: State,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Compute `Head.scaled` for one frame without transforms: they leave all but the Nyquist frequency.
+
+    Args:
+        features, head: they have a window each.
+        before, latest: (batch, hop) both halves of the frame, as `ShortTimeFeatures.analyse` gets them.
+        gain: (1,).
+        state: as in `OverlapAddHead.state_shapes`.
+
+    Returns:
+        (batch, 1, time), and the next state.
+    """
+    turns = 1.0 - 2.0 * (torch.arange(head.n_fft) % 2)  # a sine of the Nyquist frequency
+    joined = torch.cat([before, latest], dim=1)
+    highest = torch.matmul(joined, (features.window * turns / head.n_fft).unsqueeze(1))
+    frame = joined * (features.window * head.window)
+    frame = torch.addmm(frame, highest, (turns * head.window).unsqueeze(0), alpha=-1) * gain
+    first, second = frame.unsqueeze(1).split(head.hop_length, dim=2)
+    return first + state["overlap"], {"overlap": second}
+
+
 def _centred(layer: SteadyFeatures, audio: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     """Compute `SteadyFeatures._centred` for one frame."""
     hop = layer.hop_length
@@ -57,14 +85,16 @@ def _centred(layer: SteadyFeatures, audio: Tensor, before: Tensor) -> tuple[Tens
 
 
 def _steadied(layer: SteadyFeatures, spectrum: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute `SteadyFeatures.steadied` for one frame: one factor compresses and divides by the level."""
+    """Compute `SteadyFeatures.steadied` for one frame: one factor compresses and divides by the level.
+
+    The first result is (batch, 3 * bin), as `SteadyFeatures.forward` returns it: a view less.
+    """
     spectrum = spectrum.flatten(1, 2)  # (batch, 2, bin)
     size = torch.linalg.vector_norm(spectrum, dim=1).clamp_min(POWER_FLOOR**0.5)
     shrunk = size ** (1 - COMPRESSION)  # with a third, it is the square of the compressed magnitude too
     level, after = _level(layer, shrunk, audio, state)
     scale = shrunk * level
-    signal = torch.cat([size / scale, (spectrum / scale.unsqueeze(1)).flatten(1)], dim=1)
-    return signal.view(-1, 1, 3, layer.bins), after
+    return torch.cat([size / scale, (spectrum / scale.unsqueeze(1)).flatten(1)], dim=1), after
 
 
 def _level(layer: SteadyFeatures, shrunk: Tensor, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from torch import nn
 
 from sese.export.forms import (
-    activity,
     attention,
     bitwise,
     convolutions,
@@ -21,7 +20,6 @@ from sese.export.forms import (
 from sese.export.forms.form import Form, own_methods
 
 FORMS: dict[type[nn.Module], Form] = {
-    **activity.FORMS,
     **attention.FORMS,
     **bitwise.FORMS,
     **convolutions.FORMS,

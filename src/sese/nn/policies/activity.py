@@ -38,10 +38,12 @@ SURE = 0.5
 SPEECH_FRAMES, NOISE_FRAMES = 10, 62
 """Number of frames without a detection after which speech, and noise, count as gone."""
 
-PARTS = (SPEECH_FRAMES - 1, SPEECH_FRAMES - 1, NOISE_FRAMES - 1, 1)
-MEMORY = sum(PARTS)
-"""Size of the memory of a stream, and its parts: whether speech, sure speech and noise were detected in each
-of the last frames, and the share of the frames at rest."""
+HOLDS = (SPEECH_FRAMES, SPEECH_FRAMES, NOISE_FRAMES)
+"""Number of frames that speech, sure speech and noise count as present, from a detection on."""
+
+MEMORY = len(HOLDS) + 1
+"""Size of the memory of a stream: for speech, sure speech and noise the share of `HOLDS` that is left after
+the latest detection, from 1 to 0, and the share of the frames at rest."""
 
 QUIET_GAIN = 10 ** (-30 / 20)
 """Gain of frames with noise and without speech: -30 dB."""
@@ -149,27 +151,28 @@ def decide(
 
     Args:
         scores: (batch, frame, 2).
-        memory: (batch, MEMORY), zeros at the start.
+        memory: (batch, MEMORY), zeros at the start; see there.
         target, utilizations, window, ceiling: as for `dial`.
 
     Returns:
         Level (batch, frame), -1 at rest; gain at rest (batch, frame), else 0; next memory.
     """
-    before = memory.split(PARTS, dim=1)
-    heard = detected(scores).unbind(2)
-    speech, sure, noise = (torch.cat(both, dim=1) for both in zip(before, heard, strict=False))
-    disturbed = _lately(noise, NOISE_FRAMES)
-    awake = _lately(speech, SPEECH_FRAMES) * disturbed
-    rest = smooth(1 - awake, before[3], 1 - 1 / window)
+    heard, rest = detected(scores), memory[:, -1:]
+    lately, lefts = [], []
+    for kind, hold in enumerate(HOLDS):
+        present, left = _held(heard[:, :, kind], memory[:, kind : kind + 1], hold)
+        lately.append(present)
+        lefts.append(left)
+    speech, sure, disturbed = lately
+    awake = speech * disturbed
+    rest = smooth(1 - awake, rest, 1 - 1 / window)
     active = (1 - rest).unsqueeze(2)
     within = (utilizations[1:] * active <= target).to(scores.dtype).sum(2)
     wide = torch.where(target > 0, within, float(len(utilizations) - 1)).clamp_max(ceiling)
-    doubt = torch.where(target > 0, 0.0, 1 - _lately(sure, SPEECH_FRAMES))
-    wide = (wide - doubt).clamp_min(0)
+    wide = (wide - torch.where(target > 0, 0.0, 1 - sure)).clamp_min(0)
     level = torch.where(awake > 0, wide, -1.0).round().long()
     gain = (1 - awake) * (1 - disturbed * (1 - QUIET_GAIN))
-    lasts = [part[:, -size:] for part, size in zip((speech, sure, noise, rest), PARTS, strict=True)]
-    return level, gain, torch.cat(lasts, dim=1)
+    return level, gain, torch.cat([*lefts, rest[:, -1:]], dim=1)
 
 
 def detected(scores: Tensor) -> Tensor:
@@ -178,7 +181,20 @@ def detected(scores: Tensor) -> Tensor:
     return (scores[..., [SPEECH, SPEECH, NOISE]] > thresholds).to(scores.dtype)
 
 
-def _lately(heard: Tensor, frames: int) -> Tensor:
-    """Return whether any of the last `frames` is 1: (batch, frames - 1 + frame) -> (batch, frame)."""
-    count = F.pad(heard, (1, 0)).cumsum(1)
-    return (count[:, frames:] - count[:, :-frames] > 0.5).to(heard.dtype)
+def _held(heard: Tensor, left: Tensor, hold: int) -> tuple[Tensor, Tensor]:
+    """Hold detections.
+
+    Args:
+        heard: (batch, frame) 1 where something is detected, else 0.
+        left: (batch, 1) share of the frames that are left of the latest detection, as in the memory.
+        hold: frames that a detection counts for.
+
+    Returns:
+        (batch, frame) 1 in the frames for which a detection counts, else 0, and the next `left`.
+    """
+    count = torch.arange(1, hold + 1, device=heard.device)
+    before = ((left * hold).round() == count[1:]).to(heard.dtype)  # the latest detection, by its age
+    heard = torch.cat([before, heard], dim=1)
+    sums = F.pad(heard, (1, 0)).cumsum(1)
+    present = (sums[:, hold:] - sums[:, :-hold] > 0.5).to(heard.dtype)
+    return present, (heard[:, -hold:] * count).amax(1, keepdim=True) / hold
