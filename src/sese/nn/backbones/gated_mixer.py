@@ -147,6 +147,11 @@ class GatedMixer(Backbone):
             )
             for block in range(blocks[-1])
         )
+        # State -> its blocks. In the exported file each state costs time in every call, even where held.
+        spans = dict.fromkeys(pairwise([0, *blocks]))
+        self.groups = {
+            f"time.{i}": range(*span) for i, span in enumerate(span for span in spans if span[0] < span[1])
+        }
         self.norm = nn.LayerNorm(channels)
         decoder: list[Any] = [nn.Linear(channels, 4 * bins, bias=False) for _, bins in bands]
         with torch.no_grad():  # at first the output is the input
@@ -174,8 +179,9 @@ class GatedMixer(Backbone):
         return static, {"scale": [b - a for a, b in pairwise(totals)]}
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the state without the batch axis."""
-        return {f"time.{i}": (len(self.offset), block.time.size) for i, block in enumerate(self.blocks)}
+        """Return the shapes of the state without the batch axis; blocks of the same levels share one."""
+        bands, size = len(self.offset), self.blocks[0].time.size
+        return {name: (bands * len(blocks), size) for name, blocks in self.groups.items()}
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute masks.
@@ -217,9 +223,12 @@ class GatedMixer(Backbone):
         with torch.autocast(device, enabled=False):  # the few casts here are explicit
             x = self._encode(spectra.transpose(0, 1).to(dtype))
             after = dict(state)
-            for i, block in enumerate(self.blocks):
-                if not isinstance(keep, int) or block.band_units[keep - 1]:
-                    x, after[f"time.{i}"] = block(x, keep, state[f"time.{i}"])
+            for name, blocks in self.groups.items():
+                if not isinstance(keep, int) or self.blocks[blocks[0]].band_units[keep - 1]:
+                    parts = list(state[name].split(len(self.offset), dim=1))
+                    for i, block in enumerate(blocks):
+                        x, parts[i] = self.blocks[block](x, keep, parts[i])
+                    after[name] = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
             norm = self.norm.weight.to(dtype), self.norm.bias.to(dtype)
             mask = self._decode(F.layer_norm(x, (self.channels,), *norm))
         return mask.transpose(0, 1) + self.passed.to(dtype), after
