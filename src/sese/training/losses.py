@@ -15,10 +15,8 @@ from torch import Tensor
 from sese.core.errors import InputError
 from sese.training.estoi import unintelligibility
 from sese.training.pesq import disturbance
+from sese.training.spectral_distance import RESOLUTIONS, multi_resolution_stft
 from sese.training.with_speech import mean_with_speech
-
-RESOLUTIONS = ((512, 50, 240), (1024, 120, 600), (2048, 240, 1200))
-"""(n_fft, hop_length, win_length) of the multi-resolution STFT loss of DEMUCS (arXiv 2006.12847)."""
 
 SHORTEST = max(n_fft for n_fft, _, _ in RESOLUTIONS) // 2 + 1
 """Number of samples of the shortest clip that every loss takes: spectra reflect half a window at the ends."""
@@ -55,17 +53,6 @@ def require_length(name: str, seconds: float, sample_rate: int) -> None:
 def l1(estimate: Tensor, clean: Tensor) -> Tensor:
     """Return the mean absolute error of the samples."""
     return (estimate - clean).abs().mean()
-
-
-def multi_resolution_stft(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Return the mean spectral convergence plus log-magnitude distance (arXiv 2006.12847, 2.2)."""
-    total = estimate.new_zeros(())
-    for n_fft, hop_length, win_length in RESOLUTIONS:
-        estimated = _magnitude(_stft(estimate, n_fft, hop_length, win_length))
-        target = _magnitude(_stft(clean, n_fft, hop_length, win_length))
-        convergence = (target - estimated).norm(dim=(1, 2)) / target.norm(dim=(1, 2)).clamp_min(1e-3)
-        total = total + convergence.mean() + (target.log() - estimated.log()).abs().mean()
-    return total / len(RESOLUTIONS)
 
 
 def compressed_complex(
@@ -199,7 +186,3 @@ def total(
 def _stft(x: Tensor, n_fft: int, hop_length: int, win_length: int) -> Tensor:
     window = torch.hann_window(win_length, device=x.device, dtype=x.dtype)
     return torch.stft(x, n_fft, hop_length, win_length, window, return_complex=True)
-
-
-def _magnitude(spectrum: Tensor) -> Tensor:
-    return (spectrum.real.square() + spectrum.imag.square()).clamp_min(1e-7).sqrt()

@@ -1,7 +1,7 @@
-"""C kernels for the training of the gated mixer, compiled for the processor at their first use.
+"""C kernels for training, compiled for the processor at their first use: the library, and the gated mixer's.
 
 PyTorch runs the same sums in separate passes over memory, which take several times as long. Without a C
-compiler the layers run in PyTorch alone.
+compiler the layers run in PyTorch alone. DEMUCS' kernels are in `slim_kernels.py`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,8 @@ from sese.core.errors import InputError
 MOST_BANDS, MOST_CHANNELS = 64, 1024
 """Largest sizes that the kernels accept."""
 
-NAMES = (
-    "norm_forward",
-    "norm_backward",
-    "add_turned",
-    "turn",
-    "shift_relu",
-    "shift_relu_backward",
-    "recur_forward",
-    "recur_backward",
-)
+SOURCES = ("kernel_numbers.c", "kernels.c", "spectral_kernels.c")
+"""Files that are compiled as one, in this order."""
 
 EPSILON = 1e-5
 """Added to the variance, as PyTorch's layer norm does."""
@@ -38,7 +30,7 @@ EPSILON = 1e-5
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled kernels, or None where they cannot be compiled."""
-    source = (files("sese.nn.layers") / "kernels.c").read_bytes()
+    source = b"\n".join((files("sese.nn.layers") / name).read_bytes() for name in SOURCES)
     # Without these the compiler may not turn rounding, comparisons and sums into vectors.
     flags = (
         "-fno-math-errno",
@@ -52,30 +44,40 @@ def library() -> ctypes.CDLL | None:
     except (InputError, OSError) as error:  # a cache folder may forbid to run what is in it
         warnings.warn(f"training runs without its C kernels, and slower: {error}", stacklevel=2)
         return None
-    pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-    kernels.norm_forward.argtypes = [*[pointer] * 6, *[number] * 4, real]
-    kernels.norm_backward.argtypes = [*[pointer] * 9, *[number] * 4]
-    kernels.add_turned.argtypes = [*[pointer] * 3, *[number] * 3]
-    kernels.turn.argtypes = [*[pointer] * 2, *[number] * 3]
-    kernels.shift_relu.argtypes = [*[pointer] * 2, *[number] * 2]
-    kernels.shift_relu_backward.argtypes = [*[pointer] * 3, *[number] * 2]
-    kernels.recur_forward.argtypes = [*[pointer] * 5, *[number] * 3]
-    kernels.recur_backward.argtypes = [*[pointer] * 7, *[number] * 3]
-    for name in NAMES:
-        getattr(kernels, name).restype = None
     return kernels
 
 
 def usable(x: Tensor) -> bool:
     """Return whether the kernels accept a stream (..., band, channel): bfloat16, on a CPU, not too wide."""
     small = x.shape[-2] <= MOST_BANDS and x.shape[-1] <= MOST_CHANNELS
-    return x.dtype == torch.bfloat16 and x.device.type == "cpu" and small and library() is not None
+    return x.dtype == torch.bfloat16 and small and on(x)
 
 
-def _run(name: str, *arguments: Tensor | int | float) -> None:
+def on(x: Tensor) -> bool:
+    """Return whether x is on a CPU and the kernels are compiled, or can be."""
+    return x.device.type == "cpu" and library() is not None
+
+
+def in_training(x: Tensor) -> bool:
+    """Return whether x takes part in a training under bfloat16 autocast on a CPU, and there are kernels."""
+    if not torch.is_grad_enabled() or not torch.is_autocast_enabled("cpu"):
+        return False
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and on(x)
+
+
+def run(name: str, *arguments: Tensor | int | float | None) -> None:
+    """Call a kernel: tensors, which must be contiguous, by their address, and None as a null pointer."""
     kernels = library()
     assert kernels is not None
-    getattr(kernels, name)(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments))
+    getattr(kernels, name)(*map(_passed, arguments))
+
+
+def _passed(value: Tensor | int | float | None) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_float:
+    if isinstance(value, int):
+        return ctypes.c_int64(value)
+    if isinstance(value, float):
+        return ctypes.c_float(value)
+    return ctypes.c_void_p(None if value is None else value.data_ptr())
 
 
 def norm(x: Tensor, gain: Tensor, shift: Tensor, turned: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,7 +90,7 @@ def norm(x: Tensor, gain: Tensor, shift: Tensor, turned: bool) -> tuple[Tensor, 
     y = x.new_empty((tiles, channels, bands) if turned else x.shape)
     means, inverses = (gain.new_empty(tiles, bands) for _ in range(2))
     sizes = (tiles, bands, channels, int(turned))
-    _run("norm_forward", x, gain, shift, y, means, inverses, *sizes, EPSILON)
+    run("norm_forward", x, gain, shift, y, means, inverses, *sizes, EPSILON)
     return y, means, inverses
 
 
@@ -98,14 +100,14 @@ def norm_backward(
     """Return the residual path's gradient plus the norm's, and the gradients of gain and shift."""
     dx, dgain, dshift = torch.empty_like(x), torch.zeros_like(gain), torch.zeros_like(gain)
     sizes = (*x.shape, int(turned))
-    _run("norm_backward", x, gain, means, inverses, slope, residual, dx, dgain, dshift, *sizes)
+    run("norm_backward", x, gain, means, inverses, slope, residual, dx, dgain, dshift, *sizes)
     return dx, dgain, dshift
 
 
 def add_turned(x: Tensor, turned: Tensor) -> Tensor:
     """Return x (tile, band, channel) plus turned (tile, channel, band)."""
     result = torch.empty_like(x)
-    _run("add_turned", x, turned, result, *x.shape)
+    run("add_turned", x, turned, result, *x.shape)
     return result
 
 
@@ -113,13 +115,13 @@ def turn(x: Tensor) -> Tensor:
     """Return x (tile, band, channel) as (tile, channel, band)."""
     tiles, bands, channels = x.shape
     result = x.new_empty(tiles, channels, bands)
-    _run("turn", x, result, *x.shape)
+    run("turn", x, result, *x.shape)
     return result
 
 
 def shift_relu(y: Tensor, bias: Tensor) -> None:
     """Add a bias (unit,), float32, to y (row, unit), bfloat16, and replace negative values by 0, in place."""
-    _run("shift_relu", y, bias, *y.shape)
+    run("shift_relu", y, bias, *y.shape)
 
 
 def shift_relu_backward(slope: Tensor, y: Tensor) -> Tensor:
@@ -129,7 +131,7 @@ def shift_relu_backward(slope: Tensor, y: Tensor) -> Tensor:
         The gradient of the bias (unit,).
     """
     dbias = torch.zeros(y.shape[1])
-    _run("shift_relu_backward", slope, y, dbias, *y.shape)
+    run("shift_relu_backward", slope, y, dbias, *y.shape)
     return dbias
 
 
@@ -147,7 +149,7 @@ def recur(gates: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor, T
     steps, rows, _, units = gates.shape
     last = state.clone(memory_format=torch.contiguous_format)
     states, made = gates.new_empty(steps + 1, rows, units), gates.new_empty(steps, rows, units)
-    _run("recur_forward", gates, bias, last, states, made, steps, rows, units)
+    run("recur_forward", gates, bias, last, states, made, steps, rows, units)
     return made, states, last
 
 
@@ -158,5 +160,5 @@ def recur_backward(
     steps, rows, _, units = gates.shape
     carried = later.clone(memory_format=torch.contiguous_format)
     dgates, dbias = torch.empty_like(gates), torch.zeros_like(bias)
-    _run("recur_backward", gates, bias, states, slope, carried, dgates, dbias, steps, rows, units)
+    run("recur_backward", gates, bias, states, slope, carried, dgates, dbias, steps, rows, units)
     return dgates, dbias, carried

@@ -1,0 +1,94 @@
+"""The multi-resolution STFT loss and its own backward pass, against autograd's of `torch.stft`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from sese.core import compiled
+from sese.nn.layers import kernels
+from sese.training.spectral_distance import RESOLUTIONS, multi_resolution_stft
+
+needs_compiler = pytest.mark.skipif(compiled.compiler() is None, reason="there is no C compiler")
+
+
+def by_autograd(estimate: Tensor, clean: Tensor) -> Tensor:
+    total = estimate.new_zeros(())
+    for n_fft, hop_length, win_length in RESOLUTIONS:
+        window = torch.hann_window(win_length, dtype=estimate.dtype)
+        spectra = (
+            torch.stft(x, n_fft, hop_length, win_length, window, return_complex=True)
+            for x in (estimate, clean)
+        )
+        made, meant = ((x.real**2 + x.imag**2).clamp_min(1e-7).sqrt() for x in spectra)
+        convergence = (meant - made).norm(dim=(1, 2)) / meant.norm(dim=(1, 2)).clamp_min(1e-3)
+        total = total + convergence.mean() + (meant.log() - made.log()).abs().mean()
+    return total / len(RESOLUTIONS)
+
+
+def pair(time: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Clips of which one begins faint and one ends in silence, and where one target is silent."""
+    generator = torch.Generator().manual_seed(0)
+    estimate = 0.1 * torch.randn(4, time, generator=generator, dtype=torch.float64)
+    clean = estimate + 0.02 * torch.randn(4, time, generator=generator, dtype=torch.float64)
+    estimate[0, : time // 2] *= 1e-4
+    estimate[1, time // 3 :] = 0
+    clean[2] = 0
+    return estimate.to(dtype), clean.to(dtype)
+
+
+def results(loss: object, estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+    estimate = estimate.clone().requires_grad_()
+    value = loss(estimate, clean)  # type: ignore[operator]
+    return value.detach(), torch.autograd.grad(3 * value, estimate)[0]
+
+
+@pytest.mark.parametrize("time", [1025, 7111])
+def test_equals_autograd(time: int) -> None:
+    signals = pair(time, torch.float64)
+    for made, expected in zip(
+        results(multi_resolution_stft, *signals), results(by_autograd, *signals), strict=True
+    ):
+        torch.testing.assert_close(made, expected, rtol=1e-10, atol=1e-10 * float(expected.abs().max()))
+
+
+@needs_compiler
+@pytest.mark.parametrize("time", [1025, 7111])
+@pytest.mark.parametrize("compiles", [True, False], ids=["kernels", "no kernels"])
+def test_in_single_precision_is_as_near_as_autograd(
+    monkeypatch: pytest.MonkeyPatch, compiles: bool, time: int
+) -> None:
+    if not compiles:
+        monkeypatch.setattr(kernels, "on", lambda x: False)
+    ran: list[str] = []
+    run = kernels.run
+    monkeypatch.setattr(kernels, "run", lambda name, *given: (ran.append(name), run(name, *given)))
+    signals = pair(time, torch.float32)
+    value, slope = results(multi_resolution_stft, *signals)
+    assert set(ran) == ({"spectral_distance", "spectral_slope"} if compiles else set())
+    exact_value, exact = results(by_autograd, *(x.double() for x in signals))
+    assert value.item() == pytest.approx(exact_value.item(), rel=1e-5)
+    error = (results(by_autograd, *signals)[1] - exact).norm()
+    assert (slope - exact).norm() < 2 * error + 1e-6 * exact.norm()
+
+
+@needs_compiler
+def test_nothing_pulls_where_nothing_is_lost() -> None:
+    clean = pair(3000, torch.float32)[1]
+    value, slope = results(multi_resolution_stft, clean, clean)
+    assert value == 0
+    assert not slope.any()
+
+
+def test_value_is_the_same_without_a_gradient() -> None:
+    estimate, clean = pair(3000, torch.float32)
+    alone = multi_resolution_stft(estimate, clean)
+    assert not alone.requires_grad
+    torch.testing.assert_close(alone, results(multi_resolution_stft, estimate, clean)[0], rtol=1e-5, atol=0)
+
+
+def test_a_target_with_a_gradient_is_refused() -> None:
+    estimate, clean = pair(3000, torch.float32)
+    with pytest.raises(ValueError, match="detach it"):
+        multi_resolution_stft(estimate, clean.requires_grad_())
