@@ -7,6 +7,8 @@ one adds each frame's second half to the next frame's first half. The state of e
 width, so levels can change at any frame.
 
 Weights are laid out hidden unit first, so that the first k hidden units are the first bytes of each matrix.
+
+In training under bfloat16 autocast on a CPU the blocks run as in `slim_blocks.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.layers.slim_blocks import Decode, Encode, mask_of, spans
 from sese.nn.plan import Slices, spread
 from sese.nn.state import delay
 
@@ -61,6 +64,10 @@ class SlimEncoderBlock(nn.Module):
         Returns:
             (batch, time / stride, channel).
         """
+        runs = spans(x, self.stride, keep, self.widths)
+        if runs is not None:
+            weights = self.conv_weight, self.conv_bias, self.pointwise_weight, self.pointwise_bias
+            return Encode.apply(x, late, mask_of(keep), *weights, self.stride, self.widths, runs)
         blocks = (part.reshape(x.shape[0], -1, self.stride * x.shape[2]) for part in (late, x))
         return run_slim(torch.cat(list(blocks), dim=2), keep, self.widths, self._inner, self._outer)
 
@@ -119,6 +126,11 @@ class SlimDecoderBlock(nn.Module):
         Returns:
             (batch, frame * stride, channel), and the next tail.
         """
+        runs = spans(x, 1, keep, self.widths)
+        if runs is not None:
+            gated = self.value_weight, self.value_bias, self.gate_weight, self.gate_bias
+            weights = *gated, self.conv_weight, self.conv_bias
+            return Decode.apply(x, tail, mask_of(keep), *weights, not self.last, self.widths, runs)
         halves = run_slim(x, keep, self.widths, self._inner, self._outer)
         first, second = halves.chunk(2, dim=2)
         late, tail = delay(tail, second)

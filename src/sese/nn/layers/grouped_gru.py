@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sese.nn.layers import kernels
+from sese.nn.layers.side_by_side import recur
+
 
 class GroupedGRU(nn.Module):
     """Run `groups` independent GRUs side by side, in one batched product per step.
@@ -46,6 +49,8 @@ class GroupedGRU(nn.Module):
         Returns:
             (batch, frame, channel), and the next hidden state.
         """
+        if kernels.in_training(x):
+            return self._by_kernels(x, hidden)
         batch, frames, channels = x.shape
         dtype = x.dtype
         x = x.reshape(batch * frames, self.groups, self.size).transpose(0, 1)
@@ -61,6 +66,23 @@ class GroupedGRU(nn.Module):
             x = torch.stack(outputs, dim=2).reshape(self.groups, batch * frames, self.size)
         y = x.transpose(0, 1).reshape(batch, frames, channels)
         return y.to(dtype), torch.stack(lasts, dim=1)
+
+    def _by_kernels(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute `forward` in training on a CPU, all in full precision."""
+        batch, frames, _ = x.shape
+        apart = (self.groups, self.size)
+        y = x.to(hidden.dtype).unflatten(2, apart).permute(2, 0, 1, 3)  # (group, batch, frame, unit)
+        before = hidden.unflatten(2, apart).permute(1, 2, 0, 3)  # (layer, group, batch, unit)
+        lasts = []
+        with torch.autocast("cpu", enabled=False):
+            for layer in range(self.layers):
+                bias = self.input_bias[layer]
+                gates = torch.baddbmm(bias, y.flatten(1, 2), self.input_weight[layer])
+                gates = gates.unflatten(1, (batch, frames))
+                y = recur(gates, before[layer], self.hidden_weight[layer], self.hidden_bias[layer, :, 0])
+                lasts.append(y[:, :, -1])
+        last = torch.stack(lasts).permute(2, 0, 1, 3).flatten(2)
+        return y.permute(1, 2, 0, 3).flatten(2).to(x.dtype), last
 
     def _recur(self, steps: Sequence[Tensor], h: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
         """Run one layer over frames: projected inputs (group, batch, 3 * size) -> (group, batch, size)."""

@@ -20,7 +20,7 @@ from sese.core.errors import InputError
 MOST_BANDS, MOST_CHANNELS = 64, 1024
 """Largest sizes that the kernels accept."""
 
-SOURCES = ("kernel_numbers.c", "kernels.c", "spectral_kernels.c")
+SOURCES = ("kernel_numbers.c", "kernels.c", "slim_kernels.c", "spectral_kernels.c")
 """Files that are compiled as one, in this order."""
 
 EPSILON = 1e-5

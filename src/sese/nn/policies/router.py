@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sese.nn.layers import kernels
+from sese.nn.layers.side_by_side import recur
 from sese.nn.parts import Policy
 from sese.nn.policies.budget import MEMORY
 from sese.nn.state import State
@@ -88,6 +90,8 @@ class DiagonalGRU(nn.Module):
         Returns:
             (batch, frame, channel), and the next hidden state.
         """
+        if kernels.in_training(x):
+            return self._by_kernels(x, hidden)
         reset_weight, update_weight, new_weight = self.recurrent_weight.unbind(0)
         outputs = []
         for step in self.input(x).to(hidden.dtype).unbind(1):
@@ -98,3 +102,11 @@ class DiagonalGRU(nn.Module):
             hidden = new + update * (hidden - new)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), hidden
+
+    def _by_kernels(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute `forward` in training on a CPU: each channel is a group of one unit."""
+        weight = self.recurrent_weight.t()
+        gates = self.input(x).unflatten(2, weight.t().shape).permute(3, 0, 1, 2)
+        states = recur(gates, hidden.t().unsqueeze(2), weight.unsqueeze(1), torch.zeros_like(weight))
+        outputs = states.squeeze(3).permute(1, 2, 0)
+        return outputs, outputs[:, -1]
