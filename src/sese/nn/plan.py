@@ -190,6 +190,26 @@ class Slices:
     groups: tuple[tuple[int, Tensor | slice | None], ...]
 
 
+def sorting(keep: Tensor) -> Tensor | None:
+    """Return an order of the rows in which all rows of one number of units follow each other.
+
+    Args:
+        keep: mask (batch, frame, unit) of a prefix site.
+
+    Returns:
+        Row numbers (batch,); None where the rows are in such an order, where the number changes within a row,
+        and for masks that need a gradient.
+    """
+    if keep.requires_grad:
+        return None
+    counts = keep.sum(-1).round()
+    first = counts[:, 0]
+    if not torch.equal(counts, first.unsqueeze(1).expand_as(counts)):
+        return None
+    order = first.argsort(stable=True)
+    return None if len(first.unique_consecutive()) == len(first.unique()) else order
+
+
 def resolve(keep: Keep | Slices, batch: int, frames: int, least: int = 1) -> Tensor | Slices:
     """Return a prefix keep in the form in which it runs: masks where it needs a gradient, else slices.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from sese.core.checks import above_zero, at_least
@@ -26,7 +27,7 @@ from sese.nn.heads.waveform import WaveformHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.grouped_gru import GroupedGRU
 from sese.nn.parts import Backbone
-from sese.nn.plan import Plan, Site, resolve
+from sese.nn.plan import Keep, Plan, Site, resolve, sorting
 from sese.nn.state import State, delay, push
 
 
@@ -190,14 +191,26 @@ class Demucs(Backbone):
         Returns:
             Samples (batch, time), late by `lookahead_samples`, and the next state.
         """
+        keep = plan["width"]
+        if isinstance(keep, Tensor) and torch.is_grad_enabled():
+            order = sorting(keep)
+            if order is not None:  # rows of a level that lie side by side are not copied in every block
+                inside = {name: value[order] for name, value in state.items()}
+                y, after = self._run(x[order], keep[order], inside)
+                back = order.argsort()
+                return y[back], {name: value[back] for name, value in after.items()}
+        return self._run(x, keep, state)
+
+    def _run(self, x: Tensor, keep: Keep, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Enhance samples as `forward` does; `keep` is the plan of the site ``width``."""
         batch, frames = x.shape[0], x.shape[1] // self.frame_samples
-        keep = resolve(plan["width"], batch, frames)
+        kept = resolve(keep, batch, frames)
         after: dict[str, Tensor] = {}
         skips: list[Tensor] = []
         h = x.unsqueeze(2)
         late, after["input"] = delay(state["input"], h)
         for level, encoder in enumerate(self.encoder):
-            h = encoder(h, late, keep)
+            h = encoder(h, late, kept)
             if level + 1 < self.depth:
                 # The samples held back for the decoder include those that the next encoder needs late.
                 history = state[f"skip.{level}"]
@@ -210,5 +223,5 @@ class Demucs(Backbone):
         for level, decoder in enumerate(self.decoder):
             if level > 0:
                 h = h + skips.pop()
-            h, after[f"decoder.{level}"] = decoder(h, keep, state[f"decoder.{level}"])
+            h, after[f"decoder.{level}"] = decoder(h, kept, state[f"decoder.{level}"])
         return h.squeeze(2), after
