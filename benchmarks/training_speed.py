@@ -10,7 +10,8 @@ configuration runs the same number of steps. The order is random, so that a mach
 all of them. The ratios to the first configuration are the figures to quote.
 
 Networks of different sizes are compared at equal compute: seconds of audio per second, times the mean MACs of
-the levels of the rows of a batch. A configuration of a gated mixer has a second row without its C kernels.
+the levels of the rows of a batch. A routed training runs all of the network under masks, so the MACs of the
+highest level count. A configuration of a gated mixer or of DEMUCS has a second row without C kernels.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch import nn
 
 from markdown_tables import heading, row
 from sese.core.errors import InputError
+from sese.nn.backbones.demucs import Demucs
 from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.cost import macs_per_sample
 from sese.nn.layers import kernels
@@ -38,8 +40,11 @@ from sese.training.config import RunConfig, read
 from sese.training.data import MixtureData
 from sese.training.task import EnhancementTask
 
-METHODS = ("random_level", "all_levels", "full")
+METHODS = ("random_level", "all_levels", "full", "routing")
 """Values of `training.method` whose mean MACs are known beforehand."""
+
+WITH_KERNELS = GatedMixer, Demucs
+"""Backbones that train by C kernels."""
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "32-true": None}
 """Precisions that are run, and the type that they cast to."""
@@ -107,7 +112,7 @@ class Training:
         costs = [macs_per_sample(model, plan) * model.sample_rate for plan in level_plans(model)]
         if settings.method == "all_levels":
             return sum(costs)
-        if settings.method == "full":
+        if settings.method in ("full", "routing"):
             return costs[-1]
         shares = settings.random_level.shares or (1 / len(costs),) * len(costs)
         return sum(share * cost for share, cost in zip(shares, costs, strict=True))
@@ -133,17 +138,17 @@ class _Task(EnhancementTask):
 @contextmanager
 def _kernels(used: bool) -> Iterator[None]:
     """Turn the C kernels on or off within a context."""
-    usable = kernels.usable
+    on = kernels.on
     if not used:
-        kernels.usable = lambda x: False
+        kernels.on = lambda x: False
     try:
         yield
     finally:
-        kernels.usable = usable
+        kernels.on = on
 
 
 def trainings(paths: Sequence[Path], overrides: Sequence[str]) -> list[Training]:
-    """Read the configurations; a gated mixer gets a second training without kernels.
+    """Read the configurations; a backbone with kernels gets a second training without them.
 
     Raises:
         InputError: A configuration cannot be read, or cannot be timed here.
@@ -162,8 +167,8 @@ def trainings(paths: Sequence[Path], overrides: Sequence[str]) -> list[Training]
             config = replace(config, data=replace(data, synthetic=True))
         first = Training(config, config.name)
         made.append(first)
-        gated = isinstance(first.task.model.backbone, GatedMixer)
-        if gated and AUTOCAST[settings.precision] is not None and kernels.library() is not None:
+        compiles = isinstance(first.task.model.backbone, WITH_KERNELS)
+        if compiles and AUTOCAST[settings.precision] is not None and kernels.library() is not None:
             made.append(Training(config, f"{config.name}, kernels off", kernels=False))
     return made
 

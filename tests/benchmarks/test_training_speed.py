@@ -40,21 +40,31 @@ def test_trains_each_in_turn_and_compares_them(speed: Any, tmp_path: Path) -> No
     config = tmp_path / "gated.yaml"
     config.write_text(f"base: {DEBUG.parent / 'base.yaml'}\nname: gated\nsystem: gated_mixer\n{GATED}\n")
     runs = speed.trainings([DEBUG, config], SMALL)
-    assert [training.name for training in runs] == ["debug", "gated", "gated, kernels off"]
-    before = [training.task.model.state_dict()["backbone.offset"].clone() for training in runs[1:]]
-    assert torch.equal(*before), "the two start alike"
-    usable = kernels.usable
+    assert [training.name for training in runs] == [
+        "debug",
+        "debug, kernels off",
+        "gated",
+        "gated, kernels off",
+    ]
+    names = ["backbone.decoder.0.conv_bias"] * 2 + ["backbone.offset"] * 2
+    before = [
+        training.task.model.state_dict()[name].clone() for training, name in zip(runs, names, strict=True)
+    ]
+    assert torch.equal(*before[:2]), "the two start alike"
+    assert torch.equal(*before[2:])
+    on = kernels.on
     speed.run(runs, rounds=2, steps=1)
-    assert kernels.usable is usable
+    assert kernels.on is on
     for training in runs:
         assert training.task.step == 3, "one more than is counted"
         assert len(training.cpu) == len(training.wall) == 2
-    for training, was in zip(runs[1:], before, strict=True):
-        assert not torch.equal(training.task.model.state_dict()["backbone.offset"], was)
+    for training, name, was in zip(runs, names, before, strict=True):
+        assert not torch.equal(training.task.model.state_dict()[name], was)
     lines = speed.table(runs)
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert lines[2].endswith("| 1.00 (1.00 to 1.00) | 1.00 |")
-    assert lines[4].startswith("| gated, kernels off | 2 of 0.25 |")
+    assert lines[3].startswith("| debug, kernels off | 2 of 0.25 |")
+    assert lines[5].startswith("| gated, kernels off | 2 of 0.25 |")
 
 
 def test_mean_macs_are_those_of_the_rows(speed: Any) -> None:
@@ -63,13 +73,14 @@ def test_mean_macs_are_those_of_the_rows(speed: Any) -> None:
         for more in (
             ["training.method=full"],
             ["training.random_level.shares=[0, 0, 0, 1]"],
+            ["training.method=routing", "model.router_channels=4"],
             ["training.method=all_levels"],
             [],
         )
     ]
-    assert macs[0] == macs[1]
-    assert macs[2] == pytest.approx(4 * macs[3])
-    assert macs[3] < macs[0] < macs[2]
+    assert macs[0] == macs[1] == macs[2]
+    assert macs[3] == pytest.approx(4 * macs[4])
+    assert macs[4] < macs[0] < macs[3]
 
 
 def test_other_trainings_are_refused(speed: Any) -> None:
