@@ -157,7 +157,7 @@ class Decode(torch.autograd.Function):
             torch.mm(h, outward[:width], out=halves.flatten(0, 1)[part])
             kept += [inward, bias, both, h]
         repeats = halves.shape[2] // 2 // len(conv_bias)
-        y = slim_kernels.overlap(halves, conv_bias.repeat(repeats), tail[:, 0].to(CAST), relu)
+        y = slim_kernels.overlap(halves, conv_bias.repeat(repeats), tail[:, 0].to(CAST).contiguous(), relu)
         ctx.relu, ctx.widths, ctx.runs, ctx.repeats = relu, widths, runs, repeats
         ctx.dtypes = x.dtype, tail.dtype
         ctx.save_for_backward(rows, mask, outward, y, *kept)
