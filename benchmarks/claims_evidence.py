@@ -1,4 +1,4 @@
-"""What the verdicts of claims.py rest on: scores by seed, validations, and the side of a bound."""
+"""Collect scores and validations for the verdicts of claims.py, and compare differences with a bound."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANGED = "the validation set changes sides at the end"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of the runs of a sweep.
+    """Scores and validations of the runs of a sweep.
 
     Attributes:
         runs: Rows by level or ``router``, by seed, by name.

@@ -41,19 +41,15 @@ def write_report(scores: Path, output: Path, sweep: str) -> None:
     stored = {name: stored[name] for name in planned if name in stored}
     runs, drops = with_times(stored), falling_noise(stored)
     parts: dict[str, list[dict[str, str]]] = {}
-    missing = [
-        f"{name}/{seed}"
-        for name, seeds in planned.items()
-        for seed in seeds
-        if seed not in stored.get(name, {})
-    ]
+    curves = {
+        name: {seed: each.about["validation"] for seed, each in seeds.items()}
+        for name, seeds in stored.items()
+    }
+    levels = next(iter(next(iter(stored.values())).values())).about["levels"]
+    evidence = Evidence(runs, curves, levels, planned)
+    missing = evidence.missing(list(planned))
     if Path(sweep).stem == SWEEP:
-        curves = {
-            name: {seed: each.about["validation"] for seed, each in seeds.items()}
-            for name, seeds in stored.items()
-        }
-        levels = next(iter(next(iter(stored.values())).values())).about["levels"]
-        parts["Verdicts"] = decide(Evidence(runs, curves, levels, planned))
+        parts["Verdicts"] = decide(evidence)
     parts |= compare(runs, noisy.rows[NOISY], list(planned))
     parts["c, within a file"] = [
         row for name in stored for row in drop_rows(name, [each for each in drops if each.model == name])

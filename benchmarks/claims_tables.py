@@ -22,7 +22,7 @@ METRICS = ("pesq", "estoi", "si_sdr")
 """Metrics unless others are named."""
 
 ROUTER, NOISY = "router", "noisy"
-"""What stands for a level where a router decides, and for the input."""
+"""Names in the place of a level: of the scores under a router, and of those of the input."""
 
 INPUT, USED, SHARES, CHANGES = "input_si_sdr", "utilization", "shares", "changes"
 """Columns: SI-SDR of the input in dB; mean utilization; share of frames by level, a list for each file; and

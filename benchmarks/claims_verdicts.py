@@ -96,7 +96,7 @@ def front(evidence: Evidence, metric: str, names: Sequence[str]) -> Verdict:
     """Decide (a): joint training is on or above the line through static levels at equal MACs.
 
     Args:
-        evidence: What is known of the runs.
+        evidence: Scores and validations of the runs.
         metric: Column of scores.
         names: Names of the runs with the static levels.
     """
@@ -124,7 +124,7 @@ def quarter(evidence: Evidence, against: str) -> Verdict:
     """Decide (b): joint training at target 0.1 is as good as UF 0.25, with fewer MACs.
 
     Args:
-        evidence: What is known of the runs.
+        evidence: Scores and validations of the runs.
         against: Name of the run that has UF 0.25.
     """
     dynamic, static = routers(evidence.runs)[LOWEST], level_rows(evidence.runs[against], "1")

@@ -106,7 +106,7 @@ class DiagonalGRU(nn.Module):
     def _by_kernels(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Compute `forward` in training on a CPU: each channel is a group of one unit."""
         weight = self.recurrent_weight.t()
-        gates = self.input(x).unflatten(2, weight.t().shape).permute(3, 0, 1, 2)
+        gates = self.input(x).unflatten(2, self.recurrent_weight.shape).permute(3, 0, 1, 2)
         states = recur(gates, hidden.t().unsqueeze(2), weight.unsqueeze(1), torch.zeros_like(weight))
         outputs = states.squeeze(3).permute(1, 2, 0)
         return outputs, outputs[:, -1]
