@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from runtime.tiny_model import HOP, LOOKAHEAD, UTILIZATIONS, metadata, write_model
@@ -14,6 +15,7 @@ from sese.core.errors import InputError
 from sese.runtime import artefact
 from sese.runtime.artefact import bundled_models, describe, find_model, open_artefact
 from sese.runtime.card import Card
+from sese.runtime.step import Step
 
 
 def refusal(model: Path | str) -> str:
@@ -55,6 +57,31 @@ def test_nothing_is_printed(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFix
     (tmp_path / "bad.onnx").write_bytes(b"\x08\x09" * 1000)
     refusal(tmp_path / "bad.onnx")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_memory_is_planned_for_one_signal(
+    name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The check of a file must not leave plans that a stream cannot use; ONNX Runtime logs that."""
+    options, misfit = artefact.session_options, "block in memory pattern size is"
+
+    def verbose() -> onnxruntime.SessionOptions:
+        chosen = options()
+        chosen.log_severity_level = 0
+        return chosen
+
+    monkeypatch.setattr(artefact, "session_options", verbose)
+    opened = open_artefact(name)
+    logged = []
+    for signals in (1, 3):
+        step, silence = Step(opened, signals), np.zeros((signals, opened.card.hop_length), np.float32)
+        capfd.readouterr()
+        for level in range(len(opened.card.levels)):
+            step(silence, level)
+        logged.append(capfd.readouterr().err)
+    assert misfit not in logged[0]
+    assert misfit in logged[1], "the log no longer says it in these words, or no plan is shared any more"
 
 
 def test_names(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

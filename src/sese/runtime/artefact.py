@@ -216,12 +216,18 @@ def session_options() -> onnxruntime.SessionOptions:
 def check(artefact: Artefact) -> None:
     """Run one frame of silence, then two, and check that every output has the right shape.
 
+    The first run is of one signal, as most streams are. ONNX Runtime plans the memory of a branch in the
+    branch's first run, and may use this plan for other numbers of signals, where it does not fit: its key of
+    a plan is the exclusive or of all sizes of the inputs, so that a size is lost that occurs an even number
+    of times. Where the plan does not fit, each value is allocated alone. That adds up to a seventh to the
+    time of a frame.
+
     Raises:
         InputError: The step fails or breaks the contract of the module's docstring.
     """
-    state = {name: spec.zeros(2) for name, spec in artefact.state.items()}
-    for frames in (1, 2):
-        audio = np.zeros((2, 1, frames * artefact.card.hop_length), np.float32)
+    for batch, frames in ((1, 1), (2, 1), (2, 2)):
+        state = {name: spec.zeros(batch) for name, spec in artefact.state.items()}
+        audio = np.zeros((batch, 1, frames * artefact.card.hop_length), np.float32)
         level = np.arange(frames) % len(artefact.card.levels)
         feeds = {"audio": audio, "level": level, **no_router()} | {f"state.{n}": s for n, s in state.items()}
         shapes = {"enhanced": audio.shape, "utilization": (frames,)} | {
