@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sese.core.errors import InputError
 from sese.runtime.band_head import BandHead
 from sese.runtime.high_bands import HighBands, Points, edges
-from sese.runtime.model_gain import ModelGain
+from sese.runtime.model_gain import Measured, ModelGain
 
 AboveChoice = Literal["follow", "drop"]
 """Treatment of the band above: attenuated as speech and noise in the band below, or removed."""
@@ -86,9 +86,8 @@ class BandAbove:
         spacing = self._points.spacing
         self._begin = -2 * spacing  # sample of the first column of `_input`
         self._input = np.zeros((self._channels, 2 * spacing), np.float32)
-        self._last: NDArray[np.float32] | None = None  # model's gain at the last point [1, channel]
-        self._tail = np.zeros((self._channels, spacing), np.float32)  # of the bands, after the last point
-        self._ready = np.zeros((self._channels, 0), np.float32)
+        # What is ready, and after the last point what the bands have added so far.
+        self._made = np.zeros((self._channels, spacing), np.float32)
 
     def check(self, audio: NDArray[np.float32]) -> None:
         """Raise InputError where the stream's input is too loud for powers in float32."""
@@ -114,64 +113,76 @@ class BandAbove:
         Returns:
             The model's output less its gain times its input, the same shape.
         """
+        length = AT_ONCE * self._points.part
+        if heard.shape[1] <= length:
+            return self._add(enhanced, heard)
+        pieces = (slice(start, start + length) for start in range(0, heard.shape[1], length))
+        return np.concatenate([self._add(enhanced[:, piece], heard[:, piece]) for piece in pieces], axis=1)
+
+    def read(self, count: int) -> NDArray[np.float32]:
+        """Return what to add to the next `count` samples ``[channel, count]``, which must have been added."""
+        ready, self._made = self._made[:, :count], self._made[:, count:]
+        return ready
+
+    def _add(self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Do what `add` does, for at most `AT_ONCE` points."""
         part, parts = self._points.part, heard.shape[1] // self._points.part
         early = min(max(0, self._points.skipped - self._parts), parts)  # before the signal
         first, self._parts = self._parts + early, self._parts + parts
         if early == parts:
             return enhanced
-        heard = heard[:, early * part :]
-        measured = self._gain(enhanced[:, early * part :], heard)
-        gain = measured.gain
-        before = np.concatenate([gain[:1] if self._last is None else self._last, gain[:-1]])
-        self._last = gain[-1:]
-        at = self._points.at(first, len(gain) + 2)
-        for start in range(0, len(gain), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            self._treat(at[start : start + AT_ONCE + 2], before[some], *(each[some] for each in measured))
-        followed = _moving(before.T[..., None], gain.T[..., None], part).reshape(heard.shape)
+        before, enhanced, heard = (
+            enhanced[:, : early * part],
+            enhanced[:, early * part :],
+            heard[:, early * part :],
+        )
+        measured = self._gain(enhanced, heard)
+        self._treat(self._points.at(first, parts - early + 2), measured)
+        followed = _straight(measured.lines, part)
         followed *= heard
-        if not early:
-            return enhanced - followed
-        return np.concatenate([enhanced[:, : early * part], enhanced[:, early * part :] - followed], axis=1)
+        np.subtract(enhanced, followed, out=followed)
+        return np.concatenate([before, followed], axis=1) if early else followed
 
-    def read(self, count: int) -> NDArray[np.float32]:
-        """Return what to add to the next `count` samples ``[channel, count]``, which must have been added."""
-        ready, self._ready = self._ready[:, :count], self._ready[:, count:]
-        return ready
-
-    def _treat(
-        self,
-        at: list[int],
-        before: NDArray[np.float32],
-        gain: NDArray[np.float32],
-        heard: NDArray[np.float32],
-        left: NDArray[np.float32],
-    ) -> None:
+    def _treat(self, at: list[int], measured: Measured) -> None:
         """Compute the samples from the first point of `at`, where the last call ended, to the second last."""
         bands, spacing, begin = self._bands, self._points.spacing, self._begin
+        start, end = at[0], at[-2]
+        if self._points.even:
+            gains = _straight(measured.lines, spacing)
+        else:
+            counts = (after - before for before, after in pairwise(at))
+            parts = [line.dot(_ramp(count)) for line, count in zip(measured.lines, counts, strict=False)]
+            gains = np.concatenate(parts, axis=-1)
+        old = self._made
+        made = np.zeros((self._channels, old.shape[1] + end - start), np.float32)
+        origin = old.shape[1] - spacing - start  # of the stream, in `made`
+        moving = made[:, origin + start : origin + end]
+        np.multiply(gains, self._input[:, start - begin : end - begin], out=moving)
+        made[:, : old.shape[1]] += old
         if bands is not None:
             power = bands.take(self._input, [place - begin for place in at])
-            filtered = bands.apply(self.head(power, heard, left) - gain[..., None])
-        parts = [self._ready]
-        for number, (start, end) in enumerate(pairwise(at[:-1])):
-            moving = _moving(before[number, :, None], gain[number, :, None], end - start)
-            moving *= self._input[:, start - begin : end - begin]
-            if bands is not None:
-                moving += self._tail[:, : end - start]
-                moving += filtered[number, :, spacing - (end - start) : spacing]
-                self._tail = filtered[number, :, spacing:]
-            parts.append(moving[:, max(0, -start) :])
-        self._ready = np.concatenate(parts, axis=1)
+            gains = self.head(power, measured.heard, measured.left) - measured.lines[..., 1:]
+            for before, here, added in zip(at, at[1:], bands.apply(gains), strict=False):
+                made[:, origin + before : origin + here + spacing] += added[:, spacing + before - here :]
+        self._made = made[:, -start:] if start < 0 else made  # the first point lies before the signal
         drop = max(0, at[-1] - spacing - begin)
         self._input, self._begin = self._input[:, drop:], begin + drop
 
 
-def _moving(begin: NDArray[np.float32], end: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Return values on the straight lines from one gain to the next, with a last axis of so many samples."""
-    return begin + (end - begin) * _ramp(count)
+def _straight(lines: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return straight lines ``[channel, points * count]``, each of so many samples.
+
+    Args:
+        lines: Begin and end of each, ``[point, channel, 2]``.
+        count: Number of samples.
+    """
+    points, channels, _ = lines.shape
+    made = lines.reshape(-1, 2).dot(_ramp(count)).reshape(points, channels, count)
+    return made.swapaxes(0, 1).reshape(channels, -1)
 
 
 @lru_cache(maxsize=16)
 def _ramp(count: int) -> NDArray[np.float32]:
-    """Return the places of samples between two points, from 0 on."""
-    return (np.arange(count) / count).astype(np.float32)
+    """Return the matrix that makes so many samples of a straight line from its begin and its end."""
+    places = np.arange(count) / count
+    return np.stack([1 - places, places]).astype(np.float32)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +39,13 @@ SMOOTHING_SECONDS = 0.025
 RISE = 1.0
 """Rise of a floor in powers of ten per second, 10 dB."""
 
-BIAS = np.float32(1.6)
+BIAS = np.array(1.6, np.float32)
 """Mean power of steady noise over its floor."""
 
-SILENT = np.float32(1e-13)
+SILENT = np.array(1e-13, np.float32)
 """Mean power that is added to all powers. No floor is below it."""
 
-LOUDEST = np.float32(1e20)
+LOUDEST = np.array(1e20, np.float32)
 """Highest floor; silence counts as this much, as it tells nothing of noise."""
 
 LOWEST, HIGHEST = -6.0, 3.0
@@ -56,8 +57,10 @@ LOWEST_EXCESS = -2.0
 LOWEST_GAIN = -3.0
 """Lowest gain of the model, as a power of ten of the amplitude."""
 
-LEAST_EXCESS = np.float32(10**LOWEST_EXCESS)
-ONE, HALF = np.float32(1), np.float32(0.5)
+LEAST_EXCESS, ONE = np.array(10**LOWEST_EXCESS, np.float32), np.array(1, np.float32)
+
+FEW = 16
+"""Number of rows up to which limits are repeated for each of them."""
 
 _COUNTS = [BELOW, BELOW, BANDS, BANDS]
 LOWESTS = np.repeat(np.array([LOWEST, LOWEST_GAIN, LOWEST, LOWEST_EXCESS], np.float32), _COUNTS)
@@ -91,24 +94,24 @@ class BandEvidence:
             heard: Mean power of the model's input in each band below, the same shape but for the bands.
             left: Mean power of the model's output there.
         """
+        points, channels, bands = above.shape
         powers = np.concatenate([heard, left, above], axis=-1)
-        count, total = powers.shape[-1], powers @ _weights(above.shape[-1])
+        total = powers.dot(_weights(bands))
         before = total[:1] if self._mean is None else self._mean
-        means = _smoothing(len(total), self._keep) @ np.concatenate([before, total])
+        means = _smoothing(points, self._keep).dot(np.concatenate([before, total]))
         self._mean = means[-1:]
-        values = np.empty((*total.shape, WIDTH), np.float32)
-        if count < FLOOR:
-            values[:] = LOWESTS
         # The excess over steady noise needs no mean.
-        over = (above + SILENT) / self._noise(above) - ONE
+        over = above + SILENT
+        over /= self._noise(above)
+        over -= ONE
         np.maximum(over, LEAST_EXCESS, out=over)
-        logs = np.log10(np.concatenate([powers + SILENT, means[..., None] + SILENT, over], axis=-1))
-        np.subtract(logs[..., :count], logs[..., count : count + 1], out=values[..., :count])
-        gains = values[..., BELOW : 2 * BELOW]
-        np.subtract(gains, values[..., :BELOW], out=gains)
-        gains *= HALF
-        values[..., FLOOR : FLOOR + above.shape[-1]] = logs[..., count + 1 :]
-        return np.minimum(np.maximum(values, LOWESTS, out=values), HIGHESTS, out=values)
+        logs = np.concatenate([powers, means[..., None], over], axis=-1).reshape(points * channels, -1)
+        logs += SILENT  # which is nothing beside an excess
+        ratios = _ratios(bands, len(logs))
+        values = np.log10(logs, out=logs).dot(ratios.logs)
+        np.maximum(values, ratios.lowest, out=values)
+        np.minimum(values, ratios.highest, out=values)
+        return values.reshape(points, channels, WIDTH)
 
 
 class SteadyNoise:
@@ -120,7 +123,7 @@ class SteadyNoise:
 
     def __init__(self, seconds: float) -> None:
         self._keep = math.exp(-seconds / SMOOTHING_SECONDS)
-        self._rise = 10 ** (RISE * seconds)
+        self._rise = np.array(10 ** (RISE * seconds), np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -133,14 +136,16 @@ class SteadyNoise:
         count = len(power)
         before = power[:1] if self._level is None else self._level
         flat = np.concatenate([before, power]).reshape(count + 1, -1)
-        level = (_smoothing(count, self._keep) @ flat).reshape(power.shape)
+        level = _smoothing(count, self._keep).dot(flat).reshape(power.shape)
         self._level = level[-1:]
-        risen = _risen(count, self._rise)
-        lowest = np.where(power > SILENT, level + SILENT, LOUDEST) / risen
-        np.minimum(lowest[0], self._floor, out=lowest[0])
-        floor = np.minimum.accumulate(lowest, axis=0) * risen
-        self._floor = floor[-1]
-        return np.asarray(BIAS * floor)
+        floors = level + SILENT
+        np.putmask(floors, power <= SILENT, LOUDEST)
+        floor = self._floor
+        for number in range(count):
+            lowest = floors[number]
+            floor = np.minimum(lowest, floor * self._rise, out=lowest)
+        self._floor = floor
+        return floors * BIAS
 
 
 @lru_cache(maxsize=16)
@@ -149,10 +154,37 @@ def _weights(bands: int) -> NDArray[np.float32]:
     return np.repeat(np.array([1 / BELOW, 0, 1 / bands], np.float32), [BELOW, BELOW, bands])
 
 
-@lru_cache(maxsize=64)
-def _risen(count: int, rise: float) -> NDArray[np.float32]:
-    """Return the factors ``[point, 1, 1]`` by which a floor has risen at the next points."""
-    return np.power(rise, np.arange(1, count + 1))[:, None, None].astype(np.float32)
+class _Ratios(NamedTuple):
+    """Turn logarithms of powers into the values, which are logarithms of ratios.
+
+    Attributes:
+        logs: Matrix from the logarithms of the powers below (input and output) and above, of the running
+            mean, and of the excess in each band above, [logarithm, value].
+        lowest: Lowest of each value, [row or 1, value]; missing bands have no other.
+        highest: Highest of each value, the same shape.
+    """
+
+    logs: NDArray[np.float32]
+    lowest: NDArray[np.float32]
+    highest: NDArray[np.float32]
+
+
+@lru_cache(maxsize=16)
+def _ratios(bands: int, rows: int) -> _Ratios:
+    """Return the matrix and the limits for so many bands above and rows of logarithms."""
+    mean = 2 * BELOW + bands
+    matrix = np.zeros((mean + 1 + bands, WIDTH), np.float32)
+    below, gains, above = np.arange(BELOW), BELOW + np.arange(BELOW), 2 * BELOW + np.arange(bands)
+    matrix[below, below] = matrix[above, above] = 1
+    matrix[mean, below] = matrix[mean, above] = -1
+    matrix[gains, gains], matrix[below, gains] = 0.5, -0.5  # of amplitudes
+    matrix[mean + 1 + np.arange(bands), FLOOR + np.arange(bands)] = 1
+    missing = np.ones(WIDTH, np.bool_)
+    missing[np.concatenate([below, gains, above, FLOOR + np.arange(bands)])] = False
+    limits = LOWESTS, np.where(missing, LOWESTS, HIGHESTS)
+    # NumPy takes a third of the time for few rows where it repeats nothing.
+    lowest, highest = (np.tile(limit, (rows if rows <= FEW else 1, 1)) for limit in limits)
+    return _Ratios(matrix, lowest, highest)
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sese.audio.files import all_finite, require_finite
 from sese.core.errors import InputError
 from sese.runtime.arrays import HIGHEST_CHANNELS
-from sese.runtime.band_above import FOLLOW, BandAbove
+from sese.runtime.band_above import FOLLOW, LOUDEST, BandAbove
 from sese.runtime.card import Card
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.rates import Latency, longest_wait, require_rate, resampler
@@ -108,9 +108,11 @@ class Framing:
                 f"{self.channels} channel(s)" + ("; pass audio.T" if turned else "")
             )
         audio = audio.astype(np.float32, copy=False)
-        require_finite(audio.T, "audio", self.fed, self.sample_rate)
-        if self.above is not None:
-            self.above.check(audio)
+        # A finite energy means finite samples, and a low one means that none is too loud.
+        if not np.vdot(audio, audio) <= LOUDEST:
+            require_finite(audio.T, "audio", self.fed, self.sample_rate)
+            if self.above is not None:
+                self.above.check(audio)
         return audio
 
     def take(self, chunk: NDArray[Any]) -> NDArray[np.float32]:

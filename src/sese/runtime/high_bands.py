@@ -11,6 +11,7 @@ Nothing waits for them: they reach only as far ahead as the input is ahead of th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.audio.polyphase import REACH_SECONDS
+from sese.runtime.transform import Transform
 
 BANDS_PER_OCTAVE = 6
 HIGHEST = 3.0
@@ -62,6 +64,7 @@ class Points:
         spacing: Largest distance of two points in samples of the stream. As many samples before and after a
             point decide on its gains.
         frame: Length of a frame in samples, rounded up.
+        even: Whether all points are equally far apart in samples of the stream.
         close: Whether the points are close enough for filters. A hop without such a divisor has no parts.
         skipped: Number of the first point; the signal begins at this point or later, before the next one.
     """
@@ -79,6 +82,7 @@ class Points:
         self.seconds = self.part / model_hz
         self._model_hz, self._rate_hz, self._lookahead = model_hz, rate_hz, lookahead
         self.spacing = math.ceil(self.part * ratio)
+        self.even = self.part * rate_hz % model_hz == 0
         self.frame = math.ceil(hop * ratio)
         self.skipped = lookahead // self.part
 
@@ -86,8 +90,13 @@ class Points:
         """Return the samples, counted in the signal, of points counted from the model's first frame on."""
         # Halves go up. `round` sends them to either side, so two points lie further apart than `spacing`.
         begin, end = (number * self.part - self._lookahead for number in (first, first + count))
-        places = range(begin, end, self.part)
-        return [(2 * place * self._rate_hz + self._model_hz) // (2 * self._model_hz) for place in places]
+        if self.even:
+            start = self._sample(begin)
+            return list(range(start, start + count * self.spacing, self.spacing))
+        return [self._sample(place) for place in range(begin, end, self.part)]
+
+    def _sample(self, place: int) -> int:
+        return (2 * place * self._rate_hz + self._model_hz) // (2 * self._model_hz)
 
 
 class HighBands:
@@ -102,17 +111,19 @@ class HighBands:
     """
 
     def __init__(self, spacing: int, edges_hz: NDArray[np.float64], rate_hz: int) -> None:
-        self._spacing, self._size = spacing, _quick_size(2 * spacing)
-        response = _responses(edges_hz, rate_hz, max(1, spacing // 2), self._size)
-        frequency = np.arange(self._size // 2 + 1) * rate_hz / self._size
-        self._first = int(np.argmax(np.abs(response).max(axis=0) > 10 ** (-STOP_DB / 20)))
-        self._response = response[:, self._first :]
+        self._spacing, size = spacing, _quick_size(2 * spacing)
+        response = _responses(edges_hz, rate_hz, max(1, spacing // 2), size)
+        frequency = np.arange(size // 2 + 1) * rate_hz / size
+        first = int(np.argmax(np.abs(response).max(axis=0) > 10 ** (-STOP_DB / 20)))
         inside = (frequency >= edges_hz[:-1, None]) & (frequency < edges_hz[1:, None])
         counts = np.maximum(inside.sum(axis=1, keepdims=True), 1)
-        means = (inside / counts).astype(np.float32).T
-        self._means = np.repeat(means[self._first :], 2, axis=0)  # for real and imaginary parts
+        means = inside / counts / spacing  # the energy of the window
+        self._transform = Transform(size, first)
+        bins, weights = self._transform.bins, self._transform.weights
+        # Real and imaginary parts lie side by side.
+        self._response = np.repeat(response[:, bins] * (weights > 0), 2, axis=1).astype(np.float32)
+        self._means = np.repeat((means[:, bins] * weights).T, 2, axis=0).astype(np.float32)
         self._window = lru_cache(maxsize=16)(self._window_of)
-        self._filtered = np.zeros((0, 0, 0), np.complex64)
 
     def take(self, audio: NDArray[np.float32], at: list[int]) -> NDArray[np.float32]:
         """Return the mean power in each band around points of time, ``[point, channel, band]``.
@@ -121,40 +132,34 @@ class HighBands:
             audio: The signal ``[channel, time]``; it reaches `spacing` samples beyond each point.
             at: Samples in `audio` of the next points, of the one before and of the one after them.
         """
-        spacing = self._spacing
+        spacing, count, channels = self._spacing, len(at) - 2, len(audio)
         distances = [after - before for before, after in pairwise(at)]
-        if len(set(distances)) == 1:
-            self._windows = self._window(distances[0], distances[0])
-        else:
-            windows = [self._window(before, after) for before, after in pairwise(distances)]
-            self._windows = np.array(windows)[:, None]
-        blocks = np.array([audio[:, here - spacing : here + spacing] for here in at[1:-1]])
-        blocks *= self._windows
-        spectra = np.fft.rfft(blocks, self._size)[..., self._first :]
-        self._spectra = spectra.astype(np.complex64, copy=False)
-        power = np.square(self._spectra.view(np.float32)) @ self._means
-        power /= np.float32(spacing)  # energy of the window
-        return power
+        self._windows = list(map(self._window, distances, distances[1:]))
+        blocks = np.zeros((count, channels, self._transform.size), np.float32)
+        for number, window in enumerate(self._windows):
+            here = at[number + 1]
+            around = audio[:, here - spacing : here + spacing]
+            np.multiply(around, window, out=blocks[number, :, : 2 * spacing])
+        self._spectra = self._transform.forward(blocks.reshape(count * channels, -1))
+        return np.square(self._spectra).dot(self._means).reshape(count, channels, -1)
 
-    def apply(self, gains: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the filtered signal around the points taken, to be added up, ``[point, channel, time]``.
+    def apply(self, gains: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Yield the filtered signal around each of the points taken, to be added up, ``[channel, time]``.
 
         Args:
             gains: Gains at the points, ``[point, channel, band]``.
         """
-        shape = (*gains.shape[:2], self._size // 2 + 1)
-        if self._filtered.shape != shape:
-            self._filtered = np.zeros(shape, np.complex64)
-        np.multiply(self._spectra, gains @ self._response, out=self._filtered[..., self._first :])
-        made = np.fft.irfft(self._filtered, self._size)[..., : 2 * self._spacing]
-        made *= self._windows
-        return made.astype(np.float32, copy=False)
+        count, channels, bands = gains.shape
+        filtered = gains.reshape(-1, bands).dot(self._response)
+        filtered *= self._spectra
+        made = self._transform.inverse(filtered).reshape(count, channels, -1)[..., : 2 * self._spacing]
+        return (made[number] * window for number, window in enumerate(self._windows))
 
     def _window_of(self, before: int, after: int) -> NDArray[np.float32]:
-        """Return the root of a Hann window from one neighbour of a point to the other, and 0 beyond."""
+        """Return the root of a Hann window [1, time] from one neighbour of a point to the other, else 0."""
         offset = np.arange(-self._spacing, self._spacing)
         part = np.abs(offset) / np.where(offset < 0, before, after)
-        return np.cos(np.pi / 2 * np.minimum(part, 1)).astype(np.float32)
+        return np.cos(np.pi / 2 * np.minimum(part, 1)).astype(np.float32)[np.newaxis]
 
 
 def _quick_size(least: int) -> int:

@@ -22,7 +22,7 @@ UPPER = 4
 SMOOTHING_SECONDS = 0.003
 """Time constant of the gain in parts of less than twice as long; longer ones need no smoothing."""
 
-SILENT = np.float32(1e-10)
+SILENT = 1e-10
 """Mean square below which the upper part is not measured, and the gain stays as it is."""
 
 
@@ -30,14 +30,20 @@ class Measured(NamedTuple):
     """Powers that a model gets and leaves in each band, in parts of time, and its gain.
 
     Attributes:
-        gain: Gain in the upper part of the band, float32 [part, channel], in [0, 1].
+        lines: Gain in the upper part of the band at the begin and at the end of each part, float32
+            [part, channel, 2], in [0, 1].
         heard: Mean power of the model's input in each band, float32 [part, channel, band].
         left: Mean power of its output, the same shape.
     """
 
-    gain: NDArray[np.float32]
+    lines: NDArray[np.float32]
     heard: NDArray[np.float32]
     left: NDArray[np.float32]
+
+    @property
+    def gain(self) -> NDArray[np.float32]:
+        """Gain at the end of each part ``[part, channel]``."""
+        return self.lines[..., 1]
 
 
 class ModelGain:
@@ -70,27 +76,40 @@ class ModelGain:
 
     def reset(self) -> None:
         """Forget the signal."""
-        self._last: NDArray[np.float32] | None = None  # [channel]
+        self._last: list[float] | None = None  # gain of each channel
 
     def __call__(self, enhanced: NDArray[np.float32], heard: NDArray[np.float32]) -> Measured:
         """Measure the next parts of a model's output and input, aligned, ``[channel, parts * part]``."""
         both = np.concatenate([enhanced, heard]).reshape(-1, self._part)
-        power = np.square(both @ self._waves) @ self._means
-        left, had = power.reshape(2, len(heard), -1, len(EDGES)).swapaxes(1, 2)
-        gain = np.sqrt(np.minimum(left[..., -1] / np.maximum(had[..., -1], SILENT), 1))
-        silent = had[..., -1] <= SILENT
-        if self._keep or silent.any():
-            start = np.where(silent[0], 1, gain[0]) if self._last is None else self._last
-            gain = _smoothed(start, gain, silent, self._keep)
-        self._last = gain[-1]
-        return Measured(gain, had[..., :-1], left[..., :-1])
+        power = np.square(both.dot(self._waves)).dot(self._means).reshape(2, len(heard), -1, len(EDGES))
+        left, had = power[0].swapaxes(0, 1), power[1].swapaxes(0, 1)
+        lines = self._smoothed(left[..., -1].tolist(), had[..., -1].tolist())
+        return Measured(np.array(lines, np.float32), had[..., :-1], left[..., :-1])
+
+    def _smoothed(self, left: list[list[float]], had: list[list[float]]) -> list[list[tuple[float, float]]]:
+        """Return the gain at both ends of each part, from powers ``[part][channel]`` of the upper part.
+
+        For few values Python's numbers take less time than NumPy's arrays.
+        """
+        keep, lines = self._keep, []
+        last = self._last
+        for after, before in zip(left, had, strict=True):
+            if last is None:
+                last = [
+                    _gain(*powers) if powers[1] > SILENT else 1.0
+                    for powers in zip(after, before, strict=True)
+                ]
+            line = []
+            for channel, old in enumerate(last):
+                new = old
+                if before[channel] > SILENT:
+                    new = keep * old + (1 - keep) * _gain(after[channel], before[channel])
+                line.append((old, new))
+            lines.append(line)
+            last = [new for _, new in line]
+        self._last = last
+        return lines
 
 
-def _smoothed(
-    last: NDArray[np.float32], gain: NDArray[np.float32], silent: NDArray[np.bool_], keep: float
-) -> NDArray[np.float32]:
-    """Return gains ``[part, channel]`` smoothed in time after a last value; silent ones change nothing."""
-    smoothed = np.empty_like(gain)
-    for number, still in enumerate(silent):
-        last = smoothed[number] = np.where(still, last, keep * last + (1 - keep) * gain[number])
-    return smoothed
+def _gain(after: float, before: float) -> float:
+    return math.sqrt(min(after / before, 1.0))
