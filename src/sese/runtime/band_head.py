@@ -85,12 +85,11 @@ class Network:
         gain = weights["gain.weight"].T
         none = np.zeros((FLOOR, gain.shape[1]))
         self._gain = np.vstack([none, gain[units:], gain[:units], weights["gain.bias"]]).astype(np.float32)
-        self._cell: _Cell | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal."""
-        self._cell = None
+        self._cell: _Cell | None = None
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return gains ``[point, channel, band]`` in [0, 1] for values ``[point, channel, value]``."""

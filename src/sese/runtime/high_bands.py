@@ -144,7 +144,7 @@ class HighBands:
         return np.square(self._spectra).dot(self._means).reshape(count, channels, -1)
 
     def apply(self, gains: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Yield the filtered signal around each of the points taken, to be added up, ``[channel, time]``.
+        """Return the filtered signal around each of the points taken, to be added up, ``[channel, time]``.
 
         Args:
             gains: Gains at the points, ``[point, channel, band]``.
