@@ -44,7 +44,7 @@ class BandHead:
 
     def __init__(self, seconds: float, weights: Weights | None = None) -> None:
         self._evidence = BandEvidence(seconds)
-        self._network = Network(packaged() if weights is None else weights)
+        self._network = Network(weights)
 
     def reset(self) -> None:
         """Forget the signal."""
@@ -66,25 +66,12 @@ class Network:
     """Run the network point by point, for any number of channels.
 
     Args:
-        weights: Weights by name: those of PyTorch's `GRU` with one layer, and of a linear layer, `gain`.
+        weights: Weights by name: those of PyTorch's `GRU` with one layer, and of a linear layer, `gain`; None
+            for those of the package.
     """
 
-    def __init__(self, weights: Weights) -> None:
-        units = self._units = weights["gru.weight_hh_l0"].shape[1]
-        # One product serves the whole unit: from [values, state, 1] to both gates, negated for
-        # 1 / (1 + exp(-x)), and to the shares of the values and of the state in the new state.
-        of_values, of_state = weights["gru.weight_ih_l0"].T, weights["gru.weight_hh_l0"].T
-        value_bias, state_bias = weights["gru.bias_ih_l0"], weights["gru.bias_hh_l0"]
-        gates, new = slice(2 * units), slice(2 * units, None)
-        by_values = [-of_values[:, gates], of_values[:, new], np.zeros((WIDTH, units))]
-        by_state = [-of_state[:, gates], np.zeros((units, units)), of_state[:, new]]
-        by_one = [-(value_bias + state_bias)[gates], value_bias[new], state_bias[new]]
-        rows = [np.concatenate(each, axis=-1) for each in (by_values, by_state, by_one)]
-        self._unit = np.vstack(rows).astype(np.float32)
-        # The last layer reads the same [values, state, 1].
-        gain = weights["gain.weight"].T
-        none = np.zeros((FLOOR, gain.shape[1]))
-        self._gain = np.vstack([none, gain[units:], gain[:units], weights["gain.bias"]]).astype(np.float32)
+    def __init__(self, weights: Weights | None = None) -> None:
+        self._unit, self._gain = _packaged() if weights is None else _matrices(weights)
         self.reset()
 
     def reset(self) -> None:
@@ -95,7 +82,7 @@ class Network:
         """Return gains ``[point, channel, band]`` in [0, 1] for values ``[point, channel, value]``."""
         points, channels, _ = values.shape
         if self._cell is None:
-            self._cell = _Cell(channels, self._unit, self._units)
+            self._cell = _Cell(channels, self._unit)
         rows = np.empty((points, channels, len(self._unit)), np.float32)
         for number in range(points):
             rows[number] = self._cell(values[number])
@@ -120,11 +107,10 @@ class _Cell:
         channels: Number of channels.
         weights: Matrix from [values, state, 1] to sums of reset gates, update gates, and shares of the values
             and of the state in the new state.
-        units: Number of units.
     """
 
-    def __init__(self, channels: int, weights: NDArray[np.float32], units: int) -> None:
-        self._weights = weights
+    def __init__(self, channels: int, weights: NDArray[np.float32]) -> None:
+        self._weights, units = weights, weights.shape[1] // 4
         self._row = np.zeros((channels, len(weights)), np.float32)
         self._row[:, -1] = 1
         self._heard, self._state = self._row[:, :WIDTH], self._row[:, WIDTH:-1]
@@ -168,3 +154,28 @@ def packaged() -> Weights:
     weights = read(WEIGHTS)
     assert weights["gru.weight_ih_l0"].shape[1] == WIDTH
     return weights
+
+
+def _matrices(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the matrices of the unit and of the last layer, which read [values, state, 1]."""
+    units = weights["gru.weight_hh_l0"].shape[1]
+    # One product serves the whole unit: from [values, state, 1] to both gates, negated for
+    # 1 / (1 + exp(-x)), and to the shares of the values and of the state in the new state.
+    of_values, of_state = weights["gru.weight_ih_l0"].T, weights["gru.weight_hh_l0"].T
+    value_bias, state_bias = weights["gru.bias_ih_l0"], weights["gru.bias_hh_l0"]
+    gates, new = slice(2 * units), slice(2 * units, None)
+    by_values = [-of_values[:, gates], of_values[:, new], np.zeros((WIDTH, units))]
+    by_state = [-of_state[:, gates], np.zeros((units, units)), of_state[:, new]]
+    by_one = [-(value_bias + state_bias)[gates], value_bias[new], state_bias[new]]
+    rows = [np.concatenate(each, axis=-1) for each in (by_values, by_state, by_one)]
+    unit = np.vstack(rows).astype(np.float32)
+    # The last layer reads the same [values, state, 1].
+    gain = weights["gain.weight"].T
+    none = np.zeros((FLOOR, gain.shape[1]))
+    return unit, np.vstack([none, gain[units:], gain[:units], weights["gain.bias"]]).astype(np.float32)
+
+
+@cache
+def _packaged() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the matrices of the package's weights, which all streams share."""
+    return _matrices(packaged())

@@ -161,13 +161,15 @@ class Framing:
         frames = audio[:, : audio.shape[1] - rest] if rest else audio
         if rest or self._pending.shape[1]:
             self._pending = audio[:, audio.shape[1] - rest :].copy()
-        if self.above is not None:
+        if self.above is not None and frames.shape[1]:
             self._heard = np.concatenate([self._heard, frames], axis=1)
         return frames
 
     def _out(self, enhanced: NDArray[np.float32], total: int | None) -> NDArray[np.float32]:
         """Return enhanced frames at the stream's rate; with `total`, all that is missing of the signal."""
         length = enhanced.shape[1]
+        if not length and total is None:
+            return self._mixed(enhanced)
         if self.above is not None and length:
             heard, self._heard = self._heard[:, :length], self._heard[:, length:]
             enhanced = self.above.add(enhanced, heard)

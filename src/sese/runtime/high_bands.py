@@ -111,19 +111,8 @@ class HighBands:
     """
 
     def __init__(self, spacing: int, edges_hz: NDArray[np.float64], rate_hz: int) -> None:
-        self._spacing, size = spacing, _quick_size(2 * spacing)
-        response = _responses(edges_hz, rate_hz, max(1, spacing // 2), size)
-        frequency = np.arange(size // 2 + 1) * rate_hz / size
-        first = int(np.argmax(np.abs(response).max(axis=0) > 10 ** (-STOP_DB / 20)))
-        inside = (frequency >= edges_hz[:-1, None]) & (frequency < edges_hz[1:, None])
-        counts = np.maximum(inside.sum(axis=1, keepdims=True), 1)
-        means = inside / counts / spacing  # the energy of the window
-        self._transform = Transform(size, first)
-        bins, weights = self._transform.bins, self._transform.weights
-        # Real and imaginary parts lie side by side.
-        self._response = np.repeat(response[:, bins] * (weights > 0), 2, axis=1).astype(np.float32)
-        self._means = np.repeat((means[:, bins] * weights).T, 2, axis=0).astype(np.float32)
-        self._window = lru_cache(maxsize=16)(self._window_of)
+        self._spacing = spacing
+        self._transform, self._response, self._means = _matrices(spacing, tuple(edges_hz), rate_hz)
 
     def take(self, audio: NDArray[np.float32], at: list[int]) -> NDArray[np.float32]:
         """Return the mean power in each band around points of time, ``[point, channel, band]``.
@@ -134,7 +123,7 @@ class HighBands:
         """
         spacing, count, channels = self._spacing, len(at) - 2, len(audio)
         distances = [after - before for before, after in pairwise(at)]
-        self._windows = list(map(self._window, distances, distances[1:]))
+        self._windows = [_root_hann(spacing, before, after) for before, after in pairwise(distances)]
         blocks = np.zeros((count, channels, self._transform.size), np.float32)
         for number, window in enumerate(self._windows):
             here = at[number + 1]
@@ -155,11 +144,37 @@ class HighBands:
         made = self._transform.inverse(filtered).reshape(count, channels, -1)[..., : 2 * self._spacing]
         return (made[number] * window for number, window in enumerate(self._windows))
 
-    def _window_of(self, before: int, after: int) -> NDArray[np.float32]:
-        """Return the root of a Hann window [1, time] from one neighbour of a point to the other, else 0."""
-        offset = np.arange(-self._spacing, self._spacing)
-        part = np.abs(offset) / np.where(offset < 0, before, after)
-        return np.cos(np.pi / 2 * np.minimum(part, 1)).astype(np.float32)[np.newaxis]
+
+@lru_cache(maxsize=64)
+def _root_hann(spacing: int, before: int, after: int) -> NDArray[np.float32]:
+    """Return the root of a Hann window [1, time] from one neighbour of a point to the other, else 0."""
+    offset = np.arange(-spacing, spacing)
+    part = np.abs(offset) / np.where(offset < 0, before, after)
+    return np.cos(np.pi / 2 * np.minimum(part, 1)).astype(np.float32)[np.newaxis]
+
+
+@lru_cache(maxsize=16)
+def _matrices(
+    spacing: int, edges: tuple[float, ...], rate_hz: int
+) -> tuple[Transform, NDArray[np.float32], NDArray[np.float32]]:
+    """Return what streams of one kind share.
+
+    Returns:
+        The transform; the response of each band to each part of a spectrum ``[band, 2 * value]``; the weight
+        of the square of each part in the mean power of each band ``[2 * value, band]``.
+    """
+    edges_hz, size = np.array(edges), _quick_size(2 * spacing)
+    response = _responses(edges_hz, rate_hz, max(1, spacing // 2), size)
+    frequency = np.arange(size // 2 + 1) * rate_hz / size
+    first = int(np.argmax(np.abs(response).max(axis=0) > 10 ** (-STOP_DB / 20)))
+    inside = (frequency >= edges_hz[:-1, None]) & (frequency < edges_hz[1:, None])
+    counts = np.maximum(inside.sum(axis=1, keepdims=True), 1)
+    means = inside / counts / spacing  # the energy of the window
+    transform = Transform(size, first)
+    bins, weights = transform.bins, transform.weights
+    # Real and imaginary parts lie side by side.
+    parts = np.repeat(response[:, bins] * (weights > 0), 2, axis=1).astype(np.float32)
+    return transform, parts, np.repeat((means[:, bins] * weights).T, 2, axis=0).astype(np.float32)
 
 
 def _quick_size(least: int) -> int:

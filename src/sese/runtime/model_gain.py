@@ -8,6 +8,7 @@ follows the model within some milliseconds.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -57,19 +58,7 @@ class ModelGain:
 
     def __init__(self, model_hz: int, rate_hz: int, part: int) -> None:
         self._part = part
-        window = np.hanning(part + 2)[1:-1]
-        width = part * min(model_hz, rate_hz) / 2 / model_hz  # of the common band, in bins
-        limits = [max(1, round(edge * width)) for edge in EDGES]
-        bins = np.arange(limits[0], max(limits) + 1)
-        inside = (bins[:, None] >= limits[:-1]) & (bins[:, None] < limits[1:])
-        inside[-1, -1] = True  # the last band holds its upper limit
-        counts = inside.sum(axis=0)
-        waves = np.exp(-2j * np.pi / part * np.arange(part)[:, None] * bins) * window[:, None]
-        self._waves = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
-        shares = counts[UPPER:] / counts[UPPER:].sum()  # of the bands in the upper part
-        means = inside / np.maximum(counts, 1) / np.sum(window**2)
-        means = np.column_stack([means, means[:, UPPER:] @ shares])
-        self._means = np.concatenate([means, means]).astype(np.float32)
+        self._waves, self._means = _matrices(model_hz, rate_hz, part)
         times = part / model_hz / SMOOTHING_SECONDS
         self._keep = math.exp(-times) if times < 2 else 0.0
         self.reset()
@@ -113,3 +102,26 @@ class ModelGain:
 
 def _gain(after: float, before: float) -> float:
     return math.sqrt(min(after / before, 1.0))
+
+
+@lru_cache(maxsize=16)
+def _matrices(model_hz: int, rate_hz: int, part: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what streams of one kind share.
+
+    Returns:
+        Waves of a windowed transform ``[sample, wave]``; the weight of each squared result in the mean power
+        of each band, and last of the upper part, ``[wave, band + 1]``.
+    """
+    window = np.hanning(part + 2)[1:-1]
+    width = part * min(model_hz, rate_hz) / 2 / model_hz  # of the common band, in bins
+    limits = [max(1, round(edge * width)) for edge in EDGES]
+    bins = np.arange(limits[0], max(limits) + 1)
+    inside = (bins[:, None] >= limits[:-1]) & (bins[:, None] < limits[1:])
+    inside[-1, -1] = True  # the last band holds its upper limit
+    counts = inside.sum(axis=0)
+    waves = np.exp(-2j * np.pi / part * np.arange(part)[:, None] * bins) * window[:, None]
+    parts = np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
+    shares = counts[UPPER:] / counts[UPPER:].sum()  # of the bands in the upper part
+    means = inside / np.maximum(counts, 1) / np.sum(window**2)
+    means = np.column_stack([means, means[:, UPPER:] @ shares])
+    return parts, np.concatenate([means, means]).astype(np.float32)
