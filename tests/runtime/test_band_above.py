@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,16 @@ def test_streaming_equals_offline(name: str, rate: int, linked: bool) -> None:
     for sizes in ([1237], [7, 0, 480, 1]):
         stream = enhancer.stream(rate, 2, latency="high", linked=linked)
         np.testing.assert_allclose(through(stream, audio, sizes), whole, atol=1e-4)
+
+
+def test_streams_of_one_kind_share_their_matrices() -> None:
+    first = BandAbove(16000, RATE, 256, 256, 1)
+    tracemalloc.start()
+    others = [BandAbove(16000, RATE, 256, 256, 1) for _ in range(10)]
+    each = tracemalloc.get_traced_memory()[0] / len(others)
+    tracemalloc.stop()
+    assert first.seconds == others[0].seconds
+    assert each < 20_000
 
 
 @pytest.mark.parametrize("hop", [64, 160, 256, 257, 480, 512])
