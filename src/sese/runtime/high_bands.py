@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sese.audio.polyphase import REACH_SECONDS
-from sese.runtime.transform import Transform
 
 BANDS_PER_OCTAVE = 6
 HIGHEST = 3.0
@@ -112,7 +111,8 @@ class HighBands:
 
     def __init__(self, spacing: int, edges_hz: NDArray[np.float64], rate_hz: int) -> None:
         self._spacing = spacing
-        self._transform, self._response, self._means = _matrices(spacing, tuple(edges_hz), rate_hz)
+        self._size = _quick_size(2 * spacing)
+        self._first, self._response, self._means = _matrices(spacing, self._size, tuple(edges_hz), rate_hz)
 
     def take(self, audio: NDArray[np.float32], at: list[int]) -> NDArray[np.float32]:
         """Return the mean power in each band around points of time, ``[point, channel, band]``.
@@ -124,12 +124,13 @@ class HighBands:
         spacing, count, channels = self._spacing, len(at) - 2, len(audio)
         distances = [after - before for before, after in pairwise(at)]
         self._windows = [_root_hann(spacing, before, after) for before, after in pairwise(distances)]
-        blocks = np.zeros((count, channels, self._transform.size), np.float32)
+        blocks = np.zeros((count * channels, self._size), np.float32)
         for number, window in enumerate(self._windows):
             here = at[number + 1]
             around = audio[:, here - spacing : here + spacing]
-            np.multiply(around, window, out=blocks[number, :, : 2 * spacing])
-        self._spectra = self._transform.forward(blocks.reshape(count * channels, -1))
+            np.multiply(around, window, out=blocks[number * channels :][:channels, : 2 * spacing])
+        spectra = np.fft.rfft(blocks)[:, self._first :].astype(np.complex64)
+        self._spectra = spectra.view(np.float32)  # real and imaginary parts in turn
         return np.square(self._spectra).dot(self._means).reshape(count, channels, -1)
 
     def apply(self, gains: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
@@ -139,9 +140,11 @@ class HighBands:
             gains: Gains at the points, ``[point, channel, band]``.
         """
         count, channels, bands = gains.shape
-        filtered = gains.reshape(-1, bands).dot(self._response)
-        filtered *= self._spectra
-        made = self._transform.inverse(filtered).reshape(count, channels, -1)[..., : 2 * self._spacing]
+        filtered = np.zeros((count * channels, self._size // 2 + 1), np.complex64)
+        parts = gains.reshape(-1, bands).dot(self._response)
+        np.multiply(parts, self._spectra, out=filtered.view(np.float32)[:, 2 * self._first :])
+        made = np.fft.irfft(filtered, self._size).astype(np.float32, copy=False)
+        made = made.reshape(count, channels, -1)[..., : 2 * self._spacing]
         return (made[number] * window for number, window in enumerate(self._windows))
 
 
@@ -155,26 +158,24 @@ def _root_hann(spacing: int, before: int, after: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def _matrices(
-    spacing: int, edges: tuple[float, ...], rate_hz: int
-) -> tuple[Transform, NDArray[np.float32], NDArray[np.float32]]:
+    spacing: int, size: int, edges: tuple[float, ...], rate_hz: int
+) -> tuple[int, NDArray[np.float32], NDArray[np.float32]]:
     """Return what streams of one kind share.
 
     Returns:
-        The transform; the response of each band to each part of a spectrum ``[band, 2 * value]``; the weight
-        of the square of each part in the mean power of each band ``[2 * value, band]``.
+        The first bin that a band hears; from there on, for the real and the imaginary part of each bin, the
+        response of each band ``[band, 2 * bin]``, and the weight of the square in the mean power of each band
+        ``[2 * bin, band]``.
     """
-    edges_hz, size = np.array(edges), _quick_size(2 * spacing)
+    edges_hz = np.array(edges)
     response = _responses(edges_hz, rate_hz, max(1, spacing // 2), size)
     frequency = np.arange(size // 2 + 1) * rate_hz / size
     first = int(np.argmax(np.abs(response).max(axis=0) > 10 ** (-STOP_DB / 20)))
     inside = (frequency >= edges_hz[:-1, None]) & (frequency < edges_hz[1:, None])
     counts = np.maximum(inside.sum(axis=1, keepdims=True), 1)
     means = inside / counts / spacing  # the energy of the window
-    transform = Transform(size, first)
-    bins, weights = transform.bins, transform.weights
-    # Real and imaginary parts lie side by side.
-    parts = np.repeat(response[:, bins] * (weights > 0), 2, axis=1).astype(np.float32)
-    return transform, parts, np.repeat((means[:, bins] * weights).T, 2, axis=0).astype(np.float32)
+    response, means = (np.repeat(values[:, first:], 2, axis=1) for values in (response, means))
+    return first, response, np.ascontiguousarray(means.T, np.float32)
 
 
 def _quick_size(least: int) -> int:
