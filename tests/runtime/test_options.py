@@ -68,7 +68,7 @@ def test_presets_of_the_tiny_model(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "shares"),
     [
-        ("demucs-slim-small", (0.125, 0.25, 1)),
+        ("demucs-slim-small", (0.125, 0.5, 1)),
         ("sese-2", (0.06, 0.33, 1)),
         ("conv-fsenet-dyncp", (1, 1, 1)),
     ],
