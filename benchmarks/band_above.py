@@ -10,14 +10,16 @@ quote; those of medians are higher where other programs share the machine.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from time import thread_time
 
 import numpy as np
 import soundfile
 import soxr
 
+from exit_codes import exit_code
 from markdown_tables import heading
+from sese.evaluation.speed import clock
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.stream import Stream
 
@@ -25,14 +27,19 @@ RECORDING = Path(__file__).parents[1] / "examples" / "playground.wav"
 CHOICES = ("follow", "drop")
 
 
-def main() -> None:
-    """Print the table."""
+def main() -> int:
+    """Run the command and return its exit code: 0 done, 2 bad usage or input, 130 interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", help="name or folder; the default model if not given")
     parser.add_argument("--rate", type=int, default=48000, help="sample rate of the streams")
     parser.add_argument("--chunk", type=float, default=0.01, help="length of a chunk in seconds")
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
+    return exit_code("band_above", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Print the table."""
     enhancer, rate = Enhancer(options.model), options.rate
     audio, own = soundfile.read(RECORDING, dtype="float32")
     audio = soxr.resample(audio, own, rate)[:rate]
@@ -61,11 +68,11 @@ def main() -> None:
 
 def clocked(stream: Stream, audio: np.ndarray, chunk: int) -> float:
     """Return the seconds of CPU time that a stream takes for a signal."""
-    started = thread_time()
+    started = clock()
     for at in range(0, len(audio), chunk):
         stream.feed(audio[at : at + chunk])
-    return thread_time() - started
+    return clock() - started
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

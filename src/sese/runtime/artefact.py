@@ -214,7 +214,7 @@ def session_options() -> onnxruntime.SessionOptions:
 
 
 def check(artefact: Artefact) -> None:
-    """Run one frame of silence, then two, and check that every output has the right shape.
+    """Run a frame of silence of one signal, then of two, then two frames; check the shapes of all outputs.
 
     The first run is of one signal, as most streams are. ONNX Runtime plans the memory of a branch in the
     branch's first run, and may use this plan for other numbers of signals, where it does not fit: its key of

@@ -59,9 +59,6 @@ LOWEST_GAIN = -3.0
 
 LEAST_EXCESS, ONE = np.array(10**LOWEST_EXCESS, np.float32), np.array(1, np.float32)
 
-FEW = 16
-"""Number of rows up to which limits are repeated for each of them."""
-
 _COUNTS = [BELOW, BELOW, BANDS, BANDS]
 LOWESTS = np.repeat(np.array([LOWEST, LOWEST_GAIN, LOWEST, LOWEST_EXCESS], np.float32), _COUNTS)
 HIGHESTS = np.repeat(np.array([HIGHEST, 0, HIGHEST, HIGHEST], np.float32), _COUNTS)
@@ -107,9 +104,9 @@ class BandEvidence:
         np.maximum(over, LEAST_EXCESS, out=over)
         logs = np.concatenate([powers, means[..., None], over], axis=-1).reshape(points * channels, -1)
         logs += SILENT  # which is nothing beside an excess
-        ratios = _ratios(bands, len(logs))
+        ratios = _ratios(bands)
         values = np.log10(logs, out=logs).dot(ratios.logs)
-        np.maximum(values, ratios.lowest, out=values)
+        np.maximum(values, LOWESTS, out=values)
         np.minimum(values, ratios.highest, out=values)
         return values.reshape(points, channels, WIDTH)
 
@@ -160,18 +157,16 @@ class _Ratios(NamedTuple):
     Attributes:
         logs: Matrix from the logarithms of the powers below (input and output) and above, of the running
             mean, and of the excess in each band above, [logarithm, value].
-        lowest: Lowest of each value, [row or 1, value]; missing bands have no other.
-        highest: Highest of each value, the same shape.
+        highest: Highest of each value, [value]; missing bands have their lowest here as well.
     """
 
     logs: NDArray[np.float32]
-    lowest: NDArray[np.float32]
     highest: NDArray[np.float32]
 
 
 @lru_cache(maxsize=16)
-def _ratios(bands: int, rows: int) -> _Ratios:
-    """Return the matrix and the limits for so many bands above and rows of logarithms."""
+def _ratios(bands: int) -> _Ratios:
+    """Return the matrix and the upper limits for so many bands above."""
     mean = 2 * BELOW + bands
     matrix = np.zeros((mean + 1 + bands, WIDTH), np.float32)
     below, gains, above = np.arange(BELOW), BELOW + np.arange(BELOW), 2 * BELOW + np.arange(bands)
@@ -181,10 +176,7 @@ def _ratios(bands: int, rows: int) -> _Ratios:
     matrix[mean + 1 + np.arange(bands), FLOOR + np.arange(bands)] = 1
     missing = np.ones(WIDTH, np.bool_)
     missing[np.concatenate([below, gains, above, FLOOR + np.arange(bands)])] = False
-    limits = LOWESTS, np.where(missing, LOWESTS, HIGHESTS)
-    # NumPy takes a third of the time for few rows where it repeats nothing.
-    lowest, highest = (np.tile(limit, (rows if rows <= FEW else 1, 1)) for limit in limits)
-    return _Ratios(matrix, lowest, highest)
+    return _Ratios(matrix, np.where(missing, LOWESTS, HIGHESTS))
 
 
 @lru_cache(maxsize=64)
