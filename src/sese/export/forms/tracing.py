@@ -16,6 +16,7 @@ from sese.export.forms import (
     products,
     recurrent,
     spectra,
+    waveform,
 )
 from sese.export.forms.form import Form, own_methods
 
@@ -27,6 +28,7 @@ FORMS: dict[type[nn.Module], Form] = {
     **products.FORMS,
     **recurrent.FORMS,
     **spectra.FORMS,
+    **waveform.FORMS,
 }
 """The form of each class of layers; it also holds for classes that inherit from that class."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sese.nn.state import State
@@ -129,11 +130,14 @@ def smooth_below(x: Tensor, most: Tensor, before: Tensor, decay: float) -> Tenso
             parts.append(smooth_below(part, limit, before, decay))
             before = parts[-1][:, -1:]
         return torch.cat(parts, dim=1)
-    free = smooth(x, before, decay)
     if x.shape[1] == 1:  # a frame a call, where every operator counts
-        return torch.minimum(free, most)
+        return torch.minimum(smooth(x, before, decay), most)
     at = torch.arange(x.shape[1], device=x.device)
     age = at - at.unsqueeze(1)  # age of frame (row) when frame (column) is the latest
     left = torch.where(age >= 0, decay ** age.clamp_min(0).double(), 0.0).to(x.dtype)
-    limited = free.unsqueeze(1) + (most - free).unsqueeze(2) * left
-    return torch.minimum(free, limited.amin(1)).clamp_min(0.0)
+    # Sums of positive terms: differences of large numbers would lose the quiet frames after a loud one.
+    since = ((1 - decay) * x.unsqueeze(2) * left).flip(1).cumsum(1).flip(1)  # from frame (row) on
+    later = F.pad(since[:, 1:], (0, 0, 0, 1))
+    limited = torch.where(age >= 0, most.unsqueeze(2) * left + later, torch.inf)
+    free = since[:, 0] + before * powers(decay, x.shape[1], x.device).to(x.dtype)
+    return torch.minimum(free, limited.amin(1))

@@ -96,6 +96,14 @@ class WaveformFeatures(Features):
             Samples (batch, time * oversampling), the level (batch, time) that the audio was divided by, and
             the next state.
         """
+        signal, level, after = self.levelled(audio, state)
+        for stage in range(self.stages):
+            name = f"upsample.{stage}"
+            signal, after[name] = upsample(signal, state[name], self.kernel)
+        return signal, level, after
+
+    def levelled(self, audio: Tensor, state: State) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Compute `forward` without the change of rate and its state."""
         frames = audio.unflatten(1, (-1, self.hop_length))
         heard = audible(frames)
         frames, after = self._centred(frames, heard, state)
@@ -113,11 +121,7 @@ class WaveformFeatures(Features):
         previous = torch.minimum(torch.where(previous > 0, previous, gain), FALL * gain)
         gains = ramps(previous, gain, self.hop_length).flatten(1)
         after |= level | {"gain": known[:, -1:], "recent": recent[:, -(self.lasting_frames - 1) :]}
-        signal = frames.flatten(1) * gains
-        for stage in range(self.stages):
-            name = f"upsample.{stage}"
-            signal, after[name] = upsample(signal, state[name], self.kernel)
-        return signal, 1 / gains, after
+        return frames.flatten(1) * gains, 1 / gains, after
 
     def _centred(self, frames: Tensor, heard: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Subtract the offset from frames (batch, frame, time) that count, and return its next state."""
