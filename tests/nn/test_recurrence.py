@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from sese.nn.layers import kernels
 from sese.nn.layers.recurrence import gru
 
 ROWS, INPUTS, UNITS = 3, 5, 4
@@ -60,8 +61,11 @@ def test_what_was_handed_in_is_left_as_it_was() -> None:
         assert torch.equal(value, old)
 
 
-def test_products_in_half_precision_are_near() -> None:
+@pytest.mark.parametrize("compiles", [True, False], ids=["kernels", "no kernels"])
+def test_products_in_half_precision_are_near(monkeypatch: pytest.MonkeyPatch, compiles: bool) -> None:
     """Weights in bfloat16, all else in float32, as under autocast."""
+    if not compiles:
+        monkeypatch.setattr(kernels, "on", lambda x: False)
     exact = arguments(40, torch.float32)
     halves = [value.detach().clone() for value in exact]
     halves[2:4] = [value.bfloat16() for value in halves[2:4]]

@@ -1,4 +1,4 @@
-"""The multi-resolution STFT loss and its own backward pass, against autograd's of `torch.stft`."""
+"""Distances between spectra and their own backward pass, against autograd's of `torch.stft`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,24 @@ from torch import Tensor
 
 from sese.core import compiled
 from sese.nn.layers import kernels
+from sese.training.compressed_distance import SIZES, compressed_complex
 from sese.training.spectral_distance import RESOLUTIONS, multi_resolution_stft
 
 needs_compiler = pytest.mark.skipif(compiled.compiler() is None, reason="there is no C compiler")
+
+
+def compressed_by_autograd(estimate: Tensor, clean: Tensor) -> Tensor:
+    total = estimate.new_zeros(())
+    for n_fft in SIZES:
+        window = torch.hann_window(n_fft, dtype=estimate.dtype)
+        made, meant = (
+            torch.stft(x, n_fft, n_fft // 2, n_fft, window, return_complex=True) for x in (estimate, clean)
+        )
+        power, target = (x.real**2 + x.imag**2 + 1e-8 for x in (made, meant))
+        difference = made * power**-0.35 - meant * target**-0.35
+        spectra = difference.real**2 + difference.imag**2
+        total = total + (0.7 * (power**0.15 - target**0.15) ** 2 + 0.3 * spectra).mean()
+    return total / len(SIZES)
 
 
 def by_autograd(estimate: Tensor, clean: Tensor) -> Tensor:
@@ -25,6 +40,13 @@ def by_autograd(estimate: Tensor, clean: Tensor) -> Tensor:
         convergence = (meant - made).norm(dim=(1, 2)) / meant.norm(dim=(1, 2)).clamp_min(1e-3)
         total = total + convergence.mean() + (meant.log() - made.log()).abs().mean()
     return total / len(RESOLUTIONS)
+
+
+LOSSES = {
+    "multi_resolution_stft": (multi_resolution_stft, by_autograd, {"spectral_distance", "spectral_slope"}),
+    "compressed_complex": (compressed_complex, compressed_by_autograd, {"compressed_distance"}),
+}
+"""Name of a loss -> itself, the same by autograd, and its kernels."""
 
 
 def pair(time: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -44,51 +66,56 @@ def results(loss: object, estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tens
     return value.detach(), torch.autograd.grad(3 * value, estimate)[0]
 
 
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("time", [1025, 7111])
-def test_equals_autograd(time: int) -> None:
-    signals = pair(time, torch.float64)
-    for made, expected in zip(
-        results(multi_resolution_stft, *signals), results(by_autograd, *signals), strict=True
-    ):
+def test_equals_autograd(time: int, name: str) -> None:
+    signals, (loss, reference, _) = pair(time, torch.float64), LOSSES[name]
+    for made, expected in zip(results(loss, *signals), results(reference, *signals), strict=True):
         torch.testing.assert_close(made, expected, rtol=1e-10, atol=1e-10 * float(expected.abs().max()))
 
 
 @needs_compiler
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("time", [1025, 7111])
 @pytest.mark.parametrize("compiles", [True, False], ids=["kernels", "no kernels"])
 def test_in_single_precision_is_as_near_as_autograd(
-    monkeypatch: pytest.MonkeyPatch, compiles: bool, time: int
+    monkeypatch: pytest.MonkeyPatch, compiles: bool, time: int, name: str
 ) -> None:
+    loss, reference, used = LOSSES[name]
     if not compiles:
         monkeypatch.setattr(kernels, "on", lambda x: False)
     ran: list[str] = []
     run = kernels.run
     monkeypatch.setattr(kernels, "run", lambda name, *given: (ran.append(name), run(name, *given)))
     signals = pair(time, torch.float32)
-    value, slope = results(multi_resolution_stft, *signals)
-    assert set(ran) == ({"spectral_distance", "spectral_slope"} if compiles else set())
-    exact_value, exact = results(by_autograd, *(x.double() for x in signals))
+    value, slope = results(loss, *signals)
+    assert set(ran) == (used if compiles else set())
+    exact_value, exact = results(reference, *(x.double() for x in signals))
     assert value.item() == pytest.approx(exact_value.item(), rel=1e-5)
-    error = (results(by_autograd, *signals)[1] - exact).norm()
+    error = (results(reference, *signals)[1] - exact).norm()
     assert (slope - exact).norm() < 2 * error + 1e-6 * exact.norm()
 
 
 @needs_compiler
-def test_nothing_pulls_where_nothing_is_lost() -> None:
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_pulls_where_nothing_is_lost(name: str) -> None:
     clean = pair(3000, torch.float32)[1]
-    value, slope = results(multi_resolution_stft, clean, clean)
-    assert value == 0
-    assert not slope.any()
+    value, slope = results(LOSSES[name][0], clean, clean)
+    assert value < 1e-12
+    assert slope.abs().max() < 1e-9
 
 
-def test_value_is_the_same_without_a_gradient() -> None:
+@pytest.mark.parametrize("name", LOSSES)
+def test_value_is_the_same_without_a_gradient(name: str) -> None:
     estimate, clean = pair(3000, torch.float32)
-    alone = multi_resolution_stft(estimate, clean)
+    loss, *_ = LOSSES[name]
+    alone = loss(estimate, clean)
     assert not alone.requires_grad
-    torch.testing.assert_close(alone, results(multi_resolution_stft, estimate, clean)[0], rtol=1e-5, atol=0)
+    torch.testing.assert_close(alone, results(loss, estimate, clean)[0], rtol=1e-5, atol=0)
 
 
-def test_a_target_with_a_gradient_is_refused() -> None:
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_target_with_a_gradient_is_refused(name: str) -> None:
     estimate, clean = pair(3000, torch.float32)
     with pytest.raises(ValueError, match="detach it"):
-        multi_resolution_stft(estimate, clean.requires_grad_())
+        LOSSES[name][0](estimate, clean.requires_grad_())

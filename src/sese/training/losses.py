@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sese.core.errors import InputError
+from sese.training.compressed_distance import SIZES, compressed_complex
 from sese.training.estoi import unintelligibility
 from sese.training.pesq import disturbance
 from sese.training.spectral_distance import RESOLUTIONS, multi_resolution_stft
@@ -20,9 +21,6 @@ from sese.training.with_speech import mean_with_speech
 
 SHORTEST = max(n_fft for n_fft, _, _ in RESOLUTIONS) // 2 + 1
 """Number of samples of the shortest clip that every loss takes: spectra reflect half a window at the ends."""
-
-MIX_RESOLUTIONS = (320, 512, 768)
-"""n_fft, with half as hop, of the loss family of FTF-Net as given in arXiv 2608.30739."""
 
 FLOOR = 1e-8
 
@@ -53,34 +51,6 @@ def require_length(name: str, seconds: float, sample_rate: int) -> None:
 def l1(estimate: Tensor, clean: Tensor) -> Tensor:
     """Return the mean absolute error of the samples."""
     return (estimate - clean).abs().mean()
-
-
-def compressed_complex(
-    estimate: Tensor,
-    clean: Tensor,
-    power: float = 0.3,
-    complex_share: float = 0.3,
-    sizes: Sequence[int] = MIX_RESOLUTIONS,
-) -> Tensor:
-    """Return the compressed magnitude and compressed complex error (loss of arXiv 2412.17121's authors).
-
-    (1 - a) * mean((|E|^c - |S|^c)^2) + a * mean(|E|^c e^{j arg E} - |S|^c e^{j arg S}|^2), averaged over
-    several STFT sizes as in arXiv 2608.30739.
-    """
-    total = estimate.new_zeros(())
-    for n_fft in sizes:
-        estimated, target = (_stft(x, n_fft, n_fft // 2, n_fft) for x in (estimate, clean))
-        # One squared magnitude serves both: |X|^c = (|X|^2)^(c/2), and X |X|^(c-1) is compressed.
-        estimated_power, target_power = (
-            x.real.square() + x.imag.square() + FLOOR for x in (estimated, target)
-        )
-        magnitude = (estimated_power ** (power / 2) - target_power ** (power / 2)).square().mean()
-        compressed = estimated * estimated_power ** ((power - 1) / 2) - target * target_power ** (
-            (power - 1) / 2
-        )
-        spectrum = compressed.real.square() + compressed.imag.square()
-        total = total + (1 - complex_share) * magnitude + complex_share * spectrum.mean()
-    return total / len(sizes)
 
 
 def active_compressed(
@@ -162,7 +132,7 @@ def total(
     clean: Tensor,
     noisy: Tensor,
     weights: Mapping[str, float],
-    sizes: Sequence[int] = MIX_RESOLUTIONS,
+    sizes: Sequence[int] = SIZES,
     level: Level = "noisy",
 ) -> dict[str, Tensor]:
     """Return the weighted losses by name.

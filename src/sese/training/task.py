@@ -17,7 +17,7 @@ from sese.nn.enhancer import Enhanced
 from sese.nn.plan import utilization
 from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig
-from sese.training.losses import MIX_RESOLUTIONS, si_sdr, total
+from sese.training.losses import SIZES, si_sdr, total
 from sese.training.methods import METHODS
 from sese.training.optimizer import Muon
 from sese.training.schedule import warmed_cosine
@@ -91,7 +91,7 @@ class EnhancementTask(lightning.LightningModule):
         """
         with torch.autocast(noisy.device.type, enabled=False):
             signals = [x.squeeze(1).float() for x in (estimate, target, noisy)]
-            sizes: tuple[int, ...] = MIX_RESOLUTIONS
+            sizes: tuple[int, ...] = SIZES
             if self.training and self.config.training.stft_sizes == "one":
                 sizes = (sizes[self.global_step % len(sizes)],)
             settings = self.config.training

@@ -26,19 +26,19 @@ class PReLU(nn.PReLU):
         return _PReLU.apply(input, slope) if torch.is_grad_enabled() else F.prelu(input, slope)
 
 
-def depthwise(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
     """Convolve each channel along time by itself, without padding, in the precision of x.
 
     Args:
         x: (batch, time, channel).
         weight: (channel, 1, tap).
-        bias: (channel,).
+        bias: (channel,), or None.
         dilation: steps between taps.
 
     Returns:
         (batch, time - (tap - 1) * dilation, channel).
     """
-    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
     return (_Depthwise.apply if torch.is_grad_enabled() else _convolve)(x, weight, bias, dilation)
 
 
@@ -72,7 +72,7 @@ class _PReLU(torch.autograd.Function):
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
         return _convolve(x, weight, bias, dilation)
@@ -86,4 +86,5 @@ class _Depthwise(torch.autograd.Function):
         to_x = _convolve(F.pad(gradient, (0, 0, past, past)), weight.flip(2), None, ctx.dilation)
         starts = range(0, past + 1, ctx.dilation)
         sums = [_column_sums(gradient * x[:, start : start + steps]) for start in starts]
-        return to_x, torch.stack(sums, 1).unsqueeze(1), _column_sums(gradient), None
+        to_bias = _column_sums(gradient) if ctx.needs_input_grad[2] else None
+        return to_x, torch.stack(sums, 1).unsqueeze(1), to_bias, None

@@ -2,7 +2,7 @@
 
 Autograd would keep a dozen tensors a step and sum the weights' gradients step by step. Here the products with
 the input run for all steps before the loop, and the gradients of the weights after it. One product and a few
-element-wise operations are left in the loop.
+element-wise operations are left in the loop. In training under bfloat16 autocast a C kernel runs the loop.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from sese.nn.layers import kernels
+from sese.nn.layers.side_by_side import recur
 
 
 def gru(
@@ -33,6 +37,10 @@ def gru(
     Returns:
         (step, row, unit), in the precision of `hidden`.
     """
+    if torch.is_grad_enabled() and input_weight.dtype == torch.bfloat16 and kernels.on(hidden):
+        gates = F.linear(x.to(torch.bfloat16), input_weight).transpose(0, 1) + input_bias
+        made = recur(gates[None], hidden[None], hidden_weight.t().float()[None], hidden_bias[None])
+        return made[0].transpose(0, 1)
     return _GRU.apply(x, hidden, input_weight, hidden_weight, input_bias, hidden_bias)
 
 

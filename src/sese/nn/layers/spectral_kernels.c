@@ -1,5 +1,4 @@
-/* Kernels of the multi-resolution STFT loss. Spectra are complex, (real, imaginary) side by side; a squared
-   magnitude is at least `least`. */
+/* Kernels of losses on spectra. Spectra are complex, (real, imaginary) side by side. */
 
 /* log of positive values to 1e-7, in operations that every compiler turns into vectors */
 static inline float logarithm(float x) {
@@ -26,7 +25,8 @@ static inline float logarithm(float x) {
 }
 
 /* Sums over all bins of estimate and target [frame, bin, 2]: squared differences of the magnitudes, squared
-   magnitudes of the target, and absolute differences of the logarithms of the magnitudes. */
+   magnitudes of the target, and absolute differences of the logarithms of the magnitudes. A squared magnitude is
+   at least `least`. */
 void spectral_distance(const float *estimate, const float *target, double *sums, int64_t frames, int64_t bins, float least) {
     sums[0] = sums[1] = sums[2] = 0;
     for (int64_t frame = 0; frame < frames; frame++) {
@@ -64,4 +64,34 @@ void spectral_slope(float *estimate, const float *target, int64_t frames, int64_
             made[2 * i + 1] *= slope;
         }
     }
+}
+
+/* scale times the sum over all bins of (1 - share) (|E|^c - |S|^c)^2 + share |E |E|^(c-1) - S |S|^(c-1)|^2, with
+   c the exponent and `added` in each squared magnitude; the estimate's spectra E become its gradient. */
+void compressed_distance(float *estimate, const float *target, double *sum, int64_t frames, int64_t bins, float added,
+                         float exponent, float share, float scale) {
+    float half = 0.5f * (exponent - 1.0f);
+    *sum = 0;
+    for (int64_t frame = 0; frame < frames; frame++) {
+        float *made = estimate + frame * 2 * bins;
+        const float *meant = target + frame * 2 * bins;
+        float total = 0;
+#pragma omp simd reduction(+ : total)
+        for (int64_t i = 0; i < bins; i++) {
+            float real = made[2 * i], imaginary = made[2 * i + 1];
+            float power = real * real + imaginary * imaginary + added;
+            float wanted = meant[2 * i] * meant[2 * i] + meant[2 * i + 1] * meant[2 * i + 1] + added;
+            float small = exponential(half * logarithm(power)), small_wanted = exponential(half * logarithm(wanted));
+            float size = sqrtf(power), error = small * size - small_wanted * sqrtf(wanted);
+            float across = small * real - small_wanted * meant[2 * i];
+            float along = small * imaginary - small_wanted * meant[2 * i + 1];
+            total += (1.0f - share) * error * error + share * (across * across + along * along);
+            float inner = share * (exponent - 1.0f) * (across * real + along * imaginary);
+            float factor = small / power * ((1.0f - share) * exponent * error * size + inner);
+            made[2 * i] = 2.0f * scale * (factor * real + share * small * across);
+            made[2 * i + 1] = 2.0f * scale * (factor * imaginary + share * small * along);
+        }
+        *sum += total;
+    }
+    *sum *= scale;
 }

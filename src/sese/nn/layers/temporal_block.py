@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sese.core.errors import InputError
+from sese.nn.layers.backward import PReLU, depthwise
 from sese.nn.plan import Keep, counts_to_mask
 from sese.nn.state import push
 
@@ -45,7 +46,7 @@ class TemporalBlock(nn.Module):
         self.channels, self.hidden, self.kernel, self.dilation = channels, hidden, kernel, dilation
         self.units, self.group = units, hidden // units
         self.inward = nn.Linear(channels, hidden)
-        self.in_slope, self.out_slope = nn.PReLU(), nn.PReLU()
+        self.in_slope, self.out_slope = PReLU(), PReLU()
         self.in_norm, self.out_norm = nn.BatchNorm1d(hidden), nn.BatchNorm1d(hidden)
         self.depthwise_weight = nn.Parameter(torch.empty(hidden, 1, kernel))
         self.out_weight = nn.Parameter(torch.empty(hidden, channels))
@@ -131,8 +132,10 @@ class TemporalBlock(nn.Module):
 
     def _depthwise(self, joined: Tensor, width: int) -> Tensor:
         """Convolve (batch, past + frame, hidden) to (batch * frame, width)."""
-        x = joined[:, :, :width].transpose(1, 2)
-        y = F.conv1d(x, self.depthwise_weight[:width], dilation=self.dilation, groups=width)
+        x, weight = joined[:, :, :width], self.depthwise_weight[:width]
+        if torch.is_grad_enabled():
+            return depthwise(x, weight, None, self.dilation).flatten(0, 1)
+        y = F.conv1d(x.transpose(1, 2), weight, dilation=self.dilation, groups=width)
         return y.transpose(1, 2).flatten(0, 1)
 
     def _after(self, h: Tensor, channels: Channels) -> Tensor:
