@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import helper
 
 from sese.core.errors import InputError
 from sese.export import check, folder
@@ -187,6 +188,33 @@ def test_quality_comes_from_the_evaluation(tmp_path):
     assert folder.read_quality(tmp_path) == {"noisy": {"pesq_wb": 1.5}, "0.25": {"pesq_wb": 2.5}}
     with pytest.raises(InputError, match="no report of"):
         folder.read_quality(tmp_path / "missing")
+
+
+def test_a_new_export_of_a_model_folder_keeps_its_card(trained, exported, tmp_path, monkeypatch):
+    def traced_once(model, card, used):
+        proto = onnx.load(exported / "model.onnx")
+        helper.set_model_props(proto, {"sese": card.to_json()})
+        return proto
+
+    monkeypatch.setattr(folder, "to_onnx", traced_once)
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    levels = [{"level": "budget fixed:1", "mean": {"pesq_wb": {"mean": 2.5}}}]
+    report, notes = tmp_path / "evaluation.json", tmp_path / "notes.md"
+    report.write_text(json.dumps({"levels": levels}))
+    notes.write_text("By the sea.\n\n## Data\n\nWaves.")
+    export_folder(trained[0], first, evaluation=report, notes=notes, description="Calm.")
+    with (first / "README.md").open("a") as card:
+        card.write("\n## Weights in int8\n\n0.1 MB\n")
+    export_folder(first, second, name="first")
+    text = (first / "README.md").read_text()
+    assert (second / "README.md").read_text() == text[: text.index("\n## Weights in int8")]
+    assert open_artefact(second).card == open_artefact(first).card
+    assert open_artefact(second).card.quality == {"fixed:1": {"pesq_wb": 2.5}}
+    (second / "model.onnx").write_bytes(b"of an old format")
+    export_folder(second, third, description="Wind.")
+    assert "By the sea." in (third / "README.md").read_text()
+    assert open_artefact(third).card.description == "Wind."
+    assert open_artefact(third).card.quality == {}
 
 
 def test_notes_that_are_no_text_are_named_before_the_export(trained, tmp_path):

@@ -32,7 +32,10 @@ def export(
         Path | None, typer.Option(help="Markdown file for the card: data, licences, purpose.")
     ] = None,
     description: Annotated[
-        str | None, typer.Option(help="One sentence about the model.", show_default="that of the system")
+        str | None,
+        typer.Option(
+            help="One sentence about the model.", show_default="that of a model folder, or of the system"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace an existing model.")] = False,
     quantize: Annotated[

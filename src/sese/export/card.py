@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from sese.core.errors import InputError
 from sese.core.tables import table
 from sese.evaluation.headings import HEADINGS
+from sese.runtime.artefact import open_artefact
 from sese.runtime.card import Card
 from sese.training.run_folder import RESOLVED
 
@@ -16,6 +20,11 @@ GATES = (
     "\n- gates pick the channels that run, under `--budget auto`; the level below is everything, which is as "
     "good as it was trained (`training.pruning.dense_share`)"
 )
+
+BEHIND_LEVELS = re.compile(
+    r"^## Levels\n\n(?:\|.*\n)+(?P<notes>[\s\S]*?)(?:^## Weights in (?:fp16|int8)\n|\Z)", re.MULTILINE
+)
+"""What a card has behind its table of levels, without the figures of quantised weights."""
 
 EXPERTS = "\n- the levels are experts of equal cost, of which one runs; `--budget fixed:2` is the second"
 GATE = "; a gate picks one, under `--budget auto` or 1"
@@ -50,6 +59,25 @@ def write_card(path: Path, card: Card, run: Path, notes: str | None, difference:
     if (run / RESOLVED).is_file():
         parts += ["## Training", _curve(run), f"```yaml\n{_recipe(run)}\n```"]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
+
+
+def read_card(folder: Path) -> tuple[str, dict[str, Any], str | None]:
+    """Return what the card of a model folder says beyond its network: a new export of it keeps that.
+
+    A file that cannot be opened, such as one of an old format, has neither description nor quality.
+
+    Returns:
+        The description, the quality of the levels (see `Card`), and what follows the levels in the README, as
+        Markdown, but for the figures of quantised weights; None where nothing follows.
+    """
+    try:
+        card = open_artefact(folder).card
+        description, quality = card.description, card.quality
+    except InputError:
+        description, quality = "", {}
+    found = BEHIND_LEVELS.search((folder / "README.md").read_text(encoding="utf-8"))
+    notes = found["notes"].strip() if found else ""
+    return description, quality, notes or None
 
 
 def _remarks(card: Card) -> str:

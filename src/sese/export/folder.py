@@ -13,7 +13,7 @@ from sese.bits import bitwise
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.untrusted import MALFORMED, from_json
-from sese.export.card import write_card
+from sese.export.card import read_card, write_card
 from sese.export.check import check_export
 from sese.export.onnx import to_onnx
 from sese.export.packed import save_packed
@@ -44,12 +44,13 @@ def export_folder(
     """Export a run's best weights as a model folder; it appears whole or not at all.
 
     Args:
-        run: run folder, or a folder with `config.json` and `model.safetensors`.
+        run: run folder, or a folder with `config.json` and `model.safetensors`. A model folder keeps what its
+            card says, but for what is given here.
         output: folder to create.
         name: name of the model; the output folder's name if None.
         evaluation: report folder of `sese evaluate`, for the quality of the levels.
         notes: Markdown for the card.
-        description: one sentence on the model; the system's if None.
+        description: one sentence on the model; the system's, or the model folder's own, if None.
         force: whether to replace an existing model folder.
 
     Raises:
@@ -59,9 +60,13 @@ def export_folder(
     model = checkpoint.load(source)
     _, config = checkpoint.read_config(source)
     check_output(output, force, run, *filter(None, (evaluation, notes)))
-    text = None if notes is None else read_notes(notes)
-    quality = read_quality(evaluation) if evaluation else {}
-    card = describe(model, name or output.name, description or config.description, quality)
+    said, text = "", None
+    quality: dict[str, Any] = {}
+    if all((source / file).is_file() for file in FILES):
+        said, quality, text = read_card(source)
+    text = text if notes is None else read_notes(notes)
+    quality = read_quality(evaluation) if evaluation else quality
+    card = describe(model, name or output.name, description or said or config.description, quality)
     used = [level.utilization for level in card.levels]
 
     with replacing(output, folder=True) as folder:
