@@ -2,49 +2,49 @@
 
     sese sweep sweeps/comparison "data.train=[...]" "data.validation=[...]"
     python benchmarks/comparison.py runs/comparison noisy-set -o report
+    python benchmarks/comparison.py -o report
 
-comparison.yaml in this folder lists the runs that belong together and the pairs of points that claims are
-about. Each run is exported to one ONNX file and scored by the code of `sese evaluate`. Both are stored in the
-output folder, so a second call, or one with more runs, computes only what is missing. All models are then
-timed in turn, in rounds of one frame per call, so that a machine whose speed drifts slows all of them. Quote
-ratios; milliseconds depend on the machine.
+The plan, comparison.yaml in this folder unless --plan names another, lists the runs that belong together and
+the pairs of points that claims are about. Each finished run is exported to one ONNX file and scored by the
+code of `sese evaluate`. Scores go into small files in the folder --scores: a second call, or one with more
+runs, scores only what is missing, and a run that is scored is not needed any more. The second command makes
+the report from these files alone.
+
+All models are timed in turn, in rounds of one frame per call, so that a machine whose speed drifts slows all
+of them. A call that times replaces the times of the call before it: while runs are still trained, use
+--rounds 0. Quote ratios; milliseconds depend on the machine.
+
+Where runs have several seeds, points are means over the seeds, and differences are those of each file's mean
+over the seeds that both sides have. Their intervals are bootstrap intervals over the files.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import math
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 import yaml
 
 import comparison_report
-from comparison_report import COLUMNS
+import comparison_scores
+from claims_tables import BySeed, differences, over_files
+from claims_verdicts import side
+from comparison_report import COLUMNS, DIGITS
+from comparison_scores import Rows, Scored
 from exit_codes import exit_code
-from model_times import exported, frame_ms
 from sese.core.errors import InputError
-from sese.evaluation import front, plots, report, summary, timing
+from sese.evaluation import front, plots, report, summary
 from sese.evaluation import pairs as corpus
-from sese.evaluation.scoring import ENHANCER, resolve
-from sese.evaluation.suite import default_budgets, evaluate
-from sese.runtime.artefact import open_artefact
-from sese.training.sweep import DONE
+from sese.evaluation.scoring import NOISY
 
 PLAN = Path(__file__).with_suffix(".yaml")
-METRICS = ("pesq", "estoi", "si_sdr")
-KEYS = (*COLUMNS, "snr_db", "utilization")
 SNRS = ((-math.inf, 2.5), (2.5, 12.5), (12.5, math.inf))  # ranges in dB, for what depends on it
-THRESHOLD = "threshold:0"
-HELD = "held:0.73"  # mean utilization that routers are held to: what DSN's authors gave theirs
-FRAMES = 200  # timed at each budget in a round
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,9 @@ class Point:
     Attributes:
         kind: ``static``, a network of one size; ``level``, a scalable network at a fixed level; ``dynamic``,
             a network that chooses a level for each frame.
-        scores: Scores by column, one for each file, and the SNR in dB and the share of compute of each file.
-        ms: Median time of a frame of 16 ms over the rounds, in milliseconds.
+        mmacs: Millions of MACs a second, the mean over the seeds.
+        seeds: By seed and column, one value for each file: scores, SNR in dB, and share of compute.
+        ms: Median time of a frame of 16 ms over the rounds, in milliseconds; the mean over the seeds.
         saved: Shares of the MACs and milliseconds of the highest level of the model that are saved.
         gains: By ``mmacs`` or ``ms`` and column, mean gain over the networks of one size of the same system
             at that cost, paired by file, with its interval; None where that cost is below the lowest of them.
@@ -86,65 +87,75 @@ class Point:
     budget: str
     kind: str
     mmacs: float
-    scores: dict[str, np.ndarray]
+    seeds: dict[str, Rows]
     ms: float = math.nan
     saved: dict[str, float] = field(default_factory=dict)
     gains: dict[str, dict[str, dict[str, float] | None]] = field(default_factory=dict)
 
+    def files(self, column: str, seeds: Sequence[str] = ()) -> np.ndarray:
+        """Return the mean of each file over seeds, by default over all of the point."""
+        return np.mean([self.seeds[seed][column] for seed in seeds or self.seeds], axis=0)
+
     def mean(self, column: str) -> float:
-        """Return the mean score over the files."""
-        return float(self.scores[column].mean())
+        """Return the mean score over the seeds and files."""
+        return float(self.files(column).mean())
 
     def by_snr(self, values: np.ndarray) -> list[float]:
         """Return means of the values of files, by range of SNR."""
-        snr = self.scores["snr_db"]
+        snr = self.files("snr_db")
         chosen = [values[(low <= snr) & (snr < high)] for low, high in SNRS]
         return [float(each.mean()) if len(each) else math.nan for each in chosen]
 
 
 def main() -> int:
     """Run the command and return its exit code: 0 done, 2 bad usage or input, 130 interrupted."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path, help="folder of the sweep's runs")
-    parser.add_argument("data", type=Path, help="folder with clean/ and noisy/")
-    parser.add_argument("-o", "--out-dir", type=Path, required=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs="?", help="folder of the sweep's runs")
+    parser.add_argument("data", type=Path, nargs="?", help="folder with clean/ and noisy/")
+    parser.add_argument("-o", "--out-dir", type=Path, required=True, help="folder for the report")
+    parser.add_argument("--plan", type=Path, default=PLAN, help=f"what is compared [default: {PLAN.name}]")
+    parser.add_argument("--scores", type=Path, help="folder of the scores [default: scores in the report's]")
     parser.add_argument("--limit", type=int, help="take this many files, spread over the folder")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that score")
-    parser.add_argument("--rounds", type=int, default=7, help="of timing; 0 leaves the times out")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that score [default: 1]")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="rounds of timing; 0 keeps the stored times [default: 7]"
+    )
     options = parser.parse_args()
     return exit_code("comparison", lambda: compare(options))
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Export and score the missing models, time all, and write the table and the plot."""
-    systems, claims = read_plan(PLAN)
-    found = finished(options.runs)
-    models = {  # the sweep validates once, so that a run's best weights are its last
-        name: exported(found[name], options.out_dir / "models" / name)
-        for system in systems
-        for name in (*system.adaptive, *system.static)
-        if name in found
-    }
-    if not models:
-        raise InputError(f"{options.runs} holds no finished run that {PLAN.name} names; train them first")
-    files = corpus.find_pairs(options.data, options.limit)
-    scalable = {name for system in systems for name in system.adaptive}
-    results = {}
-    for name, path in models.items():
-        budgets = budgets_of(open_artefact(str(path)).card, name in scalable)
-        results[name] = scored(path, budgets, files, options.out_dir / "scores", options.jobs)
-    points = points_of(systems, results)
-    streams = streams_of(models, scalable) if options.rounds else {}
-    times = []
-    for number in range(options.rounds):
-        print(f"timing, round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-        times.append(timed(streams))
-    finish(points, systems, times)
-    write(points, differences(claims, points), next(iter(results.values())), options)
+    """Score and time the runs that are there, and write the tables and the plot from the stored scores."""
+    if options.runs and not options.data:
+        raise InputError("a folder of runs is named, but no test set; name both, or neither")
+    systems, claims = read_plan(options.plan)
+    scores = options.scores or options.out_dir / "scores"
+    names = [name for system in systems for name in (*system.adaptive, *system.static)]
+    if options.runs:
+        found = comparison_scores.finished(options.runs)
+        runs = {name: found[name] for name in dict.fromkeys(names) if name in found}
+        if not runs:
+            raise InputError(
+                f"{options.runs} holds no finished run that {options.plan.name} names; train them first"
+            )
+        pairs = corpus.find_pairs(options.data, options.limit)
+        scalable = [name for system in systems for name in system.adaptive]
+        models = options.out_dir / "models"
+        comparison_scores.score_runs(runs, scalable, pairs, scores, models, options.jobs, options.rounds)
+    results = comparison_scores.read_all(scores, names)
+    times = comparison_scores.read_times(scores, results)
+    points = points_of(systems, results, times["ms"])
+    finish(points, systems)
+    noisy = next(iter(next(iter(results.values())).values())).rows[NOISY]
+    write(points, differences_of(claims, points), noisy, times, options.out_dir)
 
 
 def read_plan(path: Path) -> tuple[list[System], list[Pair]]:
     """Read a YAML file with the systems and the pairs."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; name a plan, such as {PLAN.name} in the folder benchmarks")
     values = yaml.safe_load(path.read_text())
     systems = [
         System(name, tuple(entry.get("adaptive", ())), tuple(entry.get("static", ())))
@@ -154,91 +165,60 @@ def read_plan(path: Path) -> tuple[list[System], list[Pair]]:
     return systems, claims
 
 
-def finished(runs: Path) -> dict[str, Path]:
-    """Return the folders of the finished runs by name, the first seed of each."""
-    return {
-        folder.parent.parent.name: folder.parent for folder in sorted(runs.glob(f"*/*/{DONE}"), reverse=True)
-    }
+def points_of(
+    systems: Sequence[System],
+    results: Mapping[str, Mapping[str, Scored]],
+    ms: Mapping[str, Mapping[str, float]],
+) -> list[Point]:
+    """Return a point for each model of each system and each budget it was scored at.
 
-
-def scored(
-    model: Path, budgets: Sequence[Any], files: Sequence[corpus.Pair], folder: Path, jobs: int
-) -> dict[str, Any]:
-    """Return the results of `sese.evaluation.suite.evaluate`, from a file if they were computed before."""
-    content = (model / "model.onnx").read_bytes()
-    asked = json.dumps([budgets, [str(pair.noisy) for pair in files]]).encode()
-    path = folder / f"{model.name}-{hashlib.sha256(content + asked).hexdigest()[:12]}.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    print(f"scoring {model.name}", file=sys.stderr, flush=True)
-    result = evaluate(str(model), files, budgets, metrics=METRICS, jobs=jobs)
-    folder.mkdir(parents=True, exist_ok=True)
-    report.write_files(folder, path.stem, {"json": report.to_json(result)})
-    return result
-
-
-def budgets_of(card: Any, scalable: bool) -> list[Any]:
-    """Return the budgets to score: every level, the router with and without a target average, and the SNR
-    policy.
-
-    A network of one size has only the budgets it was trained for.
+    Args:
+        systems: Systems.
+        results: Scores by name and seed.
+        ms: Times in milliseconds by run, as NAME/seed-N, and budget.
     """
-    if not scalable:
-        return [f"fixed:{card.levels[-1].utilization:g}"]
-    several = len(card.levels) > 1
-    return default_budgets(card) + [HELD] * (several and card.router) + [THRESHOLD] * several
-
-
-def points_of(systems: Sequence[System], results: Mapping[str, dict[str, Any]]) -> list[Point]:
-    """Return a point for each model of each system and each budget it was scored at."""
     points = []
     for system in systems:
         for name in (*system.static, *system.adaptive):
-            for level in results[name]["levels"][1:] if name in results else ():
-                kind = "dynamic" if level["dynamic"] else "level"
-                if name in system.static:
-                    kind = "static"
-                rows = [row for row in results[name]["files"] if row["level"] == level["level"]]
-                scores = {key: np.array([row[key] for row in rows], np.float64) for key in KEYS}
+            for level, budget, dynamic in levels_of(results.get(name, {})):
+                seeds = {
+                    seed: stored for seed, stored in results[name].items() if level in macs_by_level(stored)
+                }
+                macs = [macs_by_level(stored)[level] for stored in seeds.values()]
+                timed = [ms[f"{name}/{seed}"] for seed in seeds if f"{name}/{seed}" in ms]
+                taken = [each[budget] for each in timed if budget in each]
                 points.append(
                     Point(
                         system.name,
                         name,
-                        str(level["budget"]).removeprefix("fixed:"),
-                        kind,
-                        level["macs_per_second"] / 1e6,
-                        scores,
+                        budget,
+                        "static" if name in system.static else "dynamic" if dynamic else "level",
+                        float(np.mean(macs)) / 1e6,
+                        {seed: stored.rows[level] for seed, stored in seeds.items()},
+                        float(np.mean(taken)) if taken else math.nan,
                     )
                 )
     return points
 
 
-def streams_of(models: Mapping[str, Path], scalable: Collection[str]) -> dict[tuple[str, str], Any]:
-    """Open a stream of each model at each budget it is scored at, for all rounds."""
-    found = {}
-    for name, path in models.items():
-        enhancer = resolve(ENHANCER)(str(path))
-        for budget in budgets_of(enhancer.card, name in scalable):
-            found[name, str(budget).removeprefix("fixed:")] = enhancer.card, enhancer.stream(budget=budget)
-    return found
+def levels_of(seeds: Mapping[str, Scored]) -> list[tuple[str, str, bool]]:
+    """Return the level, the name of the budget, and whether it is dynamic, of all that a seed has."""
+    found = {
+        each["level"]: (each["level"], comparison_scores.label(each["budget"]), each["dynamic"])
+        for stored in seeds.values()
+        for each in stored.about["levels"]
+        if each["level"] != NOISY
+    }
+    return list(found.values())
 
 
-def timed(streams: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], float]:
-    """Return milliseconds per frame of 16 ms by model and budget, for one round with the models in turn."""
-    taken = {}
-    for place, (card, stream) in streams.items():
-        speech = timing.noisy_speech(card.sample_rate)
-        taken[place] = float(np.median(frame_ms(card, stream, speech, FRAMES)))
-    return taken
+def macs_by_level(stored: Scored) -> dict[str, float]:
+    """Return the MACs a second by level."""
+    return {each["level"]: each["macs_per_second"] for each in stored.about["levels"]}
 
 
-def finish(
-    points: Sequence[Point], systems: Sequence[System], times: Sequence[Mapping[tuple[str, str], float]]
-) -> None:
-    """Fill in the times, the savings, and the gains over networks of one size."""
-    for point in points:
-        if times:
-            point.ms = median(each[point.model, point.budget] for each in times)
+def finish(points: Sequence[Point], systems: Sequence[System]) -> None:
+    """Fill in the savings, and the gains over networks of one size."""
     for point in points:
         whole = max((p for p in points if p.model == point.model), key=lambda p: (p.kind == "level", p.mmacs))
         if point.kind != "static" and whole is not point:
@@ -255,40 +235,68 @@ def finish(
 
 
 def gains(point: Point, others: Sequence[Point], cost: str) -> dict[str, dict[str, float] | None]:
-    """Return mean gains over the front of other points at the same cost, paired by file."""
+    """Return mean gains over the front of other points at the same cost, paired by file.
+
+    They are of the seeds that all of these points have.
+    """
+    seeds = [seed for seed in point.seeds if all(seed in each.seeds for each in others)]
     found: dict[str, dict[str, float] | None] = {}
     for column in COLUMNS:
         found[column] = None
         ordered = sorted(others, key=lambda each: getattr(each, cost))
         costs = np.array([getattr(each, cost) for each in ordered])
-        if len(ordered) and np.isfinite(costs).all():
-            best = front.on_front(costs, [each.mean(column) for each in ordered])
-            line = np.array([each.scores[column] for each in ordered])[best]
-            at_cost = front.between(costs[best], line, getattr(point, cost))
+        if len(ordered) and seeds and np.isfinite(costs).all():
+            scores = np.array([each.files(column, seeds) for each in ordered])
+            best = front.on_front(costs, scores.mean(axis=1))
+            at_cost = front.between(costs[best], scores[best], getattr(point, cost))
             if at_cost is not None:
-                found[column] = summary.bootstrap_mean(point.scores[column] - at_cost)
+                found[column] = summary.bootstrap_mean(point.files(column, seeds) - at_cost)
     return found
 
 
-def differences(claims: Sequence[Pair], points: Sequence[Point]) -> list[dict[str, Any]]:
-    """Return the difference of each pair, paired by file, without the pairs that were not measured."""
+def differences_of(claims: Sequence[Pair], points: Sequence[Point]) -> list[dict[str, Any]]:
+    """Return the difference of each pair, paired by file, without the pairs that were not measured.
+
+    A difference is that of each file's mean over the seeds that both sides have. ``seeds`` has that of each
+    seed by itself, ``verdicts`` one for each column, by the rule of `verdict`.
+    """
     found = []
     for claim in claims:
         of, against = (named(points, name) for name in (claim.of, claim.against))
         if of is None or against is None:
             continue
-        above = {column: of.scores[column] - against.scores[column] for column in COLUMNS}
+        by_seed = {column: differences(of.seeds, against.seeds, column) for column in COLUMNS}
+        seeds = list(by_seed[COLUMNS[0]])
+        if not seeds:
+            continue
         found.append(
             {
                 "claim": claim.claim,
                 "of": claim.of,
                 "against": claim.against,
                 **{cost: [getattr(each, cost) for each in (of, against)] for cost in ("mmacs", "ms")},
-                **{column: summary.bootstrap_mean(above[column]) for column in COLUMNS},
-                "pesq_by_snr": of.by_snr(above["pesq_wb"]),
+                **difference(of, by_seed, seeds),
+                "seeds": {seed: difference(of, by_seed, [seed]) for seed in seeds},
+                "verdicts": {column: verdict(each, column) for column, each in by_seed.items()},
             }
         )
     return found
+
+
+def difference(of: Point, by_seed: Mapping[str, BySeed], seeds: Sequence[str]) -> dict[str, Any]:
+    """Return the mean difference over seeds by column with its interval, and in PESQ by range of SNR."""
+    pesq = np.mean([by_seed["pesq_wb"][seed] for seed in seeds], axis=0)
+    means = {column: over_files(each, seeds) for column, each in by_seed.items()}
+    return {**means, "pesq_by_snr": of.by_snr(pesq)}
+
+
+def verdict(by_seed: BySeed, column: str) -> str:
+    """Return whether a difference is decided.
+
+    It is ``decided`` where there are two seeds or more, the interval of their mean excludes zero, and every
+    seed is on the same side of zero; else it is ``open``.
+    """
+    return "decided" if len(by_seed) > 1 and side(by_seed, 0, DIGITS[column])[0] else "open"
 
 
 def named(points: Sequence[Point], name: str) -> Point | None:
@@ -302,23 +310,34 @@ def named(points: Sequence[Point], name: str) -> Point | None:
 def write(
     points: Sequence[Point],
     claims: Sequence[Mapping[str, Any]],
-    result: Mapping[str, Any],
-    options: argparse.Namespace,
+    noisy_files: Rows,
+    times: Mapping[str, Any],
+    folder: Path,
 ) -> None:
-    """Write comparison.md, comparison.json and comparison.png."""
-    noisy = {column: result["levels"][0]["mean"][column]["mean"] for column in COLUMNS}
-    about = f"{result['file_count']} files; times are medians of {options.rounds} rounds."
+    """Write comparison.md, comparison.json and comparison.png.
+
+    Args:
+        points: Points.
+        claims: Differences of the pairs of the claims.
+        noisy_files: Scores of the input.
+        times: Result of `comparison_scores.read_times`.
+        folder: Folder for the report.
+    """
+    noisy = {column: summary.bootstrap_mean(noisy_files[column])["mean"] for column in COLUMNS}
+    count = len(noisy_files[COLUMNS[0]])
+    about = f"{count} files; times are medians of {times['rounds']} rounds."
     text = comparison_report.to_markdown(points, claims, noisy, about)
     plain = {
         "noisy": noisy,
-        "files": result["file_count"],
-        "machine": timing.machine_facts(),
+        "files": count,
+        "machine": times["machine"],
         "claims": claims,
         "points": [
             {
                 **{key: getattr(point, key) for key in ("system", "model", "budget", "kind", "mmacs", "ms")},
-                "mean": {column: summary.bootstrap_mean(point.scores[column]) for column in COLUMNS},
-                "utilization_by_snr": point.by_snr(point.scores["utilization"]),
+                "seeds": list(point.seeds),
+                "mean": {column: summary.bootstrap_mean(point.files(column)) for column in COLUMNS},
+                "utilization_by_snr": point.by_snr(point.files("utilization")),
                 "saved": point.saved,
                 "gains": point.gains,
             }
@@ -326,8 +345,8 @@ def write(
         ],
     }
     image = plots.to_png(comparison_report.draw(points, noisy), 130)
-    contents = {"md": text, "json": report.to_json(plain), "png": image}
-    for path in report.write_files(options.out_dir, "comparison", contents):
+    contents: dict[str, str | bytes] = {"md": text, "json": report.to_json(plain), "png": image}
+    for path in report.write_files(folder, "comparison", contents):
         print(f"wrote {path}", file=sys.stderr)
     print(text, end="")
 

@@ -23,18 +23,33 @@ NOTE = (
     " fixed levels, which is what a choice for each frame is worth. Used: share of the scalable compute in"
     " files below 2.5 dB, up to 12.5 dB, above."
 )
+SEEDS_NOTE = (
+    " Points are means over the seeds. Differences are those of each file's mean over the seeds that both"
+    " sides have; the lines below have each seed by itself. A difference is decided where there are two seeds"
+    " or more, its interval excludes zero, and every seed is on the same side of zero; else it is open."
+)
 
 
 def to_markdown(
     points: Sequence[Any], claims: Sequence[Mapping[str, Any]], noisy: Mapping[str, float], about: str
 ) -> str:
-    """Return the report: all points, the pairs of the claims, and the best point for each budget."""
+    """Return the report: all points, the pairs of the claims, and the best point for each budget.
+
+    Where a point has several seeds, the tables tell how many there are, and the claims have verdicts and a
+    line for each seed.
+    """
+    note = NOTE + (SEEDS_NOTE if _several(points) else "")
     lines = [*_points(points, noisy), ""]
     if claims:
-        lines += [*_claims(claims), ""]
+        lines += [*_claims(claims, _several(points)), ""]
     for cost in BUDGETS:
         lines += [*_best(points, cost), ""]
-    return "\n".join([*lines, f"{about} {NOTE}"]) + "\n"
+    return "\n".join([*lines, f"{about} {note}"]) + "\n"
+
+
+def _several(points: Sequence[Any]) -> bool:
+    """Return whether a point has several seeds."""
+    return any(len(point.seeds) > 1 for point in points)
 
 
 def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
@@ -54,8 +69,9 @@ def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
     ]
     header += ["PESQ over its statics at equal MACs", "at equal ms", "over its levels at equal MACs"]
     cells = [["noisy input", *[""] * 7, *(_number(noisy[c], DIGITS[c]) for c in COLUMNS), *[""] * 3]]
-    for point in sorted(points, key=lambda p: (p.system, p.kind == "static", p.model, p.mmacs)):
-        used = point.by_snr(point.scores["utilization"]) if point.kind == "dynamic" else []
+    ordered = sorted(points, key=lambda p: (p.system, p.kind == "static", p.model, p.mmacs))
+    for point in ordered:
+        used = point.by_snr(point.files("utilization")) if point.kind == "dynamic" else []
         cells.append(
             [
                 point.system,
@@ -69,19 +85,39 @@ def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
                 *(_difference(point.gains.get(key, {}).get("pesq_wb"), 3) for key in GAINS),
             ]
         )
+    if _several(points):
+        header.insert(3, "seeds")
+        for line, count in zip(cells, ["", *(str(len(point.seeds)) for point in ordered)], strict=True):
+            line.insert(3, count)
     return report.table(header, cells)
 
 
-def _claims(claims: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the table of the pairs that claims are about."""
+def _claims(claims: Sequence[Mapping[str, Any]], several: bool) -> list[str]:
+    """Return the table of the pairs that claims are about.
+
+    Args:
+        claims: Differences.
+        several: Whether there are several seeds: each difference has a verdict then, by the rule of
+            `comparison.verdict`, and lines below it have the difference of each seed by itself.
+    """
     header = ["claim", "of", "against", "MMAC/s", "ms", "PESQ", "of these below 2.5, to 12.5, above", "ESTOI"]
     rows = []
     for each in claims:
         costs = [" / ".join(_number(v, d) for v in each[key]) for key, d in (("mmacs", 1), ("ms", 3))]
-        by_snr = " ".join(f"{value:+.3f}" for value in each["pesq_by_snr"])
-        rows.append([each["claim"], each["of"], each["against"], *costs, _difference(each["pesq_wb"], 3)])
-        rows[-1] += [by_snr, *(_difference(each[column], DIGITS[column]) for column in COLUMNS[1:])]
+        verdicts = each["verdicts"] if several else {}
+        rows.append([each["claim"], each["of"], each["against"], *costs, *_differences(each, verdicts)])
+        if several:
+            rows += [[seed, "", "", "", "", *_differences(value)] for seed, value in each["seeds"].items()]
     return report.table([*header, "SI-SDR, dB"], rows)
+
+
+def _differences(value: Mapping[str, Any], verdicts: Mapping[str, str] | None = None) -> list[str]:
+    """Return cells of a difference: in PESQ, by range of SNR, in the other scores; with verdicts if given."""
+    cells = []
+    for column in COLUMNS:
+        end = f", {verdicts[column]}" if verdicts else ""
+        cells.append(_difference(value[column], DIGITS[column]) + end)
+    return [cells[0], " ".join(f"{each:+.3f}" for each in value["pesq_by_snr"]), *cells[1:]]
 
 
 def _best(points: Sequence[Any], cost: str) -> list[str]:
