@@ -7,7 +7,7 @@
 The plan, comparison.yaml in this folder unless --plan names another, lists the runs that belong together and
 the pairs of points that claims are about. Each finished run is exported to one ONNX file and scored by the
 code of `sese evaluate`. Scores go into small files in the folder --scores: a second call, or one with more
-runs, scores only what is missing, and a run that is scored is not needed any more. The second command makes
+runs, scores only what is missing, and a run that is scored is not needed any more. The last command makes
 the report from these files alone.
 
 All models are timed in turn, in rounds of one frame per call, so that a machine whose speed drifts slows all
@@ -130,6 +130,8 @@ def compare(options: argparse.Namespace) -> None:
     """Score and time the runs that are there, and write the tables and the plot from the stored scores."""
     if options.runs and not options.data:
         raise InputError("a folder of runs is named, but no test set; name both, or neither")
+    if options.rounds < 0:
+        raise InputError(f"--rounds is {options.rounds}; use 0 or more")
     systems, claims = read_plan(options.plan)
     scores = options.scores or options.out_dir / "scores"
     names = [name for system in systems for name in (*system.adaptive, *system.static)]

@@ -226,6 +226,8 @@ def test_bad_usage_is_one_line(
     assert "holds no finished run that plan.yaml names" in capsys.readouterr().err
     assert compare(runs, data, "-o", report, "--scores", scores, "--limit", 2) == 2
     assert "has scores of other clips" in capsys.readouterr().err
+    assert compare(runs, data, "-o", report, "--rounds", "-1") == 2
+    assert "--rounds is -1; use 0 or more" in capsys.readouterr().err
     assert compare("-o", report, "--plan", tmp_path / "none.yaml") == 2
     assert "none.yaml: no such file" in capsys.readouterr().err
     about = scores / "alone" / "seed-1" / "about.json"
