@@ -31,6 +31,7 @@ from torch import nn
 
 from markdown_tables import heading, row
 from sese.core.errors import InputError
+from sese.core.memory import keep_freed_memory
 from sese.nn.backbones.demucs import Demucs
 from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.cost import macs_per_sample
@@ -243,6 +244,7 @@ def main() -> None:
     options = parser.parse_args()
     if min(options.rounds, options.steps) < 1:
         parser.error("--rounds and --steps are 1 or more")
+    keep_freed_memory()  # as in a run
     torch.set_num_threads(1)
     try:
         runs = trainings(options.configs, list(itertools.chain.from_iterable(options.set)))

@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sese.core.errors import InputError
+from sese.core.memory import keep_freed_memory
 from sese.core.stopping import StopRequest
 from sese.training import messages, run_folder
 from sese.training.config import RunConfig
@@ -64,6 +65,7 @@ def train(
     begun = time.monotonic() if began is None else began
     run_folder.check(folder, config, resume, method.resumes_from)
     check_named(config.data)
+    keep_freed_memory()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if torch.cuda.is_available():
