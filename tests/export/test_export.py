@@ -210,11 +210,76 @@ def test_a_new_export_of_a_model_folder_keeps_its_card(trained, exported, tmp_pa
     assert (second / "README.md").read_text() == text[: text.index("\n## Weights in int8")]
     assert open_artefact(second).card == open_artefact(first).card
     assert open_artefact(second).card.quality == {"fixed:1": {"pesq_wb": 2.5}}
-    (second / "model.onnx").write_bytes(b"of an old format")
+    (second / "model.onnx").write_bytes(b"no ONNX")
     export_folder(second, third, description="Wind.")
     assert "By the sea." in (third / "README.md").read_text()
     assert open_artefact(third).card.description == "Wind."
     assert open_artefact(third).card.quality == {}
+
+
+def kept_by_export(model, folder, *, proto=None, readme=None, **given):
+    """Export a copy of a model folder with another file or README anew, with its own network."""
+    run, output = folder / "run", folder / "output"
+    shutil.copytree(model, run)
+    if proto is not None:
+        onnx.save(proto, run / "model.onnx")
+    if readme is not None:
+        (run / "README.md").write_bytes(readme)
+    export_folder(run, output, **given)
+    return open_artefact(output).card, (output / "README.md").read_text()
+
+
+@pytest.fixture
+def told(trained, exported, tmp_path, monkeypatch):
+    """A model folder with scores and a description, whose exports are made without tracing."""
+    proto = onnx.load(exported / "model.onnx")
+
+    def traced_once(model, card, used):
+        helper.set_model_props(proto, {"sese": card.to_json()})
+        return proto
+
+    monkeypatch.setattr(folder, "to_onnx", traced_once)
+    report, notes = tmp_path / "evaluation.json", tmp_path / "told.md"
+    report.write_text(json.dumps({"levels": [{"level": "fixed:1", "mean": {"pesq_wb": {"mean": 2.5}}}]}))
+    notes.write_text("By the sea.")
+    export_folder(trained[0], tmp_path / "told", evaluation=report, notes=notes, description="Calm.")
+    return tmp_path / "told"
+
+
+def test_a_new_export_keeps_what_a_file_of_an_older_format_says(told, tmp_path):
+    proto = onnx.load(told / "model.onnx")
+    facts = json.loads(proto.metadata_props[0].value)
+    helper.set_model_props(proto, {"sese": json.dumps(facts | {"format": facts["format"] - 1})})
+    card, text = kept_by_export(told, tmp_path, proto=proto)
+    assert (card.description, card.quality) == ("Calm.", {"fixed:1": {"pesq_wb": 2.5}})
+    assert "By the sea." in text
+
+
+def test_a_new_export_of_a_folder_without_a_readme_keeps_the_scores(told, tmp_path):
+    (told / "README.md").unlink()
+    card, _ = kept_by_export(told, tmp_path)
+    assert (card.description, card.quality) == ("Calm.", {"fixed:1": {"pesq_wb": 2.5}})
+
+
+def test_a_new_export_says_when_it_leaves_out_a_readme(told, tmp_path, capsys):
+    _, text = kept_by_export(told, tmp_path, readme=b"# Mine\n\nBy the lake.\n")
+    assert "By the lake." not in text
+    assert "has no table under '## Levels', so its text is left out" in capsys.readouterr().err
+
+
+def test_a_readme_that_is_no_text_is_named(told, tmp_path):
+    with pytest.raises(InputError, match=r"README\.md cannot be read"):
+        kept_by_export(told, tmp_path, readme="Übung".encode("latin-1"))
+
+
+def test_new_notes_leave_the_training_of_a_model_folder(told, tmp_path):
+    text = (told / "README.md").read_text() + "\n### Training\n\nDives.\n\n## Training\n\nFour hours.\n"
+    notes = tmp_path / "new.md"
+    notes.write_text("By the lake.")
+    _, made = kept_by_export(told, tmp_path, readme=text.encode(), notes=notes)
+    assert "By the sea." not in made
+    assert "Dives." not in made
+    assert made.endswith("By the lake.\n\n## Training\n\nFour hours.\n")
 
 
 def test_notes_that_are_no_text_are_named_before_the_export(trained, tmp_path):

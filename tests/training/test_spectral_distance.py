@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -119,3 +121,27 @@ def test_a_target_with_a_gradient_is_refused(name: str) -> None:
     estimate, clean = pair(3000, torch.float32)
     with pytest.raises(ValueError, match="detach it"):
         LOSSES[name][0](estimate, clean.requires_grad_())
+
+
+def test_exponent_and_share_may_be_whole_numbers():
+    estimate, clean = pair(1025, torch.float32)
+    whole, broken = (
+        results(partial(compressed_complex, power=power, complex_share=share), estimate, clean)
+        for power, share in ((1, 0), (1.0, 0.0))
+    )
+    assert torch.equal(whole[0], broken[0])
+    assert torch.equal(whole[1], broken[1])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("shape", [(4, 1024), (1, 1025)])
+def test_a_target_of_another_shape_is_refused(name, shape):
+    with pytest.raises(ValueError, match=r"shapes \[4, 1025\] and"):
+        LOSSES[name][0](torch.zeros(4, 1025), torch.zeros(shape))
+
+
+def test_sizes_and_batches_that_have_no_distance_are_refused():
+    with pytest.raises(ValueError, match="n_fft of a distance between spectra is 321"):
+        compressed_complex(torch.zeros(1, 1025), torch.zeros(1, 1025), sizes=(320, 321))
+    with pytest.raises(ValueError, match="at least one clip"):
+        multi_resolution_stft(torch.zeros(0, 1025), torch.zeros(0, 1025))

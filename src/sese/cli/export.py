@@ -12,9 +12,7 @@ from sese.core.errors import InputError
 
 
 def export(
-    run: Annotated[
-        Path, typer.Argument(help="Run folder or model folder; for --format gtcrn also a bundled model.")
-    ],
+    run: Annotated[Path, typer.Argument(help="Run folder, model folder, or the name of a bundled model.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Model folder to write; for --format gtcrn a file.")
     ],

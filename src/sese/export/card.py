@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from sese.core.errors import InputError
 from sese.core.tables import table
+from sese.core.untrusted import MALFORMED, from_json
 from sese.evaluation.headings import HEADINGS
-from sese.runtime.artefact import open_artefact
-from sese.runtime.card import Card
+from sese.runtime.artefact import open_session
+from sese.runtime.card import Card, beyond_network
 from sese.training.run_folder import RESOLVED
+
+ONNX, README = "model.onnx", "README.md"
+"""Files of a model folder that describe the model."""
 
 GATES = (
     "\n- gates pick the channels that run, under `--budget auto`; the level below is everything, which is as "
@@ -22,22 +27,42 @@ GATES = (
 )
 
 BEHIND_LEVELS = re.compile(
-    r"^## Levels\n\n(?:\|.*\n)+(?P<notes>[\s\S]*?)(?:^## Weights in (?:fp16|int8)\n|\Z)", re.MULTILINE
+    r"^## Levels\n\n(?:\|.*\n)+(?P<behind>[\s\S]*?)(?:^## Weights in (?:fp16|int8)\n|\Z)", re.MULTILINE
 )
 """What a card has behind its table of levels, without the figures of quantised weights."""
+
+TRAINING = re.compile(r"^(?=## Training\n)", re.MULTILINE)
+"""Where a card's section of its run begins."""
 
 EXPERTS = "\n- the levels are experts of equal cost, of which one runs; `--budget fixed:2` is the second"
 GATE = "; a gate picks one, under `--budget auto` or 1"
 
 
-def write_card(path: Path, card: Card, run: Path, notes: str | None, difference: float) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """What the card of a model says beyond its network.
+
+    Attributes:
+        description: one sentence on the model.
+        quality: mean scores by level, see `Card`.
+        notes: Markdown on data, licences and use.
+        training: Markdown section with the curve and the recipe.
+    """
+
+    description: str = ""
+    quality: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: str = ""
+    training: str = ""
+
+
+def write_card(path: Path, card: Card, notes: str, training: str, difference: float) -> None:
     """Write a card in the layout of the Hugging Face Hub.
 
     Args:
         path: path of the card.
         card: facts that the ONNX file holds.
-        run: run folder, for the recipe and the curve; a model folder has none.
         notes: Markdown on data, licences and use.
+        training: section of the recipe and the curve, see `training_section`; may be empty.
         difference: largest difference between the ONNX file and PyTorch.
     """
     rate, hop, latency = card.sample_rate, card.hop_length, card.latency_samples
@@ -53,31 +78,62 @@ def write_card(path: Path, card: Card, run: Path, notes: str | None, difference:
         f"- made by sese {card.version}" + _remarks(card),
         "## Levels",
         _levels(card),
+        notes,
+        training,
     ]
-    if notes is not None:
-        parts.append(notes)
-    if (run / RESOLVED).is_file():
-        parts += ["## Training", _curve(run), f"```yaml\n{_recipe(run)}\n```"]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
-def read_card(folder: Path) -> tuple[str, dict[str, Any], str | None]:
+def read_card(folder: Path) -> Kept:
     """Return what the card of a model folder says beyond its network: a new export of it keeps that.
 
-    A file that cannot be opened, such as one of an old format, has neither description nor quality.
+    A model file of an older format will do. One that cannot be opened has neither description nor quality. If
+    the README has been rewritten and has no table of levels any more, a line on stderr says that its text is
+    left out.
 
-    Returns:
-        The description, the quality of the levels (see `Card`), and what follows the levels in the README, as
-        Markdown, but for the figures of quantised weights; None where nothing follows.
+    Raises:
+        InputError: The README is no text in UTF-8.
+    """
+    description, quality = _facts(folder / ONNX)
+    readme = folder / README
+    if not readme.exists():
+        return Kept(description, quality)
+    text = read_notes(readme)
+    found = BEHIND_LEVELS.search(text + "\n")
+    if found is None:
+        print(
+            f"{readme} has no table under '## Levels', so its text is left out; give it with --notes",
+            file=sys.stderr,
+        )
+        return Kept(description, quality)
+    notes, *training = TRAINING.split(found["behind"])
+    return Kept(description, quality, notes.strip(), "".join(training).strip())
+
+
+def _facts(path: Path) -> tuple[str, dict[str, dict[str, float]]]:
+    """Return the description and the quality of the levels that a file of any format holds."""
+    try:
+        return beyond_network(from_json(open_session(path).get_modelmeta().custom_metadata_map["sese"]))
+    except (InputError, *MALFORMED):
+        return "", {}
+
+
+def read_notes(path: Path) -> str:
+    """Read Markdown for a card.
+
+    Raises:
+        InputError: the file does not exist, or is no text.
     """
     try:
-        card = open_artefact(folder).card
-        description, quality = card.description, card.quality
-    except InputError:
-        description, quality = "", {}
-    found = BEHIND_LEVELS.search((folder / "README.md").read_text(encoding="utf-8"))
-    notes = found["notes"].strip() if found else ""
-    return description, quality, notes or None
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give Markdown in UTF-8 with --notes") from None
+
+
+def training_section(run: Path) -> str:
+    """Return the section of a card on the training: the curve and the recipe of a run folder."""
+    parts = ["## Training", _curve(run), f"```yaml\n{_recipe(run)}\n```"]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _remarks(card: Card) -> str:

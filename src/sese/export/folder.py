@@ -13,7 +13,7 @@ from sese.bits import bitwise
 from sese.core.errors import InputError
 from sese.core.files import replacing
 from sese.core.untrusted import MALFORMED, from_json
-from sese.export.card import read_card, write_card
+from sese.export.card import ONNX, README, Kept, read_card, read_notes, training_section, write_card
 from sese.export.check import check_export
 from sese.export.onnx import to_onnx
 from sese.export.packed import save_packed
@@ -24,10 +24,9 @@ from sese.nn.plan import alternatives, utilization
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.card import Card, Level
 from sese.runtime.weights_folder import weights_folder
+from sese.training.run_folder import RESOLVED
 
-ONNX, CARD = "model.onnx", "README.md"
-
-FILES = (ONNX, checkpoint.CONFIG, checkpoint.WEIGHTS, CARD)
+FILES = (ONNX, checkpoint.CONFIG, checkpoint.WEIGHTS, README)
 """Files of every model folder."""
 
 
@@ -60,13 +59,13 @@ def export_folder(
     model = checkpoint.load(source)
     _, config = checkpoint.read_config(source)
     check_output(output, force, run, *filter(None, (evaluation, notes)))
-    said, text = "", None
-    quality: dict[str, Any] = {}
-    if all((source / file).is_file() for file in FILES):
-        said, quality, text = read_card(source)
-    text = text if notes is None else read_notes(notes)
-    quality = read_quality(evaluation) if evaluation else quality
-    card = describe(model, name or output.name, description or said or config.description, quality)
+    kept = read_card(source) if (source / ONNX).is_file() else Kept()
+    text = read_notes(notes) if notes else kept.notes
+    training = training_section(run) if (run / RESOLVED).is_file() else kept.training
+    quality = read_quality(evaluation) if evaluation else kept.quality
+    card = describe(
+        model, name or output.name, description or kept.description or config.description, quality
+    )
     used = [level.utilization for level in card.levels]
 
     with replacing(output, folder=True) as folder:
@@ -77,23 +76,11 @@ def export_folder(
             shutil.copyfile(source / file, folder / file)
         save_packed(model, folder)
         sizes = [(folder / file).stat().st_size for file in (ONNX, checkpoint.WEIGHTS)]
-        write_card(folder / CARD, card, run, text, difference)
+        write_card(folder / README, card, text, training, difference)
     print(
         f"{output}: {len(used)} levels, {sizes[0] / 1e6:.2f} MB ({sizes[0] / sizes[1]:.2f} of the weights), "
         f"largest difference from PyTorch {difference:.1e}"
     )
-
-
-def read_notes(path: Path) -> str:
-    """Read Markdown for a card.
-
-    Raises:
-        InputError: the file does not exist, or is no text.
-    """
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); give Markdown in UTF-8 with --notes") from None
 
 
 def check_output(output: Path, force: bool, *sources: Path) -> None:

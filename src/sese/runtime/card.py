@@ -86,6 +86,7 @@ class Card:
             KeyError: a fact is missing.
             ValueError, TypeError, AttributeError, OverflowError: a fact is of another type.
         """
+        description, quality = beyond_network(facts)
         return cls(
             name=plain(facts["name"]),
             version=plain(facts["version"]),
@@ -101,14 +102,24 @@ class Card:
             router=bool(facts["router"]),
             router_macs_per_second=float(facts.get("router_macs_per_second", 0.0)),
             licence={plain(part): plain(words) for part, words in facts["licence"].items()},
-            quality={
-                plain(budget): {plain(metric): float(score) for metric, score in scores.items()}
-                for budget, scores in (facts.get("quality") or {}).items()
-            },
-            description=plain(facts.get("description", "")),
+            quality=quality,
+            description=description,
             gates=bool(facts.get("gates", False)),
             static_macs_per_second=float(facts.get("static_macs_per_second", 0.0)),
             alternatives=bool(facts.get("alternatives", False)),
             rests=bool(facts.get("rests", False)),
             in_place=tuple(plain(name) for name in facts.get("in_place", ())),
         )
+
+
+def beyond_network(facts: dict[str, Any]) -> tuple[str, dict[str, dict[str, float]]]:
+    """Return the description and the quality of the levels, which every format holds alike.
+
+    Raises:
+        ValueError, TypeError, AttributeError, OverflowError: a fact is of another type.
+    """
+    quality = {
+        plain(budget): {plain(metric): float(score) for metric, score in scores.items()}
+        for budget, scores in (facts.get("quality") or {}).items()
+    }
+    return plain(facts.get("description", "")), quality

@@ -40,7 +40,7 @@ def compressed_complex(
         ValueError: The target needs a gradient.
     """
     resolutions = [(n_fft, n_fft // 2, n_fft) for n_fft in sizes]
-    return mean_distance(estimate, clean, resolutions, partial(_distance, power, complex_share))
+    return mean_distance(estimate, clean, resolutions, partial(_distance, float(power), float(complex_share)))
 
 
 def _distance(

@@ -36,10 +36,16 @@ def mean_distance(
         compare: What the distance is.
 
     Raises:
-        ValueError: The target needs a gradient.
+        ValueError: The target needs a gradient or has another shape, the batch is empty, or an n_fft is odd.
     """
     if clean.requires_grad:
         raise ValueError("the target of a distance between spectra gets no gradient; detach it")
+    if estimate.shape != clean.shape:
+        raise ValueError(f"estimate and target have shapes {[*estimate.shape]} and {[*clean.shape]}")
+    if not len(estimate):
+        raise ValueError("a distance between spectra needs at least one clip")
+    if odd := [n_fft for n_fft, _, _ in resolutions if n_fft % 2]:
+        raise ValueError(f"n_fft of a distance between spectra is {odd[0]}; give an even number")
     made: Tensor = _Distance.apply(estimate, clean, resolutions, compare)
     return made
 
