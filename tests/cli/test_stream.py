@@ -263,6 +263,20 @@ def test_bad_samples_come_after_good_ones(tiny: Path) -> None:
     assert b"nan at sample 2000" in err
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_good_samples_of_the_block_with_bad_ones_are_written(tiny: Path, channels: int) -> None:
+    audio = tone(3000).astype("<f4").repeat(channels, axis=1)
+    audio[2000, -1] = np.inf
+    code, out, err = run(
+        audio.tobytes(), "--format", "f32le", "--rate", 16000, "--channels", channels, "--model", tiny
+    )
+    assert code == 2
+    written = np.frombuffer(out, "<f4").reshape(-1, channels)
+    assert len(written) == 2000
+    assert np.abs(written - audio[:2000]).max() < 1e-6
+    assert "inf at sample 2000" in err
+
+
 def test_full_scale_is_clipped_and_counted(tiny: Path) -> None:
     audio = np.array([0.5, 1.5, -1.5, 1.0] * 100, "<f4")
     code, out, err = run(

@@ -97,9 +97,10 @@ def test_channels_of_a_stream_share_their_decisions(exported: Path, frames: int)
     assert shared.shape == (frames,)
 
 
-def test_a_mean_cannot_be_held(exported: Path):
-    with pytest.raises(InputError, match=r"budget is 0\.3 and the gates of gated cannot hold a mean"):
-        Enhancer(exported, budget=0.3)
+@pytest.mark.parametrize("budget", [0.3, "threshold", "threshold:6", "no such word"])
+def test_gates_take_no_other_rule(exported: Path, budget: float | str):
+    with pytest.raises(InputError, match=f"budget is {budget!r} and in gated gates decide; give 1"):
+        Enhancer(exported, budget=budget)
 
 
 def test_the_card_tells_of_gates(exported: Path, network: Network):

@@ -134,8 +134,11 @@ def mix(
 
     import soundfile
 
+    from sese.cli.extras import require
     from sese.core.errors import InputError
     from sese.core.files import replacing, require_new
+
+    require("train", "torch")
     from sese.data.batches import stratified
     from sese.data.corpus_banks import load_banks
     from sese.data.mix_config import MixConfig

@@ -166,7 +166,7 @@ def enhance_pipe(source: Input, target: int, layout: Layout, start: bytes, strea
         stream: Stream with the rate and channels of the layout.
 
     Raises:
-        InputError: Samples are NaN or infinite (the blocks before them are written), or the output cannot be
+        InputError: Samples are NaN or infinite (what came before them is written), or the output cannot be
             written.
         ReaderGone: The program that reads the output has stopped.
     """
@@ -182,7 +182,9 @@ def enhance_pipe(source: Input, target: int, layout: Layout, start: bytes, strea
             pending = pending[whole:]
             try:
                 enhanced = stream.feed(audio.T)
-            except InputError:
+            except InputError:  # the stream took nothing of this block
+                good = int(np.isfinite(audio).all(1).argmin())
+                sink.write(stream.feed(audio[:good].T))
                 sink.write(stream.flush())
                 raise
             sink.write(enhanced)

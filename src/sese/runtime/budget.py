@@ -85,7 +85,7 @@ def parse_budget(card: Card, budget: Budget) -> Rule:
         )
     if word == "fixed" and colon:
         return Fixed(_level_of(card, budget, _number(value)))
-    if word == "threshold":
+    if word == "threshold" and not card.gates:  # where gates decide, it would run all of the network
         shift = _number(value) if colon else 0.0
         if not math.isfinite(shift):
             raise InputError(f"budget is {budget!r}; give 'threshold', or 'threshold:DB' with a number of dB")
@@ -124,8 +124,8 @@ def _share(card: Card, budget: Budget, value: float) -> Rule:
     if card.gates:
         if value != 1:
             raise InputError(
-                f"budget is {budget!r} and the gates of {card.name} cannot hold a mean share of compute; "
-                "give 1 or 'auto', where they decide, or 'fixed:1' for the whole network"
+                f"budget is {budget!r} and in {card.name} gates decide; give 1 or 'auto' for that, or "
+                "'fixed:1' for the whole network"
             )
         return Routed(0.0)  # with the full budget the network runs as it was trained
     if not used[0] - SLACK <= value <= 1:
