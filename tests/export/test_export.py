@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ from sese.nn.cost import macs_per_frame
 from sese.nn.policies.budget import MEMORY, budget
 from sese.nn.policies.fixed import level_plan
 from sese.nn.state import fresh
-from sese.runtime.artefact import Artefact, open_artefact
+from sese.runtime.artefact import PRETRAINED, Artefact, open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.step import Step
 
@@ -267,8 +268,27 @@ def test_a_new_export_says_when_it_leaves_out_a_readme(told, tmp_path, capsys):
     assert "has no table under '## Levels', so its text is left out" in capsys.readouterr().err
 
 
+def test_new_notes_take_the_place_of_a_readme_without_a_word(told, tmp_path, capsys):
+    notes = tmp_path / "new.md"
+    notes.write_text("By the lake.")
+    _, text = kept_by_export(told, tmp_path, readme=b"# Mine\n\nBy the sea.\n", notes=notes)
+    assert text.endswith("\n\nBy the lake.\n")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bundled_model_is_exported_by_its_name(tmp_path, monkeypatch):
+    bundled = PRETRAINED / "ftf-net-dsn"
+    proto = onnx.load(bundled / "model.onnx")
+    monkeypatch.setattr(folder, "to_onnx", lambda model, card, used: proto)
+    monkeypatch.setattr(folder, "check_export", lambda path, model, used: 0.0)
+    export_folder(Path("ftf-net-dsn"), tmp_path / "copy")
+    cards = [(model / "README.md").read_text() for model in (bundled, tmp_path / "copy")]
+    said = [card[card.index("| noisy |") :] for card in cards]
+    assert said[0] == said[1]
+
+
 def test_a_readme_that_is_no_text_is_named(told, tmp_path):
-    with pytest.raises(InputError, match=r"README\.md cannot be read"):
+    with pytest.raises(InputError, match=r"README\.md cannot be read .* save it in UTF-8, or remove it"):
         kept_by_export(told, tmp_path, readme="Übung".encode("latin-1"))
 
 

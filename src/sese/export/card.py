@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from sese.core.errors import InputError
+from sese.core.errors import InputError, plain
 from sese.core.tables import table
 from sese.core.untrusted import MALFORMED, from_json
 from sese.evaluation.headings import HEADINGS
@@ -84,12 +84,16 @@ def write_card(path: Path, card: Card, notes: str, training: str, difference: fl
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
-def read_card(folder: Path) -> Kept:
+def read_card(folder: Path, *, new_notes: bool = False) -> Kept:
     """Return what the card of a model folder says beyond its network: a new export of it keeps that.
 
     A model file of an older format will do. One that cannot be opened has neither description nor quality. If
     the README has been rewritten and has no table of levels any more, a line on stderr says that its text is
     left out.
+
+    Args:
+        folder: model folder; it needs no README.
+        new_notes: whether the caller has notes that take the place of the README's, so that nothing is said.
 
     Raises:
         InputError: The README is no text in UTF-8.
@@ -98,13 +102,12 @@ def read_card(folder: Path) -> Kept:
     readme = folder / README
     if not readme.exists():
         return Kept(description, quality)
-    text = read_notes(readme)
+    text = _read_text(readme, "save it in UTF-8, or remove it")
     found = BEHIND_LEVELS.search(text + "\n")
     if found is None:
-        print(
-            f"{readme} has no table under '## Levels', so its text is left out; give it with --notes",
-            file=sys.stderr,
-        )
+        if not new_notes:
+            left_out = "has no table under '## Levels', so its text is left out; give it with --notes"
+            print(f"{plain(readme)} {left_out}", file=sys.stderr)
         return Kept(description, quality)
     notes, *training = TRAINING.split(found["behind"])
     return Kept(description, quality, notes.strip(), "".join(training).strip())
@@ -124,10 +127,14 @@ def read_notes(path: Path) -> str:
     Raises:
         InputError: the file does not exist, or is no text.
     """
+    return _read_text(path, "give Markdown in UTF-8 with --notes")
+
+
+def _read_text(path: Path, remedy: str) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); give Markdown in UTF-8 with --notes") from None
+        raise InputError(f"{path} cannot be read ({error}); {remedy}") from None
 
 
 def training_section(run: Path) -> str:

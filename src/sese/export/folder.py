@@ -59,7 +59,7 @@ def export_folder(
     model = checkpoint.load(source)
     _, config = checkpoint.read_config(source)
     check_output(output, force, run, *filter(None, (evaluation, notes)))
-    kept = read_card(source) if (source / ONNX).is_file() else Kept()
+    kept = read_card(source, new_notes=notes is not None) if (source / ONNX).is_file() else Kept()
     text = read_notes(notes) if notes else kept.notes
     training = training_section(run) if (run / RESOLVED).is_file() else kept.training
     quality = read_quality(evaluation) if evaluation else kept.quality
