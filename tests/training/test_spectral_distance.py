@@ -123,7 +123,7 @@ def test_a_target_with_a_gradient_is_refused(name: str) -> None:
         LOSSES[name][0](estimate, clean.requires_grad_())
 
 
-def test_exponent_and_share_may_be_whole_numbers():
+def test_exponent_and_share_may_be_whole_numbers() -> None:
     estimate, clean = pair(1025, torch.float32)
     whole, broken = (
         results(partial(compressed_complex, power=power, complex_share=share), estimate, clean)
@@ -135,12 +135,12 @@ def test_exponent_and_share_may_be_whole_numbers():
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("shape", [(4, 1024), (1, 1025)])
-def test_a_target_of_another_shape_is_refused(name, shape):
+def test_a_target_of_another_shape_is_refused(name: str, shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"shapes \[4, 1025\] and"):
         LOSSES[name][0](torch.zeros(4, 1025), torch.zeros(shape))
 
 
-def test_sizes_and_batches_that_have_no_distance_are_refused():
+def test_sizes_and_batches_that_have_no_distance_are_refused() -> None:
     with pytest.raises(ValueError, match="n_fft of a distance between spectra is 321"):
         compressed_complex(torch.zeros(1, 1025), torch.zeros(1, 1025), sizes=(320, 321))
     with pytest.raises(ValueError, match="at least one clip"):

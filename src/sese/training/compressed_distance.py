@@ -37,7 +37,7 @@ def compressed_complex(
         sizes: Window sizes of the spectra; the hop is half.
 
     Raises:
-        ValueError: The target needs a gradient.
+        ValueError: See `sese.training.spectra.mean_distance`.
     """
     resolutions = [(n_fft, n_fft // 2, n_fft) for n_fft in sizes]
     return mean_distance(estimate, clean, resolutions, partial(_distance, float(power), float(complex_share)))

@@ -27,7 +27,7 @@ def multi_resolution_stft(estimate: Tensor, clean: Tensor) -> Tensor:
         estimate, clean: Output and target (batch, time).
 
     Raises:
-        ValueError: The target needs a gradient.
+        ValueError: See `sese.training.spectra.mean_distance`.
     """
     return mean_distance(estimate, clean, RESOLUTIONS, _distance)
 
