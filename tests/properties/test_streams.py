@@ -31,9 +31,10 @@ def in_chunks(stream: Stream, audio: np.ndarray, sizes: tuple[int, ...]) -> np.n
 def budgets_of(card: Card) -> st.SearchStrategy[Budget]:
     """Every way to say how much a model may run."""
     fixed = [f"fixed:{level_name(card, level)}" for level in range(len(card.levels))]
-    said = [1.0, "threshold", "threshold:8", *fixed] + ["auto"] * 2 * card.router
+    said = [1.0, *fixed] + ["auto"] * 2 * card.router
     if card.gates:
         return st.sampled_from(said)
+    said += ["threshold", "threshold:8"]
     return st.sampled_from(said) | st.floats(card.levels[0].utilization, 1.0)
 
 
