@@ -16,6 +16,7 @@ import json
 import math
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def read(folder: Path) -> Stored | None:
     """
     if not (folder / ABOUT).exists():
         return None
-    try:
+    with damage_named(folder, "score the run again"):
         about = from_json((folder / ABOUT).read_text())
         names, lines = read_table(folder / CSV)
         cells: dict[str, list[dict[str, str]]] = {}
@@ -77,10 +78,22 @@ def read(folder: Path) -> Stored | None:
         rows = {
             level: _row(level, names, each, len(about.get("levels", ()))) for level, each in cells.items()
         }
-        files = [line["file"] for line in next(iter(cells.values()))]
-    except (*MALFORMED, StopIteration) as error:
-        raise InputError(f"{folder} is damaged ({error!r:.200}); delete it and score the run again") from None
+        first, *_ = cells.values()
+        files = [line["file"] for line in first]
     return Stored(files, rows, about)
+
+
+@contextmanager
+def damage_named(place: Path, remedy: str) -> Iterator[None]:
+    """Name a file or folder, and what to do, where what is read there is not as expected.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    try:
+        yield
+    except MALFORMED as error:
+        raise InputError(f"{place} is damaged ({error!r:.200}); delete it and {remedy}") from None
 
 
 def to_csv(files: Sequence[str], rows: Mapping[str, Row]) -> str:

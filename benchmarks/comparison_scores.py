@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 import claims_files
-from claims_files import ABOUT, CSV
+from claims_files import ABOUT, CSV, damage_named
 from comparison_report import COLUMNS
 from model_times import exported, frame_ms
 from sese.core.errors import InputError
 from sese.core.files import replacing
-from sese.core.untrusted import MALFORMED, from_json, read_table
+from sese.core.untrusted import from_json, read_table
 from sese.evaluation import report, timing
 from sese.evaluation.pairs import Pair
 from sese.evaluation.scoring import ENHANCER, NOISY, resolve
@@ -210,7 +210,7 @@ def read(folder: Path) -> Scored | None:
     """
     if not (folder / ABOUT).exists():
         return None
-    try:
+    with damage_named(folder, "score the run again"):
         about = from_json((folder / ABOUT).read_text())
         rows: dict[str, dict[str, list[Any]]]
         rows = {each["level"]: {key: [] for key in ("file", *KEYS)} for each in about["levels"]}
@@ -220,8 +220,6 @@ def read(folder: Path) -> Scored | None:
                 rows[line["level"]][key].append(float(line[key] or "nan"))
         if not rows[NOISY]["file"] or any(row["file"] != rows[NOISY]["file"] for row in rows.values()):
             raise ValueError("not every level has the same clips")
-    except MALFORMED as error:
-        raise InputError(f"{folder} is damaged ({error!r:.200}); delete it and score the run again") from None
     arrays = {level: {key: np.array(row[key], np.float64) for key in KEYS} for level, row in rows.items()}
     return Scored(about, arrays)
 
@@ -260,7 +258,7 @@ def read_times(scores: Path, results: Mapping[str, Mapping[str, Scored]]) -> dic
     path = scores / TIMES
     if not path.exists():
         return {"rounds": 0, "machine": None, "ms": {}}
-    try:
+    with damage_named(path, "time the runs again"):
         times = from_json(path.read_text())
         weights = {
             f"{name}/{seed}": stored.about["weights"]
@@ -273,5 +271,3 @@ def read_times(scores: Path, results: Mapping[str, Mapping[str, Scored]]) -> dic
             if weights.get(run) == timed["weights"]
         }
         return {"rounds": times["rounds"], "machine": times["machine"], "ms": ms}
-    except MALFORMED as error:
-        raise InputError(f"{path} is damaged ({error!r:.200}); delete it and time the runs again") from None

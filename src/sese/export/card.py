@@ -15,7 +15,7 @@ from sese.core.tables import table
 from sese.core.untrusted import MALFORMED, from_json
 from sese.evaluation.headings import HEADINGS
 from sese.runtime.artefact import open_session
-from sese.runtime.card import Card, beyond_network
+from sese.runtime.card import Card, description_and_quality
 from sese.training.run_folder import RESOLVED
 
 ONNX, README = "model.onnx", "README.md"
@@ -29,7 +29,7 @@ GATES = (
 BEHIND_LEVELS = re.compile(
     r"^## Levels\n\n(?:\|.*\n)+(?P<behind>[\s\S]*?)(?:^## Weights in (?:fp16|int8)\n|\Z)", re.MULTILINE
 )
-"""What a card has behind its table of levels, without the figures of quantised weights."""
+"""The text below a card's table of levels. The figures of quantised weights, at the end, are left out."""
 
 TRAINING = re.compile(r"^(?=## Training\n)", re.MULTILINE)
 """Where a card's section of its run begins."""
@@ -40,7 +40,7 @@ GATE = "; a gate picks one, under `--budget auto` or 1"
 
 @dataclass(frozen=True)
 class Kept:
-    """What the card of a model says beyond its network.
+    """Parts of a model card that a new export of the model folder keeps.
 
     Attributes:
         description: one sentence on the model.
@@ -85,15 +85,14 @@ def write_card(path: Path, card: Card, notes: str, training: str, difference: fl
 
 
 def read_card(folder: Path, *, new_notes: bool = False) -> Kept:
-    """Return what the card of a model folder says beyond its network: a new export of it keeps that.
+    """Return the parts of a model folder's card that a new export keeps.
 
-    A model file of an older format will do. One that cannot be opened has neither description nor quality. If
-    the README has been rewritten and has no table of levels any more, a line on stderr says that its text is
-    left out.
+    The model file may have an older format. If it cannot be opened, description and quality are empty. If the
+    README has no table of levels, a line on stderr says that its text is left out.
 
     Args:
         folder: model folder; it needs no README.
-        new_notes: whether the caller has notes that take the place of the README's, so that nothing is said.
+        new_notes: whether the caller has new notes; the line on stderr is not printed then.
 
     Raises:
         InputError: The README is no text in UTF-8.
@@ -116,7 +115,9 @@ def read_card(folder: Path, *, new_notes: bool = False) -> Kept:
 def _facts(path: Path) -> tuple[str, dict[str, dict[str, float]]]:
     """Return the description and the quality of the levels that a file of any format holds."""
     try:
-        return beyond_network(from_json(open_session(path).get_modelmeta().custom_metadata_map["sese"]))
+        return description_and_quality(
+            from_json(open_session(path).get_modelmeta().custom_metadata_map["sese"])
+        )
     except (InputError, *MALFORMED):
         return "", {}
 

@@ -43,8 +43,8 @@ def export_folder(
     """Export a run's best weights as a model folder; it appears whole or not at all.
 
     Args:
-        run: run folder, or a folder with `config.json` and `model.safetensors`. A model folder keeps what its
-            card says, but for what is given here.
+        run: run folder, or a folder with `config.json` and `model.safetensors`. Of a model folder,
+            the card is kept, except for the parts that other arguments give.
         output: folder to create.
         name: name of the model; the output folder's name if None.
         evaluation: report folder of `sese evaluate`, for the quality of the levels.

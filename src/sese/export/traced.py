@@ -74,7 +74,7 @@ def trace(model: Enhancer, parts: Mapping[str, Part]) -> dict[str, onnx.GraphPro
     inputs = {f"{at}/{name}": value for at, part in parts.items() for name, value in part.inputs.items()}
     logging.disable(logging.WARNING)  # the exporter warns about packages that this model does not use
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():  # layers may choose another way for gradients
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Together(model, parts).eval(),

@@ -86,7 +86,7 @@ class Card:
             KeyError: a fact is missing.
             ValueError, TypeError, AttributeError, OverflowError: a fact is of another type.
         """
-        description, quality = beyond_network(facts)
+        description, quality = description_and_quality(facts)
         return cls(
             name=plain(facts["name"]),
             version=plain(facts["version"]),
@@ -112,7 +112,7 @@ class Card:
         )
 
 
-def beyond_network(facts: dict[str, Any]) -> tuple[str, dict[str, dict[str, float]]]:
+def description_and_quality(facts: dict[str, Any]) -> tuple[str, dict[str, dict[str, float]]]:
     """Return the description and the quality of the levels, which every format holds alike.
 
     Raises:
