@@ -17,7 +17,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from markdown_tables import heading, interval
 from sese.adaptation import adaptation, guard
 from sese.adaptation.adaptation import Request, adapt
 from sese.adaptation.config import read
 from sese.adaptation.teacher import Teacher, enhance, model_folder, open_teacher
+from sese.core import tables
 from sese.evaluation.metrics import pesq_wb, sdr, si_sdr
 from sese.evaluation.summary import bootstrap_mean
 from sese.nn import checkpoint
@@ -38,7 +38,12 @@ from sese.nn.cost import macs_per_sample, parameters_used
 from sese.nn.plan import utilization
 from sese.nn.policies.fixed import level_plans
 
-COLUMNS = ("si_sdr", "sdr", "pesq_wb")
+DIGITS = {"si_sdr": 2, "sdr": 2, "pesq_wb": 3}
+"""Number of decimals of each score."""
+
+HEADINGS = ("SI-SDR", "SDR", "PESQ")
+"""Names of the scores in tables."""
+
 UNGUARDED = 1000.0
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -171,7 +176,7 @@ def score(user: Path, run: Run, clips: int) -> dict[str, float]:
         clean, _ = soundfile.read(user / "test" / "clean" / path.name, dtype="float32")
         made = run(noisy)
         rows.append((si_sdr(clean, made), sdr(clean, made), pesq_wb(clean, made, rate)))
-    return dict(zip(COLUMNS, np.nanmean(rows, axis=0).tolist(), strict=True))
+    return dict(zip(DIGITS, np.nanmean(rows, axis=0).tolist(), strict=True))
 
 
 def note(output: Path, user: Path, model: str, kind: str, levels: Any, report: Any = None) -> None:
@@ -207,57 +212,62 @@ def to_markdown(results: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def means(table: dict[Any, Any]) -> Iterator[str]:
-    """Yield a table with a row for each model, kind and level."""
-    yield from heading(["model", "level", "", "users", "MMAC/s", "parameters", "SI-SDR", "SDR", "PESQ"])
+def means(table: dict[Any, Any]) -> list[str]:
+    """Return a table with a row for each model, kind and level."""
+    rows = []
     for (model, kind, level), users in sorted(table.items(), key=lambda item: _cost(item[1])):
-        shown = [bootstrap_mean([row[name] for row in users.values()])["mean"] for name in COLUMNS]
+        shown = [
+            f"{bootstrap_mean([row[name] for row in users.values()])['mean']:.{digits}f}"
+            for name, digits in DIGITS.items()
+        ]
         row = next(iter(users.values()))
-        cost = f"{row['mmacs_per_second']:.1f} | {row['parameters']:,}" if "parameters" in row else " | "
-        yield (
-            f"| {model} | {level} | {kind} | {len(users)} | {cost} | "
-            f"{shown[0]:.2f} | {shown[1]:.2f} | {shown[2]:.3f} |"
-        )
+        cost = ["", ""]
+        if "parameters" in row:
+            cost = [f"{row['mmacs_per_second']:.1f}", f"{row['parameters']:,}"]
+        rows.append([model, level, kind, str(len(users)), *cost, *shown])
+    return tables.table(["model", "level", "", "users", "MMAC/s", "parameters", *HEADINGS], rows)
 
 
-def gains(table: dict[Any, Any]) -> Iterator[str]:
-    """Yield a table of the gains of adaptation at each model and level."""
-    yield from heading(["model", "level", "", "users", "SI-SDR", "SDR", "PESQ"])
+def gains(table: dict[Any, Any]) -> list[str]:
+    """Return a table of the gains of adaptation at each model and level."""
+    rows = []
     for (model, kind, level), users in sorted(table.items(), key=lambda item: _cost(item[1])):
         if kind in ("adapted", "guarded"):
             base = table[model, "generalist", level]
-            yield f"| {model} | {level} | {kind} | {_paired(users, base)} |"
+            rows.append([model, level, kind, *_paired(users, base)])
+    return tables.table(["model", "level", "", "users", *HEADINGS], rows)
 
 
-def against(table: dict[Any, Any]) -> Iterator[str]:
-    """Yield a table of adapted students against each larger model without adaptation."""
-    names = ["adapted", "level", "less the generalist", "level", "times fewer MACs", "users"]
-    yield from heading([*names, "SI-SDR", "SDR", "PESQ"])
+def against(table: dict[Any, Any]) -> list[str]:
+    """Return a table of adapted students against each larger model without adaptation."""
+    rows = []
     adapted = {key: users for key, users in table.items() if key[1] == "adapted"}
     for (model, _, level), users in sorted(adapted.items(), key=lambda item: _cost(item[1])):
         for (other, kind, its), base in sorted(table.items(), key=lambda item: _cost(item[1])):
             if kind == "generalist" and other != model and _cost(base) > 1.5 * _cost(users):
                 fewer = _cost(base) / _cost(users)
-                yield f"| {model} | {level} | {other} | {its} | {fewer:.1f} | {_paired(users, base)} |"
+                rows.append([model, level, other, its, f"{fewer:.1f}", *_paired(users, base)])
+    names = ["adapted", "level", "less the generalist", "level", "times fewer MACs", "users"]
+    return tables.table([*names, *HEADINGS], rows)
 
 
-def by_user(table: dict[Any, Any], results: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a table of scores before and after adaptation, for each user and model."""
+def by_user(table: dict[Any, Any], results: list[dict[str, Any]]) -> list[str]:
+    """Return a table of scores before and after adaptation, for each user and model."""
     columns = sorted(
         (key for key in table if key[1] != "guarded"), key=lambda key: (_cost(table[key]), key[1])
     )
     noises = {row["user"]: row["noise"] for row in results}
-    yield from heading(["user", "noise", *(f"{model} {level} {kind}" for model, kind, level in columns)])
+    rows = []
     for user, noise in sorted(noises.items()):
         cells = [table[key].get(user) for key in columns]
-        shown = " | ".join("" if cell is None else f"{cell['si_sdr']:.1f}" for cell in cells)
-        yield f"| {user} | {noise} | {shown} |"
+        rows.append([user, noise, *("" if cell is None else f"{cell['si_sdr']:.1f}" for cell in cells)])
+    names = [f"{model} {level} {kind}" for model, kind, level in columns]
+    return tables.table(["user", "noise", *names], rows)
 
 
-def costs(results: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a table of the minutes and steps of adaptation, and of the decisions of the guard."""
-    names = ["student", "users", "minutes of learning", "with all", "steps", "to the teacher", "general set"]
-    yield from heading([*names, "accepted", "share taken"])
+def costs(results: list[dict[str, Any]]) -> list[str]:
+    """Return a table of the minutes and steps of adaptation, and of the decisions of the guard."""
+    rows = []
     for model in dict.fromkeys(row["model"] for row in results if row["kind"] == "adapted"):
         reports = [row["report"] for row in results if (row["model"], row["kind"]) == (model, "adapted")]
         taken = [
@@ -270,23 +280,31 @@ def costs(results: list[dict[str, Any]]) -> Iterator[str]:
             if level["adapted"]
         ]
         worst = [min(row["change_db"]["mean"] for row in report["general"]["levels"]) for report in reports]
-        yield (
-            f"| {model} | {len(reports)} | {np.mean([r['cost']['minutes'] for r in reports]):.2f} | "
-            f"{np.mean([r['wall_minutes'] for r in reports]):.2f} | "
-            f"{np.mean([r['cost']['steps'] for r in reports]):.0f} | {np.mean(nearer):+.2f} dB | "
-            f"{np.mean(worst):+.2f} dB ({min(worst):+.2f} to {max(worst):+.2f}) | "
-            f"{sum(share > 0 for share in taken)} of {len(taken)} | {np.mean(taken):.2f} |"
+        rows.append(
+            [
+                model,
+                f"{len(reports)}",
+                f"{np.mean([r['cost']['minutes'] for r in reports]):.2f}",
+                f"{np.mean([r['wall_minutes'] for r in reports]):.2f}",
+                f"{np.mean([r['cost']['steps'] for r in reports]):.0f}",
+                f"{np.mean(nearer):+.2f} dB",
+                f"{np.mean(worst):+.2f} dB ({min(worst):+.2f} to {max(worst):+.2f})",
+                f"{sum(share > 0 for share in taken)} of {len(taken)}",
+                f"{np.mean(taken):.2f}",
+            ]
         )
+    names = ["student", "users", "minutes of learning", "with all", "steps", "to the teacher", "general set"]
+    return tables.table([*names, "accepted", "share taken"], rows)
 
 
-def _paired(users: dict[str, Any], base: dict[str, Any]) -> str:
+def _paired(users: dict[str, Any], base: dict[str, Any]) -> list[str]:
     """Return the number of common users and the mean difference of each score with its interval."""
     both = [user for user in users if user in base]
     cells = [f"{len(both)}"]
-    for name, digits in zip(COLUMNS, (2, 2, 3), strict=True):
-        row = bootstrap_mean([users[user][name] - base[user][name] for user in both])
-        cells.append(interval(row, digits))
-    return " | ".join(cells)
+    for name, digits in DIGITS.items():
+        gain = bootstrap_mean([users[user][name] - base[user][name] for user in both])
+        cells.append(tables.with_interval(gain, digits, sign=True))
+    return cells
 
 
 def _cost(users: dict[str, Any]) -> float:

@@ -18,7 +18,7 @@ import soundfile
 import soxr
 
 from exit_codes import exit_code
-from markdown_tables import heading
+from sese.core.tables import table
 from sese.evaluation.speed import clock
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.stream import Stream
@@ -57,13 +57,15 @@ def measure(options: argparse.Namespace) -> None:
             seconds = clocked(stream, audio, chunk)
             if turn:
                 taken[key].append(1000 * seconds / frames)
-    print("\n".join(heading(["level", "least, ms", "dropped", "share", "median, ms", "dropped", "share"])))
+    rows = []
     for level in levels:
-        cells = []
+        cells = [f"{level:g}"]
         for of in (min, np.median):
             whole, dropped = (float(of(taken[level, choice])) for choice in CHOICES)
             cells += [f"{whole:.3f}", f"{dropped:.3f}", f"{100 * (1 - dropped / whole):.0f}%"]
-        print(f"| {level:g} | {' | '.join(cells)} |")
+        rows.append(cells)
+    names = ["level", "least, ms", "dropped", "share", "median, ms", "dropped", "share"]
+    print("\n".join(table(names, rows)))
 
 
 def clocked(stream: Stream, audio: np.ndarray, chunk: int) -> float:

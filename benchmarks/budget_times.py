@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import sese
 from exit_codes import exit_code
-from markdown_tables import heading, row
+from sese.core.tables import table
 from sese.evaluation.speed import clock
 from sese.evaluation.suite import default_budgets
 from sese.evaluation.timing import noisy_speech
@@ -42,8 +42,8 @@ def main() -> int:
 
 
 def show(models: list[str], rounds: int) -> None:
-    """Print a row for each budget of each model."""
-    print("\n".join(heading(NAMES)))
+    """Print a table with a row for each budget of each model."""
+    rows = []
     for name in models:
         enhancer = sese.load(name)
         budgets = budgets_of(enhancer.card)
@@ -51,8 +51,8 @@ def show(models: list[str], rounds: int) -> None:
         streams = measure(enhancer, budgets, 1, rounds)
         for budget in budgets:
             share, file = files[budget]
-            cells = [name, str(budget), f"{share:.3f}", f"{file:.0f}", f"{streams[budget][1]:.0f}"]
-            print(row(cells), flush=True)
+            rows.append([name, str(budget), f"{share:.3f}", f"{file:.0f}", f"{streams[budget][1]:.0f}"])
+    print("\n".join(table(NAMES, rows)))
 
 
 def budgets_of(card: Card) -> list[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from claims_tables import ALONE, BACKBONE, USED, BySeed, Row, Runs, over_files
-from markdown_tables import interval
+from sese.core.tables import with_interval
 from sese.evaluation.summary import RESAMPLES, SEED
 
 Curve = Sequence[Mapping[str, float]]
@@ -108,7 +108,7 @@ def side(
     if sign and validated is not None and not steady(validated, bound):
         sign, reason = 0, CHANGED
     shown = f" [{numbers(seeds, digits, '+')}]" if len(seeds) > 1 else ""
-    return sign, f"{interval(mean, digits)}{shown}{because(reason)}"
+    return sign, f"{with_interval(mean, digits, sign=True)}{shown}{because(reason)}"
 
 
 def step(one: Row, other: Row, measure: Callable[[Row, np.ndarray], float]) -> dict[str, float]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from markdown_tables import heading, interval, row
+from sese.core import tables
+from sese.core.tables import with_interval
 from sese.evaluation.summary import bootstrap_mean
 
 DIGITS = {"pesq_wb": 3, "stoi": 4, "estoi": 4, "si_sdr": 2, "dnsmos_p808": 3}
@@ -135,7 +136,7 @@ def seeds_apart(name: str, rows: Mapping[str, Row]) -> list[dict[str, str]]:
     scores = columns(next(iter(rows.values())))
     return [
         {"model": name, "seed": seed, "utilization": f"{_mean([row], USED):.3f}"}
-        | {each: interval(bootstrap_mean(row[each]), DIGITS[each], "") for each in scores}
+        | {each: with_interval(bootstrap_mean(row[each]), DIGITS[each]) for each in scores}
         for seed, row in rows.items()
     ]
 
@@ -272,11 +273,11 @@ def spread(
     groups |= {seed: [seed] for seed in seeds}
     lines = [
         {"seed": name, **more(group)}
-        | {key: interval(over_files(each, group), digits[key]) for key, each in gains.items()}
+        | {key: with_interval(over_files(each, group), digits[key], sign=True) for key, each in gains.items()}
         for name, group in groups.items()
     ]
     if len(seeds) > 2:
-        cells = {key: interval(students(each), digits[key]) for key, each in gains.items()}
+        cells = {key: with_interval(students(each), digits[key], sign=True) for key, each in gains.items()}
         lines.append({"seed": f"mean of {len(seeds)}, Student's t", **more(seeds), **cells})
     return lines
 
@@ -302,4 +303,4 @@ def _mean(rows: Sequence[Row], key: str) -> float:
 def table(rows: Sequence[dict[str, str]]) -> str:
     """Return a Markdown table with the columns of all rows."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return "\n".join([*heading(names), *(row(each.get(name, "") for name in names) for each in rows)])
+    return "\n".join(tables.table(names, ([row.get(name, "") for name in names] for row in rows)))

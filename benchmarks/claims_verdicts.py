@@ -32,7 +32,7 @@ from claims_tables import (
     over_files,
     routers,
 )
-from markdown_tables import interval
+from sese.core.tables import with_interval
 from sese.evaluation.headings import HEADINGS
 
 SWEEP = "demucs_60h"
@@ -187,7 +187,8 @@ def pull(evidence: Evidence, seed: str) -> Verdict:
             [abs(first[n][USED] - TARGET) - abs(second[n][USED] - TARGET) for n in ((-2, -1) if both else ())]
         )
     used = numbers([float(np.mean(row[USED])) for row in rows], 3)
-    text = f"utilization {used}; nearer to the target by " + ", ".join(interval(each, 3) for each in falls)
+    nearer = ", ".join(with_interval(each, 3, sign=True) for each in falls)
+    text = f"utilization {used}; nearer to the target by {nearer}"
     start, end = falls
     if (start["high"] < 0 and steady(before[0], 0)) or (end["high"] < -NEARER and steady(before[1], -NEARER)):
         return FAILS, text
@@ -205,7 +206,7 @@ def spread_levels(evidence: Evidence, seed: str) -> Verdict:
     rows = [evidence.runs[name][seed][ROUTER] for name in GAMMAS]
     rises = [step(one, other, measure) for one, other in pairwise(rows)]
     found = numbers([measure(row, np.arange(len(row[USED]))) for row in rows], 2)
-    text = f"evenness {found}; more by " + ", ".join(interval(each, 2) for each in rises)
+    text = f"evenness {found}; more by " + ", ".join(with_interval(each, 2, sign=True) for each in rises)
     if any(each["high"] < 0 for each in rises):
         return FAILS, text
     return (HOLDS if all(each["low"] > EVENER for each in rises) else OPEN), text
@@ -241,7 +242,7 @@ def joint_or_router(evidence: Evidence) -> Verdict:
         if sign and metric == "si_sdr" and not steady(later, 0):
             sign, reason = 0, CHANGED
         signs.append(sign)
-        shown = [interval(each, DIGITS[metric]) for each in (joint, router)]
+        shown = [with_interval(each, DIGITS[metric], sign=True) for each in (joint, router)]
         heading = HEADINGS[metric][0]
         seeds = numbers(leads, DIGITS[metric], "+")
         texts.append(f"{heading}: joint {shown[0]}, router {shown[1]}, lead [{seeds}]{because(reason)}")

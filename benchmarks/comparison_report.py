@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markdown_tables import interval
 from model_times import FRAME_MS
+from sese.core.tables import table, with_interval
 from sese.evaluation import report
 
 COLUMNS = ("pesq_wb", "estoi", "si_sdr")
@@ -89,7 +89,7 @@ def _points(points: Sequence[Any], noisy: Mapping[str, float]) -> list[str]:
         header.insert(3, "seeds")
         for line, count in zip(cells, ["", *(str(len(point.seeds)) for point in ordered)], strict=True):
             line.insert(3, count)
-    return report.table(header, cells)
+    return table(header, cells)
 
 
 def _claims(claims: Sequence[Mapping[str, Any]], several: bool) -> list[str]:
@@ -108,7 +108,7 @@ def _claims(claims: Sequence[Mapping[str, Any]], several: bool) -> list[str]:
         rows.append([each["claim"], each["of"], each["against"], *costs, *_differences(each, verdicts)])
         if several:
             rows += [[seed, "", "", "", "", *_differences(value)] for seed, value in each["seeds"].items()]
-    return report.table([*header, "SI-SDR, dB"], rows)
+    return table([*header, "SI-SDR, dB"], rows)
 
 
 def _differences(value: Mapping[str, Any], verdicts: Mapping[str, str] | None = None) -> list[str]:
@@ -131,7 +131,7 @@ def _best(points: Sequence[Any], cost: str) -> list[str]:
                 best = max(within, key=lambda point: point.mean(column))
                 cells.append(f"{best.model} at {best.budget}: {_number(best.mean(column), DIGITS[column])}")
             rows.append(cells)
-    return report.table([f"up to, {UNITS[cost]}", "best PESQ", "best SI-SDR, dB"], rows)
+    return table([f"up to, {UNITS[cost]}", "best PESQ", "best SI-SDR, dB"], rows)
 
 
 def _number(value: float, decimals: int, unit: str = "") -> str:
@@ -141,7 +141,7 @@ def _number(value: float, decimals: int, unit: str = "") -> str:
 
 def _difference(value: Mapping[str, float] | None, decimals: int) -> str:
     """Return a mean with its interval as text; empty if there is none."""
-    return "" if value is None else interval(value, decimals)
+    return "" if value is None else with_interval(value, decimals, sign=True)
 
 
 def draw(points: Sequence[Any], noisy: Mapping[str, float]) -> Any:

@@ -23,10 +23,9 @@ import numpy as np
 import soundfile
 import torch
 
-from markdown_tables import interval
 from sese.audio.files import FORMAT_OF
+from sese.core.tables import shown, table, with_interval
 from sese.evaluation.pareto import read_evaluation
-from sese.evaluation.report import table
 from sese.evaluation.summary import bootstrap_mean
 from sese.evaluation.timing import noisy_speech, time_frames
 from sese.nn import checkpoint
@@ -197,23 +196,21 @@ def _times(models: list[str], rounds: int) -> dict[tuple[str, str], float]:
 
 def _table(rows: list[Row], noisy: dict[str, np.ndarray]) -> list[str]:
     """Return the table of all rows."""
-    shown = [metric for metric in METRICS if all(metric in row.scores for row in rows)]
+    metrics = [metric for metric in METRICS if all(metric in row.scores for row in rows)]
     cells = []
     for row in rows:
         cost = [f"{row.macs / 1e6:.2f}", f"{row.active:,}", f"{row.stored:,}"]
         cost.append("" if row.milliseconds is None else f"{row.milliseconds:.3f}")
         quality = []
-        for metric in shown:
-            values = row.scores[metric] - (noisy[metric] if metric == "si_sdr" else 0)
-            mean = bootstrap_mean(values)
-            digits = METRICS[metric][1]
-            text = f"{mean['mean']:.{digits}f}"
-            quality.append(
-                text + (f" ({mean['low']:.2f} to {mean['high']:.2f})" if metric == "si_sdr" else "")
-            )
+        for metric in metrics:
+            values, digits = row.scores[metric], METRICS[metric][1]
+            if metric == "si_sdr":
+                quality.append(with_interval(bootstrap_mean(values - noisy[metric]), digits))
+            else:
+                quality.append(shown(bootstrap_mean(values)["mean"], digits))
         cells.append([row.model, row.way, *cost, *quality])
     headings = ["model", "what runs", "MMAC/s", "active weights", "stored weights", "ms a frame"]
-    return table([*headings, *(METRICS[metric][0] for metric in shown)], cells)
+    return table([*headings, *(METRICS[metric][0] for metric in metrics)], cells)
 
 
 def _differences(rows: list[Row]) -> list[str]:
@@ -223,11 +220,8 @@ def _differences(rows: list[Row]) -> list[str]:
     for row in rows:
         if row.way == "alone":
             continue
-        found = []
-        for other in alone:
-            gain = bootstrap_mean(row.scores["si_sdr"] - other.scores["si_sdr"])
-            found.append(interval(gain))
-        cells.append([row.model, row.way, *found])
+        gains = [bootstrap_mean(row.scores["si_sdr"] - other.scores["si_sdr"]) for other in alone]
+        cells.append([row.model, row.way, *(with_interval(gain, 2, sign=True) for gain in gains)])
     return table(["SI-SDR, dB, against", "", *(row.model for row in alone)], cells)
 
 

@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from graphs import bound, session, single
-from markdown_tables import heading, row
+from sese.core import tables
 from sese.export.folder import describe
 from sese.export.onnx import network_of, to_onnx
 from sese.export.parts import Parts
@@ -156,7 +156,7 @@ def table(model: Enhancer, card: Card, paths: dict[Any, Path], frames: int, roun
         "operators",
         "RTF",
     ]
-    lines = heading(names)
+    rows = []
     for case, (level, budget) in cases.items():
         cells = [str(case), "", f"{ms['all', case] / ms['all', top]:.2f}", f"{ms['all', case]:.3f}", "", ""]
         if isinstance(case, int):
@@ -165,8 +165,8 @@ def table(model: Enhancer, card: Card, paths: dict[Any, Path], frames: int, roun
             cells[4:] = [f"{ms['own', case]:.3f}", f"{ms['all', case] / ms['own', case] - 1:+.0%}"]
         cells.append(f"{operators(paths['all'], model, frames, level, budget)}")
         cells.append(f"{ms['all', case] / frame_ms:.4f}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        rows.append(cells)
+    return tables.table(names, rows)
 
 
 def compared(model: str, checkout: Path, rounds: int) -> list[str]:
@@ -185,15 +185,13 @@ def compared(model: str, checkout: Path, rounds: int) -> list[str]:
             for name in random.sample(list(workers), len(workers)):
                 seconds = workers[name].ask(case)
                 taken[name, case] = min(seconds, taken.get((name, case), seconds))
-    lines = heading(["mode", "budget", "before, us", "now, us", "less, us", "ratio"])
-    for case in cases:
-        before, now = (1e6 * taken[name, case] for name in workers)
-        lines.append(
-            row([*case, f"{before:.0f}", f"{now:.0f}", f"{before - now:.0f}", f"{now / before:.2f}"])
-        )
     for worker in workers.values():
         worker.close()
-    return lines
+    rows = []
+    for case in cases:
+        before, now = (1e6 * taken[name, case] for name in workers)
+        rows.append([*case, f"{before:.0f}", f"{now:.0f}", f"{before - now:.0f}", f"{now / before:.2f}"])
+    return tables.table(["mode", "budget", "before, us", "now, us", "less, us", "ratio"], rows)
 
 
 class Worker:

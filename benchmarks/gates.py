@@ -27,7 +27,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from graphs import bound, session, single
-from markdown_tables import heading
+from sese.core import tables
 from sese.export.gates import Gated, Way, activated, gather, open_gates
 from sese.export.graph import Scope
 from sese.export.level_graphs import LevelGraphs
@@ -133,16 +133,14 @@ def table(channels: int, hidden: int, shares: list[float], rounds: int, folder: 
                     runs[name, share] = bound(session(path), model, 1, 0)
     seconds = in_turn(runs, rounds)
     dense_s = seconds["dense", 1.0]
-    lines = [
-        f"{channels} channels, {hidden} hidden, dense {1000 * dense_s:.3f} ms a frame; {rounds} rounds",
-        "",
-        *heading(["share kept", "MACs", *WAYS]),
-    ]
+    about = f"{channels} channels, {hidden} hidden, dense {1000 * dense_s:.3f} ms a frame; {rounds} rounds"
+    rows = []
     for share in shares:
         macs = (static + share * (whole - static) + gates) / whole
-        cells = [f"{seconds[name, share] / dense_s:.2f}" for name in WAYS]
-        lines.append(f"| {share:g} | {macs:.2f} | {' | '.join(cells)} |")
-    return lines
+        rows.append(
+            [f"{share:g}", f"{macs:.2f}", *(f"{seconds[name, share] / dense_s:.2f}" for name in WAYS)]
+        )
+    return [about, "", *tables.table(["share kept", "MACs", *WAYS], rows)]
 
 
 def keep(traced: onnx.GraphProto, share: float) -> None:

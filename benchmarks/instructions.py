@@ -28,8 +28,8 @@ import numpy as np
 import onnxruntime
 
 from exit_codes import exit_code
-from markdown_tables import heading, row
 from sese import load
+from sese.core import tables
 from sese.core.errors import InputError
 from sese.evaluation.timing import noisy_speech
 from sese.runtime.artefact import Artefact
@@ -221,7 +221,7 @@ def of_rnnoise(counter: Counter) -> list[Case]:
 
 def table(cases: list[Case]) -> list[str]:
     """Return the lines of the table."""
-    lines = heading(COLUMNS)
+    rows = []
     for case in cases:
         runs = case.name if case.name != case.network else ""
         if runs == "auto":
@@ -231,8 +231,8 @@ def table(cases: list[Case]) -> list[str]:
         used = case.used
         sizes = [] if used is None else [used.weights, used.states]
         cells += ["" if size is None else f"{size / 1000:.1f}" for size in sizes or (None, None)]
-        lines.append(row(cells))
-    return lines
+        rows.append(cells)
+    return tables.table(COLUMNS, rows)
 
 
 def _peer(text: str) -> tuple[str, str]:

@@ -21,8 +21,8 @@ import soundfile
 from numpy.typing import NDArray
 
 import sese
-from markdown_tables import heading
 from resident_memory import resident_kb
+from sese.core.tables import table
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "playground.wav"
 RATE = 16000
@@ -55,8 +55,8 @@ def day(options: argparse.Namespace) -> list[str]:
     speeds: list[float] = []
     sizes: list[float] = []
     names = ["hour", "resident, MB", "samples behind", "real-time factor", "share of compute"]
-    print("\n".join(heading(names)))
-    blocks = 12  # a table's row each
+    print("\n".join(table(names, [])))
+    blocks = 12  # a row each, printed when it is there: a day takes long
     for _ in range(blocks):
         begun, seconds, before = time.process_time(), options.hours * 3600 / blocks, fed
         for chunk in weather(rng, seconds, rate):

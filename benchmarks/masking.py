@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from markdown_tables import interval
+from sese.core.tables import table, with_interval
 from sese.evaluation.metrics import pesq_wb, sdr, si_sdr
 from sese.evaluation.pairs import SAMPLE_RATE, find_pairs, read_pair
 from sese.evaluation.summary import bootstrap_mean
@@ -155,14 +155,14 @@ def score(pairs: Sequence[tuple[NDArray, NDArray]], enhance: Enhance) -> dict[st
 def as_table(scores: Scores, against: str = NOISY) -> str:
     """Return a table of means, and of differences from one of the rows, with intervals."""
     names = [column for name in METRICS for column in (name, f"over {against}")]
-    lines = [f"| | {' | '.join(names)} |", f"|{' --- |' * (len(names) + 1)}"]
+    rows = []
     for name, values in scores.items():
         cells = [name]
         for metric in METRICS:
             cells.append(f"{bootstrap_mean(values[metric])['mean']:.{DIGITS[metric]}f}")
             cells.append("" if name == against else difference(values, scores[against], metric))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return "\n".join(table(["", *names], rows))
 
 
 def only(scores: Scores, chosen: Sequence[bool]) -> Scores:
@@ -178,7 +178,8 @@ def only(scores: Scores, chosen: Sequence[bool]) -> Scores:
 
 def difference(values: dict[str, list[float]], others: dict[str, list[float]], metric: str) -> str:
     """Return a mean difference with its interval, paired by file."""
-    return interval(bootstrap_mean(np.subtract(values[metric], others[metric])), DIGITS[metric])
+    gain = bootstrap_mean(np.subtract(values[metric], others[metric]))
+    return with_interval(gain, DIGITS[metric], sign=True)
 
 
 if __name__ == "__main__":

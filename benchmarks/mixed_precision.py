@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from markdown_tables import heading, interval
 from sese.compression.layers import GRU_WEIGHTS
+from sese.core.tables import table, with_interval
 
 KINDS = {
     "weights of the input": GRU_WEIGHTS[:3],
@@ -52,7 +52,8 @@ def smallest(rows: Sequence[Any], most: float) -> Any:
 def sizes(studies: Sequence[tuple[Path, Any]]) -> str:
     """Return a table of the smallest networks of one width and of mixed widths with equal loss, by task."""
     names = ["task", "may lose", "one width, bytes", "narrow weights", "mixed"]
-    lines = heading([*names, "than 8 bits", "than one width", "than narrow weights"])
+    names += ["than 8 bits", "than one width", "than narrow weights"]
+    rows = []
     for folder, result in studies:
         single = [row for row in result["networks"] if row["name"].endswith("-bit")]
         narrow = [row for row in result["networks"] if row["name"].endswith("s8")]
@@ -63,9 +64,8 @@ def sizes(studies: Sequence[tuple[Path, Any]]) -> str:
             split = smallest([eight, *narrow], most)
             changes = [f"{mixed['bytes'] / other['bytes'] - 1:+.0%}" for other in (eight, one, split)]
             named = [f"{each['bytes']:,} ({each['name']})" for each in (one, split)]
-            cells = [folder.name, f"{share:.0%}", *named, f"{mixed['bytes']:,}", *changes]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+            rows.append([folder.name, f"{share:.0%}", *named, f"{mixed['bytes']:,}", *changes])
+    return "\n".join(table(names, rows)) + "\n"
 
 
 SHOWN = ("8-bit", "6-bit", "4-bit", "w4s8", "w3s8", "w2s8", "near", "small", "near-tuned", "small-tuned")
@@ -77,7 +77,7 @@ def scores(studies: Sequence[tuple[Path, Any]]) -> str:
     columns = dict.fromkeys(
         column for _, result in studies for row in result["networks"] for column in row.get("test", {})
     )
-    lines = heading(["task", "network", "bytes", "of 8 bits", *columns])
+    rows = []
     for folder, result in studies:
         for row in result["networks"]:
             if row["name"] not in SHOWN or "test" not in row:
@@ -89,24 +89,24 @@ def scores(studies: Sequence[tuple[Path, Any]]) -> str:
                 elif row["name"] == "8-bit":
                     cells.append(f"{row['test'][column]['mean']:.3f}")
                 else:
-                    cells.append(interval(row["against_8_bit"][column], 3))
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+                    cells.append(with_interval(row["against_8_bit"][column], 3, sign=True))
+            rows.append(cells)
+    return "\n".join(table(["task", "network", "bytes", "of 8 bits", *columns], rows)) + "\n"
 
 
 def genomes(studies: Sequence[tuple[Path, Any]]) -> str:
     """Return a table of the mean bits of each kind of gene in the picks."""
-    lines = heading(["bits, mean", *KINDS])
+    rows = []
     for folder, result in studies:
         for row in result["networks"]:
             if row["name"] not in ("near", "small"):
                 continue
-            cells = []
+            cells = [f"{folder.name}, `{row['name']}`"]
             for endings in KINDS.values():
                 found = [bits for gene, bits in row["bits"].items() if gene.rpartition(".")[2] in endings]
                 cells.append(f"{np.mean(found):.1f}" if found else "")
-            lines.append(f"| {folder.name}, `{row['name']}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+            rows.append(cells)
+    return "\n".join(table(["bits, mean", *KINDS], rows)) + "\n"
 
 
 def figure(studies: Sequence[tuple[Path, Any]]) -> bytes:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from markdown_tables import interval as interval_text
+from sese.core.tables import table, with_interval
 from sese.evaluation import plots, report
 from sese.evaluation.summary import bootstrap_mean
 from sese.predictor import packed
@@ -168,24 +168,23 @@ def interval(values: NDArray, gain: NDArray, speakers: NDArray) -> dict[str, flo
 
 def to_markdown(result: dict[str, Any]) -> str:
     """Return a table of the value of each evidence."""
-
     header = ["evidence", "Spearman with the gain", *(f"gain kept at {share:.0%}" for share in SHARES)]
     rows = [
         [
             row["evidence"],
-            interval_text(row["spearman"] | {"mean": row["spearman"]["value"]}, 3),
-            *(interval_text(row[f"{share:g}"], 3) for share in SHARES),
+            with_interval(row["spearman"], 3, sign=True, of="value"),
+            *(with_interval(row[f"{share:g}"], 3, sign=True) for share in SHARES),
         ]
         for row in result["rows"]
     ]
     means = ", ".join(f"{v} {p:.3f}" for v, p in zip(result["versions"], result["mean_pesq"], strict=True))
-    lines = report.table(header, rows)
+    lines = table(header, rows)
     lines += [
         "",
         f"{result['mixtures']} mixtures of {result['speakers']} speakers; mean PESQ: {means}. The gain of "
-        f"the highest over the lowest level is {interval_text(result['gain'], 3)}. Gain kept: mean PESQ "
-        "above a random choice of as many clips for the highest level, the others at the lowest; intervals "
-        "over clips, of Spearman over speakers.",
+        f"the highest over the lowest level is {with_interval(result['gain'], 3, sign=True)}. Gain kept: "
+        "mean PESQ above a random choice of as many clips for the highest level, the others at the lowest; "
+        "intervals over clips, of Spearman over speakers.",
     ]
     return "\n".join(lines) + "\n"
 

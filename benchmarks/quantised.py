@@ -53,7 +53,7 @@ from onnxruntime.quantization import (
 )
 
 from graphs import bound, session, single
-from markdown_tables import heading
+from sese.core.tables import table
 from sese.evaluation.metrics import pesq_wb, si_sdr
 from sese.evaluation.pairs import find_pairs, read_pair
 from sese.export.onnx import network_of
@@ -107,8 +107,8 @@ def main() -> None:
         print(
             f"{options.model.name}; {len(pairs)} clips, calibrated ({options.calibration}) on {len(speech)}\n"
         )
-        names = ["level", "weights", "a frame, ms", "64 frames, ms", "MB", "PESQ-WB", "SI-SDR, dB"]
-        print("\n".join(heading(names)))
+        header = ["level", "weights", "a frame, ms", "64 frames, ms", "MB", "PESQ-WB", "SI-SDR, dB"]
+        print("\n".join(table(header, [])))
         for level in range(count):
             own = {
                 frames: {kind: paths[level, frames, kind] for kind in KINDS} for frames in (1, Step.LONGEST)

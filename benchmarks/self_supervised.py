@@ -27,7 +27,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from markdown_tables import heading, interval
+from sese.core.tables import table, with_interval
 from sese.data.bank import load_bank
 from sese.data.batches import validation_set
 from sese.data.corpora import scan
@@ -241,32 +241,33 @@ def report(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> list[s
     """Return Markdown tables of gains over the noisy input and of differences between methods."""
     lines: list[str] = []
     for kind in ("own", "other"):
-        lines += ["", f"SI-SDR gained, {kind} noise, dB", ""]
-        lines += heading(["", "users", "over noisy", "over the generalist"])
+        rows = []
         for size in sizes:
             for way in ways_of(scores, size):
                 gained = gains(scores, size, way, kind, users)
                 against = gains(scores, size, GENERALIST, kind, users)
                 both = [user for user in users if user in gained and user in against]
                 difference = [gained[user] - against[user] for user in both]
-                second = "" if way == GENERALIST else mean_of(difference)
-                first = mean_of([gained[user] for user in both], "")
-                lines.append(f"| {size} {way} | {len(both)} | {first} | {second} |")
+                second = "" if way == GENERALIST else mean_of(difference, sign=True)
+                first = mean_of([gained[user] for user in both])
+                rows.append([f"{size} {way}", f"{len(both)}", first, second])
+        lines += ["", f"SI-SDR gained, {kind} noise, dB", ""]
+        lines += table(["", "users", "over noisy", "over the generalist"], rows)
     return [*lines, *differences(scores, users, sizes)]
 
 
 def differences(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> list[str]:
     """Return tables of differences between methods, and of small networks against larger ones."""
-    lines = ["", "Paired differences, dB", "", *heading(["", "users", "own", "other"])]
+    rows: list[list[str]] = []
 
     def row(one: tuple[int, str], other: tuple[int, str]) -> None:
         cells = []
         for kind in ("own", "other"):
             a, b = (gains(scores, size, way, kind, users) for size, way in (one, other))
             both = [user for user in users if user in a and user in b]
-            cells.append(mean_of([a[user] - b[user] for user in both]))
+            cells.append(mean_of([a[user] - b[user] for user in both], sign=True))
         if both:
-            lines.append(f"| {one[0]} {one[1]} - {other[0]} {other[1]} | {len(both)} | {' | '.join(cells)} |")
+            rows.append([f"{one[0]} {one[1]} - {other[0]} {other[1]}", f"{len(both)}", *cells])
 
     for size in sizes:
         found = ways_of(scores, size)
@@ -282,7 +283,7 @@ def differences(scores: Scores, users: Sequence[str], sizes: Sequence[int]) -> l
             row((small, way), (large, way))
             if way != GENERALIST:
                 row((small, way), (large, GENERALIST))
-    return lines
+    return ["", "Paired differences, dB", "", *table(["", "users", "own", "other"], rows)]
 
 
 def ways_of(scores: Scores, size: int) -> list[str]:
@@ -302,9 +303,9 @@ def gains(scores: Scores, size: int, way: str, kind: str, users: Sequence[str]) 
     }
 
 
-def mean_of(values: Sequence[float], sign: str = "+") -> str:
+def mean_of(values: Sequence[float], sign: bool = False) -> str:
     """Return the mean of values with its interval as text; empty without values."""
-    return interval(bootstrap_mean(values), sign=sign) if values else ""
+    return with_interval(bootstrap_mean(values), 2, sign) if values else ""
 
 
 if __name__ == "__main__":

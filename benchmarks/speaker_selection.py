@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from markdown_tables import heading, interval
+from sese.core.tables import table, with_interval
 from sese.evaluation.summary import bootstrap_mean
 
 Scores = dict[tuple[str, str], float]
@@ -30,13 +30,14 @@ def main() -> None:
     arguments = parser.parse_args()
     scored, costs, agreed = gather(arguments.selections)
     reference = scored[arguments.reference]
-    over = f"over {arguments.reference}"
-    print("\n".join(heading(["", "MMAC/s", "SI-SDR improvement, dB", over, "as the oracle"])))
+    rows = []
     for name, own in scored.items():
         mean, gain = (bootstrap_mean(by_folder(values)) for values in (own, difference(own, reference)))
         cost = f"{costs[name]:.1f}" if name in costs else ""
         share = f"{100 * agreed[name]:.0f}%" if name in agreed else ""
-        print(f"| {name} | {cost} | {interval(mean, sign='')} | {interval(gain)} | {share} |")
+        rows.append([name, cost, with_interval(mean, 2), with_interval(gain, 2, sign=True), share])
+    over = f"over {arguments.reference}"
+    print("\n".join(table(["", "MMAC/s", "SI-SDR improvement, dB", over, "as the oracle"], rows)))
 
 
 def gather(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from markdown_tables import interval
+from sese.core.tables import NOTHING, shown, table, with_interval
 from sese.evaluation import report, timing
 
 RNNOISE = "RNNoise"
@@ -24,9 +23,9 @@ def to_markdown(outcome: Mapping[str, Any]) -> str:
         heading, digits = report.HEADINGS[column]
         places = [*outcome["sets"], MEAN]
         cells = [
-            [name, *(_number(means[place], digits) for place in places)] for name, means in systems.items()
+            [name, *(shown(means[place], digits) for place in places)] for name, means in systems.items()
         ]
-        lines += [f"### {heading}", "", *report.table(["system", *places], cells), ""]
+        lines += [f"### {heading}", "", *table(["system", *places], cells), ""]
     lines += ["### Cost", "", *_cost_lines(outcome), ""]
     if outcome["crossings"]:
         lines += [f"### Where {outcome['reference']} is reached", "", *_crossing_lines(outcome), ""]
@@ -45,7 +44,7 @@ def _cost_lines(outcome: Mapping[str, Any]) -> list[str]:
     rows = []
     for cost in outcome["costs"]:
         macs = cost["macs_per_second"]
-        cells = [cost["system"], "–" if macs is None else f"{macs / 1e6:.1f}", f"{cost['parameters']:,}"]
+        cells = [cost["system"], NOTHING if macs is None else f"{macs / 1e6:.1f}", f"{cost['parameters']:,}"]
         cells.append(f"{cost['latency_ms']:.1f}")
         if timed:
             cells += [f"{cost['stream'] * FRAME_MS:.3f}", f"{cost['stream']:.4f}", f"{cost['file']:.4f}"]
@@ -54,7 +53,7 @@ def _cost_lines(outcome: Mapping[str, Any]) -> list[str]:
             low, high = cost.get(f"{mode}_share_range", (1, 1))
             cells.append("1" if share is None else f"{share:.2f} ({low:.2f} to {high:.2f})")
         rows.append(cells)
-    return report.table(header, rows)
+    return table(header, rows)
 
 
 def _crossing_lines(outcome: Mapping[str, Any]) -> list[str]:
@@ -63,16 +62,17 @@ def _crossing_lines(outcome: Mapping[str, Any]) -> list[str]:
     for column, models in outcome["crossings"].items():
         heading, digits = report.HEADINGS[column]
         target = outcome["scores"][column][outcome["reference"]][MEAN]
-        cells = [heading, _number(target, digits)]
+        cells = [heading, shown(target, digits)]
         for model in outcome["models"]:
             if model not in models:  # it has no score
-                cells.append("–")
+                cells.append(NOTHING)
                 continue
             crossing, gain = models[model], models[model]["gain"]
             level = f"{crossing['budget']}, {crossing['macs_per_second'] / 1e6:.1f} MMAC/s"
-            cells.append(f"{'' if crossing['reaches'] else 'none; best '}{level}: {interval(gain, digits)}")
+            best = "" if crossing["reaches"] else "none; best "
+            cells.append(f"{best}{level}: {with_interval(gain, digits, sign=True)}")
         rows.append(cells)
-    return report.table(["metric", outcome["reference"], *outcome["models"]], rows)
+    return table(["metric", outcome["reference"], *outcome["models"]], rows)
 
 
 def _notes(outcome: Mapping[str, Any]) -> list[str]:
@@ -151,8 +151,3 @@ def _peer_notes(outcome: Mapping[str, Any]) -> list[str]:
             f" {peer['hop_length']}{window}; delay {peer['delay_ms']:g} ms"
         )
     return notes
-
-
-def _number(value: float, digits: int) -> str:
-    """Return a number as text, or a dash if it is not finite."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"

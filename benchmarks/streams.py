@@ -21,8 +21,8 @@ from time import thread_time
 import numpy as np
 from numpy.typing import NDArray
 
-from markdown_tables import heading
 from resident_memory import resident_kb
+from sese.core.tables import table
 from sese.runtime.enhancer import Enhancer
 
 COUNTS = (1, 4, 16, 64)
@@ -46,13 +46,14 @@ def main() -> None:
     budgets = options.budgets or [f"fixed:{level.utilization:g}" for level in enhancer.card.levels]
     print(f"{enhancer.card.name} at {options.rate} Hz; medians of {options.rounds} rounds\n")
     print("\n".join(throughput(enhancer, options.rate, budgets, options.rounds)) + "\n")
-    print("\n".join(heading(["a stream", "growth of the process, kB", "its arrays, kB"])))
+    rows = []
     for kind in ("low", "high", "batch"):
         command = [sys.executable, __file__, *([options.model] if options.model else [])]
         command += ["--rate", str(options.rate), "--memory-of", kind]
         grown, held = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         name = "in a batch" if kind == "batch" else f'latency="{kind}"'
-        print(f"| {name} | {float(grown):.0f} | {float(held):.0f} |")
+        rows.append([name, f"{float(grown):.0f}", f"{float(held):.0f}"])
+    print("\n".join(table(["a stream", "growth of the process, kB", "its arrays, kB"], rows)))
 
 
 def throughput(enhancer: Enhancer, rate: int, budgets: list[str], rounds: int) -> list[str]:
@@ -72,16 +73,16 @@ def throughput(enhancer: Enhancer, rate: int, budgets: list[str], rounds: int) -
                 runs[key]()
             if turn >= 3:
                 taken[key].append((thread_time() - started) / repeats(key[1]))
-    lines = heading(["budget", "single streams a core", *(f"{count} in a batch" for count in COUNTS)])
+    rows = []
     for budget in budgets:
         # The chunk lasts size / rate seconds: so many streams of it fit into real time.
         alone = LEAST * size / rate / statistics.median(taken[budget, 0])
-        cells = []
+        cells = [f"`{budget}`", f"{alone:.0f}"]
         for count in COUNTS:
             streams = count * size / rate / statistics.median(taken[budget, count])
             cells.append(f"{streams:.0f} ({streams / alone:.2f} x)")
-        lines.append(f"| `{budget}` | {alone:.0f} | {' | '.join(cells)} |")
-    return lines
+        rows.append(cells)
+    return table(["budget", "single streams a core", *(f"{count} in a batch" for count in COUNTS)], rows)
 
 
 def repeats(count: int) -> int:

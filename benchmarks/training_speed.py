@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from markdown_tables import heading, row
+from sese.core import tables
 from sese.core.errors import InputError
 from sese.core.memory import keep_freed_memory
 from sese.nn.backbones.demucs import Demucs
@@ -195,7 +195,7 @@ def table(runs: Sequence[Training]) -> list[str]:
         "audio-s/s, wall",
     ]
     names += ["audio-s/s times MACs, GMAC/s", "ratio of audio-s/s", "ratio at equal MACs"]
-    lines = heading(names)
+    rows = []
     first = runs[0]
     for training in runs:
         cpu, wall = statistics.median(training.cpu), statistics.median(training.wall)
@@ -216,8 +216,8 @@ def table(runs: Sequence[Training]) -> list[str]:
             f"{ratio:.2f} ({min(speeds):.2f} to {max(speeds):.2f})",
             f"{ratio * equal:.2f}",
         ]
-        lines.append(row(cells))
-    return lines
+        rows.append(cells)
+    return tables.table(names, rows)
 
 
 def main() -> None:

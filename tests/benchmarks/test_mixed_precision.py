@@ -43,7 +43,7 @@ def test_tables_and_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         each["of_8_bit"] = each["bytes"] / 1000
     assert mixed_precision.scores([(tmp_path, result)]).splitlines() == [
         "| task | network | bytes | of 8 bits | accuracy |",
-        "| --- | --- | --- | --- | --- |",
+        "| --- | ---: | ---: | ---: | ---: |",
         f"| {name} | `8-bit` | 1,000 | 1.00 | 0.900 |",
         f"| {name} | `w3s8` | 650 | 0.65 | -0.050 (-0.080 to +0.010) |",
     ]
