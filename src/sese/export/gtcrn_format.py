@@ -40,10 +40,10 @@ from sese.core.files import replacing
 from sese.export.check import TOLERANCE, speech
 from sese.export.folder import describe
 from sese.export.graph import Initializers, Scope, embed
-from sese.export.level_graphs import LevelGraphs
+from sese.export.level_graphs import LevelGraphs, network_of
 from sese.export.levels import MODULE, Levels
 from sese.export.on_spectra import on_spectra
-from sese.export.onnx import network_of, values_of
+from sese.export.onnx import values_of
 from sese.export.parts import Parts
 from sese.export.resting import RestingCalls
 from sese.export.routing import Routing
@@ -257,11 +257,11 @@ def _chosen(
     for name, source in (dict(values) | controls).items():  # under the names of a file of this package
         scope.take(helper.make_node("Identity", [source], [name]))
     known = {name: name for name in values}
+    network = network_of(parts, [prefixes(model, level + 1) for level in range(len(parts.utilizations))])
     if parts.rests:
-        calls = RestingCalls(parts)
+        calls = RestingCalls(parts, network)
         known |= calls.begin(scope)
         return known | calls.at_one(scope, known)
-    network = network_of(parts, [prefixes(model, level + 1) for level in range(len(parts.utilizations))])
     known |= embed(scope, parts.features, known)
     known |= Routing(parts).levels(scope, known)
     levels = range(len(parts.utilizations))

@@ -1,4 +1,4 @@
-"""All levels of a network from a trace of each, for networks whose states depend on the level."""
+"""All levels of a network: from one trace, or for networks whose states depend on the level from a trace of each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx
 
 from sese.export.graph import Scope, embed, wholes_of
+from sese.export.levels import Levels
+from sese.export.parts import Parts
 
 Makers = Callable[[Mapping[str, str]], list[Callable[[Scope], dict[str, str]]]]
 """Input of a network -> name; returns, for each level, a function that fills a branch."""
@@ -36,6 +38,13 @@ class LevelGraphs:
             Output of the network -> name in `scope`.
         """
         return embed(scope, self.traced[level], inputs, self.wholes)
+
+
+def network_of(parts: Parts, lengths: Sequence[Mapping[str, tuple[int, ...]]]) -> Levels | LevelGraphs:
+    """Return the network at all levels; `lengths` of each level are as from `nn.cost.prefixes`."""
+    if parts.model.backbone.frames_apart:
+        return Levels(parts.networks[0], lengths)
+    return LevelGraphs(parts.networks)
 
 
 def frame_by_frame(

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from sese.export.graph import Initializers, Scope, Value, embed
 from sese.export.in_place import replaced_in_place
-from sese.export.level_graphs import LevelGraphs, frame_by_frame
+from sese.export.level_graphs import frame_by_frame, network_of
 from sese.export.levels import Levels
 from sese.export.parts import Parts
 from sese.export.resting import RestingCalls
@@ -51,7 +51,7 @@ def to_onnx(model: Enhancer, card: Card, utilizations: list[float]) -> onnx.Mode
     one: _Calls | RestingCalls
     many: _Calls | RestingCalls
     if parts[0].rests:
-        one, many = (RestingCalls(part) for part in parts)
+        one, many = (RestingCalls(part, network_of(part, lengths)) for part in parts)
     else:
         one = _Calls(parts[0], lengths)
         many = _Calls(parts[1], lengths, one)
@@ -79,13 +79,6 @@ def to_onnx(model: Enhancer, card: Card, utilizations: list[float]) -> onnx.Mode
     helper.set_model_props(proto, {"sese": card.to_json()})
     onnx.checker.check_model(proto, full_check=True)
     return proto
-
-
-def network_of(parts: Parts, lengths: list[dict[str, tuple[int, ...]]]) -> Levels | LevelGraphs:
-    """Return the network at all levels; `lengths` of each level are as from `nn.cost.prefixes`."""
-    if parts.model.backbone.frames_apart:
-        return Levels(parts.networks[0], lengths)
-    return LevelGraphs(parts.networks)
 
 
 class _Calls:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sese.export.forms.activity import activity_step, decide_frame, level_of_frame
+from sese.export.forms.rests import Mix, after_rest, at_rest, resting, settled
 from sese.export.forms.spectra import rest_frame
 from sese.export.forms.tracing import for_tracing
 from sese.export.gates import Way, gather, joint_gate, open_gates
@@ -49,9 +50,12 @@ class Parts:
             with many frames, frames that have a ``level`` keep everything. A model that rests has the
             backbones alone: signal, state -> hidden, next state.
         head: hidden, context, state -> enhanced, next state, in a model that rests; for any number of frames
-            it takes the gain at rest too.
+            it takes the gain at rest too. In a model on samples it takes the signal as well, and for one
+            frame it is the head of a frame that is awake.
+        settled: as `head`, for one frame that is awake as the two before it, in a model on samples.
         rest: gain, state -> enhanced, next state, of a frame at rest, in such a model, from both halves of
-            the frame, or from the context where features and head do not work on samples.
+            the frame, from the context where features and head do not work on samples, or from signal and
+            context in a model on samples.
         scores: audio, signal, context, state -> scores (frame, level), mean over the batch, next state of
             the GRU, in a model with a policy before the backbone. In a model that rests it takes the evidence
             in place of the first three. For one frame it also decides on rest there: evidence, state ->
@@ -92,7 +96,11 @@ class Parts:
                 parts |= {"scores": self._detected(), "choice": self._dial()}
             else:
                 parts |= {"scores": self._detected_frame(), "choice": self._level_of_frame()}
-        if self.rests:
+        on_samples = bool(model.backbone.rest_states)
+        if on_samples:
+            ends = {"head": at_rest} if many else {"head": after_rest, "settled": settled, "rest": resting}
+            parts |= {name: self._end(mix) for name, mix in ends.items()}
+        elif self.rests:
             parts["head"] = self._mixed_head() if many else self._head()
             if not many:
                 parts["rest"] = self._rest()
@@ -103,7 +111,7 @@ class Parts:
         if self.routed:
             self.scores, self.choice = graphs["scores"], graphs["choice"]
         if self.rests:
-            self.head, self.rest = graphs["head"], graphs.get("rest")
+            self.head, self.rest, self.settled = graphs["head"], graphs.get("rest"), graphs.get("settled")
 
     def _features(self) -> Part:
         names = list(self.model.features.state_shapes())
@@ -149,15 +157,17 @@ class Parts:
 
     def _backbone(self, plan: Plan | None) -> Part:
         """Return the part of the backbone under a plan: signal, state -> hidden, next state."""
-        names = list(self.model.backbone.state_shapes())
+        backbone = self.model.backbone
+        names = [name for name in backbone.state_shapes() if name not in backbone.rest_states]
 
         def run(signal: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             assert plan is not None
-            hidden, after = self.model.backbone(signal, plan, dict(zip(names, state, strict=True)))
+            hidden, after = self.model.backbone.awake(signal, plan, dict(zip(names, state, strict=True)))
             return hidden, *(after[name] for name in names)
 
-        inputs = {"signal": self._analysed()["signal"]} | self._state("backbone")
-        return Part(run, inputs, ["hidden", *self._next("backbone")])
+        states = {f"state.backbone.{name}": self._state("backbone")[f"state.backbone.{name}"] for name in names}
+        inputs = {"signal": self._analysed()["signal"]} | states
+        return Part(run, inputs, ["hidden", *(f"next_{name}" for name in states)])
 
     def _head(self) -> Part:
         """Return the part of the head: hidden, context, state -> enhanced, next state."""
@@ -176,7 +186,7 @@ class Parts:
         names = list(self.model.head.state_shapes())
 
         def run(hidden: Tensor, context: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-            hidden = self.model.backbone.at_rest(hidden, gain.unsqueeze(0))
+            hidden, _ = self.model.backbone.at_rest(hidden, context, gain.unsqueeze(0), {})
             audio, after = self.model.head(hidden, context, dict(zip(names, state, strict=True)))
             return audio.unsqueeze(1), *(after[name] for name in names)
 
@@ -206,6 +216,29 @@ class Parts:
 
         inputs = {"context": self._analysed()["context"], "gain": self._frames()} | self._state("head")
         return Part(run_on_context, inputs, self._enhanced())
+
+    def _end(self, mix: Mix) -> Part:
+        """Return the part of the head of a network on samples, which `mix` mixes with its late input at rest.
+
+        Inputs are hidden, signal, context, gain and state, in so far as they are used.
+        """
+        backbone, head = self.model.backbone, self.model.head
+        heads = self._state("head")
+        mixed = {name: (x, n) for name, (x, n) in self._state("backbone").items() if _last(name) in backbone.rest_states}
+        signal, context = (self._analysed()[name] for name in ("signal", "context"))
+        inputs = {"hidden": self._time(backbone.frame_samples), "signal": signal, "context": context}
+        inputs |= {"gain": self._frames()} | mixed | heads
+
+        def run(
+            hidden: Tensor, signal: Tensor, context: Tensor, gain: Tensor, *state: Tensor
+        ) -> tuple[Tensor, ...]:
+            values = dict(zip([*mixed, *heads], state, strict=True))
+            before = {_last(name): values[name] for name in mixed}
+            hidden, after = mix(backbone, hidden, signal, gain.unsqueeze(0), before)
+            audio, ended = head(hidden, context, {_last(name): values[name] for name in heads})
+            return audio.unsqueeze(1), *(ended[_last(name)] for name in heads), *(after[_last(name)] for name in mixed)
+
+        return Part(run, inputs, [*self._enhanced(), *(f"next_{name}" for name in mixed)])
 
     def _enhanced(self) -> list[str]:
         return ["enhanced", *self._next("head")]
@@ -306,3 +339,8 @@ class Parts:
 
     def _next(self, part: str) -> list[str]:
         return [f"next_{name}" for name in self._state(part)]
+
+
+def _last(name: str) -> str:
+    """Return the name of a state in its part: state.backbone.skip.0 -> skip.0."""
+    return name.split(".", 2)[2]

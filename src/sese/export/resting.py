@@ -12,7 +12,9 @@ from functools import partial
 
 import numpy as np
 
-from sese.export.graph import Scope, embed, wholes_of
+from sese.export.graph import Scope, embed
+from sese.export.level_graphs import LevelGraphs
+from sese.export.levels import Levels
 from sese.export.parts import Parts
 from sese.runtime.artefact import SPEECH_PROBABILITY
 
@@ -25,15 +27,19 @@ class RestingCalls:
 
     Args:
         parts: traced parts of the network.
+        network: its backbone at all levels.
     """
 
     gated = False
 
-    def __init__(self, parts: Parts):
-        self.parts, self.many = parts, parts.many
-        self.count, self.wholes = len(parts.networks), wholes_of(parts.networks)
-        self.states = [value.name for value in parts.networks[0].input if value.name.startswith("state.")]
-        self.head_states = [value.name for value in parts.head.input if value.name.startswith("state.")]
+    def __init__(self, parts: Parts, network: Levels | LevelGraphs):
+        self.parts, self.many, self.network = parts, parts.many, network
+        self.count = len(parts.utilizations)
+        self.states = [name for name in network.inputs if name.startswith("state.")]
+        model = parts.model
+        on_samples = bool(model.backbone.rest_states)
+        self.like = "signal" if on_samples else "context"  # what a frame of the network's output looks like
+        self.size = model.backbone.frame_samples if on_samples else model.features.context_size
 
     def begin(self, scope: Scope) -> dict[str, str]:
         """Add everything before the network: the signal, the levels, the gains, and each frame's branch."""
@@ -120,18 +126,29 @@ class RestingCalls:
 
     def _whole(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
         """Add everything at a level."""
-        hidden = self._at(scope, level, values)
-        return hidden | self._head(scope, hidden.pop("hidden"), values)
+        made = self._at(scope, level, values)
+        given = {**values, "hidden": made.pop("hidden")}
+        if self.parts.settled is None:
+            return made | embed(scope, self.parts.head, given)
+        settled, begun = scope.inner("settled"), scope.inner("begun")
+        first, last, axis = (scope.constant([value]) for value in (0, 2, 1))
+        gains = scope.add("Slice", "state.backbone.rest", first, last, axis)
+        resting = scope.add("ReduceMax", gains, keepdims=0)  # of the frame before, and of its output
+        return made | scope.choose(
+            scope.add("Greater", resting, scope.constant(0, np.float32)),
+            (begun, embed(begun, self.parts.head, given)),
+            (settled, embed(settled, self.parts.settled, given)),
+        )
 
     def _rest(self, scope: Scope, values: Mapping[str, str]) -> dict[str, str]:
         """Hold all states; the head ignores the mask."""
-        return self._held(values) | {"hidden": values["context"]}
+        return self._held(values) | {"hidden": values[self.like]}
 
     def _held(self, values: Mapping[str, str]) -> dict[str, str]:
         return {f"next_{name}": values[name] for name in self.states}
 
     def _at(self, scope: Scope, level: int, values: Mapping[str, str]) -> dict[str, str]:
-        return embed(scope, self.parts.networks[level], values, self.wholes)
+        return self.network.at(scope, level, values)
 
     def _head(self, scope: Scope, hidden: str, values: Mapping[str, str]) -> dict[str, str]:
         return embed(scope, self.parts.head, {**values, "hidden": hidden})
@@ -165,8 +182,7 @@ class RestingCalls:
         # A frame at rest gets the mask of a frame before it, which the head ignores.
         number = scope.add("CumSum", scope.add("Cast", awake, to=7), scope.constant(0))
         number = scope.add("Max", scope.add("Sub", number, scope.constant(1)), scope.constant([0]))
-        bins = self.parts.model.features.context_size
-        masks = scope.add("Reshape", made["hidden"], scope.constant([0, -1, bins]))
+        masks = scope.add("Reshape", made["hidden"], scope.constant([0, -1, self.size]))
         masks = scope.add("Gather", masks, number, axis=1)
         return made | {"hidden": scope.add("Reshape", masks, scope.constant([0, -1]))}
 
@@ -199,7 +215,7 @@ class RestingCalls:
         made["done"] = body.add("Concat", called["done"], made.pop("hidden"), axis=1)
         order = [*(f"next_{name}" for name in self.states), "done"]
         graph = body.graph({"more": called["more"]} | {name: made[name] for name in order}, called)
-        none = scope.add("Slice", values["context"], first, first, scope.constant([1]))
+        none = scope.add("Slice", values[self.like], first, first, scope.constant([1]))
         carried = [*(values[name] for name in self.states), none]
         results = scope.add_many("Loop", [scope.add("Size", starts), "", *carried], len(order), body=graph)
         after = dict(zip(order, results, strict=True))

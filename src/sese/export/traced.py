@@ -94,7 +94,7 @@ def trace(model: Enhancer, parts: Mapping[str, Part]) -> dict[str, onnx.GraphPro
 
 
 def _cut(traced: onnx.GraphProto, at: str, part: Part) -> onnx.GraphProto:
-    """Return the graph of one part, from a graph of several side by side."""
+    """Return the graph of one part, from a graph of several side by side, with the inputs that it reads."""
     needed, nodes = {f"{at}/{name}" for name in part.outputs}, []
     for node in reversed(traced.node):
         if needed.intersection(node.output):
@@ -106,7 +106,7 @@ def _cut(traced: onnx.GraphProto, at: str, part: Part) -> onnx.GraphProto:
             nodes.append(copy)
     inputs, outputs = (
         [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
-        for names in (part.inputs, part.outputs)
+        for names in ([name for name in part.inputs if f"{at}/{name}" in needed], part.outputs)
     )
     weights = [tensor for tensor in traced.initializer if tensor.name in needed]
     return with_short_views(helper.make_graph(nodes[::-1], at, inputs, outputs, weights))

@@ -19,6 +19,8 @@ from sese.nn.bounded import bounded
 from sese.nn.enhancer import Enhancer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+POLICY = "policy."
+"""Beginning of the names of a policy's weights."""
 
 
 def save(folder: Path, system: str, config: Any, weights: dict[str, Tensor]) -> None:
@@ -89,7 +91,8 @@ def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> set[s
     Args:
         model: network.
         folder: folder with the weights.
-        new: beginnings of names of weights that may be missing in the folder; these stay unchanged.
+        new: beginnings of names of weights that may be missing in the folder; these stay unchanged. With the
+            policy among them, a policy of another kind in the folder is left out.
 
     Returns:
         Names of the weights that stayed unchanged.
@@ -101,6 +104,8 @@ def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> set[s
     try:
         weights = load_file(path)
         own = model.state_dict()
+        if new and not {name for name in weights if name.startswith(POLICY)} <= set(own):
+            weights = {name: weight for name, weight in weights.items() if not name.startswith(POLICY)}
         fresh = (
             {name: own[name] for name in own if name not in weights and name.startswith(new)} if new else {}
         )

@@ -169,6 +169,9 @@ class Backbone(Part):
     quantised: bool = False
     """Whether the input is rounded to codes. Then two runtimes may differ where a value lies at a limit."""
 
+    rest_states: tuple[str, ...] = ()
+    """Names of the states that `at_rest` needs. All others are held in frames at rest."""
+
     @property
     @abstractmethod
     def frame_samples(self) -> int:
@@ -191,6 +194,10 @@ class Backbone(Part):
             What the head gets, (batch, frame * value), and the next state.
         """
 
+    def awake(self, x: Tensor, plan: Plan, state: State, /) -> tuple[Tensor, dict[str, Tensor]]:
+        """Enhance a chunk as `forward`, in which no frame rests; neither state has `rest_states`."""
+        return self(x, plan, state)
+
     def gated(
         self, x: Tensor, gate: Gate, state: State, /
     ) -> tuple[Tensor, dict[str, Keep], dict[str, Tensor]]:
@@ -204,12 +211,19 @@ class Backbone(Part):
         """
         raise NotImplementedError(f"{type(self).__name__} has no blocks that gates decide on")
 
-    def at_rest(self, hidden: Tensor, gain: Tensor, /) -> Tensor:
-        """Replace the network's output by the gain in frames at rest.
+    def at_rest(
+        self, hidden: Tensor, signal: Tensor, gain: Tensor, state: State, /
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Replace the network's output by the signal at a lower level in frames at rest.
 
         Args:
             hidden: (batch, frame * value), for the head.
+            signal: (batch, frame * value), of the features.
             gain: (batch or 1, frame), above 0 where a frame rests, else 0.
+            state: tensors of `rest_states`.
+
+        Returns:
+            What the head gets, and the next state.
 
         Raises:
             NotImplementedError: it cannot rest.

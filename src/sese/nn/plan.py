@@ -29,6 +29,9 @@ Plan = Mapping[str, Keep]
 REST = "rest"
 """Name of the gain at rest in a plan."""
 
+UNSAID_GAIN = 0.064
+"""Gain of frames at rest under a plan that has none: -24 dB."""
+
 
 @dataclass(frozen=True)
 class Site:

@@ -40,7 +40,7 @@ class EnhancementTask(lightning.LightningModule):
         self.model = config.model.build()
         only = config.training.train_only
         if config.training.initial and initial:
-            new = ("policy.", *(f"{beginning}." for beginning in only))
+            new = (checkpoint.POLICY, *(f"{beginning}." for beginning in only))
             fresh = checkpoint.load_into(self.model, Path(config.training.initial), new)
             self.model.backbone.grow({name.removeprefix("backbone.") for name in fresh})
         if only != ("all",):

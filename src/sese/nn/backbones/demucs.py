@@ -22,13 +22,21 @@ from sese.core.checks import above_zero, at_least
 from sese.core.errors import InputError
 from sese.nn.backbones.common import SystemConfig, check_router, level_frames, router_of
 from sese.nn.enhancer import Enhancer
+from sese.nn.features.level import ramps
 from sese.nn.features.waveform import WaveformFeatures
 from sese.nn.heads.waveform import WaveformHead
 from sese.nn.layers.conv import SlimDecoderBlock, SlimEncoderBlock
 from sese.nn.layers.grouped_gru import GroupedGRU
-from sese.nn.parts import Backbone
-from sese.nn.plan import Keep, Plan, Site, resolve, sorting
+from sese.nn.parts import Backbone, Policy
+from sese.nn.plan import REST, UNSAID_GAIN, Keep, Plan, Site, resolve, sorting
+from sese.nn.policies.activity import Activity
 from sese.nn.state import State, delay, push
+
+BANDS = 32
+"""Largest number of bands that the policy hears that lets the network rest."""
+
+FADE_SHARE = 1 / 4
+"""Share of a frame over which the step fades that a change between the network and a rest would make."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class DemucsConfig(SystemConfig):
         level_seconds: Time constant of the running level in seconds.
         router_channels: Number of channels of the router that picks the levels, 16 in the paper; 0 for no
             router.
+        activity_units: Number of units of the policy that detects speech and noise and lets the network rest,
+            in the place of a router; 0 for none.
     """
 
     description: ClassVar[str] = "Causal slimmable DEMUCS that removes noise from speech."
@@ -57,6 +67,7 @@ class DemucsConfig(SystemConfig):
     layers: int = 2
     level_seconds: float = 2.0
     router_channels: int = 0
+    activity_units: int = 0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -66,7 +77,13 @@ class DemucsConfig(SystemConfig):
         """
         object.__setattr__(self, "factors", tuple(float(factor) for factor in self.factors))
         at_least(self, 1, "model", "sample_rate", "channels", "depth", "groups", "layers")
+        at_least(self, 0, "model", "activity_units")
         check_router(self)
+        if self.router_channels and self.activity_units:
+            raise InputError(
+                f"model.router_channels is {self.router_channels} and model.activity_units "
+                f"{self.activity_units}; one of them decides, so set the other to 0"
+            )
         at_least(self, 2, "model", "stride")
         above_zero(self, "model", "level_seconds")
         if self.oversampling not in (1, 2, 4):
@@ -85,23 +102,32 @@ class DemucsConfig(SystemConfig):
             )
 
     @property
+    def rests(self) -> bool:
+        """Whether frames may keep nothing, see `training.random_level.rest`."""
+        return self.activity_units > 0
+
+    @property
     def levels(self) -> int:
         """Number of levels."""
         return len(self.factors)
 
     def build(self) -> Enhancer:
         """Build the network with fresh weights."""
-        backbone = Demucs(self.channels, self.depth, self.stride, self.factors, self.groups, self.layers)
+        sizes = self.channels, self.depth, self.stride, self.factors, self.groups, self.layers
+        backbone = Demucs(*sizes, rests=self.rests)
         hop_length = backbone.frame_samples // self.oversampling
-        features = WaveformFeatures(hop_length, self.oversampling, level_frames(self, hop_length))
+        bands = BANDS if self.rests else 0
+        features = WaveformFeatures(hop_length, self.oversampling, level_frames(self, hop_length), bands)
         lookahead = (
             features.lookahead_samples
             + backbone.lookahead_samples // self.oversampling
             + WaveformHead.lookahead_of(self.oversampling)
         )
         head = WaveformHead(hop_length, self.oversampling, lookahead)
-        router = router_of(self, features, steps=1 if hop_length % 2 else 2)
-        return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead, router)
+        policy: Policy | None = router_of(self, features, steps=1 if hop_length % 2 else 2)
+        if self.rests:
+            policy = Activity(features.evidence_size, self.activity_units)
+        return Enhancer(features, backbone, head, self.sample_rate, hop_length, lookahead, policy)
 
 
 class Demucs(Backbone):
@@ -114,6 +140,7 @@ class Demucs(Backbone):
         factors: Utilization factors (UF), growing, the last one 1; hidden widths are ceil(factor * width).
         groups: Number of GRUs side by side (M).
         layers: Number of GRUs on top of each other.
+        rests: Whether frames may rest. All states are held then, and the late signal passes at a lower level.
     """
 
     frames_apart = True
@@ -127,8 +154,10 @@ class Demucs(Backbone):
         factors: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0),
         groups: int = 8,
         layers: int = 2,
+        rests: bool = False,
     ):
         super().__init__()
+        self.rest_states = ("passed", "rest") if rests else ()
         self.stride, self.depth = stride, depth
         widths = [1] + [channels * 2**level for level in range(depth)]
         self.channels = tuple(widths)
@@ -178,6 +207,8 @@ class Demucs(Backbone):
             if level + 1 < self.depth:
                 shapes[f"skip.{level}"] = (self.delay(level + 1), self.channels[level + 1])
         shapes["gru"] = (self.gru.layers, self.channels[-1])
+        if self.rest_states:
+            shapes |= {"passed": (self.lookahead_samples,), "rest": (3,)}
         return shapes
 
     def forward(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
@@ -191,6 +222,80 @@ class Demucs(Backbone):
         Returns:
             Samples (batch, time), late by `lookahead_samples`, and the next state.
         """
+        keep, frames = plan["width"], x.shape[1] // self.frame_samples
+        if not self.rest_states:
+            return self.awake(x, plan, state)
+        masks = keep if isinstance(keep, Tensor) else torch.ones(1, 1, 1, device=x.device)
+        awake = masks.expand(-1, frames, -1).amax(2) > 0
+        gain = plan.get(REST, UNSAID_GAIN * (~awake).to(x.dtype))
+        assert isinstance(gain, Tensor)
+        y, after = self._some_awake(x, keep, awake, state)
+        y, passed = self.at_rest(y, x, gain, state)
+        return y, after | passed
+
+    def _some_awake(
+        self, x: Tensor, keep: Keep, awake: Tensor, state: State
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Enhance the frames that are awake, as if they followed each other; the others give zeros.
+
+        Args:
+            x, keep, state: As for `_run`.
+            awake: Whether a frame runs, (batch or 1, frame).
+        """
+        if not isinstance(keep, Tensor) or awake.all():
+            return self.awake(x, {"width": keep}, state)
+        if not torch.equal(awake, awake[:1].expand_as(awake)):
+            made = []
+            for row in range(len(x)):
+                own = {name: value[row : row + 1] for name, value in state.items()}
+                made.append(self._some_awake(x[row : row + 1], keep[row : row + 1], awake[row : row + 1], own))
+            after = {name: torch.cat([state[name] for _, state in made]) for name in made[0][1]}
+            return torch.cat([y for y, _ in made]), after
+        frames, where = x.unflatten(1, (-1, self.frame_samples)), awake[0].nonzero().squeeze(1)
+        if len(where) == 0:
+            return torch.zeros_like(x), {name: state[name] for name in state if name not in self.rest_states}
+        keep = keep.expand(-1, frames.shape[1], -1)[:, where]
+        y, after = self.awake(frames[:, where].flatten(1), {"width": keep}, state)
+        y = y.unflatten(1, (-1, self.frame_samples))
+        return torch.zeros_like(frames, dtype=y.dtype).index_copy(1, where, y).flatten(1), after
+
+    def at_rest(
+        self, hidden: Tensor, signal: Tensor, gain: Tensor, state: State
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Replace the network's output by the late signal at a lower level in frames at rest.
+
+        The first frame after a rest passes too: the output is late, and the network has not yet heard what
+        belongs to it. Where the output changes between the two, its step fades over part of the frame.
+
+        Args:
+            hidden: Samples (batch, time) of the network, late by `lookahead_samples`.
+            signal: Samples (batch, time) that went into it.
+            gain: Gains (batch or 1, frame), 0 where the network runs.
+            state: ``passed``, the latest samples that went in, and ``rest``: of the frame before, the gain
+                of its output, 0 if that was the network's, its gain at rest, and its last sample.
+
+        Returns:
+            Samples (batch, time), and the next state.
+        """
+        size = self.frame_samples
+        late, passed = delay(state["passed"], signal)
+        frames, own = (x.unflatten(1, (-1, size)) for x in (late, hidden))
+        shown, rested, last = state["rest"].split(1, dim=1)
+        gain = gain.expand(frames.shape[0], -1)
+        after_rest = torch.where(gain > 0, 0.0, torch.cat([rested, gain], dim=1)[:, :-1])
+        weight = gain + after_rest
+        before = torch.cat([shown, weight], dim=1)[:, :-1]
+        passes = weight > 0
+        passing = frames * ramps(torch.where(before > 0, before, weight), weight, size)
+        y = torch.where(passes.unsqueeze(2), passing, own.to(passing.dtype))
+        ends = torch.cat([last, y[:, :, -1]], dim=1)
+        step = torch.where(passes != (before > 0), ends[:, :-1] - y[:, :, 0], 0.0)
+        y = y + step.unsqueeze(2) * fade(size).to(y)
+        after = torch.cat([weight[:, -1:], gain[:, -1:], ends[:, -1:]], dim=1)
+        return y.flatten(1), {"passed": passed, "rest": after}
+
+    def awake(self, x: Tensor, plan: Plan, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Enhance samples as `forward` does, in frames of which none rests."""
         keep = plan["width"]
         if isinstance(keep, Tensor) and torch.is_grad_enabled():
             order = sorting(keep)
@@ -225,3 +330,8 @@ class Demucs(Backbone):
                 h = h + skips.pop()
             h, after[f"decoder.{level}"] = decoder(h, kept, state[f"decoder.{level}"])
         return h.squeeze(2), after
+
+
+def fade(size: int) -> Tensor:
+    """Return what is left of a step at each of `size` samples, (time,): 1 at first, 0 at the end."""
+    return (1 - torch.arange(size) / (size * FADE_SHARE)).clamp_min(0)

@@ -25,17 +25,13 @@ from sese.nn.features.stft import COMPRESSION
 from sese.nn.heads.mask import MaskHead
 from sese.nn.layers.gated import BandMap, GatedRecurrence, Hidden
 from sese.nn.parts import Backbone
-from sese.nn.plan import REST, Plan, Site, spread
+from sese.nn.plan import REST, UNSAID_GAIN, Plan, Site, spread
 from sese.nn.policies.activity import Activity
 from sese.nn.runs import masked_or_sliced
 from sese.nn.state import State
 
 PARTS = 3
 """Number of values of a bin that go in: the magnitude, the real and the imaginary part."""
-
-
-REST_MASK = 0.4
-"""Value of the mask in every bin at rest. The head cubes it, which gives 24 dB of attenuation."""
 
 
 @dataclass(frozen=True)
@@ -198,18 +194,22 @@ class GatedMixer(Backbone):
         spectra = x.unflatten(1, (-1, PARTS, self.bins))
         mask, state = masked_or_sliced(self.run, self.run, spectra, plan["scale"], state, rests=True)
         gain, mask = plan.get(REST), mask.flatten(1)
-        return (self.at_rest(mask, gain) if isinstance(gain, Tensor) else mask), state
+        return (self.at_rest(mask, x, gain, {})[0] if isinstance(gain, Tensor) else mask), state
 
-    def at_rest(self, mask: Tensor, gain: Tensor) -> Tensor:
+    def at_rest(
+        self, mask: Tensor, spectra: Tensor, gain: Tensor, state: State
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Replace the mask by a gain for all bins in frames of rest.
 
         Args:
             mask: Masks (batch, frame * 2 * bin).
+            spectra: As for `forward`; not used.
             gain: Gains (batch or 1, frame), 0 where the network runs.
+            state: Nothing.
         """
         gain = gain.unsqueeze(2).unsqueeze(3)
         flat = gain.clamp_min(1e-9) ** COMPRESSION * self.real  # which the head cubes
-        return torch.where(gain > 0, flat, mask.unflatten(1, (-1, 2, self.bins))).flatten(1)
+        return torch.where(gain > 0, flat, mask.unflatten(1, (-1, 2, self.bins))).flatten(1), {}
 
     def run(self, spectra: Tensor, keep: int | Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Run frames (batch, frame, 3, bin) that all keep `keep` units, or the units of masks.
@@ -217,7 +217,7 @@ class GatedMixer(Backbone):
         Where no unit is kept the network rests: states are held, and all bins get the same gain.
         """
         if isinstance(keep, int) and keep == 0:
-            return (REST_MASK * self.real).expand(*spectra.shape[:2], -1, -1), dict(state)
+            return (UNSAID_GAIN**COMPRESSION * self.real).expand(*spectra.shape[:2], -1, -1), dict(state)
         device = spectra.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else spectra.dtype
         with torch.autocast(device, enabled=False):  # the few casts here are explicit

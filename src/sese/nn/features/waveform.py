@@ -9,12 +9,16 @@ sound the level falls with the loudest of the last frames.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sese.nn.features.level import FORGOTTEN, audible, held_mean, ramps
 from sese.nn.features.resample import AHEAD, MACS_PER_SAMPLE, TAPS, half_sample_kernel, upsample
+from sese.nn.features.short_time import analysis_window
+from sese.nn.features.stft import COMPRESSION
 from sese.nn.parts import Features
 from sese.nn.state import State
 
@@ -38,6 +42,9 @@ FALL = 10.0
 NO_LIMIT = 1e4
 """Power used for a frame that does not count: it is no limit for the level."""
 
+BAND_FLOOR = 1e-6
+"""Added to the power of a band, whose level is steady, so that silence has no extreme values."""
+
 
 class WaveformFeatures(Features):
     """Bring samples to a steady level and to `oversampling` times the rate.
@@ -46,19 +53,24 @@ class WaveformFeatures(Features):
         hop_length: samples a frame at the outer rate.
         oversampling: 1, 2 or 4.
         level_frames: time constant of the running level, in frames.
+        bands: largest number of evenly wide bands that a policy gets; 0 if it gets the samples.
     """
 
     kernel: Tensor
+    spectral: Tensor
 
-    def __init__(self, hop_length: int, oversampling: int, level_frames: int):
+    def __init__(self, hop_length: int, oversampling: int, level_frames: int, bands: int = 0):
         super().__init__()
         self.hop_length = hop_length
+        self.bands = math.gcd(bands, hop_length // 2) if bands else 0
         self.stages = {1: 0, 2: 1, 4: 2}[oversampling]
         self.decay = 1 - 1 / level_frames
         self.offset_decay = 1 - 1 / max(2, round(level_frames * OFFSET_SHARE))
         self.last_frames = max(2, round(level_frames * LAST_SHARE))
         self.lasting_frames = max(self.last_frames + 1, round(level_frames * LASTING_SHARE))
         self.register_buffer("kernel", half_sample_kernel(), persistent=False)
+        if bands:
+            self.register_buffer("spectral", _transform(hop_length), persistent=False)
 
     @property
     def lookahead_samples(self) -> int:
@@ -73,7 +85,7 @@ class WaveformFeatures(Features):
     @property
     def evidence_size(self) -> int:
         """Number of values a frame that a policy gets."""
-        return self.hop_length
+        return self.bands or self.hop_length
 
     def macs(self) -> int:
         """Return the multiply-accumulates of a frame; the level's few products are not counted."""
@@ -135,11 +147,27 @@ class WaveformFeatures(Features):
         return centred, {"offset": after["power"], "offset_weight": after["weight"]}
 
     def evidence(self, audio: Tensor, signal: Tensor, level: Tensor) -> Tensor:
-        """Return samples (batch, time) at the outer rate, at a steady level and without offset.
+        """Return samples (batch, time) at the outer rate, or bands (batch, frame * band).
 
-        Upsampled samples come late, so in that case each frame's own mean is used as the offset.
+        Samples are at a steady level and without offset. Upsampled samples come late, so in that case each
+        frame's own mean is used as the offset. Bands are mean powers of the bins of a frame, compressed as
+        magnitudes are.
         """
-        if self.stages == 0:
+        if self.stages:
+            frames = audio.unflatten(1, (-1, self.hop_length))
+            signal = (frames - frames.mean(2, keepdim=True)).flatten(1) / level
+        if not self.bands:
             return signal
-        frames = audio.unflatten(1, (-1, self.hop_length))
-        return (frames - frames.mean(2, keepdim=True)).flatten(1) / level
+        spectrum = signal.unflatten(1, (-1, self.hop_length)) @ self.spectral
+        power = spectrum.square().unflatten(2, (2, self.bands, -1)).sum((2, 4))
+        return (power + BAND_FLOOR).pow(COMPRESSION / 2).flatten(1)
+
+
+def _transform(size: int) -> Tensor:
+    """Return a windowed Fourier transform as a matrix (sample, 2 * bin), without the Nyquist frequency.
+
+    A product with it, of a frame as short as this, is as quick as a fast transform.
+    """
+    turns = torch.outer(torch.arange(size), torch.arange(size // 2)) % size * (2 * math.pi / size)
+    window = analysis_window(size).unsqueeze(1) / math.sqrt(size)
+    return torch.cat([turns.cos() * window, -turns.sin() * window], dim=1)
