@@ -107,6 +107,11 @@ class DemucsConfig(SystemConfig):
         return self.activity_units > 0
 
     @property
+    def hop_length(self) -> int:
+        """Number of samples of a frame."""
+        return self.stride**self.depth // self.oversampling
+
+    @property
     def levels(self) -> int:
         """Number of levels."""
         return len(self.factors)
@@ -115,8 +120,7 @@ class DemucsConfig(SystemConfig):
         """Build the network with fresh weights."""
         sizes = self.channels, self.depth, self.stride, self.factors, self.groups, self.layers
         backbone = Demucs(*sizes, rests=self.rests)
-        hop_length = backbone.frame_samples // self.oversampling
-        bands = BANDS if self.rests else 0
+        hop_length, bands = self.hop_length, BANDS if self.rests else 0
         features = WaveformFeatures(hop_length, self.oversampling, level_frames(self, hop_length), bands)
         lookahead = (
             features.lookahead_samples
