@@ -151,7 +151,7 @@ def test_the_head_for_one_frame_equals_the_general_one() -> None:
     overlap = torch.randn(2, 1, CONFIG.hop_length, generator=generator)
     results = [head(mask, spectrum, {"overlap": overlap}) for head in (traced, network.head)]
     gain = torch.tensor([[0.05]])
-    flat = network.backbone.at_rest(mask, gain)
+    flat, _ = network.backbone.at_rest(mask, spectrum, gain, {})
     results.append(traced.scaled(spectrum, gain, {"overlap": overlap}))
     results.append(network.head(flat, spectrum, {"overlap": overlap}))
     for got, expected in (results[:2], results[2:]):

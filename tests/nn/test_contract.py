@@ -32,6 +32,7 @@ VARIANTS = {
     ),
     "cold-diffusion-shared": ColdDiffusionConfig(**ColdDiffusionConfig.small, shared=True),
     "cold-diffusion-plain": ColdDiffusionConfig(**ColdDiffusionConfig.small, aim="clean"),
+    "demucs-rests": DemucsConfig(**DemucsConfig.small, activity_units=6),
     "demucs-x2": DemucsConfig(channels=8, depth=4, oversampling=2, groups=2),
     "demucs-x4": DemucsConfig(channels=8, depth=3, oversampling=4, groups=2, layers=1),
     "conv-fsenet-gates": ConvFSENetConfig(**ConvFSENetConfig.small, gate_channels=4),

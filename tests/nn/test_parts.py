@@ -72,7 +72,7 @@ def test_a_backbone_says_what_it_cannot_do():
     with pytest.raises(NotImplementedError, match="GatedMixer has no blocks"):
         backbone.gated(torch.zeros(1, 1), lambda block, x: x, {})
     with pytest.raises(NotImplementedError, match="ConvFSENet cannot rest"):
-        ConvFSENetConfig(**SIZES).build().backbone.at_rest(torch.zeros(1, 1), torch.zeros(1, 1))
+        ConvFSENetConfig(**SIZES).build().backbone.at_rest(*[torch.zeros(1, 1)] * 3, {})
 
 
 def test_a_form_holds_for_classes_that_inherit():

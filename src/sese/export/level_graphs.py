@@ -1,4 +1,4 @@
-"""All levels of a network: from one trace, or for networks whose states depend on the level from a trace of each."""
+"""All levels of a network: from one trace, or from a trace of each where states depend on the level."""
 
 from __future__ import annotations
 

@@ -96,14 +96,13 @@ class Parts:
                 parts |= {"scores": self._detected(), "choice": self._dial()}
             else:
                 parts |= {"scores": self._detected_frame(), "choice": self._level_of_frame()}
-        on_samples = bool(model.backbone.rest_states)
-        if on_samples:
+        if self.rests:
+            on_samples = bool(model.backbone.rest_states)
             ends = {"head": at_rest} if many else {"head": after_rest, "settled": settled, "rest": resting}
-            parts |= {name: self._end(mix) for name, mix in ends.items()}
-        elif self.rests:
-            parts["head"] = self._mixed_head() if many else self._head()
-            if not many:
+            if not many and not on_samples:
+                ends = {"head": settled}
                 parts["rest"] = self._rest()
+            parts |= {name: self._end(mix) for name, mix in ends.items()}
         graphs = trace(self.model, parts)
         self.features, self.networks = graphs["features"], [with_loops(graphs[name]) for name in networks]
         if self.gated and way is not None:
@@ -157,42 +156,49 @@ class Parts:
 
     def _backbone(self, plan: Plan | None) -> Part:
         """Return the part of the backbone under a plan: signal, state -> hidden, next state."""
-        backbone = self.model.backbone
-        names = [name for name in backbone.state_shapes() if name not in backbone.rest_states]
+        states = self._backbone_state(at_rest=False)
 
         def run(signal: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             assert plan is not None
-            hidden, after = self.model.backbone.awake(signal, plan, dict(zip(names, state, strict=True)))
-            return hidden, *(after[name] for name in names)
+            given = {_last(name): value for name, value in zip(states, state, strict=True)}
+            hidden, after = self.model.backbone.awake(signal, plan, given)
+            return hidden, *(after[_last(name)] for name in states)
 
-        states = {f"state.backbone.{name}": self._state("backbone")[f"state.backbone.{name}"] for name in names}
         inputs = {"signal": self._analysed()["signal"]} | states
         return Part(run, inputs, ["hidden", *(f"next_{name}" for name in states)])
 
-    def _head(self) -> Part:
-        """Return the part of the head: hidden, context, state -> enhanced, next state."""
-        names = list(self.model.head.state_shapes())
+    def _end(self, mix: Mix) -> Part:
+        """Return the part of the head, behind a mix of the network's output with its input at rest.
 
-        def run(hidden: Tensor, context: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-            audio, after = self.model.head(hidden, context, dict(zip(names, state, strict=True)))
-            return audio.unsqueeze(1), *(after[name] for name in names)
+        Of its inputs, hidden, signal, context, gain and state, a graph has those that `mix` uses.
+        """
+        backbone, head = self.model.backbone, self.model.head
+        mixed, heads = self._backbone_state(at_rest=True), self._state("head")
+        # The output of a network on samples looks like its input, else like what the head applies it to.
+        size = backbone.frame_samples if mixed else self.model.features.context_size
+        inputs = {"hidden": self._time(size)} | self._analysed() | {"gain": self._frames()}
 
-        # Two tensors: the same one twice would be traced as one input.
-        hidden, context = (self._analysed()["context"] for _ in range(2))
-        return Part(run, {"hidden": hidden, "context": context} | self._state("head"), self._enhanced())
+        def run(
+            hidden: Tensor, signal: Tensor, context: Tensor, gain: Tensor, *state: Tensor
+        ) -> tuple[Tensor, ...]:
+            values = dict(zip([*mixed, *heads], state, strict=True))
+            before = {_last(name): values[name] for name in mixed}
+            hidden, after = mix(backbone, hidden, signal, gain.unsqueeze(0), before)
+            audio, ended = head(hidden, context, {_last(name): values[name] for name in heads})
+            states = (*(ended[_last(name)] for name in heads), *(after[_last(name)] for name in mixed))
+            return audio.unsqueeze(1), *states
 
-    def _mixed_head(self) -> Part:
-        """Return the part of the head for frames of which some rest: it takes the gain (frame,) too."""
-        names = list(self.model.head.state_shapes())
+        outputs = [*self._enhanced(), *(f"next_{name}" for name in mixed)]
+        return Part(run, inputs | mixed | heads, outputs)
 
-        def run(hidden: Tensor, context: Tensor, gain: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-            hidden, _ = self.model.backbone.at_rest(hidden, context, gain.unsqueeze(0), {})
-            audio, after = self.model.head(hidden, context, dict(zip(names, state, strict=True)))
-            return audio.unsqueeze(1), *(after[name] for name in names)
-
-        hidden, context = (self._analysed()["context"] for _ in range(2))
-        inputs = {"hidden": hidden, "context": context, "gain": self._frames()} | self._state("head")
-        return Part(run, inputs, self._enhanced())
+    def _backbone_state(self, at_rest: bool) -> dict[str, Input]:
+        """Return examples of the states of the backbone that change at rest, or of those that are held."""
+        names = self.model.backbone.rest_states
+        return {
+            name: value
+            for name, value in self._state("backbone").items()
+            if (_last(name) in names) == at_rest
+        }
 
     def _rest(self) -> Part:
         """Return the part of the head for a frame at rest, see `Parts.rest`."""
@@ -216,29 +222,6 @@ class Parts:
 
         inputs = {"context": self._analysed()["context"], "gain": self._frames()} | self._state("head")
         return Part(run_on_context, inputs, self._enhanced())
-
-    def _end(self, mix: Mix) -> Part:
-        """Return the part of the head of a network on samples, which `mix` mixes with its late input at rest.
-
-        Inputs are hidden, signal, context, gain and state, in so far as they are used.
-        """
-        backbone, head = self.model.backbone, self.model.head
-        heads = self._state("head")
-        mixed = {name: (x, n) for name, (x, n) in self._state("backbone").items() if _last(name) in backbone.rest_states}
-        signal, context = (self._analysed()[name] for name in ("signal", "context"))
-        inputs = {"hidden": self._time(backbone.frame_samples), "signal": signal, "context": context}
-        inputs |= {"gain": self._frames()} | mixed | heads
-
-        def run(
-            hidden: Tensor, signal: Tensor, context: Tensor, gain: Tensor, *state: Tensor
-        ) -> tuple[Tensor, ...]:
-            values = dict(zip([*mixed, *heads], state, strict=True))
-            before = {_last(name): values[name] for name in mixed}
-            hidden, after = mix(backbone, hidden, signal, gain.unsqueeze(0), before)
-            audio, ended = head(hidden, context, {_last(name): values[name] for name in heads})
-            return audio.unsqueeze(1), *(ended[_last(name)] for name in heads), *(after[_last(name)] for name in mixed)
-
-        return Part(run, inputs, [*self._enhanced(), *(f"next_{name}" for name in mixed)])
 
     def _enhanced(self) -> list[str]:
         return ["enhanced", *self._next("head")]

@@ -36,6 +36,8 @@ def settled(
     backbone: Backbone, hidden: Tensor, signal: Tensor, gain: Tensor, state: State
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Compute it for one frame that is awake, as the two before it: the output is the network's."""
+    if not state:
+        return hidden, {}
     _, passed = delay(state["passed"], signal)
     return hidden, {"passed": passed, "rest": torch.cat([state["rest"][:, :2], hidden[:, -1:]], dim=1)}
 

@@ -13,7 +13,6 @@ class SystemConfig:
     """Base of a system's configuration, a frozen dataclass, with the values of a system without these parts.
 
     Attributes:
-        rests: Whether frames may keep nothing.
         router_channels: Number of channels of a router, see `policies.router`; 0 for no router.
         gate_channels: Number of hidden channels of the gates of channels, see `policies.channel_gates`.
         activity_units: Number of units of the policy that detects speech and noise, see `policies.activity`.
@@ -27,7 +26,6 @@ class SystemConfig:
 
     description: ClassVar[str] = ""
     small: ClassVar[dict[str, Any]] = {}
-    rests: ClassVar[bool] = False
 
     router_channels: int = 0
     gate_channels: int = 0
@@ -36,6 +34,11 @@ class SystemConfig:
     gate_hidden: int = 0
     code_bits: int = 0
     noise_gains: tuple[float, ...] = ()
+
+    @property
+    def rests(self) -> bool:
+        """Whether frames may keep nothing, see `training.random_level.rest`."""
+        return False
 
     @property
     def kind(self) -> str:

@@ -252,7 +252,9 @@ class Demucs(Backbone):
             made = []
             for row in range(len(x)):
                 own = {name: value[row : row + 1] for name, value in state.items()}
-                made.append(self._some_awake(x[row : row + 1], keep[row : row + 1], awake[row : row + 1], own))
+                made.append(
+                    self._some_awake(x[row : row + 1], keep[row : row + 1], awake[row : row + 1], own)
+                )
             after = {name: torch.cat([state[name] for _, state in made]) for name in made[0][1]}
             return torch.cat([y for y, _ in made]), after
         frames, where = x.unflatten(1, (-1, self.frame_samples)), awake[0].nonzero().squeeze(1)

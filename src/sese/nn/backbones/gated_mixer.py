@@ -59,8 +59,6 @@ class GatedMixerConfig(SystemConfig):
         "band_units": (4, 6, 8),
         "time_units": (4, 6, 8),
     }
-    rests: ClassVar[bool] = True
-    """Frames may keep nothing, see `training.random_level.rest`."""
 
     sample_rate: int = 16000
     n_fft: int = 512
@@ -86,6 +84,11 @@ class GatedMixerConfig(SystemConfig):
         above_zero(self, "model", "level_seconds")
         check_window(self)
         check_bands(self.bands, self.n_fft)
+
+    @property
+    def rests(self) -> bool:
+        """Whether frames may keep nothing: always, since its states are held then."""
+        return True
 
     @property
     def levels(self) -> int:

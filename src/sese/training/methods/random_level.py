@@ -93,7 +93,7 @@ def check(config: RunConfig) -> None:
     if not getattr(config.model, "rests", False):
         raise InputError(
             f"training.random_level.rest is {settings.rest:g} and {config.system} cannot rest; "
-            "use gated_mixer, or set it to 0"
+            "use gated_mixer, or demucs with model.activity_units, or set it to 0"
         )
     least = SHORTEST_REST * config.model.hop_length / config.model.sample_rate
     if seconds < least:
