@@ -193,12 +193,8 @@ class Parts:
 
     def _backbone_state(self, at_rest: bool) -> dict[str, Input]:
         """Return examples of the states of the backbone that change at rest, or of those that are held."""
-        names = self.model.backbone.rest_states
-        return {
-            name: value
-            for name, value in self._state("backbone").items()
-            if (_last(name) in names) == at_rest
-        }
+        names, states = self.model.backbone.rest_states, self._state("backbone")
+        return {name: value for name, value in states.items() if (_last(name) in names) == at_rest}
 
     def _rest(self) -> Part:
         """Return the part of the head for a frame at rest, see `Parts.rest`."""
