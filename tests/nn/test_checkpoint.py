@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,15 @@ def test_a_save_replaces_the_files_whole(folder: Path):
     checkpoint.save(folder, "demucs", TINY, TINY.build().state_dict())
     assert {path.name for path in folder.iterdir()} == set(before), "no partial files are left"
     assert all(path.stat().st_ino != before[path.name] for path in folder.iterdir())
+
+
+def test_a_policy_of_another_kind_starts_afresh(tmp_path: Path):
+    """It is left out where the network has a policy of its own; without one, it is another network."""
+    routed, resting = (replace(TINY, **policy) for policy in ({"router_channels": 4}, {"activity_units": 4}))
+    checkpoint.save(tmp_path, "demucs", routed, routed.build().state_dict())
+    model = resting.build()
+    own = {name for name in model.state_dict() if name.startswith(checkpoint.POLICY)}
+    assert checkpoint.load_into(model, tmp_path, (checkpoint.POLICY,)) == own
+    for network, new in ((resting, ()), (resting, ("backbone.",)), (TINY, (checkpoint.POLICY,))):
+        with pytest.raises(InputError, match="does not hold the weights of this network"):
+            checkpoint.load_into(network.build(), tmp_path, new)

@@ -91,8 +91,8 @@ def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> set[s
     Args:
         model: network.
         folder: folder with the weights.
-        new: beginnings of names of weights that may be missing in the folder; these stay unchanged. With the
-            policy among them, a policy of another kind in the folder is left out.
+        new: beginnings of names of weights that may be missing in the folder; these stay unchanged. With
+            `POLICY` among them, a network with a policy does not take one of another kind from the folder.
 
     Returns:
         Names of the weights that stayed unchanged.
@@ -104,8 +104,9 @@ def load_into(model: Enhancer, folder: Path, new: tuple[str, ...] = ()) -> set[s
     try:
         weights = load_file(path)
         own = model.state_dict()
-        if new and not {name for name in weights if name.startswith(POLICY)} <= set(own):
-            weights = {name: weight for name, weight in weights.items() if not name.startswith(POLICY)}
+        policies = [{name for name in names if name.startswith(POLICY)} for names in (weights, own)]
+        if POLICY in new and policies[1] and not policies[0] <= policies[1]:
+            weights = {name: weight for name, weight in weights.items() if name not in policies[0]}
         fresh = (
             {name: own[name] for name in own if name not in weights and name.startswith(new)} if new else {}
         )
