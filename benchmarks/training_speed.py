@@ -31,7 +31,6 @@ from torch import nn
 
 from sese.core import tables
 from sese.core.errors import InputError
-from sese.core.memory import keep_freed_memory
 from sese.nn.backbones.demucs import Demucs
 from sese.nn.backbones.gated_mixer import GatedMixer
 from sese.nn.cost import macs_per_sample
@@ -39,6 +38,7 @@ from sese.nn.layers import kernels
 from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig, read
 from sese.training.data import MixtureData
+from sese.training.process import keep_freed_memory
 from sese.training.task import EnhancementTask
 
 METHODS = ("random_level", "all_levels", "full", "routing")

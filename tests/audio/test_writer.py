@@ -77,6 +77,15 @@ def test_other_extension_other_format(tmp_path: Path) -> None:
     assert probe(tmp_path / "out.opus").subtype == "OPUS"
 
 
+@pytest.mark.parametrize("kind", ["FLAC", "OGG", "W64"])
+def test_the_name_of_an_output_tells_its_format(kind: str, tmp_path: Path) -> None:
+    """Also where the name of the input does not."""
+    source = make(tmp_path / "in.wav")
+    soundfile.write(source, tone(4000), 16000, format=kind)
+    copy(source, tmp_path / "out.wav")
+    assert probe(tmp_path / "out.wav").format == "WAV"
+
+
 @pytest.mark.parametrize(
     ("source", "subtype", "target", "written"),
     [

@@ -95,6 +95,22 @@ def test_evaluate_without_clean_sides_and_without_pytorch(tmp_path: Path):
     assert {level["level"] for level in result["levels"]} >= {"noisy", "budget fixed:1"}
 
 
+def test_a_damaged_recording_costs_no_other_its_score(tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", noise(16_000), 16_000)
+    (tmp_path / "b.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:200])
+    soundfile.write(tmp_path / "c.wav", noise(16_000), 16_000)
+    arguments = ["evaluate", "sese-2", str(tmp_path), "--predict", "--jobs", "1", "-b", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "b.wav" in result.stderr
+    assert {row["file"] for row in json.loads(result.stdout)["files"]} == {"a.wav", "c.wav"}
+    assert "Left out: 1 file" in CliRunner().invoke(app, arguments).stdout
+    (tmp_path / "a.wav").unlink()
+    (tmp_path / "c.wav").unlink()
+    assert "b.wav" in str(CliRunner().invoke(app, arguments).exception)
+
+
 def test_predictions_beside_the_truth(tmp_path: Path):
     folder = write_pairs(tmp_path / "set")
     options = ["--metrics", "predicted,pesq", "--budget", "1", "--jobs", "1", "--json"]

@@ -40,6 +40,7 @@ from sese.nn.enhancer import Enhancer
 from sese.nn.plan import alternatives
 from sese.nn.policies.fixed import level_plans
 from sese.runtime.artefact import DEFAULT_MODEL
+from sese.training.process import prepare
 
 LOW, ALL = "low", "all"
 
@@ -97,8 +98,7 @@ def adapt(request: Request, tell: Tell) -> Report:
     source = model_folder(request.model)
     _check_places(request, source)
     config = request.config
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    prepare(config.threads)
     torch.manual_seed(config.seed)
     student = checkpoint.load(source)
     system, system_config = checkpoint.read_config(source)

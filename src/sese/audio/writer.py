@@ -32,6 +32,7 @@ _PORTABLE = frozenset(
     {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS"}
 )
 
+_RELATIVES = {"WAV": ("WAVEX", "RF64")}  # formats with the same extension
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 LIMIT = (1 << 32) - (1 << 24)
@@ -229,7 +230,9 @@ def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
         InputError: The extension is unknown, or the format can be read but not written.
     """
     kind = target.suffix.lower()
-    if kind == like.path.suffix.lower() and like.format in soundfile.available_formats():
+    usual = FORMAT_OF.get(kind, like.format)
+    alike = like.format in (usual, *_RELATIVES.get(usual, ()))  # else the input's extension is wrong
+    if kind == like.path.suffix.lower() and alike and like.format in soundfile.available_formats():
         name, subtype = like.format, like.subtype
     elif kind in MEDIA_SUFFIXES:
         what = "needs a video with sound" if kind in VIDEO_SUFFIXES else "is written as WAV or FLAC"
@@ -240,7 +243,7 @@ def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
             f"{target} has the extension {kind!r}, which is not an audio format; use one of {known}"
         )
     else:
-        name = FORMAT_OF[kind]
+        name = usual
         kept = like.subtype in _PORTABLE and soundfile.check_format(name, like.subtype)
         keep = like.subtype if kept else soundfile.default_subtype(name)
         subtype = "OPUS" if kind == ".opus" else keep

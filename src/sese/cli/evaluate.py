@@ -78,8 +78,8 @@ def evaluate(
     With --predict there are no references: a small network estimates PESQ of the recordings before and after
     enhancing.
 
-    The exit code is 1 where a score of a file is missing. Such files are counted in the report and left out
-    of the means.
+    The exit code is 1 where a score of a file is missing, or with --predict where a file cannot be read. Such
+    files are counted in the report and left out of the means.
     """
     from sese.evaluation import report
     from sese.evaluation.examples import COUNT, Example, make_examples
@@ -112,8 +112,11 @@ def evaluate(
         page = to_html(result, clips)
         for path in report.write_report(result, out, page):
             typer.echo(f"wrote {path}", err=True)
+    for each in result["unread"]:
+        typer.echo(f"sese: error: {plain(each['error'])}", err=True)
     if result["failures"]:
         typer.echo(f"sese: {len(result['failures'])} scores have no finite value; see the report", err=True)
+    if result["failures"] or result["unread"]:
         raise typer.Exit(1)
 
 

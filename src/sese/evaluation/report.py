@@ -131,10 +131,12 @@ def about(result: Evaluation, intervals: bool = True) -> str:
         intervals: whether the scores are shown with their intervals.
     """
     half = f"; ± half of the interval ({result['interval']})" if intervals else ""
+    unread = len(result.get("unread", ()))
+    left_out = f" Left out: {unread} file(s) that cannot be read." if unread else ""
     return (
         f"Means over {result['file_count']} files ({result['audio_s'] / 60:.1f} min) at"
         f" {result['sample_rate'] / 1000:g} kHz{half}."
-        f" RTF: time to enhance over duration, {result['jobs']} process(es) at once."
+        f" RTF: time to enhance over duration, {result['jobs']} process(es) at once.{left_out}"
     )
 
 

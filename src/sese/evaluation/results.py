@@ -30,6 +30,13 @@ class Failure(TypedDict):
     column: str
 
 
+class Unread(TypedDict):
+    """A recording without a clean side that cannot be read or scored, and why."""
+
+    file: str
+    error: str
+
+
 class SnrGroup(TypedDict):
     """Means over the files whose input SNR is `snr_db`, or within `width_db` above it."""
 
@@ -82,10 +89,11 @@ class Evaluation(_Evaluation, total=False):
     """Result of an evaluation. The first of `levels` is the noisy input.
 
     The real-time factor of levels was measured with `jobs` processes at work at once. `data`, the folder of
-    the pairs, is there in results of `sese evaluate`.
+    the pairs, is there in results of `sese evaluate`. `unread` is missing in results of earlier versions.
     """
 
     data: str
+    unread: list[Unread]
 
 
 class PairScores(TypedDict):

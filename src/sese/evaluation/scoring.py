@@ -122,18 +122,23 @@ def start(*arguments: Any) -> None:
     _scorer = Scorer(*arguments)
 
 
-def score_file(pair: Pair) -> list[FileRow]:
+def score_file(pair: Pair) -> list[FileRow] | InputError:
     """Return the rows of one file, in a process where `start` was called.
 
+    Of a recording without a clean side that cannot be read, the error: the others of its folder have scores.
+
     Raises:
-        InputError: the files cannot be read or scored.
+        InputError: the files of a pair cannot be read or scored.
     """
     assert _scorer is not None
     try:
         return list(_scorer.rows(pair))
     except InputError as error:
         # Metrics know shapes but not files.
-        raise error if str(pair.noisy) in str(error) else InputError(f"{pair.noisy}: {error}") from None
+        told = error if str(pair.noisy) in str(error) else InputError(f"{pair.noisy}: {error}")
+        if pair.clean is None:
+            return told
+        raise told from None
 
 
 def resolve(path: str) -> Callable[..., Any]:

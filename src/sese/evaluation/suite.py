@@ -14,7 +14,7 @@ from sese.evaluation import conversations, scoring, summary
 from sese.evaluation.metrics import check_metrics, columns_of, describe_metrics, score
 from sese.evaluation.pairs import SAMPLE_RATE, Pair
 from sese.evaluation.parallel import job_count, parallel
-from sese.evaluation.results import Compute, Evaluation, FileRow, LevelResult, PairScores
+from sese.evaluation.results import Compute, Evaluation, FileRow, LevelResult, PairScores, Unread
 from sese.evaluation.scoring import ENHANCER, NOISY, Budget, label
 
 Progress = Callable[[int, int], None]
@@ -49,9 +49,11 @@ def evaluate(
 
     Returns:
         The scores of the noisy input and of each level, by file and in the mean; see `Evaluation`.
+        Recordings without a clean side that cannot be read are in its `unread`.
 
     Raises:
-        InputError: no pairs, a bad budget, metric, file or model, or a missing package.
+        InputError: no pairs, a bad budget, metric, file of a pair or model, no recording that can be read,
+            or a missing package.
 
     Example:
         Evaluate the default model at its lowest level and print the table::
@@ -60,11 +62,11 @@ def evaluate(
             result = evaluate("sese-2", pairs, [0.1], metrics=["pesq", "si_sdr"])
             print(report.to_markdown(result))
     """
-    names = check_metrics(metrics)
     if not pairs:
         raise InputError("evaluation: no pairs of files given; see sese.evaluation.pairs.find_pairs")
     make = scoring.resolve(enhancer)
     card = getattr(make(model, budget=1.0), "card", None)
+    names = check_metrics(metrics)
     budgets = list({label(budget): budget for budget in budgets or default_budgets(card)}.values())
     # Here, so that a budget that the model lacks fails before any process starts.
     dynamic = {label(None): False} | {
@@ -73,12 +75,18 @@ def evaluate(
 
     arguments = (enhancer, model, budgets, names)
     per_file: list[FileRow] = []
+    unread: list[Unread] = []
     jobs = job_count(jobs, len(pairs))
     results = parallel(scoring.score_file, pairs, jobs, scoring.start, arguments)
-    for done, rows in enumerate(results, start=1):
-        per_file += rows
+    for done, (pair, rows) in enumerate(zip(pairs, results, strict=True), start=1):
+        if isinstance(rows, InputError):
+            unread.append({"file": pair.name, "error": str(rows)})
+        else:
+            per_file += rows
         if progress:
             progress(done, len(pairs))
+    if not per_file:
+        raise InputError(unread[0]["error"])
 
     columns, metrics_about = columns_of(names), describe_metrics(names)
     if all(pair.activity is not None for pair in pairs):
@@ -94,7 +102,7 @@ def evaluate(
     return {
         "model": str(model),
         "sample_rate": SAMPLE_RATE,
-        "file_count": len(pairs),
+        "file_count": len(noisy),
         "audio_s": sum(row["audio_s"] for row in noisy),
         "jobs": jobs,
         "interval": summary.INTERVAL,
@@ -102,6 +110,7 @@ def evaluate(
         "versions": _versions(),
         "levels": levels,
         "failures": summary.failures(per_file, columns),
+        "unread": unread,
         "files": per_file,
     }
 

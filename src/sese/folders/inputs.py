@@ -42,14 +42,19 @@ def plan_jobs(
         force: Whether existing outputs will be replaced.
 
     Raises:
-        InputError: `output` is given with a folder, several inputs, a URL or `out_dir`; a URL is given
-            without `out_dir`, or cannot be listed.
+        InputError: `output` is given with a folder, several inputs, a URL or `out_dir`; `out_dir` is an
+            input; a URL is given without `out_dir`, or cannot be listed.
     """
     if output is not None:
         return [_single(inputs, output, out_dir)]
     real = resolver()
     jobs: dict[str, Job] = {}
     for path in inputs:
+        if out_dir is not None and real(path) == real(out_dir):
+            raise InputError(
+                f"--out-dir {out_dir} is the input itself, whose files are never overwritten; "
+                "choose another folder"
+            )
         for job in _expand(path, out_dir) if isinstance(path, Path) else _expand_url(path, out_dir):
             jobs.setdefault(real(job.source), job)
     sources = set(jobs)

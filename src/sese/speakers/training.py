@@ -19,6 +19,7 @@ from sese.speakers.embedding import SpeakerNet, SpeakerNetConfig, pair_loss, sam
 from sese.speakers.verification import equal_error_rate
 from sese.training import run_folder
 from sese.training.config_file import build, dump, read_values
+from sese.training.process import prepare
 from sese.training.small_networks import SmallTrainingConfig, train_network
 
 KINDS: dict[str, Any] = {kind.system: kind for kind in (SpeakerNetConfig, AutoencoderConfig)}
@@ -105,8 +106,7 @@ def train(
     """
     run_folder.check(folder, config, resume)
     settings, rate = config.training, config.model.sample_rate
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    prepare(settings.threads)
     banks = config.data.banks(rate)
     clips, held_out = (
         speaker_clips(banks, config.data.mix, rate, config.seed, part, config.data.held_out)

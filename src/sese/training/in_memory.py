@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from sese.core.memory import keep_freed_memory
 from sese.training import run_folder
 from sese.training.config_file import dump
 from sese.training.loop import Training, run_steps
+from sese.training.process import prepare
 from sese.training.run_folder import LAST
 
 Data = TypeVar("Data")
@@ -95,9 +95,7 @@ def train_in_memory(
     """
     run_folder.check(folder, config, resume)
     started, settings = time.monotonic(), config.training
-    keep_freed_memory()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    prepare(settings.threads)
     found = data()
     if found is None:
         return False

@@ -14,7 +14,6 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sese.core.errors import InputError
-from sese.core.memory import keep_freed_memory
 from sese.core.stopping import StopRequest
 from sese.training import messages, run_folder
 from sese.training.config import RunConfig
@@ -23,6 +22,7 @@ from sese.training.keeper import Average, Keeper
 from sese.training.loggers import loggers, wandb_run
 from sese.training.loop import STOPPING
 from sese.training.methods import METHODS
+from sese.training.process import prepare
 from sese.training.resolved import dump_run
 from sese.training.run_folder import LAST
 from sese.training.task import EnhancementTask
@@ -65,9 +65,7 @@ def train(
     begun = time.monotonic() if began is None else began
     run_folder.check(folder, config, resume, method.resumes_from)
     check_named(config.data)
-    keep_freed_memory()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    prepare(settings.threads)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
     lightning.seed_everything(config.seed, verbose=False)

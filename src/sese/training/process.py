@@ -1,12 +1,21 @@
-"""How this process allocates memory."""
+"""Set this process up for training: its threads, and how it allocates memory."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 
+import torch
+
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 """Numbers of settings of glibc's `mallopt` (malloc.h)."""
+
+
+def prepare(threads: int) -> None:
+    """Keep freed memory, and compute with this number of threads; 0 for PyTorch's own number."""
+    keep_freed_memory()
+    if threads:
+        torch.set_num_threads(threads)
 
 
 def keep_freed_memory() -> None:

@@ -7,7 +7,7 @@ import pytest
 ROUNDS = """
 import resource, sys
 import numpy as np
-from sese.core.memory import keep_freed_memory
+from sese.training.process import keep_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
