@@ -185,8 +185,8 @@ def test_the_dial_for_one_frame_equals_the_general_one(target: float, ceiling: i
     policy.outward.bias.copy_(torch.tensor([0.3, -0.2]))
     memories = [torch.zeros(1, MEMORY), torch.zeros(2, MEMORY)]
     levels = set()
-    for frame in range(400):
-        likely = torch.tensor([[0.0, 0.0], [-4.0, 0.0], [-4.0, -6.0]][frame // 100 % 3])
+    for frame in range(500):
+        likely = torch.tensor([[0.0, 0.0], [-4.0, 0.0], [-4.0, -6.0], [-4.0, -6.0]][frame // 100 % 4])
         hidden = likely + torch.randn(2, 2, generator=generator)
         scores = policy.outward(hidden).amax(0, keepdim=True)
         limits = torch.tensor(target), utilizations

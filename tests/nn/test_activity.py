@@ -11,6 +11,8 @@ from sese.data.mixing import Mixture
 from sese.nn.backbones.gated_mixer import GatedMixerConfig
 from sese.nn.plan import REST
 from sese.nn.policies.activity import (
+    LISTEN_EVERY,
+    LISTEN_FRAMES,
     MEMORY,
     MISS,
     NOISE_FRAMES,
@@ -60,6 +62,15 @@ def test_it_wakes_at_once_and_rests_when_speech_has_been_gone_for_a_while():
     assert gains[5] == 0
 
 
+def test_while_noise_goes_on_the_network_listens_now_and_then():
+    frames = 3 * LISTEN_EVERY
+    levels, gains = decided(scores([0] * frames, [1] * frames))
+    period = [-1] * (LISTEN_EVERY - LISTEN_FRAMES) + [1] * LISTEN_FRAMES
+    assert levels == (3 * period)[1:] + [-1]  # the first frame counts as one
+    assert all((gain == 0) == (level == 1) for gain, level in zip(gains, levels, strict=True))
+    assert set(decided(scores([0] * frames, [0] * frames))[0]) == {-1}
+
+
 def test_where_nothing_disturbs_speech_passes_as_it_is():
     frames = NOISE_FRAMES + 10
     levels, gains = decided(scores([2] * frames, [1] + [0] * (frames - 1)))
@@ -72,7 +83,7 @@ def test_a_budget_first_rests_and_then_widens():
     assert set(decided(always, 0.4)[0]) == {1}
     assert set(decided(always, 0.39)[0]) == {0}
     # Half of the time at rest: after a while a level of twice the budget is within it.
-    halves = scores(([1] * 40 + [0] * 60) * 8, [1] * 800)
+    halves = scores(([1] * 30 + [0] * 70) * 8, [1] * 800)
     levels, _ = decided(halves, 0.25, window=100)
     assert set(levels[-200:]) == {-1, 1}
     used = [0.0 if level < 0 else float(USED[level]) for level in levels]

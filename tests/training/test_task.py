@@ -9,6 +9,7 @@ from torch import nn
 from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.nn import checkpoint
+from sese.nn.policies.activity import SPEECH_FRAMES
 from sese.nn.policies.fixed import level_plan
 from sese.training.config import read
 from sese.training.losses import si_sdr, total
@@ -212,6 +213,19 @@ def test_all_rows_rest_together(monkeypatch: pytest.MonkeyPatch):
     for rests in drawn:
         assert (rests == rests[:1]).all()
         assert rests[0].sum() <= rests.shape[1] / 2
+
+
+def test_each_row_rests_where_nobody_speaks(monkeypatch: pytest.MonkeyPatch):
+    training, seen = gated("training.random_level.rest=0", "training.random_level.pauses=1"), []
+    monkeypatch.setattr(training.model, "enhance_clip", lambda noisy, plan: seen.append(plan) or noisy)
+    hop, mixtures = training.model.hop_length, batch()
+    mixtures.clean[0] = 0.1
+    mixtures.clean[1:, :, 10 * hop :] = 0
+    training.training_step(mixtures, 0)
+    resting = seen[0]["scale"].sum(2) == 0
+    assert not resting[0].any()
+    assert not resting[1:, : 10 + SPEECH_FRAMES - 1].any()
+    assert resting[1:, 10 + SPEECH_FRAMES - 1 :].all()
 
 
 def test_a_network_that_cannot_rest_is_refused_before_it_trains():

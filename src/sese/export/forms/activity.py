@@ -10,7 +10,18 @@ from torch import Tensor
 
 from sese.export.forms.form import STEEP, hard_sigmoid
 from sese.export.forms.recurrent import diagonal_step
-from sese.nn.policies.activity import HOLDS, MISS, NOISE, QUIET_GAIN, SPEECH, SURE, THRESHOLDS, Activity
+from sese.nn.policies.activity import (
+    HOLDS,
+    LISTEN_EVERY,
+    LISTEN_FRAMES,
+    MISS,
+    NOISE,
+    QUIET_GAIN,
+    SPEECH,
+    SURE,
+    THRESHOLDS,
+    Activity,
+)
 
 
 def activity_step(policy: Activity, evidence: Tensor, hidden: Tensor) -> Tensor:
@@ -35,18 +46,23 @@ def decide_frame(policy: Activity, hidden: Tensor, memory: Tensor, window: int) 
         of speech, (1,) each; then the next memory.
     """
     weight, bias = policy.outward.weight, policy.outward.bias
-    kinds, none = [SPEECH, SPEECH, NOISE], torch.zeros_like(weight[:1])
+    kinds, none = [SPEECH, SPEECH, NOISE], torch.zeros_like(weight[:2])
     thresholds = torch.tensor([THRESHOLDS[SPEECH], SURE, THRESHOLDS[NOISE]])
-    beyond = torch.cat([bias[kinds] - thresholds, -torch.ones(1)])  # the share of rest is never detected
+    beyond = torch.cat([bias[kinds] - thresholds, -torch.ones(2)])  # clock and share of rest: never detected
     heard = hard_sigmoid(torch.addmm(beyond, hidden, torch.cat([weight[kinds], none]).t()), STEEP, 0.0)
     # A frame takes its part of what is left. The share of rest is one of a frame at rest at first.
-    steps = torch.tensor([-1 / hold for hold in HOLDS] + [1 / window])
-    kept = torch.diag(torch.tensor([1.0] * len(HOLDS) + [1 - 1 / window]))
+    held = len(HOLDS)
+    steps = torch.tensor([-1 / hold for hold in HOLDS] + [1.0, 1 / window])
+    kept = torch.diag(torch.tensor([1.0] * held + [1.0, 1 - 1 / window]))
     memory = torch.maximum(torch.addmm(steps, memory, kept), heard)
-    present = hard_sigmoid(memory, 8.0 * max(HOLDS), -2.0).amax(0)  # 1 from half the smallest step on
-    speech, sure, disturbed, _ = present.split(1)
-    awake = speech * disturbed
-    memory = memory - awake * torch.tensor([0.0] * len(HOLDS) + [1 / window])
+    memory = memory.fmod(torch.tensor([2.0] * held + [float(LISTEN_EVERY), 2.0]))  # only the clock goes round
+    # 1 from half the smallest step on, and from the clock's last frames.
+    steep = torch.diag(torch.tensor([8.0 * max(HOLDS)] * held + [8.0, 0.0]))
+    begins = torch.tensor([-2.0] * held + [4.0 - 8.0 * (LISTEN_EVERY - LISTEN_FRAMES), 0.0])
+    present = hard_sigmoid(torch.addmm(begins, memory, steep), 1.0, 0.0).amax(0)
+    speech, sure, disturbed, listens, _ = present.split(1)
+    awake = torch.maximum(speech, listens) * disturbed
+    memory = memory - awake * torch.tensor([0.0] * (held + 1) + [1 / window])
     gain = hard_sigmoid(disturbed, QUIET_GAIN - 1, 1.0)
     scores = torch.addmm(bias[[SPEECH]] - math.log(MISS), hidden, weight[[SPEECH]].t())
     return awake, sure, gain, torch.sigmoid(scores).amax(0), memory

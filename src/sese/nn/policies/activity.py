@@ -8,6 +8,9 @@ every frame, on the evidence of the features.
 A missed word costs more than a false alarm, which only costs time. So thresholds are low, the enhancement
 network wakes at once, and it rests only after some time without speech, or without noise. In doubt most
 frames have no speech, or soft ends of it, for which the next lower level is as good.
+
+While noise goes on, the network wakes for some frames every second. Else it would not know a noise that began
+during a rest, and would let it pass when the next word wakes it.
 """
 
 from __future__ import annotations
@@ -41,9 +44,13 @@ SPEECH_FRAMES, NOISE_FRAMES = 10, 62
 HOLDS = (SPEECH_FRAMES, SPEECH_FRAMES, NOISE_FRAMES)
 """Number of frames that speech, sure speech and noise count as present, from a detection on."""
 
-MEMORY = len(HOLDS) + 1
+LISTEN_EVERY, LISTEN_FRAMES = 62, 8
+"""Of so many frames, the number of the last ones in which the network is awake where there is noise."""
+
+MEMORY = len(HOLDS) + 2
 """Size of the memory of a stream: for speech, sure speech and noise the share of `HOLDS` that is left after
-the latest detection, from 1 to 0, and the share of the frames at rest."""
+the latest detection, from 1 to 0, the number of frames modulo `LISTEN_EVERY`, and the share of the frames at
+rest."""
 
 QUIET_GAIN = 10 ** (-30 / 20)
 """Gain of frames with noise and without speech: -30 dB."""
@@ -164,7 +171,10 @@ def decide(
         lately.append(present)
         lefts.append(left)
     speech, sure, disturbed = lately
-    awake = speech * disturbed
+    clock = memory[:, len(HOLDS) : -1] + torch.arange(1, scores.shape[1] + 1, device=scores.device)
+    clock = clock % LISTEN_EVERY
+    listens = (clock >= LISTEN_EVERY - LISTEN_FRAMES).to(scores.dtype)
+    awake = torch.maximum(speech, listens) * disturbed
     rest = smooth(1 - awake, rest, 1 - 1 / window)
     active = (1 - rest).unsqueeze(2)
     within = (utilizations[1:] * active <= target).to(scores.dtype).sum(2)
@@ -172,7 +182,7 @@ def decide(
     wide = (wide - torch.where(target > 0, 0.0, 1 - sure)).clamp_min(0)
     level = torch.where(awake > 0, wide, -1.0).round().long()
     gain = (1 - awake) * (1 - disturbed * (1 - QUIET_GAIN))
-    return level, gain, torch.cat([*lefts, rest[:, -1:]], dim=1)
+    return level, gain, torch.cat([*lefts, clock[:, -1:], rest[:, -1:]], dim=1)
 
 
 def detected(scores: Tensor) -> Tensor:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sese.core import checks
 from sese.core.errors import InputError
 from sese.data.mixing import Mixture
 from sese.nn.policies import sample
+from sese.nn.policies.activity import SPEECH, SPEECH_FRAMES
 from sese.nn.policies.fixed import levels_plan
+from sese.training.methods.activity import labels
 from sese.training.methods.levels import mean_score
 from sese.training.methods.method import Method
 
@@ -34,11 +37,14 @@ class RandomLevelConfig:
             frame, so that a network learns to continue from a state that another level left.
         rest: Share of the steps in which the network rests for a stretch of frames, so that it learns to
             continue from an old state.
+        pauses: Share of the other steps in which each example rests where nobody speaks, as the policy of
+            `sese.nn.policies.activity` lets it rest.
     """
 
     shares: tuple[float, ...] = ()
     switching: float = 0.0
     rest: float = 0.0
+    pauses: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -50,19 +56,29 @@ class RandomLevelConfig:
             raise InputError(
                 f"training.random_level.shares is {list(self.shares)}; shares are 0 or more and sum to 1"
             )
-        checks.shares(self, "training.random_level", "switching", "rest")
+        checks.shares(self, "training.random_level", "switching", "rest", "pauses")
 
 
 def losses(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[str, Tensor]:
     """Return the losses with one level for each example; some steps switch levels within a clip, or rest."""
     settings: RandomLevelConfig = task.config.training.random_level
     levels = random_levels(task, batch.noisy.shape[0], generator).unsqueeze(1)
+    frames = task.model.frames(batch.noisy.shape[2])
     if torch.rand((), generator=generator) < settings.switching:
-        levels = sample.switch_levels(levels, task.model.frames(batch.noisy.shape[2]), generator)
+        levels = sample.switch_levels(levels, frames, generator)
     if torch.rand((), generator=generator) < settings.rest:
-        levels = sample.rest(levels, task.model.frames(batch.noisy.shape[2]), generator)
+        levels = sample.rest(levels, frames, generator)
+    elif settings.pauses and torch.rand((), generator=generator) < settings.pauses:
+        levels = torch.where(_awake(batch, task.model.hop_length, frames), levels, -1)
     plan = levels_plan(task.model.sites, levels)
     return task.losses(task.model.enhance_clip(batch.noisy, plan), batch.clean, batch.noisy)
+
+
+def _awake(batch: Mixture, hop_length: int, frames: int) -> Tensor:
+    """Return the frames (batch, frame) with speech in them, or in a few before them."""
+    speech = labels(batch, hop_length)[..., SPEECH].unsqueeze(1)
+    speech = F.pad(speech, (SPEECH_FRAMES - 1, frames - speech.shape[2]))
+    return F.max_pool1d(speech, SPEECH_FRAMES, 1).squeeze(1) > 0
 
 
 def random_levels(task: EnhancementTask, rows: int, generator: Generator) -> Tensor:
@@ -88,15 +104,15 @@ def check(config: RunConfig) -> None:
     """
     check_shares(config)
     settings, seconds = config.training.random_level, config.data.mix.seconds
-    if not settings.rest:
-        return
-    if not getattr(config.model, "rests", False):
-        raise InputError(
-            f"training.random_level.rest is {settings.rest:g} and {config.system} cannot rest; "
-            "use gated_mixer, or demucs with model.activity_units, or set it to 0"
-        )
+    for name in ("rest", "pauses"):
+        value = getattr(settings, name)
+        if value and not getattr(config.model, "rests", False):
+            raise InputError(
+                f"training.random_level.{name} is {value:g} and {config.system} cannot rest; "
+                "use gated_mixer, or demucs with model.activity_units, or set it to 0"
+            )
     least = SHORTEST_REST * config.model.hop_length / config.model.sample_rate
-    if seconds < least:
+    if settings.rest and seconds < least:
         raise InputError(
             f"data.mix.seconds is {seconds:g} and training.random_level.rest {settings.rest:g}; "
             f"rests need {SHORTEST_REST} frames, {least:.3f} s"
