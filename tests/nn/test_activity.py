@@ -66,7 +66,7 @@ def test_while_noise_goes_on_the_network_listens_now_and_then():
     frames = 3 * LISTEN_EVERY
     levels, gains = decided(scores([0] * frames, [1] * frames))
     period = [-1] * (LISTEN_EVERY - LISTEN_FRAMES) + [1] * LISTEN_FRAMES
-    assert levels == (3 * period)[1:] + [-1]  # the first frame counts as one
+    assert levels == [*(3 * period)[1:], -1]  # the first frame counts as one
     assert all((gain == 0) == (level == 1) for gain, level in zip(gains, levels, strict=True))
     assert set(decided(scores([0] * frames, [0] * frames))[0]) == {-1}
 
