@@ -52,8 +52,8 @@ MEMORY = len(HOLDS) + 2
 the latest detection, from 1 to 0, the number of frames modulo `LISTEN_EVERY`, and the share of the frames at
 rest."""
 
-QUIET_GAIN = 10 ** (-30 / 20)
-"""Gain of frames with noise and without speech: -30 dB."""
+QUIET_GAIN = 10 ** (-40 / 20)
+"""Gain of frames with noise and without speech: -40 dB."""
 
 MISS = 5.0
 """Weight in training of a frame whose speech is missed, relative to a false alarm."""
