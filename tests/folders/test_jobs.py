@@ -78,11 +78,24 @@ def test_output_is_another_input(tree: Path) -> None:
 
 
 def test_output_folder_is_the_input_folder(tree: Path) -> None:
-    with pytest.raises(InputError, match="is the input itself"):
-        plan_jobs([tree], out_dir=tree)
-    (tree / "link").symlink_to(tree)
-    with pytest.raises(InputError, match="is the input itself"):
-        plan_jobs([tree], out_dir=tree / "link")
+    (job,) = plan_jobs([tree], out_dir=tree)
+    assert "is the output folder itself" in str(job.error)
+    (tree.parent / "link").symlink_to(tree)
+    (job,) = plan_jobs([tree], out_dir=tree.parent / "link")
+    assert "is the output folder itself" in str(job.error)
+
+
+def test_output_folder_is_one_of_the_inputs(tree: Path) -> None:
+    """As with ``sese enhance in/* --out-dir in/out``, run once more."""
+    jobs = plan_jobs([tree / "a.wav", tree / "deep", tree / "b.FLAC"], out_dir=tree / "deep")
+    assert [job.source.name for job in jobs if job.error is None] == ["a.wav", "b.FLAC"]
+    assert ["is the output folder itself" in job.error for job in jobs if job.error] == [True]
+
+
+def test_output_folder_that_does_not_exist(tmp_path: Path) -> None:
+    """The input is what is missing, and the run says so."""
+    (job,) = plan_jobs([tmp_path / "none"], out_dir=tmp_path / "none")
+    assert "output folder" not in str(job.error)
 
 
 def test_folder_without_audio(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_names_of_places() -> None:
         (("memory://none", "--out-dir", "out"), "without audio files"),
         (("memory://none/a.wav", "--out-dir", "memory://out"), "memory://none/a.wav does not exist"),
         (("memory://in/a.wav", "--out-dir", "memory://in"), "written over the input"),
-        (("memory://in", "--out-dir", "memory://in"), "is the input itself"),
+        (("memory://in", "--out-dir", "memory://in"), "is the output folder itself"),
         (("nothing://in", "--out-dir", "out"), "nothing://in cannot be opened"),
     ],
 )

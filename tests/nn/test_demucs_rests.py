@@ -80,6 +80,20 @@ def test_states_are_held_at_rest(model: Enhancer) -> None:
 
 
 @torch.no_grad()
+def test_the_first_frame_after_a_rest_passes(model: Enhancer) -> None:
+    """The network's output is late: in this frame it belongs to a frame that it did not hear."""
+    backbone = model.backbone
+    x = torch.randn(1, len(AWAKE) * backbone.frame_samples, generator=torch.Generator().manual_seed(3))
+    state = {name: x.new_zeros(1, *shape) for name, shape in backbone.state_shapes().items()}
+    made, _ = backbone(x, resting(AWAKE, gain=0.25), state)
+    late = torch.nn.functional.pad(x, (backbone.lookahead_samples, 0))[:, : x.shape[1]]
+    got, passed = (signal.unflatten(1, (-1, backbone.frame_samples))[0] for signal in (made, 0.25 * late))
+    after_rest = [at for at in range(1, len(AWAKE)) if AWAKE[at] and not AWAKE[at - 1]]
+    assert after_rest
+    torch.testing.assert_close(got[after_rest], passed[after_rest])
+
+
+@torch.no_grad()
 def test_no_change_makes_a_step(model: Enhancer) -> None:
     """A slow input through a network that gives nothing: the output never jumps, whatever the gains."""
     backbone = model.backbone
@@ -158,6 +172,7 @@ def test_the_policy_hears_bands(model: Enhancer) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"stride": 3, "depth": 5}, "a frame has 243 samples; rests need half a frame"),
         ({"activity_units": -1}, "model.activity_units is -1"),
         (
             {"router_channels": 4},

@@ -7,7 +7,7 @@ import pytest
 ROUNDS = """
 import resource, sys
 import numpy as np
-from sese.training.process import keep_freed_memory
+from sese.training.process import prepare
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -16,7 +16,7 @@ def touch():
     np.empty(1 << 24, np.float32)[::1024] = 1.0  # 64 MiB, one value a page
 
 if sys.argv[1] == "kept":
-    keep_freed_memory()
+    prepare(1)
 touch()
 before = faults()
 for _ in range(5):
@@ -34,3 +34,12 @@ def test_freed_memory_is_used_again_without_new_pages():
 
     assert faults("kept") < 20
     assert faults("as it is") > 100  # else there would be nothing to keep
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(2, 2), (0, 1)])
+def test_threads_of_a_training(threads, expected):
+    """0 leaves the number as it is."""
+    code = f"import torch; from sese.training.process import prepare; torch.set_num_threads(1); prepare({threads})"
+    command = [sys.executable, "-c", f"{code}; print(torch.get_num_threads())"]
+    made = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(made.stdout) == expected

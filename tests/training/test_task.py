@@ -228,11 +228,23 @@ def test_each_row_rests_where_nobody_speaks(monkeypatch: pytest.MonkeyPatch):
     assert resting[1:, 10 + SPEECH_FRAMES - 1 :].all()
 
 
-def test_a_network_that_cannot_rest_is_refused_before_it_trains():
+def test_a_batch_without_speech_does_not_rest():
+    """With all frames at rest no weight would have a gradient."""
+    training, mixtures = gated("training.random_level.rest=0", "training.random_level.pauses=1"), batch()
+    mixtures.clean[:] = 0
+    training.training_step(mixtures, 0).backward()
+    assert all(weight.grad is not None for weight in training.model.parameters())
+
+
+@pytest.mark.parametrize("name", ["rest", "pauses"])
+def test_a_network_that_cannot_rest_is_refused_before_it_trains(name: str):
     with pytest.raises(
-        InputError, match=r"training\.random_level\.rest is 0\.1 and demucs cannot rest; use gated_mixer"
+        InputError, match=rf"training\.random_level\.{name} is 0\.1 and demucs cannot rest; use gated_mixer"
     ):
-        config("training.method=random_level", "training.random_level.rest=0.1")
+        config("training.method=random_level", f"training.random_level.{name}=0.1")
+
+
+def test_a_clip_too_short_for_a_rest_is_refused():
     settings = ["system=gated_mixer", "model={n_fft: 1024, hop_length: 512, bands: [[8, 64]], channels: 8}"]
     with pytest.raises(InputError, match=r"data\.mix\.seconds is 0\.1 .* 4 frames"):
         config(

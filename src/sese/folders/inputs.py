@@ -32,7 +32,7 @@ def plan_jobs(
 
     Folders are searched for audio files, by extension, and links to folders are followed. Audio of a format
     that cannot be read is a job with an error. Hidden files, outputs of earlier runs and everything
-    under `out_dir` are passed over, and a folder that cannot be listed is a job with an error. The output is
+    under `out_dir` are passed over. A folder that cannot be listed, or that is `out_dir`, is a job with an error. The output is
     ``<stem>_enhanced<ext>`` beside the input, or lies under `out_dir` as the input lies under its folder.
 
     Args:
@@ -42,24 +42,27 @@ def plan_jobs(
         force: Whether existing outputs will be replaced.
 
     Raises:
-        InputError: `output` is given with a folder, several inputs, a URL or `out_dir`; `out_dir` is an
-            input; a URL is given without `out_dir`, or cannot be listed.
+        InputError: `output` is given with a folder, several inputs, a URL or `out_dir`; a URL is given
+            without `out_dir`, or cannot be listed.
     """
     if output is not None:
         return [_single(inputs, output, out_dir)]
     real = resolver()
     jobs: dict[str, Job] = {}
     for path in inputs:
-        if out_dir is not None and real(path) == real(out_dir):
-            raise InputError(
-                f"--out-dir {out_dir} is the input itself, whose files are never overwritten; "
-                "choose another folder"
-            )
+        if out_dir is not None and _is_folder(path) and real(path) == real(out_dir):
+            error = f"{path} is the output folder itself, whose files are never overwritten; choose another"
+            jobs[real(path)] = Job(path, path, f"{error} with --out-dir")
+            continue
         for job in _expand(path, out_dir) if isinstance(path, Path) else _expand_url(path, out_dir):
             jobs.setdefault(real(job.source), job)
     sources = set(jobs)
     taken: dict[str, Place] = {}
     return [_without_clash(job, real, sources, taken, force) for job in jobs.values()]
+
+
+def _is_folder(path: Place) -> bool:
+    return isinstance(path, str) or path.is_dir()
 
 
 def _under(folder: Place, relative: Path) -> Place:

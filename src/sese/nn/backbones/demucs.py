@@ -32,8 +32,8 @@ from sese.nn.plan import REST, UNSAID_GAIN, Keep, Plan, Site, resolve, sorting
 from sese.nn.policies.activity import Activity
 from sese.nn.state import State, delay, push
 
-BANDS = 32
-"""Largest number of bands that the policy hears that lets the network rest."""
+BANDS, LEAST_BANDS = 32, 8
+"""Largest and least number of bands that the policy hears that lets the network rest."""
 
 FADE_SHARE = 1 / 4
 """Share of a frame over which the step fades that a change between the network and a rest would make."""
@@ -99,6 +99,12 @@ class DemucsConfig(SystemConfig):
             raise InputError(
                 f"model.groups is {self.groups}; it must divide the bottleneck's "
                 f"{self.channels * 2 ** (self.depth - 1)} channels"
+            )
+
+        if self.rests and math.gcd(BANDS, self.hop_length // 2) < LEAST_BANDS:
+            raise InputError(
+                f"model.activity_units is {self.activity_units} and a frame has {self.hop_length} samples; rests "
+                f"need half a frame to be a multiple of {LEAST_BANDS}: use another stride and depth, or set it to 0"
             )
 
     @property

@@ -88,7 +88,7 @@ class WaveformFeatures(Features):
         return self.bands or self.hop_length
 
     def macs(self) -> int:
-        """Return the multiply-accumulates of a frame; the level's few products are not counted."""
+        """Return the multiply-accumulates of a frame, without the level's few products and the transform."""
         return self.hop_length * sum(MACS_PER_SAMPLE * 2**stage for stage in range(self.stages))
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -150,7 +150,7 @@ class WaveformFeatures(Features):
         """Return samples (batch, time) at the outer rate, or bands (batch, frame * band).
 
         Samples are at a steady level and without offset. Upsampled samples come late, so in that case each
-        frame's own mean is used as the offset. Bands are mean powers of the bins of a frame, compressed as
+        frame's own mean is used as the offset. Bands are the powers of their bins, summed and compressed as
         magnitudes are.
         """
         if self.stages:

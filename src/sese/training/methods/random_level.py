@@ -38,7 +38,7 @@ class RandomLevelConfig:
         rest: Share of the steps in which the network rests for a stretch of frames, so that it learns to
             continue from an old state.
         pauses: Share of the other steps in which each example rests where nobody speaks, as the policy of
-            `sese.nn.policies.activity` lets it rest.
+            `sese.nn.policies.activity` lets it rest. A batch without speech does not rest.
     """
 
     shares: tuple[float, ...] = ()
@@ -69,7 +69,9 @@ def losses(task: EnhancementTask, batch: Mixture, generator: Generator) -> dict[
     if torch.rand((), generator=generator) < settings.rest:
         levels = sample.rest(levels, frames, generator)
     elif settings.pauses and torch.rand((), generator=generator) < settings.pauses:
-        levels = torch.where(_awake(batch, task.model.hop_length, frames), levels, -1)
+        awake = _awake(batch, task.model.hop_length, frames)
+        if awake.any():  # otherwise no weight would take part
+            levels = torch.where(awake, levels, -1)
     plan = levels_plan(task.model.sites, levels)
     return task.losses(task.model.enhance_clip(batch.noisy, plan), batch.clean, batch.noisy)
 
