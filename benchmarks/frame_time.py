@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 from graphs import bound, session, single
 from sese.core import tables
 from sese.export.folder import describe
-from sese.export.onnx import network_of, to_onnx
+from sese.export.level_graphs import network_of
+from sese.export.onnx import to_onnx
 from sese.export.parts import Parts
 from sese.nn import checkpoint
 from sese.nn.cost import prefixes

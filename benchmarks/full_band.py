@@ -35,6 +35,7 @@ from exit_codes import exit_code
 from full_band_scores import COLUMNS, RATE, SIBILANT, above, scores
 from sese.audio.files import READABLE
 from sese.core.errors import InputError
+from sese.core.tables import table
 from sese.core.walk import files_below
 from sese.evaluation import report
 from sese.runtime.enhancer import Enhancer
@@ -299,12 +300,12 @@ def times(model: str, clip: Audio) -> dict[str, float]:
 
 def as_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """Return a Markdown table with a row for each case and system."""
-    rows = [["case", "system", *COLUMNS], ["---", "---", *["---:"] * len(COLUMNS)]]
+    rows = []
     for case, systems in found.items():
         for name, values in systems.items():
             cells = [f"{values[column]:.1f}" if np.isfinite(values[column]) else "" for column in COLUMNS]
             rows.append([case, name, *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(table(["case", "system", *COLUMNS], rows))
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

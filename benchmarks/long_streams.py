@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import sese
 from resident_memory import resident_kb
-from sese.core.tables import table
+from sese.core.tables import row, table
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "playground.wav"
 RATE = 16000
@@ -69,10 +69,8 @@ def day(options: argparse.Namespace) -> list[str]:
         speeds.append((time.process_time() - begun) * rate / (fed - before))
         sizes.append(resident_kb() * 1024 / 1e6)
         behind, used = fed - given, float(stream.trace.mean())
-        print(
-            f"| {fed / rate / 3600:.1f} | {sizes[-1]:.0f} | {behind} | {speeds[-1]:.4f} | {used:.2f} |",
-            flush=True,
-        )
+        hours = f"{fed / rate / 3600:.1f}"
+        print(row([hours, f"{sizes[-1]:.0f}", str(behind), f"{speeds[-1]:.4f}", f"{used:.2f}"]), flush=True)
     # A model forgets slowly (levels, recurrent states), so the two get five minutes to agree.
     speech = np.resize(soundfile.read(EXAMPLE, dtype="float32")[0], 300 * rate)
     fresh = sese.load(options.model, budget="auto").stream(rate)

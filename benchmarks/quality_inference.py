@@ -26,6 +26,7 @@ import numpy as np
 
 from exit_codes import exit_code
 from resident_memory import resident_kb
+from sese.core import tables
 from sese.evaluation.dnsmos_network import open_session
 from sese.predictor import packed
 from sese.predictor.design import Design
@@ -44,8 +45,8 @@ def main(rounds: int = ROUNDS) -> None:
     Args:
         rounds: Number of clips that are timed.
     """
-    print("| sizes | inference | file, kB | growth of the resident set, MB | ms a clip |")
-    print("| --- | --- | ---: | ---: | ---: |")
+    header = ["sizes", "inference", "file, kB", "growth of the resident set, MB", "ms a clip"]
+    print("\n".join(tables.table(header, [])))
     for name, design in SIZES.items():
         with tempfile.TemporaryDirectory() as folder:
             files = write(design, Path(folder))
@@ -65,9 +66,8 @@ def main(rounds: int = ROUNDS) -> None:
                 ]
                 got = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
                 size = files[file].stat().st_size / 1e3
-                print(
-                    f"| {name} | {way} | {size:.0f} | {got['grown_mb']:.2f} | {got['ms']:.2f} |", flush=True
-                )
+                cells = [name, way, f"{size:.0f}", f"{got['grown_mb']:.2f}", f"{got['ms']:.2f}"]
+                print(tables.row(cells), flush=True)
 
 
 def write(design: Design, folder: Path) -> dict[str, Path]:

@@ -53,10 +53,10 @@ from onnxruntime.quantization import (
 )
 
 from graphs import bound, session, single
-from sese.core.tables import table
+from sese.core.tables import row, table
 from sese.evaluation.metrics import pesq_wb, si_sdr
 from sese.evaluation.pairs import find_pairs, read_pair
-from sese.export.onnx import network_of
+from sese.export.level_graphs import network_of
 from sese.export.parts import Parts
 from sese.export.quantise import MATRICES, half_weights
 from sese.nn import checkpoint
@@ -128,7 +128,7 @@ def main() -> None:
                     ]
                 else:
                     cells += ["", "", ""]
-                print(f"| {' | '.join(cells)} |", flush=True)
+                print(row(cells), flush=True)
 
 
 def tell(what: str) -> None:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from exit_codes import exit_code
 from sese.core.errors import InputError
 from sese.core.files import replacing
+from sese.core.tables import table
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.options import EnhanceOptions
 
@@ -87,8 +88,8 @@ def report(rows: Sequence[dict[str, Any]], snrs: Sequence[float], rounds: int = 
         chosen = [row for row in rows if row["half"] == half]
         files = sorted({row["file"] for row in chosen})
         lines += ["", f"{('choosing', 'reporting')[half]} half, {len(files)} recordings", ""]
-        lines += ["| | " + " | ".join(f"{snr:g} dB" for snr in snrs) + " | all | less than noisy (95%) |"]
-        lines += ["| --- " * (len(snrs) + 3) + "|"]
+        header = ["", *(f"{snr:g} dB" for snr in snrs), "all", "less than noisy (95%)"]
+        found = []
         counts = {
             name: {row["file"]: (row["edits"], row["words"]) for row in chosen if row["version"] == name}
             for name in names
@@ -106,7 +107,8 @@ def report(rows: Sequence[dict[str, Any]], snrs: Sequence[float], rounds: int = 
                 f"{rate(own):.1f}",
                 f"{100 * gained.sum() / total.sum():.1f} ({low:.1f} to {high:.1f})",
             ]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            found.append([name, *cells])
+        lines += table(header, found)
     return "\n".join(lines)
 
 
@@ -160,9 +162,9 @@ def main(
             )
         print(f"{at + 1} of {len(recordings)}", file=sys.stderr)
         with replacing(output) as part, part.open("w", newline="") as file:
-            table = csv.DictWriter(file, rows[0], lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows)
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
     print(report(rows, snr))
 
 

@@ -32,6 +32,7 @@ from scipy.stats import rankdata
 
 from exit_codes import exit_code
 from sese.core.errors import InputError
+from sese.core.tables import table
 from sese.data.mixing import Mixture
 from sese.nn.policies.activity import SPEECH
 from sese.runtime.artefact import session_options
@@ -131,15 +132,13 @@ def best_threshold(scores: Scores, speech: NDArray[np.bool_]) -> float:
 def calibration(scores: Scores, speech: NDArray[np.bool_]) -> str:
     """Return the mean probability and the share of speech in tenths of the probability."""
     tenth = np.minimum((10 * scores).astype(int), 9)
-    rows = ["| probability | frames | mean | share of speech |", "| --- | --- | --- | --- |"]
+    rows = []
     for at in range(10):
         own = tenth == at
         if own.any():
-            rows.append(
-                f"| {at / 10:.1f} to {(at + 1) / 10:.1f} | {own.sum()} | {scores[own].mean():.2f} | "
-                f"{speech[own].mean():.2f} |"
-            )
-    return "\n".join(rows)
+            span = f"{at / 10:.1f} to {(at + 1) / 10:.1f}"
+            rows.append([span, str(own.sum()), f"{scores[own].mean():.2f}", f"{speech[own].mean():.2f}"])
+    return "\n".join(table(["probability", "frames", "mean", "share of speech"], rows))
 
 
 def snr_of(clean: Audio, noisy: Audio, speech: NDArray[np.bool_]) -> float:
@@ -173,7 +172,7 @@ def main(
         snr.append(snr_of(clean, noisy, speech[-1]))
         for detector, detect in detectors.items():
             scores[detector].append(detect(noisy)[: len(speech[-1])])
-    print(table(scores, speech, np.array(snr)))
+    print(detectors_table(scores, speech, np.array(snr)))
     for name in model:
         report = slice(1, None, 2)
         print(
@@ -182,14 +181,14 @@ def main(
         )
 
 
-def table(
+def detectors_table(
     scores: Mapping[str, list[Scores]], speech: list[NDArray[np.bool_]], snr: NDArray[np.float64]
 ) -> str:
     """Return the rows of the detectors: area and F1 in each band of SNR, and over all."""
     clips = {f"{low} to {high} dB": np.flatnonzero((snr >= low) & (snr < high)) for low, high in BANDS}
     clips = {name: at[at % 2 == 1] for name, at in clips.items()} | {"all": np.arange(1, len(speech), 2)}
     heads = [f"{name} ({len(at)})" for name, at in clips.items()]
-    lines = ["| AUC, F1 | threshold | " + " | ".join(heads) + " |", "| --- " * (len(clips) + 2) + "|"]
+    found = []
     for detector, given in scores.items():
         threshold = best_threshold(np.concatenate(given[::2]), np.concatenate(speech[::2]))
         cells = []
@@ -199,8 +198,8 @@ def table(
                 continue
             own, wanted = (np.concatenate([rows[i] for i in at]) for rows in (given, speech))
             cells.append(f"{area(own, wanted):.3f}, {f1(own, wanted, threshold):.3f}")
-        lines.append(f"| {detector} | {threshold:.2f} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        found.append([detector, f"{threshold:.2f}", *cells])
+    return "\n".join(table(["AUC, F1", "threshold", *heads], found))
 
 
 if __name__ == "__main__":

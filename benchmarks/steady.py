@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from exit_codes import exit_code
 from sese.core.errors import InputError
+from sese.core.tables import table
 from sese.runtime.artefact import Artefact, bundled_models, open_artefact
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
@@ -183,11 +184,11 @@ def begin_of_speech(audio: Audio, rate: int) -> int:
 
 def as_table(found: Mapping[str, Mapping[str, Sequence[float]]], lines: Mapping[str, float]) -> str:
     """Return a Markdown table with a row for each model and case: gains in dB, then the lines."""
-    rows = [["model", "case", *WINDOWS], ["---", "---", *["---:"] * len(WINDOWS)]]
+    rows = []
     for model, cases in found.items():
         rows += [[model, case, *(f"{gain:+.1f}" for gain in values)] for case, values in cases.items()]
         rows.append([model, f"line near {SEAM_HZ:g} Hz, in white noise", "", "", f"{lines[model]:+.1f}"])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(table(["model", "case", *WINDOWS], rows))
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

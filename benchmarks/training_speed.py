@@ -38,7 +38,7 @@ from sese.nn.layers import kernels
 from sese.nn.policies.fixed import level_plans
 from sese.training.config import RunConfig, read
 from sese.training.data import MixtureData
-from sese.training.process import keep_freed_memory
+from sese.training.process import prepare
 from sese.training.task import EnhancementTask
 
 METHODS = ("random_level", "all_levels", "full", "routing")
@@ -244,8 +244,7 @@ def main() -> None:
     options = parser.parse_args()
     if min(options.rounds, options.steps) < 1:
         parser.error("--rounds and --steps are 1 or more")
-    keep_freed_memory()  # as in a run
-    torch.set_num_threads(1)
+    prepare(threads=1)
     try:
         runs = trainings(options.configs, list(itertools.chain.from_iterable(options.set)))
     except InputError as error:

@@ -105,10 +105,16 @@ def test_a_damaged_recording_costs_no_other_its_score(tmp_path: Path):
     assert result.stderr.count("\n") == 1
     assert "b.wav" in result.stderr
     assert {row["file"] for row in json.loads(result.stdout)["files"]} == {"a.wav", "c.wav"}
-    assert "Left out: 1 file" in CliRunner().invoke(app, arguments).stdout
+    told = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "report")]).stdout
+    reports = [(tmp_path / "report" / f"evaluation.{kind}").read_text() for kind in ("md", "html")]
+    for text in (told, *reports):
+        assert "cannot be read or scored, left out: 1." in text
+        assert "b.wav is cut short" in text
     (tmp_path / "a.wav").unlink()
-    (tmp_path / "c.wav").unlink()
-    assert "b.wav" in str(CliRunner().invoke(app, arguments).exception)
+    (tmp_path / "c.wav").write_bytes(b"")
+    error = str(CliRunner().invoke(app, arguments).exception)
+    assert "b.wav is cut short" in error
+    assert error.endswith("(and 1 more cannot be scored)")
 
 
 def test_predictions_beside_the_truth(tmp_path: Path):

@@ -39,7 +39,10 @@ def test_freed_memory_is_used_again_without_new_pages():
 @pytest.mark.parametrize(("threads", "expected"), [(2, 2), (0, 1)])
 def test_threads_of_a_training(threads, expected):
     """0 leaves the number as it is."""
-    code = f"import torch; from sese.training.process import prepare; torch.set_num_threads(1); prepare({threads})"
-    command = [sys.executable, "-c", f"{code}; print(torch.get_num_threads())"]
+    code = (
+        "import torch; from sese.training.process import prepare; torch.set_num_threads(1); "
+        f"prepare({threads}); print(torch.get_num_threads())"
+    )
+    command = [sys.executable, "-c", code]
     made = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(made.stdout) == expected

@@ -226,6 +226,9 @@ def open_writer(target: Path, like: AudioInfo) -> AtomicWriter | NullWriter | Vi
 def encoding(target: Path, like: AudioInfo) -> tuple[str, str]:
     """Return the libsndfile format and subtype in which `target` keeps as much of `like` as it can.
 
+    Where both have the same extension and the input's format fits it, format and codec stay: Vorbis in an
+    ``.opus`` file stays Vorbis.
+
     Raises:
         InputError: The extension is unknown, or the format can be read but not written.
     """

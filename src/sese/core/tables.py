@@ -25,7 +25,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
         | 0.5 | 2.61 |
     """
     ruler = ["---", *["---:"] * (len(header) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (header, ruler, *rows)]
+    return [row(cells) for cells in (header, ruler, *rows)]
+
+
+def row(cells: Sequence[str]) -> str:
+    """Return the line of one row of a Markdown table, for tables whose rows come one by one.
+
+    Args:
+        cells: cells from left to right.
+
+    Example:
+        >>> row(["0.5", "2.61"])
+        '| 0.5 | 2.61 |'
+    """
+    return "| " + " | ".join(cells) + " |"
 
 
 def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -10,7 +10,7 @@ from sese.core.tables import NOTHING, shown
 from sese.evaluation import html, verdict
 from sese.evaluation.examples import Example
 from sese.evaluation.headings import COMPUTE, HEADINGS
-from sese.evaluation.report import compute_cells, enough_by_snr, failure_counts
+from sese.evaluation.report import compute_cells, enough_by_snr, left_out
 from sese.evaluation.results import Evaluation, Mean
 
 
@@ -37,7 +37,7 @@ def to_html(result: Evaluation, examples: Sequence[Example] = ()) -> str:
                 for level in result["levels"]
             ],
         ),
-        *_failures(result),
+        *(html.paragraph(said) for said in left_out(result)),
         "<h2>Improvement over the noisy input</h2>",
         html.paragraph("File by file, with intervals as above."),
         html.table(
@@ -72,14 +72,6 @@ def _scores(values: dict[str, Mean], columns: list[str], signed: bool = False) -
         interval = f"{value['low']:.{decimals}f} to {value['high']:.{decimals}f}"
         cells.append((shown(value["mean"], decimals, signed), interval))
     return cells
-
-
-def _failures(result: Evaluation) -> list[str]:
-    counts = failure_counts(result)
-    if not counts:
-        return []
-    listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
-    return [html.paragraph(f"Scores without a finite value, left out of the means: {listed}.")]
 
 
 def _plots(result: Evaluation) -> list[str]:

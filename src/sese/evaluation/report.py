@@ -91,7 +91,7 @@ def to_markdown(result: Evaluation) -> str:
     lines += [*table(*level_table(result)), "", about(result), ""]
     for metric in result["metrics"].values():
         lines.append(f"- {metric['definition']}: {metric['package']} {metric['version']}")
-    lines += ["", *_failure_lines(result), *_snr_lines(result, columns)]
+    lines += ["", *(line for said in left_out(result) for line in (said, "")), *_snr_lines(result, columns)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -131,12 +131,10 @@ def about(result: Evaluation, intervals: bool = True) -> str:
         intervals: whether the scores are shown with their intervals.
     """
     half = f"; ± half of the interval ({result['interval']})" if intervals else ""
-    unread = len(result.get("unread", ()))
-    left_out = f" Left out: {unread} file(s) that cannot be read." if unread else ""
     return (
         f"Means over {result['file_count']} files ({result['audio_s'] / 60:.1f} min) at"
         f" {result['sample_rate'] / 1000:g} kHz{half}."
-        f" RTF: time to enhance over duration, {result['jobs']} process(es) at once.{left_out}"
+        f" RTF: time to enhance over duration, {result['jobs']} process(es) at once."
     )
 
 
@@ -163,12 +161,16 @@ def failure_counts(result: Evaluation) -> dict[str, int]:
     return Counter(f"{failure['column']} at {failure['level']}" for failure in result["failures"])
 
 
-def _failure_lines(result: Evaluation) -> list[str]:
-    counts = failure_counts(result)
-    if not counts:
-        return []
-    listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
-    return [f"Scores without a finite value, left out of the means: {listed}.", ""]
+def left_out(result: Evaluation) -> list[str]:
+    """Return sentences about what is not in the means: scores without a finite value, and files."""
+    said = []
+    if counts := failure_counts(result):
+        listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        said.append(f"Scores without a finite value, left out of the means: {listed}.")
+    if unread := result.get("unread"):
+        said.append(f"Files that cannot be read or scored, left out: {len(unread)}.")
+        said += [each["error"] for each in unread]
+    return said
 
 
 def _snr_lines(result: Evaluation, columns: list[str]) -> list[str]:

@@ -86,7 +86,8 @@ def evaluate(
         if progress:
             progress(done, len(pairs))
     if not per_file:
-        raise InputError(unread[0]["error"])
+        more = f" (and {len(unread) - 1} more cannot be scored)" if unread[1:] else ""
+        raise InputError(unread[0]["error"] + more)
 
     columns, metrics_about = columns_of(names), describe_metrics(names)
     if all(pair.activity is not None for pair in pairs):

@@ -31,8 +31,8 @@ def plan_jobs(
     """Turn files and folders into jobs, each with its own output.
 
     Folders are searched for audio files, by extension, and links to folders are followed. Audio of a format
-    that cannot be read is a job with an error. Hidden files, outputs of earlier runs and everything
-    under `out_dir` are passed over. A folder that cannot be listed, or that is `out_dir`, is a job with an error. The output is
+    that cannot be read is a job with an error, and so is a folder that cannot be listed or that is `out_dir`.
+    Hidden files, outputs of earlier runs and everything under `out_dir` are passed over. The output is
     ``<stem>_enhanced<ext>`` beside the input, or lies under `out_dir` as the input lies under its folder.
 
     Args:

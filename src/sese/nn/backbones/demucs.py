@@ -103,8 +103,9 @@ class DemucsConfig(SystemConfig):
 
         if self.rests and math.gcd(BANDS, self.hop_length // 2) < LEAST_BANDS:
             raise InputError(
-                f"model.activity_units is {self.activity_units} and a frame has {self.hop_length} samples; rests "
-                f"need half a frame to be a multiple of {LEAST_BANDS}: use another stride and depth, or set it to 0"
+                f"model.activity_units is {self.activity_units} and a frame has {self.hop_length} samples; "
+                f"rests need half a frame to be a multiple of {LEAST_BANDS}: "
+                "use another stride and depth, or set it to 0"
             )
 
     @property
