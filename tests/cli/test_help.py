@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +89,24 @@ def test_as_a_module() -> None:
 )  # fmt: skip
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["enhance"], "missing argument 'inputs'; see sese enhance -h"),
+        (["enhance", "--nope", "a.wav"], "no such option: --nope (Possible options: --force, --model); "),
+        (["enhance", "a.wav", "--jobs", "x"], "invalid value for '--jobs': "),
+        (["enhance", "-dash.wav"], "no such option: -d; write the file -dash.wav as ./-dash.wav"),
+        (["enhanc", "a.wav"], "no such command 'enhanc'. Did you mean 'enhance'? see sese -h"),
+        (["models", "shw"], "no such command 'shw'. Did you mean 'show'? see sese models -h"),
+    ],
+)
+def test_errors_of_usage_take_one_line(
+    sese: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], error: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.wav").touch()
+    ran = sese(*words)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith(f"sese: error: {error}")

@@ -119,7 +119,7 @@ def test_show_tells_what_a_number_does(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "sese-2",
             "a number runs the highest level whose mean, rests included, stays within it; "
-            "below 0.22, the lowest",
+            "below 0.25, the lowest",
         ),
         ("conv-fsenet-dyncp", "gates that choose channels: --budget 1 or auto"),
     ):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sese.evaluation import speed
-from sese.runtime.artefact import bundled_models, open_artefact
+from sese.runtime.artefact import bundled_models, find_model, open_artefact
+from sese.runtime.stream import Stream
 
 LEVELS = ["fixed:0.125", "fixed:0.25", "fixed:0.5", "fixed:1"]
 
@@ -69,3 +71,18 @@ def test_bundled_models(name: str) -> None:
     assert times == sorted(times)
     assert len(times) == min(2, len(artefact.card.levels))
     assert all(time > 0 for time in times)
+
+
+def test_the_sound_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pauses a model that rests would take next to no time, beside scores of speech."""
+    artefact, fed = open_artefact(find_model("sese-2")), []
+
+    class Listening(Stream):
+        def feed(self, audio: Any) -> Any:
+            made = super().feed(audio)
+            fed.append(self.utilization)
+            return made
+
+    monkeypatch.setattr(speed, "Stream", Listening)
+    assert speed.file_times(artefact, ["auto"]).keys() == {"auto"}
+    assert min(fed) > 0.7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -19,7 +20,7 @@ from sese.live.duplex import Duplex, Form
 from sese.live.engine import Engine
 from sese.live.model import report, usual_budget
 from sese.live.ring import Ring
-from sese.runtime.artefact import open_artefact
+from sese.runtime.artefact import find_model, open_artefact
 from sese.runtime.options import EnhanceOptions
 from sese.runtime.stream import Stream
 
@@ -145,8 +146,13 @@ def test_error_of_the_model_is_kept(engine: Engine) -> None:
 
 
 def test_budget_left_open(tiny: Path, remembering: Path) -> None:
+    """A router over levels takes more time than a level of the same quality."""
     assert usual_budget(open_artefact(tiny).card) == 1
-    assert usual_budget(open_artefact(remembering).card) == "auto"
+    routed = open_artefact(remembering).card
+    assert usual_budget(routed) == 1
+    assert usual_budget(replace(routed, rests=True)) == "auto"
+    assert usual_budget(replace(routed, alternatives=True)) == "auto"
+    assert usual_budget(open_artefact(find_model("sese-2")).card) == "auto"
 
 
 def test_report_of_late_frames(tiny: Path) -> None:

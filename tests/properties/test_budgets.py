@@ -91,7 +91,7 @@ def test_a_number_is_the_highest_level_within_it_or_refused(name: str, number: f
             assert parse_budget(card, number) == Routed(0.0)
         return
     rule = parse_budget(card, number)
-    if card.rests and number >= 2 / 3 * card.levels[1].utilization and within[-1] < len(card.levels) - 1:
+    if card.rests and number >= 3 / 4 * card.levels[1].utilization and within[-1] < len(card.levels) - 1:
         assert rule == Routed(number)
     else:
         assert rule == Fixed(within[-1])

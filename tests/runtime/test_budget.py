@@ -59,8 +59,8 @@ def test_with_a_router(routed: Card, budget: Any, rule: Rule) -> None:
     ("budget", "rule"),
     [
         (0.3, Routed(0.3)),
-        (2 / 3 * 0.25, Routed(2 / 3 * 0.25)),
-        (0.16, Fixed(0)),
+        (3 / 4 * 0.25, Routed(3 / 4 * 0.25)),
+        (0.18, Fixed(0)),
         (0.125, Fixed(0)),
         ("fastest", Fixed(0)),
         (1, Fixed(3)),

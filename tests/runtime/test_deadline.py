@@ -42,7 +42,7 @@ class Machine:
             self.deadline.begin()
             now = min(level, self.deadline.ceiling)
             self.clock.now += self.seconds(now)
-            self.deadline.end(now)
+            self.deadline.end([now])
             self.ceilings.append(self.deadline.ceiling)
         return self.ceilings[-frames:]
 
@@ -66,6 +66,18 @@ def test_late_frames_lower_the_ceiling_step_by_step() -> None:
     assert machine.run(HOLD // 2) == [1] * (HOLD // 2)
     deadline = machine.deadline
     assert (deadline.late_frames, deadline.lowered, deadline.missed) == (2 * MAJORITY, 2, False)
+
+
+def test_frames_of_a_call_count_with_their_mean() -> None:
+    """As in files. The frames behind a change ran before it, and do not lower the ceiling again."""
+    clock = Clock()
+    deadline = Deadline(3, FRAME, 0.5, clock)
+    for late, ceiling in ((0.49, 3), (0.51, 2), (0.51, 1), (0.49, 1)):
+        deadline.begin()
+        clock.now += late * FRAME * 64
+        deadline.end([deadline.ceiling] * 64)
+        assert deadline.ceiling == ceiling
+    assert (deadline.frames, deadline.late_frames, deadline.lowered) == (256, 128, 2)
 
 
 def test_a_hiccup_lowers_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -233,3 +234,22 @@ print(report.seconds, peak / 1024, report.real_time_factor)
     assert seconds == 1800
     assert megabytes < 300
     assert soundfile.info(tmp_path / "out.wav").frames == 1800 * 48000
+
+
+def test_a_file_with_too_many_channels_is_named(enhancer: Enhancer, tmp_path: Path) -> None:
+    source = tmp_path / "many.wav"
+    soundfile.write(source, tone(800, 65), 16000)
+    with pytest.raises(InputError, match=r"many\.wav has 65 channels; give a file with 1 to 64"):
+        enhancer.enhance_file(source, tmp_path / "out.wav")
+    assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_replaced_file_keeps_its_permissions(enhancer: Enhancer, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.wav", tmp_path / "out.wav"
+    soundfile.write(source, tone(800), 16000)
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    enhancer.enhance_file(source, target, force=True)
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert soundfile.info(target).frames == 800

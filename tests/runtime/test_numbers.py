@@ -77,7 +77,10 @@ def test_a_number_is_its_level_under_limits(name: str) -> None:
             pilot = Pilot(
                 artefact, 1, EnhanceOptions(budget, **limits), clock=lambda now=now: float(next(now))
             )
-            made.append((pilot(frames), pilot.trace))
+            parts = [
+                pilot(frame) for frame in np.split(frames, frames.shape[1] // artefact.card.hop_length, 1)
+            ]
+            made.append((np.concatenate(parts, axis=1), pilot.trace))
         for of_number, of_level in zip(*made, strict=True):
             np.testing.assert_array_equal(of_number, of_level)
         assert made[0][1][-1] == np.float32(artefact.card.levels[0].utilization), "the limit is felt"

@@ -15,7 +15,7 @@ from sese.core.errors import InputError
 from sese.runtime.artefact import Artefact, open_artefact
 from sese.runtime.enhancer import Enhancer
 from sese.runtime.options import EnhanceOptions
-from sese.runtime.pilot import Pilot
+from sese.runtime.pilot import TIMED, Pilot
 from sese.runtime.step import Step
 
 AUDIO = np.random.default_rng(0).normal(0, 0.1, (1, 400 * HOP)).astype(np.float32)
@@ -80,16 +80,18 @@ class SlowClock:
 def test_late_frames_lower_the_level(artefact: Artefact, budget: float | str) -> None:
     clock = SlowClock(HOP / 16000)
     pilot = Pilot(artefact, 1, EnhanceOptions(budget, max_rtf=0.5), clock=clock)
-    enhanced = pilot(AUDIO[:, : 100 * HOP])
+    frames = np.split(AUDIO[:, : 100 * HOP], 100, axis=1)
+    enhanced = np.concatenate([pilot(frame) for frame in frames], axis=1)
     assert pilot.deadline is not None
     assert (pilot.deadline.lowered, pilot.deadline.missed, pilot.deadline.late_frames) == (3, True, 100)
     assert (pilot.trace[:5] == 1).all()
     assert (pilot.trace[15:] == 0.125).all()
     np.testing.assert_allclose(enhanced[:, 50 * HOP :], GAINS[0] * pilot_input(50), atol=1e-6)
     clock.seconds = 0.001 * HOP / 16000
-    for _ in range(30):
+    for _ in range(30):  # many frames a call count as many
         pilot(AUDIO[:, : 100 * HOP])
     assert pilot.trace[-1] == 1
+    assert pilot.deadline.frames == 3100
     pilot.reset()
     assert pilot.deadline.late_frames == 0
 
@@ -150,4 +152,5 @@ def test_what_the_step_is_handed(
     calls.clear()
     timed = EnhanceOptions(budget, max_mmacs=0.5, max_rtf=1.0)
     Pilot(open_artefact(remembering), 1, timed, clock=lambda: 0.0)(AUDIO)
-    assert calls == [(1, handed)] * 400
+    assert [frames for frames, _ in calls] == [TIMED] * (400 // TIMED) + [400 % TIMED]
+    assert {steering for _, steering in calls} == {handed}

@@ -1,16 +1,49 @@
-"""Build the command line: verbs in panels, each with an example, and flags without a type."""
+"""Build the command line: verbs in panels, each with an example, flags without a type, errors of one line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sese.core.errors import InputError
 
-class _Flags:
-    """Show flags without a type, as a flag takes no value."""
+UsageError: Any = typer.BadParameter.__bases__[0]  # of click, or of the copy of it in typer
+
+
+@contextmanager
+def _one_line(path: str, words: Sequence[str] = ()) -> Iterator[None]:
+    """Turn an error of usage into an `InputError`; without any words the help is shown as before."""
+    try:
+        yield
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        said = error.format_message().rstrip(".")
+        files = [word for word in words if word.startswith("-") and os.path.exists(word)]
+        hint = f"write the file {files[0]} as ./{files[0]}" if files else f"see {path} -h"
+        raise InputError(f"{said[:1].lower()}{said[1:]}{' ' if said.endswith('?') else '; '}{hint}") from None
+
+
+def _path(context: Any, verb: str | None = None) -> str:
+    """Return the words that lead to a verb, from ``sese`` on, however the program was started."""
+    words = [] if context is None or verb is None else [verb]
+    while context is not None and context.parent is not None:
+        words.insert(0, context.info_name)
+        context = context.parent
+    return " ".join(["sese", *words])
+
+
+class _Verbs:
+    """Show flags without a type, as a flag takes no value, and tell errors of usage in one line."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        with _one_line(_path(parent, info_name), tuple(args)):
+            return super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]
 
     def get_params(self, context: Any) -> list[Any]:
         params: list[Any] = super().get_params(context)  # type: ignore[misc]
@@ -20,12 +53,17 @@ class _Flags:
         return params
 
 
-class Command(_Flags, TyperCommand):
+class Command(_Verbs, TyperCommand):
     """A verb."""
 
 
-class Group(_Flags, TyperGroup):
+class Group(_Verbs, TyperGroup):
     """A group of verbs."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb that the first word names."""
+        with _one_line(_path(ctx)):
+            return super().resolve_command(ctx, args)
 
 
 class App(typer.Typer):

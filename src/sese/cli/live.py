@@ -72,7 +72,7 @@ def live(
             help=BUDGET_HELP,
             autocompletion=budgets,
             envvar="SESE_BUDGET",
-            show_default="auto; 1 for a model without a router",
+            show_default="auto; 1 for a model that cannot rest",
         ),
     ] = None,
     max_mmacs: MaxMmacs = None,

@@ -39,7 +39,7 @@ def option(panel: str, *names: str, **facts: Any) -> Any:
 
 MODEL_HELP = "Name of a bundled model (see `sese models`), or path of a model folder, an .onnx file or a run."
 BUDGET_HELP = (
-    "Largest share of compute: a number up to 1 runs the highest level within it (from 0.22 sese-2 also "
+    "Largest share of compute: a number up to 1 runs the highest level within it (from 0.25 sese-2 also "
     "rests, and keeps the mean within it); 'fastest', 'balanced' and 'best' are such numbers. Also 'auto' "
     "(the model decides), 'fixed:0.25' (always this level; 'fixed:2' is the second expert), and 'threshold' "
     "or 'threshold:DB' (by the noise; more dB use more compute)."

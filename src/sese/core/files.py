@@ -63,8 +63,10 @@ class Part:
             self.drop()
 
     def keep(self) -> None:
-        """Rename it to its destination; an existing folder is replaced."""
+        """Rename it to its destination; an existing folder is replaced, and a file keeps its permissions."""
         if not self.path.is_dir() or not self.target.is_dir():
+            with suppress(OSError):  # none there, or a file system without permissions
+                shutil.copymode(self.target, self.path)
             os.replace(self.path, self.target)
             return
         before = Part(self.target, folder=True)  # renamed first: half a folder is never seen

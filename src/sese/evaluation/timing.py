@@ -6,7 +6,6 @@ yet each runs with its weights in the processor's cache, as it does where a leve
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import numpy as np
 
 import sese
 from sese.core.errors import InputError
+from sese.core.processors import available_cores
 from sese.core.tables import NOTHING, table
 from sese.evaluation.results import FileTimes, LevelProfile, Profile
 from sese.evaluation.scoring import Budget, label, macs_of
@@ -235,7 +235,7 @@ def machine_facts() -> dict[str, Any]:
 
     return {
         "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
+        "cores": available_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__,

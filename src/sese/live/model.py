@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 
 def usual_budget(card: Card) -> Budget:
-    """Return the budget of a live stream where none is chosen: ``"auto"``, or 1 without a router."""
-    return "auto" if card.router else 1.0
+    """Return the budget of a live stream where none is chosen.
+
+    ``"auto"`` where the model can rest, or where a gate chooses among experts of equal cost; else 1, as a
+    router over levels saves no time (docs/guides/budgets.md).
+    """
+    return "auto" if card.rests or (card.router and card.alternatives) else 1.0
 
 
 @dataclass(frozen=True)

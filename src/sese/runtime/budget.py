@@ -31,7 +31,7 @@ Budget = float | str
 
 SLACK = 1e-6  # 1/3 as a decimal selects the level 1/3
 
-PAUSES = 1 / 3
+PAUSES = 1 / 4
 """Share of the time at rest, at most, with which a number is to reach the second level; see `rests_from`."""
 
 
@@ -145,7 +145,7 @@ def rests_from(card: Card) -> float:
     """Return the lowest number at which a model rests; infinity where it never does.
 
     At its lowest level a model saves less time at rest than the detection of speech takes, one frame a call.
-    Rests pay where they make room for the second level, with pauses of a third of the time or less.
+    Rests pay where they make room for the second level, with pauses of a quarter of the time or less.
     """
     if not card.rests or len(card.levels) < 2:
         return math.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -64,15 +64,24 @@ class Deadline:
         self._began = 0.0
 
     def begin(self) -> None:
-        """Note that a frame begins."""
+        """Note that a call begins."""
         self._began = self._clock()
 
-    def end(self, level: int) -> None:
-        """Note that the frame is done, and the level that it ran at; -1 where the model rested."""
-        seconds = self._clock() - self._began
-        late = seconds > self._allowed
-        self.frames += 1
-        self.late_frames += late
+    def end(self, levels: Sequence[int]) -> None:
+        """Note that the call is done, and the level of each of its frames; -1 where the model rested.
+
+        Each frame counts with the mean time. Frames behind a change of the ceiling ran before it, and are
+        only counted.
+        """
+        seconds = (self._clock() - self._began) / len(levels)
+        late, ceiling = seconds > self._allowed, self.ceiling
+        self.late_frames += late * len(levels)
+        for level in levels:
+            self.frames += 1
+            if self.ceiling == ceiling:
+                self._judge(level, seconds, late)
+
+    def _judge(self, level: int, seconds: float, late: bool) -> None:
         if late or level == self.ceiling:
             self._recent.append((self.frames, late))
         while self._recent and self._audio_since(self._recent[0][0]) > FORGET_SECONDS:

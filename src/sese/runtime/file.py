@@ -12,6 +12,7 @@ from sese.audio.files import probe, read_blocks
 from sese.audio.writer import open_writer
 from sese.core.errors import InputError
 from sese.core.files import is_null_device
+from sese.runtime.arrays import HIGHEST_CHANNELS
 from sese.runtime.artefact import Artefact
 from sese.runtime.budget import Budget
 from sese.runtime.limits import limits_of
@@ -100,6 +101,8 @@ def enhance_file(
         require_trace_path(Path(trace), force)
         require_separate(source, Path(trace), "trace")
         require_separate(target, Path(trace), "trace", "output")
+    if info.channels > HIGHEST_CHANNELS:
+        raise InputError(f"{source} has {info.channels} channels; give a file with 1 to {HIGHEST_CHANNELS}")
     stream = Stream(
         artefact,
         options,

@@ -16,6 +16,9 @@ from sese.runtime.step import Step
 from sese.runtime.threshold import snr_rule
 from sese.runtime.trace import Trace
 
+TIMED = 32
+"""Largest number of frames of a call under a limit of time, which changes the level between calls."""
+
 
 class Pilot:
     """Steer a model: choose a level for each frame, run the frames, and record the compute that they used.
@@ -23,7 +26,7 @@ class Pilot:
     Args:
         artefact: The model.
         channels: Number of channels; one level per frame serves all of them.
-        options: Budget and limits. With `max_rtf`, frames are run and timed one by one, else many per call.
+        options: Budget and limits. With `max_rtf`, calls are timed.
         trace_frames: Number of frames of the trace to keep; None for all.
         clock: Function that returns seconds, to time the frames.
 
@@ -108,7 +111,7 @@ class Pilot:
 
     def __call__(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """Enhance the next frames, ``[channel, frames * hop]``, any number; return as many, delayed."""
-        length = self._card.hop_length * (1 if self.deadline is not None else Step.LONGEST)
+        length = self._card.hop_length * (Step.LONGEST if self.deadline is None else TIMED)
         parts = []
         for start in range(0, audio.shape[1], length):
             part, used = self._run(audio[:, start : start + length])
@@ -132,6 +135,7 @@ class Pilot:
             assert self._snr is not None
             done = self._step(audio, np.minimum(self._snr(audio), ceiling))
         if self.deadline is not None:
-            used = float(done[1][0])  # 0 at rest, which says nothing about a level
-            self.deadline.end(int(np.abs(self._levels - used).argmin()) if used else -1)
+            nearest = np.abs(self._levels - done[1][:, None]).argmin(1)
+            # A rest says nothing about a level.
+            self.deadline.end(np.where(done[1] > 0, nearest, -1).tolist())
         return done

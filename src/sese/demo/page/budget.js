@@ -1,7 +1,7 @@
 // What the controls mean for a model: the level and the budget that its graph is given.
 
 const SLACK = 1e-6;
-const PAUSES = 1 / 3; // share of the time at rest, at most, with which a number is to reach the second level
+const PAUSES = 1 / 4; // share of the time at rest, at most, with which a number is to reach the second level
 
 /**
  * Inputs of the graph for a choice, as `sese enhance --budget` reads it.
