@@ -57,10 +57,10 @@ def show(models: list[str], rounds: int) -> None:
 
 def budgets_of(card: Card) -> list[Any]:
     """Return the levels, the router, the numbers, the same numbers held by a router, and the threshold."""
-    numbers = [number for number in NUMBERS if number >= card.levels[0].utilization]
+    numbers = [number for number in NUMBERS if number >= card.levels[0].utilization and not card.gates]
     held = [f"held:{number:g}" for number in numbers] if card.router and not card.rests else []
     threshold = [] if card.gates or card.alternatives else ["threshold"]
-    return [*default_budgets(card), *(numbers if not card.gates else ()), *held, *threshold]
+    return [*default_budgets(card), *numbers, *held, *threshold]
 
 
 def measure(

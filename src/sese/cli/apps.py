@@ -29,20 +29,12 @@ def _one_line(path: str, words: Sequence[str] = ()) -> Iterator[None]:
         raise InputError(f"{said[:1].lower()}{said[1:]}{' ' if said.endswith('?') else '; '}{hint}") from None
 
 
-def _path(context: Any, verb: str | None = None) -> str:
-    """Return the words that lead to a verb, from ``sese`` on, however the program was started."""
-    words = [] if context is None or verb is None else [verb]
-    while context is not None and context.parent is not None:
-        words.insert(0, context.info_name)
-        context = context.parent
-    return " ".join(["sese", *words])
-
-
 class _Verbs:
     """Show flags without a type, as a flag takes no value, and tell errors of usage in one line."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        with _one_line(_path(parent, info_name), tuple(args)):
+        path = info_name if parent is None else f"{parent.command_path} {info_name}"
+        with _one_line(str(path), tuple(args)):
             return super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]
 
     def get_params(self, context: Any) -> list[Any]:
@@ -62,7 +54,7 @@ class Group(_Verbs, TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the verb that the first word names."""
-        with _one_line(_path(ctx)):
+        with _one_line(ctx.command_path):
             return super().resolve_command(ctx, args)
 
 

@@ -125,7 +125,7 @@ def main() -> None:
         if isinstance(file, io.TextIOWrapper):  # file names need not be text
             file.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(prog_name="sese")  # however it was started
     except InputError as error:
         _refuse(str(error) + _from_environment(str(error)))
     except OSError as error:  # disks fill up, folders vanish, files may not be read
