@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,13 @@ TINY = DemucsConfig(channels=4, depth=2, oversampling=1, groups=2)
 def folder(tmp_path: Path) -> Path:
     checkpoint.save(tmp_path, "demucs", TINY, TINY.build().state_dict())
     return tmp_path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_weights_are_for_whom_other_files_are(folder: Path):
+    (folder / "other").touch()
+    modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
+    assert set(modes.values()) == {modes["other"]}, modes
 
 
 def test_nothing_there(tmp_path: Path):

@@ -44,6 +44,7 @@ class Part:
         stem = stem[:_LONGEST]
         self._remove_leftovers(re.compile(rf"\.{re.escape(stem)}\.\d+\.part{re.escape(suffix)}"))
         self._lock: int | None = None
+        self._mode = 0o777
         while True:
             number = random.SystemRandom().getrandbits(32)
             self.path = self.target.with_name(f".{stem}.{number}.part{suffix}")
@@ -51,7 +52,9 @@ class Part:
                 if folder:
                     self.path.mkdir()
                 else:
-                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                    made = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                    self._mode = os.fstat(made).st_mode & 0o777
+                    os.close(made)
                 self._lock = _locked(self.path, wait=True)
             except FileExistsError:
                 continue
@@ -65,8 +68,9 @@ class Part:
     def keep(self) -> None:
         """Rename it to its destination; an existing folder is replaced, and a file keeps its permissions."""
         if not self.path.is_dir() or not self.target.is_dir():
-            with suppress(OSError):  # none there, or a file system without permissions
-                shutil.copymode(self.target, self.path)
+            with suppress(OSError):  # a file system may have no permissions
+                mode = self.target.stat().st_mode & 0o777 if self.target.exists() else self._mode
+                self.path.chmod(mode)  # some writers make the part anew, for its owner alone
             os.replace(self.path, self.target)
             return
         before = Part(self.target, folder=True)  # renamed first: half a folder is never seen
