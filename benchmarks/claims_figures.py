@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from claims_drop import DROP_DB, Drop
-from claims_tables import BACKBONE, INPUT, MACS, TIME, USED, Row, Runs, level_rows, levels_alone, routers
+from claims_tables import (
+    BACKBONE,
+    INPUT,
+    MACS,
+    PAPER_SIZE,
+    TIME,
+    USED,
+    Row,
+    Runs,
+    level_rows,
+    levels_alone,
+    routers,
+)
 from sese.evaluation import plots
 from sese.evaluation.headings import HEADINGS
 
@@ -93,7 +105,11 @@ def fronts(runs: Runs, names: Collection[str] = ()) -> Figure | None:
         for label, style, points in drawn:
             _series(panel, points, cost, column, {**style, "label": label})
         panel.set(title=HEADINGS[column][0], xlabel=COSTS[cost][0])
-        panel.locator_params(axis="x", nbins=5)
+        if cost == MACS:
+            panel.set_xscale("log", base=2)
+            panel.xaxis.set_major_formatter("{x:g}")
+        else:
+            panel.locator_params(axis="x", nbins=5)
     seed = Line2D([], [], linestyle="", marker=".", color="#777", alpha=0.6, label="one seed")
     several = any(len(point) > 1 for _, _, points in drawn for point in points)
     return plots.legend_below(sheet, panels, [*panels[0].get_lines(), *([seed] if several else [])])
@@ -111,6 +127,11 @@ def series(runs: Runs, names: Collection[str] = ()) -> list[Series]:
             "levels trained alone",
             {"color": "#7c7c7c", "marker": "X", "markersize": 4.5, "linestyle": "--"},
             _levels(levels_alone(runs, names)),
+        ),
+        (
+            "the paper's size, fixed levels",
+            {"color": "#111", "marker": "v", "markersize": 4, "linestyle": ":"},
+            _levels(runs.get(PAPER_SIZE, {})),
         ),
     ]
     for beginning, (label, style) in KINDS.items():

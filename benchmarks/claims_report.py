@@ -13,7 +13,7 @@ import claims_files
 from claims_drop import Drop, drop_rows
 from claims_evidence import Evidence
 from claims_files import Stored
-from claims_tables import CHANGES, LEVEL_TIMES, NOISY, ROUTER, TIME, USED, Row, compare, table
+from claims_tables import CHANGES, LEVEL_TIMES, NOISY, PAPER_SIZE, ROUTER, TIME, USED, Row, compare, table
 from claims_verdicts import SWEEP, decide
 from sese.core.errors import InputError
 from sese.evaluation import plots, report
@@ -87,13 +87,16 @@ Loaded = Mapping[str, Mapping[str, Stored]]
 def with_times(stored: Loaded) -> dict[str, dict[str, dict[str, Row]]]:
     """Return the rows of runs, with times as shares of that of the highest level in the same rounds.
 
-    A fixed level takes as long in every network of this size. So its time is the mean over the networks with
-    a router that were timed.
+    A fixed level takes as long in every network of one size. So its time is the mean over the networks with
+    a router that were timed; the network of the paper's size has none.
     """
     known = [share for seeds in stored.values() for each in seeds.values() if (share := _shares(each))]
     return {
         name: {
-            seed: {level: {**row, **_times(level, _shares(each), known)} for level, row in each.rows.items()}
+            seed: {
+                level: {**row, **_times(level, _shares(each), () if name == PAPER_SIZE else known)}
+                for level, row in each.rows.items()
+            }
             for seed, each in seeds.items()
         }
         for name, seeds in stored.items()

@@ -19,6 +19,9 @@ DIGITS = {"pesq_wb": 3, "stoi": 4, "estoi": 4, "si_sdr": 2, "dnsmos_p808": 3}
 BACKBONE, ALONE = "backbone", "static-"
 """Name of the run that trains all levels, and beginning of the names of runs that train one."""
 
+PAPER_SIZE = "paper-size"
+"""Name of the run that trains all levels of a network of the paper's size; the others are smaller."""
+
 METRICS = ("pesq", "estoi", "si_sdr")
 """Metrics unless others are named."""
 

@@ -209,7 +209,10 @@ def test_figures_have_what_there_is_to_draw(figures: Any, timed_runs: Any) -> No
     drop = sys.modules["claims_drop"].Drop
     courses = [[0.2] * 60, [0.2] * 30 + [0.1] * 30]
     drops = [drop("joint-0.1", f"seed-{n}", ["a"], 0.016, [[0.0], [-0.1]], courses) for n in (1, 2)]
-    drawn = figures.draw(timed_runs, drops)
+    larger = {
+        "paper-size": {"seed-1": {"0": scores((1, 2), 0.125, 900)}}
+    }  # of another size, so without a time
+    drawn = figures.draw(timed_runs | larger, drops)
     assert list(drawn) == ["fronts", "utilization_by_file", "utilization_over_time"]
     for figure in drawn.values():
         assert plots.to_png(figure).startswith(b"\x89PNG")
@@ -221,6 +224,9 @@ def test_figures_have_what_there_is_to_draw(figures: Any, timed_runs: Any) -> No
     lines = {line.get_label(): line.get_xydata().tolist() for line in panels[3].get_lines()}
     assert lines["slimmable network, fixed levels"] == [[0.7, 0.25], [1.0, 2.25]]
     assert lines["joint training"] == [[0.9, 3.25]]
+    assert "the paper's size, fixed levels" not in lines
+    over_macs = {line.get_label(): line.get_ydata().tolist() for line in panels[1].get_lines()}
+    assert over_macs["the paper's size, fixed levels"] == [1.5]
     assert "router on the frozen backbone" not in lines
     assert "router on the frozen backbone" in {line.get_label() for line in panels[1].get_lines()}
 
